@@ -1,0 +1,115 @@
+"""The keys and values of the tokens so far, as a value: in as an argument, out as a result.
+
+A step never changes the cache it was given; it returns a longer one. The position of the next token IS the cache's
+length, so the two can not disagree. Cross keys and values are computed once a source and only handed along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class LayerCache:
+    """What one decoder layer remembers. Unpacks as transformers' tuple (key, value, cross key, cross value)."""
+
+    key: Array  # [B, H, L, K]
+    value: Array  # [B, H, L, K]
+    cross_key: Array | None = None  # [B, H, S, K]; None in a decoder that sees no encoder
+    cross_value: Array | None = None  # [B, H, S, K]
+
+    def append(self, key: Array, value: Array) -> LayerCache:
+        """The layer's memory with T more tokens, [B, H, L, K] and [B, H, T, K] -> [B, H, L + T, K]."""
+        if self.key.shape[2] == 0:
+            return replace(self, key=key, value=value)
+        longer_key = np.concatenate([self.key, key], axis=2)
+        return replace(self, key=longer_key, value=np.concatenate([self.value, value], axis=2))
+
+    def take(self, rows: NDArray[np.int64]) -> LayerCache:
+        """The memory of the given rows, in that order."""
+        return LayerCache(*(array[rows] for array in self))
+
+    def __iter__(self) -> Iterator[Array]:
+        yield self.key
+        yield self.value
+        if self.cross_key is not None and self.cross_value is not None:
+            yield self.cross_key
+            yield self.cross_value
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return tuple(self)[index]
+
+    def __len__(self) -> int:
+        return len(tuple(self))
+
+
+@dataclass(frozen=True)
+class Cache(Sequence[LayerCache]):
+    """One `LayerCache` a decoder layer: transformers' `past_key_values`, which indexes and iterates the same way."""
+
+    layers: tuple[LayerCache, ...]
+
+    @property
+    def length(self) -> int:
+        """How many target tokens are remembered; the position of the next one."""
+        return int(self.layers[0].key.shape[2])
+
+    @property
+    def batch(self) -> int:
+        """How many rows are remembered."""
+        return int(self.layers[0].key.shape[0])
+
+    def get_seq_length(self) -> int:
+        """transformers' name for `length`."""
+        return self.length
+
+    def take(self, rows: NDArray[np.int64]) -> Cache:
+        """The cache of the given rows, in that order: how a beam search keeps and copies its beams."""
+        return Cache(tuple(layer.take(rows) for layer in self.layers))
+
+    def crop(self, length: int) -> Cache:
+        """The cache as it was after the first `length` tokens."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"a cache of {self.length} tokens can not be cropped to {length}")
+        return Cache(
+            tuple(replace(c, key=c.key[:, :, :length], value=c.value[:, :, :length]) for c in self.layers)
+        )
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.layers[index]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[LayerCache]:
+        return iter(self.layers)
+
+
+def empty_cache(batch: int, heads: int, head_size: int, cross: Sequence[tuple[Array, Array]] | int, dtype: Any) -> Cache:
+    """A cache of no tokens. `cross` gives each layer's cross key and value, or the number of layers without them."""
+    nothing = np.empty((batch, heads, 0, head_size), dtype)
+    if isinstance(cross, int):
+        return Cache(tuple(LayerCache(nothing, nothing) for _ in range(cross)))
+    return Cache(tuple(LayerCache(nothing, nothing, key, value) for key, value in cross))
+
+
+def as_cache(past_key_values: Any) -> Cache:
+    """A `Cache` from itself or from transformers' nested tuples of 2 or 4 arrays a layer."""
+    if isinstance(past_key_values, Cache):
+        return past_key_values
+    try:
+        layers = tuple(LayerCache(*(np.asarray(array) for array in layer)) for layer in past_key_values)
+    except TypeError as error:
+        raise TypeError(
+            "past_key_values takes what an earlier call returned, or a tuple of 2 or 4 arrays a decoder layer"
+        ) from error
+    if not layers:
+        raise ValueError("past_key_values has no layers; pass None to start from nothing")
+    return Cache(layers)

@@ -1,0 +1,142 @@
+"""The disagreements of the originals, as data.
+
+Three programs run this model and they do not compute the same thing: ParlAI, which trained it; transformers up to
+4.52; transformers from 4.53 on, which lost a factor in the decoder. Everything in which they differ is a field of
+one frozen record, and nothing else in the package asks which original it imitates: code asks for the field.
+
+This module holds no behaviour. What a field does is written where it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+Family = Literal["parlai", "transformers"]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One way of running BlenderbotSmall. Make your own with ``dataclasses.replace(PARLAI, name="mine", ...)``."""
+
+    name: str
+
+    # The forward pass.
+    scale_decoder_embeddings: bool
+    """Decoder token embeddings times sqrt(d_model) when `scale_embedding` is set. transformers lost it in 4.53."""
+    scale_decoder_inputs_embeds: bool
+    """The same factor on embeddings that the caller gives as `decoder_inputs_embeds`. Only 4.52.4 does so."""
+    positions_follow_mask: bool
+    """Encoder positions count attended tokens, so left padding changes nothing; otherwise they count columns."""
+    mask_from_ids: bool
+    """A forward pass without `attention_mask` hides pad ids; otherwise they are attended to."""
+    mask_from_ids_in_generate: bool
+    """The same for `generate` without `attention_mask`."""
+    masked_score: float | None
+    """What replaces the score of a hidden key; None stands for the most negative number of the dtype."""
+    zero_padded_states: bool
+    """Encoder states at pads are zero after the embeddings and after every layer."""
+    start_logit: float | None
+    """What replaces the logit of the start token, so that it is never generated; None leaves it alone."""
+
+    # Text.
+    pretokenizer: Family
+    """How text is cut into pieces before BPE."""
+    cut_special_tokens: bool
+    """A special token written inside a text is cut out, glued to letters or not, before the text is cut up."""
+
+    # Generation.
+    search: Family
+    """Whose bookkeeping of beams, lengths, blocks and scores a search follows."""
+    min_length_counts_start: bool
+    """Whether the decoder's start token counts towards `min_length`."""
+
+    def __post_init__(self) -> None:
+        for choice in ("pretokenizer", "search"):
+            if getattr(self, choice) not in ("parlai", "transformers"):
+                raise ValueError(f"Dialect.{choice} is {getattr(self, choice)!r}; it takes 'parlai' or 'transformers'")
+
+
+PARLAI = Dialect(
+    name="parlai",
+    scale_decoder_embeddings=True,
+    scale_decoder_inputs_embeds=False,
+    positions_follow_mask=True,
+    mask_from_ids=True,
+    mask_from_ids_in_generate=True,
+    masked_score=-1e20,
+    zero_padded_states=True,
+    start_logit=-1e20,
+    pretokenizer="parlai",
+    cut_special_tokens=False,
+    search="parlai",
+    min_length_counts_start=False,
+)
+
+TRANSFORMERS_4 = Dialect(
+    name="transformers-4",
+    scale_decoder_embeddings=True,
+    scale_decoder_inputs_embeds=True,
+    positions_follow_mask=False,
+    mask_from_ids=False,
+    mask_from_ids_in_generate=True,
+    masked_score=None,
+    zero_padded_states=False,
+    start_logit=None,
+    pretokenizer="transformers",
+    cut_special_tokens=True,
+    search="transformers",
+    min_length_counts_start=True,
+)
+
+TRANSFORMERS_5 = Dialect(
+    name="transformers-5",
+    scale_decoder_embeddings=False,
+    scale_decoder_inputs_embeds=False,
+    positions_follow_mask=False,
+    mask_from_ids=False,
+    mask_from_ids_in_generate=False,
+    masked_score=None,
+    zero_padded_states=False,
+    start_logit=None,
+    pretokenizer="transformers",
+    cut_special_tokens=True,
+    search="transformers",
+    min_length_counts_start=True,
+)
+
+DIALECTS = (PARLAI, TRANSFORMERS_4, TRANSFORMERS_5)
+
+
+def resolve_dialect(dialect: str | Dialect | Mapping[str, Any]) -> Dialect:
+    """The record for a name, for a record itself, or for the fields of one as a file keeps them.
+
+    >>> resolve_dialect("transformers-5").scale_decoder_embeddings
+    False
+    >>> resolve_dialect("moses")
+    Traceback (most recent call last):
+    ValueError: unknown dialect 'moses'; it takes 'parlai', 'transformers-4', 'transformers-5' or a Dialect
+    """
+    if isinstance(dialect, Dialect):
+        return dialect
+    if isinstance(dialect, Mapping):
+        names = {field.name for field in fields(Dialect)}
+        if set(dialect) != names:
+            wrong = sorted(set(dialect) ^ names)
+            raise ValueError(f"a dialect has exactly the fields {sorted(names)}; missing or unknown: {wrong}")
+        return Dialect(**dialect)
+    for known in DIALECTS:
+        if known.name == dialect:
+            return known
+    choices = ", ".join(repr(known.name) for known in DIALECTS)
+    raise ValueError(f"unknown dialect {dialect!r}; it takes {choices} or a Dialect")
+
+
+def describe_dialect(dialect: Dialect) -> str | dict[str, Any]:
+    """What a file keeps of a dialect: the name of a known one, all fields of any other. `resolve_dialect` undoes it.
+
+    >>> describe_dialect(PARLAI)
+    'parlai'
+    """
+    return dialect.name if dialect in DIALECTS else asdict(dialect)
