@@ -1,0 +1,309 @@
+"""The sizes and switches of a model: `BlenderbotSmallConfig`, read from and written to `config.json`.
+
+Names and defaults are those of transformers' class (configuration_blenderbot_small.py, 5.23 and 4.52.4). Two
+of these defaults are not the published checkpoint's values: `vocab_size` (54,944 there) and `scale_embedding`
+(true there), so a configuration is read from the model's folder and not guessed.
+
+What it does not do: it holds no generation settings of its own (see generation_config.py; those that a real
+config.json holds are kept in `extra`), and it never half-accepts. A value that this mathematics does not
+cover is refused by name. LayerNorm's epsilon is 1e-5 in every original and is no field.
+"""
+
+import copy
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from npblender import jsonfile
+from npblender.fieldchecks import check_number, check_size, check_switch, check_token_id
+
+__all__ = ["ACTIVATIONS", "LAYER_NORM_EPS", "BlenderbotSmallConfig"]
+
+LAYER_NORM_EPS = 1e-5
+
+# The activations of the feed-forward network; "gelu" is the one with erf, "gelu_new" the one with tanh.
+ACTIVATIONS = ("gelu", "relu", "silu", "gelu_new")
+
+# transformers builds the same torch.nn.SiLU for both names.
+_ACTIVATION_ALIASES = {"swish": "silu"}
+
+# Keys that real files carry and that would change the mathematics: only this value is covered, and why.
+_COVERED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "layernorm_variant": (("xlm",), "the decoder's embedding norm comes before the positions"),
+    "do_blenderbot_90_layernorm": ((True,), "the decoder's embedding norm comes before the positions"),
+    "normalize_before": ((False,), "each LayerNorm follows its residual sum"),
+    "normalize_embedding": ((True,), "embeddings pass through a LayerNorm"),
+    "static_position_embeddings": ((False,), "positions are learned"),
+    "extra_pos_embeddings": ((0,), "position p is row p of the table"),
+    "add_bias_logits": ((False,), "the logits' only bias is final_logits_bias"),
+    "add_final_layer_norm": ((False,), "no LayerNorm follows the last layer"),
+    "tie_encoder_decoder": ((False,), "encoder and decoder have weights of their own"),
+    "pruned_heads": (({}, None), "every head is there"),
+    "quantization_config": ((None,), "weights are stored as plain floats"),
+}
+
+_SIZES = (
+    "vocab_size",
+    "max_position_embeddings",
+    "d_model",
+    "encoder_layers",
+    "encoder_attention_heads",
+    "encoder_ffn_dim",
+    "decoder_layers",
+    "decoder_attention_heads",
+    "decoder_ffn_dim",
+)
+_PROBABILITIES = (
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "encoder_layerdrop",
+    "decoder_layerdrop",
+)
+_SWITCHES = (
+    "scale_embedding",
+    "use_cache",
+    "is_encoder_decoder",
+    "is_decoder",
+    "tie_word_embeddings",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+)
+_TOKEN_IDS = ("pad_token_id", "bos_token_id", "decoder_start_token_id")
+_TOKEN_IDS_OR_LISTS = ("eos_token_id", "forced_eos_token_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlenderbotSmallConfig:
+    """Sizes, switches and special ids of one model. Frozen: `replace` gives a changed copy.
+
+    Every field is checked at construction, so a configuration that exists is one the model can run.
+
+    Raises:
+        ValueError: a value that is out of range, inconsistent with another, or not covered.
+        TypeError: a value of a wrong type, or a name that is no field (keep such a key in `extra`).
+
+    >>> config = BlenderbotSmallConfig(vocab_size=100, d_model=12, encoder_attention_heads=3,
+    ...                                decoder_attention_heads=4)
+    >>> config.hidden_size, config.num_attention_heads, config.encoder_layers
+    (12, 3, 8)
+    >>> config.replace(decoder_attention_heads=5)
+    Traceback (most recent call last):
+    ValueError: d_model 12 is not divisible by decoder_attention_heads 5; heads of equal size need a divisor \
+of 12
+    """
+
+    model_type: ClassVar[str] = "blenderbot-small"
+    attribute_map: ClassVar[Mapping[str, str]] = {
+        "num_attention_heads": "encoder_attention_heads",
+        "hidden_size": "d_model",
+        "num_hidden_layers": "encoder_layers",
+    }
+
+    vocab_size: int = 50265  # V
+    max_position_embeddings: int = 512  # the longest source, and the longest target
+    encoder_layers: int = 8
+    encoder_ffn_dim: int = 2048  # F of the encoder
+    encoder_attention_heads: int = 16  # H of the encoder; a head's size is K = D / H
+    decoder_layers: int = 8
+    decoder_ffn_dim: int = 2048  # F of the decoder
+    decoder_attention_heads: int = 16  # H of the decoder
+    encoder_layerdrop: float = 0.0  # chance that a whole layer is skipped in training
+    decoder_layerdrop: float = 0.0
+    use_cache: bool = True
+    is_encoder_decoder: bool = True
+    activation_function: str = "gelu"
+    d_model: int = 512  # D
+    dropout: float = 0.1  # after embeddings, attention and feed-forward, in training
+    attention_dropout: float = 0.0  # on attention weights, in training
+    activation_dropout: float = 0.0  # after the activation, in training
+    init_std: float = 0.02  # standard deviation of random weights
+    decoder_start_token_id: int | None = 1
+    scale_embedding: bool = False  # multiply token embeddings by sqrt(d_model)
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 1
+    eos_token_id: int | tuple[int, ...] | None = 2
+    forced_eos_token_id: int | tuple[int, ...] | None = 2
+    is_decoder: bool = False  # true in files of the causal head
+    tie_word_embeddings: bool = True
+    output_attentions: bool = False
+    output_hidden_states: bool = False
+    return_dict: bool = True
+    npblender_dialect: str | None = None  # which original the model follows; written only if it is set
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)  # other keys of the file, written back
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "extra", _own_copy_of_extra(self))
+        for name in _TOKEN_IDS_OR_LISTS:
+            if isinstance(getattr(self, name), list):
+                set_field(self, name, tuple(getattr(self, name)))
+        if isinstance(self.activation_function, str):
+            name = _ACTIVATION_ALIASES.get(self.activation_function, self.activation_function)
+            set_field(self, "activation_function", name)
+        _check(self)
+
+    @property
+    def hidden_size(self) -> int:
+        """transformers' other name of `d_model`."""
+        return self.d_model
+
+    @property
+    def num_attention_heads(self) -> int:
+        """transformers' other name of `encoder_attention_heads`."""
+        return self.encoder_attention_heads
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """transformers' other name of `encoder_layers`."""
+        return self.encoder_layers
+
+    if not TYPE_CHECKING:  # a type checker shall still find misspelt fields
+
+        def __getattr__(self, name: str) -> Any:
+            """A key of the file that is no field (`config.unk_token_id`), as in transformers."""
+            extra = self.__dict__.get("extra", {})
+            if name in extra:
+                return extra[name]
+            raise AttributeError(f"this configuration has no {name!r}, neither as a field nor in extra")
+
+    def replace(self, **changes: Any) -> "BlenderbotSmallConfig":
+        """A copy with some fields changed, checked again. Names of `attribute_map` are understood.
+
+        >>> BlenderbotSmallConfig().replace(hidden_size=64).d_model
+        64
+        """
+        changes = _without_aliases(changes)
+        known = {f.name for f in dataclasses.fields(self)}
+        unknown = sorted(set(changes) - known)
+        if unknown:
+            raise TypeError(
+                f"BlenderbotSmallConfig has no field {', '.join(map(repr, unknown))}; "
+                f"it has {', '.join(sorted(known))}"
+            )
+        return dataclasses.replace(self, **changes)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "BlenderbotSmallConfig":
+        """The configuration that a config.json's content describes; absent keys take the class's defaults.
+
+        Keys that are no fields are kept in `extra`. A `model_type` other than ours is refused.
+
+        >>> config = BlenderbotSmallConfig.from_dict({"d_model": 64, "unk_token_id": 3})
+        >>> config.d_model, config.unk_token_id, dict(config.extra)
+        (64, 3, {'unk_token_id': 3})
+        """
+        content = dict(content)
+        model_type = content.pop("model_type", cls.model_type)
+        if model_type != cls.model_type:
+            raise ValueError(
+                f"model_type is {model_type!r}; only {cls.model_type!r} is covered (the larger 'blenderbot' "
+                f"models normalise elsewhere and use other tokens)"
+            )
+        content = _without_aliases(content)
+        names = {f.name for f in dataclasses.fields(cls)} - {"extra"}
+        values = {key: value for key, value in content.items() if key in names}
+        extra = {key: value for key, value in content.items() if key not in names}
+        return cls(**values, extra=extra)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field and all of `extra`, as in config.json: `from_dict` gives an equal one back."""
+        content: dict[str, Any] = {**copy.deepcopy(dict(self.extra)), "model_type": self.model_type}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            content[f.name] = list(value) if isinstance(value, tuple) else value
+        del content["extra"]
+        if self.npblender_dialect is None:
+            del content["npblender_dialect"]
+        content["num_hidden_layers"] = self.num_hidden_layers  # transformers 4 writes it into every file
+        return content
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str], **changes: Any) -> "BlenderbotSmallConfig":
+        """Read `folder`/config.json; keyword arguments replace what the file says.
+
+        Raises:
+            FileNotFoundError: no such folder, or no config.json in it.
+            ValueError: the file is not a JSON object, or describes something that is not covered.
+        """
+        path = jsonfile.model_folder(folder) / "config.json"
+        content = jsonfile.read_object(path)
+        try:
+            config = cls.from_dict(content)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
+        return config.replace(**changes) if changes else config
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write `folder`/config.json (the folder is made if it is not there); both transformers read it."""
+        path = jsonfile.new_folder(folder) / "config.json"
+        jsonfile.write_object(path, self.to_dict())
+
+
+def _without_aliases(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace names of `attribute_map` by the fields they stand for; two that disagree are refused."""
+    out = dict(content)
+    for alias, name in BlenderbotSmallConfig.attribute_map.items():
+        if alias in out:
+            value = out.pop(alias)
+            if name in out and out[name] != value:
+                raise ValueError(
+                    f"{alias} {value!r} and {name} {out[name]!r} are two names of one size and disagree; "
+                    f"give one of them"
+                )
+            out[name] = value
+    return out
+
+
+def _own_copy_of_extra(config: BlenderbotSmallConfig) -> dict[str, Any]:
+    if not isinstance(config.extra, Mapping) or not all(isinstance(key, str) for key in config.extra):
+        raise TypeError("extra must be a mapping from key names to values")
+    own = {f.name for f in dataclasses.fields(config)} | set(config.attribute_map) | {"model_type"}
+    clash = sorted(own & set(config.extra))
+    if clash:
+        raise ValueError(f"extra holds {', '.join(clash)}, which are fields: give them by name")
+    return copy.deepcopy(dict(config.extra))
+
+
+def _check(config: BlenderbotSmallConfig) -> None:
+    """All refusals, in the order a reader would meet the fields."""
+    for name in _SIZES:
+        check_size(name, getattr(config, name))
+    for name in ("encoder_attention_heads", "decoder_attention_heads"):
+        if config.d_model % getattr(config, name):
+            raise ValueError(
+                f"d_model {config.d_model} is not divisible by {name} {getattr(config, name)}; heads of "
+                f"equal size need a divisor of {config.d_model}"
+            )
+    for name in _PROBABILITIES:
+        check_number(name, getattr(config, name), at_most=1.0)
+    check_number("init_std", config.init_std)
+    for name in _SWITCHES:
+        check_switch(name, getattr(config, name))
+    if config.activation_function not in ACTIVATIONS:
+        raise ValueError(
+            f"activation_function {config.activation_function!r} is not covered; use one of "
+            f"{', '.join(ACTIVATIONS)}"
+        )
+    for name in _TOKEN_IDS:
+        check_token_id(name, getattr(config, name), config.vocab_size)
+    for name in _TOKEN_IDS_OR_LISTS:
+        value = getattr(config, name)
+        for each in value if isinstance(value, tuple) else (value,):
+            check_token_id(name, each, config.vocab_size)
+    if not config.tie_word_embeddings:
+        raise ValueError(
+            "tie_word_embeddings false is not covered: the logits use the token embeddings themselves"
+        )
+    if config.npblender_dialect is not None and not isinstance(config.npblender_dialect, str):
+        raise TypeError(f"npblender_dialect must be a dialect's name, not {config.npblender_dialect!r}")
+    for name, (covered, reason) in _COVERED.items():
+        if name in config.extra and not any(_same(config.extra[name], value) for value in covered):
+            raise ValueError(f"{name} {config.extra[name]!r} is not covered, only {covered[0]!r}: {reason}")
+
+
+def _same(found: Any, covered: Any) -> bool:
+    return bool(found == covered) and isinstance(found, bool) == isinstance(covered, bool)
