@@ -1,0 +1,236 @@
+"""The elementary operations of the model: activations, softmax, layer norm, products, lookup, loss, dropout.
+
+Every operation runs through the same code for float32, float64 and longdouble, returns the dtype it was
+given, accepts any leading shape, changes none of its arguments, and raises no NumPy warning: NaN and
+infinity flow as the mathematics says, and where that says nothing the docstring does.
+
+Not here: masks, gradients, and anything that knows of heads, layers or configurations.
+"""
+
+from numbers import Real
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from npblender.activations import ACTIVATIONS, gelu, gelu_new, relu, silu
+from npblender.elementwise import FloatArray, float_array, same_dtype
+from npblender.erf import erf
+
+__all__ = [
+    "ACTIVATIONS",
+    "FloatArray",
+    "IntArray",
+    "cross_entropy",
+    "dropout",
+    "embed",
+    "erf",
+    "gelu",
+    "gelu_new",
+    "layer_norm",
+    "linear",
+    "log_softmax",
+    "relu",
+    "silu",
+    "softmax",
+]
+
+IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
+
+
+def _check_axis(x: FloatArray, axis: int) -> None:
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"axis {axis} does not exist in x of shape {x.shape}")
+    if x.shape[axis] == 0:
+        raise ValueError(
+            f"axis {axis} of x, of shape {x.shape}, is empty: there is nothing to normalise over"
+        )
+
+
+def softmax(x: npt.ArrayLike, axis: int = -1) -> FloatArray:
+    """exp(x) divided by its sum along `axis`. Any shape; dtype of x.
+
+    The row's maximum is subtracted first, so that no finite input overflows; entries of -inf get weight 0.
+    A row that holds NaN or +inf, or nothing but -inf, is NaN throughout (0/0, as in torch): a caller who
+    masks must leave each row something finite, or mask with a finite score.
+
+    Raises TypeError for another dtype, ValueError for an axis that does not exist or is empty.
+
+    >>> softmax(np.array([0.0, np.log(3.0)]))
+    array([0.25, 0.75])
+    """
+    x = float_array("x", x)
+    _check_axis(x, axis)
+    with np.errstate(all="ignore"):
+        shifted = np.exp(x - x.max(axis=axis, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=axis, keepdims=True))
+
+
+def log_softmax(x: npt.ArrayLike, axis: int = -1) -> FloatArray:
+    """x minus the logarithm of the sum of exp(x) along `axis`. Any shape; dtype of x.
+
+    Entries of -inf stay -inf; rows with NaN or +inf, or nothing but -inf, are NaN throughout,
+    as in `softmax`. Raises as `softmax` does.
+
+    >>> log_softmax(np.array([0.0, np.log(3.0)])).round(6)
+    array([-1.386294, -0.287682])
+    """
+    x = float_array("x", x)
+    _check_axis(x, axis)
+    with np.errstate(all="ignore"):
+        shifted = x - x.max(axis=axis, keepdims=True)
+        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True)))
+
+
+def layer_norm(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, eps: float = 1e-5) -> FloatArray:
+    """(x - mean) / sqrt(variance + eps) * weight + bias over the last axis, x [..., D], weight and bias [D].
+
+    The variance is the biased one (divided by D) and eps stands inside the root: Ba, Kiros and Hinton,
+    "Layer Normalization", equation 4, as torch computes it. A row with NaN or infinity becomes NaN.
+
+    Raises TypeError for another dtype or for unequal ones, ValueError for shapes that do not fit or an eps
+    that is negative or not finite.
+
+    >>> layer_norm(np.array([1.0, 3.0]), np.array([1.0, 10.0]), np.array([0.0, 5.0]), eps=0.0)
+    array([-1., 15.])
+    """
+    x = float_array("x", x)
+    weight = same_dtype("weight", weight, "x", x)
+    bias = same_dtype("bias", bias, "x", x)
+    if x.ndim == 0 or x.shape[-1] == 0:
+        raise ValueError(f"x has shape {x.shape}, but layer_norm needs a last axis of at least one value")
+    for name, array in (("weight", weight), ("bias", bias)):
+        if array.shape != x.shape[-1:]:
+            raise ValueError(f"{name} has shape {array.shape}, but the last axis of x needs {x.shape[-1:]}")
+    if not 0 <= eps < float("inf"):
+        raise ValueError(f"eps is {eps}, but it must be finite and not negative")
+    with np.errstate(all="ignore"):
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = np.square(centred).mean(axis=-1, keepdims=True)
+        return np.asarray(centred / np.sqrt(variance + x.dtype.type(eps)) * weight + bias)
+
+
+def linear(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None = None) -> FloatArray:
+    """x @ weight.T + bias: x [..., D], weight [F, D] as transformers stores it, bias [F] or None -> [..., F].
+
+    Raises TypeError for another dtype or for unequal ones, ValueError for shapes that do not fit.
+
+    >>> linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]), np.array([0.0, 0.5, 1]))
+    array([[11. , 17.5, 24. ]])
+    """
+    x = float_array("x", x)
+    weight = same_dtype("weight", weight, "x", x)
+    if weight.ndim != 2:
+        raise ValueError(f"weight has shape {weight.shape}, but it must be [out, in]")
+    if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
+        raise ValueError(
+            f"x has shape {x.shape}, but weight of shape {weight.shape} needs {weight.shape[1]} last"
+        )
+    with np.errstate(all="ignore"):
+        y = (
+            x.reshape(-1, x.shape[-1]) @ weight.T
+            if x.size
+            else np.zeros((x[..., 0].size, weight.shape[0]), x.dtype)
+        )
+        if bias is not None:
+            bias = same_dtype("bias", bias, "x", x)
+            if bias.shape != weight.shape[:1]:
+                raise ValueError(
+                    f"bias has shape {bias.shape}, but weight, {weight.shape}, needs {weight.shape[:1]}"
+                )
+            y += bias
+    return y.reshape(*x.shape[:-1], weight.shape[0])
+
+
+def _check_ids(name: str, ids: IntArray, size: int) -> None:
+    """Refuse ids outside 0 .. size - 1, naming the one that lies farthest outside."""
+    if ids.size == 0:
+        return
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0 or high >= size:
+        worst = low if -low > high - size else high
+        raise ValueError(
+            f"{name} hold {worst}, but the vocabulary has {size} entries: 0 to {size - 1} are allowed"
+        )
+
+
+def _int_array(name: str, x: npt.ArrayLike) -> IntArray:
+    array = np.asarray(x)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"{name} have dtype {array.dtype}, but integers are needed")
+    return array
+
+
+def embed(ids: npt.ArrayLike, table: npt.ArrayLike) -> FloatArray:
+    """The rows of `table` that `ids` name: ids [...] of an integer dtype, table [V, D] -> [..., D].
+
+    Raises TypeError for ids that are not integers (bool included) or a table of another dtype; ValueError
+    for an id that is negative or not below V, with the worst id and V.
+
+    >>> embed(np.array([2, 0]), np.array([[0.0, 0.5], [1.0, 1.5], [2.0, 2.5]]))
+    array([[2. , 2.5],
+           [0. , 0.5]])
+    """
+    ids = _int_array("ids", ids)
+    table = float_array("table", table)
+    if table.ndim != 2:
+        raise ValueError(f"table has shape {table.shape}, but it must be [vocabulary, d_model]")
+    _check_ids("ids", ids, table.shape[0])
+    return np.asarray(table[ids])
+
+
+def cross_entropy(logits: npt.ArrayLike, labels: npt.ArrayLike, ignore_index: int = -100) -> np.floating[Any]:
+    """The mean of -log_softmax(logits)[label] over the labels that are not `ignore_index`.
+
+    logits [..., V], labels [...] of an integer dtype -> a scalar of the dtype of logits. It is NaN when
+    every label is ignored (or there is none), as in torch: the mean of nothing.
+
+    Raises TypeError for wrong dtypes; ValueError for shapes that do not fit or a label outside 0 .. V - 1
+    that is not `ignore_index`, with the worst label and V.
+
+    >>> cross_entropy(np.log([[0.25, 0.75], [0.5, 0.5]]), np.array([0, -100])).round(6)
+    np.float64(1.386294)
+    """
+    logits = float_array("logits", logits)
+    labels = _int_array("labels", labels)
+    if logits.ndim == 0 or logits.shape[-1] == 0 or labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"labels have shape {labels.shape}, which does not fit logits of shape {logits.shape}"
+        )
+    kept = labels != ignore_index
+    targets = labels[kept]
+    _check_ids("labels", targets, logits.shape[-1])
+    scalar = logits.dtype.type
+    if targets.size == 0:
+        return scalar(np.nan)
+    log_probabilities = log_softmax(logits[kept])  # [..., V] -> [kept, V]
+    picked = log_probabilities[np.arange(targets.size), targets]
+    return scalar(-picked.mean())
+
+
+def dropout(x: npt.ArrayLike, p: float, rng: np.random.Generator | None) -> FloatArray:
+    """x with each value zeroed with probability p and the others divided by 1 - p. Any shape; dtype of x.
+
+    Inverted scaling, as torch does it: the expectation of the result is x. With p = 0 or without a
+    generator it is the identity and returns x itself. The same generator state drops the same places in
+    every dtype. A dropped NaN or infinity gives NaN, as 0 times it does.
+
+    Raises TypeError for another dtype or an rng that is no `numpy.random.Generator`; ValueError for p
+    outside 0 to 1.
+
+    >>> dropout(np.ones(8), 0.5, np.random.default_rng(0))
+    array([2., 0., 0., 0., 2., 2., 2., 2.])
+    """
+    x = float_array("x", x)
+    if not isinstance(p, Real) or not 0 <= p <= 1:
+        raise ValueError(f"p is {p!r}, but a probability from 0 to 1 is needed")
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"rng is a {type(rng).__name__}, but numpy.random.default_rng(seed) or None is needed"
+        )
+    if p == 0 or rng is None:
+        return x
+    keep = rng.random(x.shape) >= p
+    scale = x.dtype.type(0 if p == 1 else 1 / (1 - p))
+    with np.errstate(all="ignore"):
+        return np.asarray(x * (keep * scale))
