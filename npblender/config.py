@@ -17,63 +17,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from npblender import jsonfile
-from npblender.fieldchecks import check_number, check_size, check_switch, check_token_id
+from npblender.config_fields import ACTIVATION_ALIASES, ACTIVATIONS, ID_OR_IDS, check_extra, check_fields
 
 __all__ = ["ACTIVATIONS", "LAYER_NORM_EPS", "BlenderbotSmallConfig"]
 
 LAYER_NORM_EPS = 1e-5
-
-# The activations of the feed-forward network; "gelu" is the one with erf, "gelu_new" the one with tanh.
-ACTIVATIONS = ("gelu", "relu", "silu", "gelu_new")
-
-# transformers builds the same torch.nn.SiLU for both names.
-_ACTIVATION_ALIASES = {"swish": "silu"}
-
-# Keys that real files carry and that would change the mathematics: only this value is covered, and why.
-_COVERED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "layernorm_variant": (("xlm",), "the decoder's embedding norm comes before the positions"),
-    "do_blenderbot_90_layernorm": ((True,), "the decoder's embedding norm comes before the positions"),
-    "normalize_before": ((False,), "each LayerNorm follows its residual sum"),
-    "normalize_embedding": ((True,), "embeddings pass through a LayerNorm"),
-    "static_position_embeddings": ((False,), "positions are learned"),
-    "extra_pos_embeddings": ((0,), "position p is row p of the table"),
-    "add_bias_logits": ((False,), "the logits' only bias is final_logits_bias"),
-    "add_final_layer_norm": ((False,), "no LayerNorm follows the last layer"),
-    "tie_encoder_decoder": ((False,), "encoder and decoder have weights of their own"),
-    "pruned_heads": (({}, None), "every head is there"),
-    "quantization_config": ((None,), "weights are stored as plain floats"),
-}
-
-_SIZES = (
-    "vocab_size",
-    "max_position_embeddings",
-    "d_model",
-    "encoder_layers",
-    "encoder_attention_heads",
-    "encoder_ffn_dim",
-    "decoder_layers",
-    "decoder_attention_heads",
-    "decoder_ffn_dim",
-)
-_PROBABILITIES = (
-    "dropout",
-    "attention_dropout",
-    "activation_dropout",
-    "encoder_layerdrop",
-    "decoder_layerdrop",
-)
-_SWITCHES = (
-    "scale_embedding",
-    "use_cache",
-    "is_encoder_decoder",
-    "is_decoder",
-    "tie_word_embeddings",
-    "output_attentions",
-    "output_hidden_states",
-    "return_dict",
-)
-_TOKEN_IDS = ("pad_token_id", "bos_token_id", "decoder_start_token_id")
-_TOKEN_IDS_OR_LISTS = ("eos_token_id", "forced_eos_token_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,19 +80,24 @@ of 12
     output_attentions: bool = False
     output_hidden_states: bool = False
     return_dict: bool = True
-    npblender_dialect: str | None = None  # which original the model follows; written only if it is set
-    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)  # other keys of the file, written back
+    # Which original the model follows, as `describe_dialect` puts it; written only if it is set.
+    npblender_dialect: str | Mapping[str, Any] | None = field(default=None, hash=False)
+    # The file's other keys, as they are, and written back.
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         set_field(self, "extra", _own_copy_of_extra(self))
-        for name in _TOKEN_IDS_OR_LISTS:
+        if isinstance(self.npblender_dialect, Mapping):
+            set_field(self, "npblender_dialect", copy.deepcopy(dict(self.npblender_dialect)))
+        for name in ID_OR_IDS:
             if isinstance(getattr(self, name), list):
                 set_field(self, name, tuple(getattr(self, name)))
         if isinstance(self.activation_function, str):
-            name = _ACTIVATION_ALIASES.get(self.activation_function, self.activation_function)
+            name = ACTIVATION_ALIASES.get(self.activation_function, self.activation_function)
             set_field(self, "activation_function", name)
-        _check(self)
+        check_fields({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+        check_extra(self.extra)
 
     @property
     def hidden_size(self) -> int:
@@ -214,7 +167,7 @@ of 12
         content: dict[str, Any] = {**copy.deepcopy(dict(self.extra)), "model_type": self.model_type}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            content[f.name] = list(value) if isinstance(value, tuple) else value
+            content[f.name] = list(value) if isinstance(value, tuple) else copy.deepcopy(value)
         del content["extra"]
         if self.npblender_dialect is None:
             del content["npblender_dialect"]
@@ -266,44 +219,3 @@ def _own_copy_of_extra(config: BlenderbotSmallConfig) -> dict[str, Any]:
     if clash:
         raise ValueError(f"extra holds {', '.join(clash)}, which are fields: give them by name")
     return copy.deepcopy(dict(config.extra))
-
-
-def _check(config: BlenderbotSmallConfig) -> None:
-    """All refusals, in the order a reader would meet the fields."""
-    for name in _SIZES:
-        check_size(name, getattr(config, name))
-    for name in ("encoder_attention_heads", "decoder_attention_heads"):
-        if config.d_model % getattr(config, name):
-            raise ValueError(
-                f"d_model {config.d_model} is not divisible by {name} {getattr(config, name)}; heads of "
-                f"equal size need a divisor of {config.d_model}"
-            )
-    for name in _PROBABILITIES:
-        check_number(name, getattr(config, name), at_most=1.0)
-    check_number("init_std", config.init_std)
-    for name in _SWITCHES:
-        check_switch(name, getattr(config, name))
-    if config.activation_function not in ACTIVATIONS:
-        raise ValueError(
-            f"activation_function {config.activation_function!r} is not covered; use one of "
-            f"{', '.join(ACTIVATIONS)}"
-        )
-    for name in _TOKEN_IDS:
-        check_token_id(name, getattr(config, name), config.vocab_size)
-    for name in _TOKEN_IDS_OR_LISTS:
-        value = getattr(config, name)
-        for each in value if isinstance(value, tuple) else (value,):
-            check_token_id(name, each, config.vocab_size)
-    if not config.tie_word_embeddings:
-        raise ValueError(
-            "tie_word_embeddings false is not covered: the logits use the token embeddings themselves"
-        )
-    if config.npblender_dialect is not None and not isinstance(config.npblender_dialect, str):
-        raise TypeError(f"npblender_dialect must be a dialect's name, not {config.npblender_dialect!r}")
-    for name, (covered, reason) in _COVERED.items():
-        if name in config.extra and not any(_same(config.extra[name], value) for value in covered):
-            raise ValueError(f"{name} {config.extra[name]!r} is not covered, only {covered[0]!r}: {reason}")
-
-
-def _same(found: Any, covered: Any) -> bool:
-    return bool(found == covered) and isinstance(found, bool) == isinstance(covered, bool)
