@@ -115,7 +115,7 @@ def linear(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None =
 
     Raises TypeError for another dtype or for unequal ones, ValueError for shapes that do not fit.
 
-    >>> linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]), np.array([0.0, 0.5, 1]))
+    >>> linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]), np.array([0, 0.5, 1]))
     array([[11. , 17.5, 24. ]])
     """
     x = float_array("x", x)
