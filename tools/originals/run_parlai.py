@@ -1,0 +1,278 @@
+"""Runs a folder of cases through ParlAI's own TransformerGeneratorModel and writes what it answers.
+
+    PYTHON tools/originals/run_parlai.py CASES ANSWERS [--original parlai]
+
+PYTHON is the interpreter of ParlAI's environment (`tools/oracles.py`). Cases and answers have the names of
+transformers (see `exchange.py`); this file maps them to ParlAI's. Hidden states and attention weights are
+read by hooks on its modules, caches from its incremental state.
+
+What ParlAI does not have is put this way, and no other:
+
+- It has no `attention_mask`: it hides the pad id. A hidden position becomes a pad.
+- It decodes one token at a time after the first call: several new tokens are several steps, put together.
+- It has one head count and one ffn size for both sides: the decoder is built from options of its own.
+- It takes the softmax in float32 whatever the model's dtype. For a case in float64 that one cast is lifted,
+  and nothing else, so that its arithmetic can be compared beyond float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import parlai.agents.transformer.modules.attention as parlai_attention
+import torch
+from exchange import (
+    Answer,
+    Case,
+    describe_error,
+    flatten,
+    flatten_cache,
+    read_cases,
+    wanted,
+    write_answer,
+)
+from parlai.agents.transformer.modules import TransformerGeneratorModel
+from parlai.core.opt import Opt
+
+# transformers' names on the left, ParlAI's on the right; applied one after another.
+RENAMES = (
+    (r"^(encoder|decoder)\.embed_positions\.", r"\1.position_embeddings."),
+    (r"^(encoder|decoder)\.layernorm_embedding\.", r"\1.norm_embeddings."),
+    (r"^(encoder\.layers\.\d+)\.self_attn\.", r"\1.attention."),
+    (r"^(decoder\.layers\.\d+)\.self_attn\.", r"\1.self_attention."),
+    (r"\.encoder_attn\.", ".encoder_attention."),
+    (r"\.([qkv]|out)_proj\.", r".\1_lin."),
+    (r"\.self_attn_layer_norm\.", ".norm1."),
+    (r"\.encoder_attn_layer_norm\.", ".norm2."),
+    (r"^(encoder\.layers\.\d+)\.final_layer_norm\.", r"\1.norm2."),
+    (r"^(decoder\.layers\.\d+)\.final_layer_norm\.", r"\1.norm3."),
+    (r"\.fc([12])\.", r".ffn.lin\1."),
+)
+
+
+def parlai_name(name: str) -> str:
+    """ParlAI's name of a parameter.
+
+    >>> parlai_name("model.decoder.layers.2.final_layer_norm.bias")
+    'decoder.layers.2.norm3.bias'
+    """
+    if name == "model.shared.weight":
+        return "embeddings.weight"
+    name = name.removeprefix("model.")
+    for pattern, replacement in RENAMES:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def options(config: dict[str, Any], side: str) -> Opt:
+    """ParlAI's options for one side of the model."""
+    return Opt(
+        embedding_size=config["d_model"],
+        n_heads=config[f"{side}_attention_heads"],
+        ffn_size=config[f"{side}_ffn_dim"],
+        n_layers=config[f"{side}_layers"],
+        n_encoder_layers=config["encoder_layers"],
+        n_decoder_layers=config["decoder_layers"],
+        n_positions=config["max_position_embeddings"],
+        activation=config["activation_function"],
+        embeddings_scale=config["scale_embedding"],
+        variant="xlm",
+        learn_positional_embeddings=True,
+        dropout=0.0,
+        attention_dropout=0.0,
+        relu_dropout=0.0,
+    )
+
+
+class Dictionary(dict):
+    """As much of ParlAI's dictionary as the model asks for: three special tokens and a length."""
+
+    null_token, start_token, end_token = "__null__", "__start__", "__end__"
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(
+            __null__=config["pad_token_id"], __start__=config["bos_token_id"], __end__=config["eos_token_id"]
+        )
+        self.size = config["vocab_size"]
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class TwoSided(TransformerGeneratorModel):
+    """ParlAI's model, its two sides built from options of their own."""
+
+    @classmethod
+    def build_encoder(cls, opt: Opt, *arguments: Any, **keywords: Any) -> torch.nn.Module:
+        return super().build_encoder(opt["encoder"], *arguments, **keywords)
+
+    @classmethod
+    def build_decoder(cls, opt: Opt, *arguments: Any, **keywords: Any) -> torch.nn.Module:
+        return super().build_decoder(opt["decoder"], *arguments, **keywords)
+
+
+def build(case: Case) -> TransformerGeneratorModel:
+    both = Opt(options(case.config, "encoder"))
+    both.update(encoder=options(case.config, "encoder"), decoder=options(case.config, "decoder"))
+    model = TwoSided(both, Dictionary(case.config)).to(getattr(torch, case.dtype)).eval()
+    if case.weights["final_logits_bias"].any():
+        raise ValueError("ParlAI has no final bias on its logits; the case has one that is not zero")
+    wide = types.SimpleNamespace(**{**vars(torch), "float": torch.float64})
+    parlai_attention.torch = wide if case.dtype == "float64" else torch
+    stored = {parlai_name(name): value for name, value in case.weights.items() if name != "final_logits_bias"}
+    # The embedding is one module under three names; START is a buffer of the id.
+    own = {name: value for name, value in model.state_dict().items() if name != "START"}
+    given = {
+        name: torch.from_numpy(stored[re.sub(r"^(encoder|decoder)\.embeddings\.", "embeddings.", name)])
+        for name in own
+    }
+    model.load_state_dict({**given, "START": model.START})
+    assert set(stored) <= set(own), sorted(set(stored) - set(own))
+    return model
+
+
+class Watch:
+    """Hooks that keep the states around every layer and the weights of every attention of one pass."""
+
+    def __init__(self, model: TransformerGeneratorModel) -> None:
+        self.seen: dict[str, list[np.ndarray]] = {}
+        for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
+            heads = stack.n_heads
+            stack.layers[0].register_forward_pre_hook(self._before(f"{side}_hidden_states"), with_kwargs=True)
+            for layer in stack.layers:
+                layer.register_forward_hook(self._after(f"{side}_hidden_states"))
+                own = layer.attention if side == "encoder" else layer.self_attention
+                own.attn_dropout.register_forward_hook(self._weights(f"{side}_attentions", heads))
+                if side == "decoder":
+                    cross = layer.encoder_attention.attn_dropout
+                    cross.register_forward_hook(self._weights("cross_attentions", heads))
+
+    def _keep(self, name: str, tensor: torch.Tensor) -> None:
+        self.seen.setdefault(name, []).append(tensor.detach().numpy().copy())
+
+    def _before(self, name: str) -> Any:
+        return lambda module, inputs, keywords: self._keep(name, inputs[0])
+
+    def _after(self, name: str) -> Any:
+        # A decoder layer answers (states, incremental state), an encoder layer the states.
+        return lambda module, inputs, output: self._keep(
+            name, output[0] if isinstance(output, tuple) else output
+        )
+
+    def _weights(self, name: str, heads: int) -> Any:
+        # [B * H, T, K] -> [B, H, T, K]
+        return lambda module, inputs, output: self._keep(name, output.unflatten(0, (-1, heads)))
+
+    def take(self) -> dict[str, list[np.ndarray]]:
+        seen, self.seen = self.seen, {}
+        return seen
+
+
+def join_steps(steps: list[dict[str, list[np.ndarray]]]) -> dict[str, list[np.ndarray]]:
+    """Puts what single steps showed together: states along time; attentions too, later keys weighing zero."""
+    joined: dict[str, list[np.ndarray]] = {}
+    for name in steps[0]:
+        joined[name] = []
+        for values in zip(*(step[name] for step in steps), strict=True):
+            if values[0].ndim == 4:  # [B, H, 1, K] with K growing
+                longest = values[-1].shape[-1]
+                values = [np.pad(v, [(0, 0)] * 3 + [(0, longest - v.shape[-1])]) for v in values]
+            joined[name].append(np.concatenate(values, axis=-2))
+    return joined
+
+
+class Runner:
+    """Answers the calls of one case; later calls may use what earlier ones gave back."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.model = build(case)
+        self.watch = Watch(self.model)
+        self.encoded: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.past: dict[int, tuple[torch.Tensor, Any]] = {}  # the ids so far, ParlAI's incremental state
+
+    def encode(self, number: int, arguments: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        if "encoder_outputs" in arguments:
+            return self.encoded[arguments["encoder_outputs"]["encoder_of"]]
+        ids = self.case.inputs[arguments["input_ids"]["array"]]
+        if "attention_mask" in arguments:
+            mask = self.case.inputs[arguments["attention_mask"]["array"]]
+            ids = np.where(mask.astype(bool), ids, self.case.config["pad_token_id"])
+        return self.model.encoder(torch.from_numpy(ids))
+
+    def call(self, number: int, call: dict[str, Any]) -> dict[str, np.ndarray]:
+        arguments = call["arguments"]
+        known = {"input_ids", "attention_mask", "encoder_outputs", "decoder_input_ids", "past_key_values"}
+        flags = {"use_cache", "output_attentions", "output_hidden_states"}
+        if set(arguments) - known - flags:
+            raise ValueError(f"ParlAI has nothing like {sorted(set(arguments) - known - flags)}")
+        seen: dict[str, Any] = {}
+        self.encoded[number] = states = self.encode(number, arguments)
+        if "encoder_outputs" not in arguments:
+            seen.update(self.watch.take(), encoder_last_hidden_state=states[0].numpy().copy())
+        ids = torch.from_numpy(self.case.inputs[arguments["decoder_input_ids"]["array"]])
+        if "past_key_values" not in arguments:
+            latent, state = self.model.decoder(ids, states)
+            seen.update(self.watch.take())
+        else:
+            before, state = self.past[arguments["past_key_values"]["past_of"]]
+            steps, latents = [], []
+            ids = torch.cat([before, ids], dim=1)
+            for end in range(before.shape[1] + 1, ids.shape[1] + 1):
+                latent, state = self.model.decoder(ids[:, :end], states, state)
+                latents.append(latent)
+                steps.append(self.watch.take())
+            latent = torch.cat(latents, dim=1)
+            seen.update(join_steps(steps))
+        self.past[number] = (ids, state)
+        seen["logits"] = self.model.output(latent).numpy()
+        tensors = {
+            name: array for key, value in seen.items() for name, array in flatten(key, value, np.asarray)
+        }
+        attentions = [(state[layer]["self_attn"], state[layer]["encoder_attn"]) for layer in sorted(state)]
+        layers = [
+            (own["prev_key"], own["prev_value"], cross["prev_key"], cross["prev_value"])
+            for own, cross in attentions
+        ]
+        tensors.update(flatten_cache(layers, lambda tensor: tensor.numpy().copy()))
+        return tensors
+
+
+def answer_case(case: Case, original: str) -> Answer:
+    runner, answer = Runner(case), Answer()
+    for number, call in enumerate(case.calls):
+        if not wanted(call, original):
+            answer.endings.append("skipped")
+            continue
+        try:
+            with torch.no_grad():
+                tensors = runner.call(number, call)
+        except Exception as error:  # whatever the original raises is its answer
+            answer.endings.append(describe_error(error))
+        else:
+            answer.endings.append(None)
+            answer.tensors.update({f"{number}/{name}": value for name, value in tensors.items()})
+    return answer
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Answer a folder of cases with ParlAI.")
+    parser.add_argument("cases", type=Path)
+    parser.add_argument("answers", type=Path)
+    parser.add_argument("--original", default="parlai", help="the name under which calls are meant for it")
+    parser.add_argument("--threads", type=int, default=1)
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    for case in read_cases(chosen.cases):
+        write_answer(case.name, answer_case(case, chosen.original), chosen.answers)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
