@@ -1,3 +1,31 @@
-"""npblender: BlenderbotSmall in NumPy."""
+"""npblender: BlenderbotSmall in NumPy, to be read, to check a port against, and to chat with on a CPU.
+
+from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
+model = BlenderbotSmallForConditionalGeneration.from_pretrained()      # the demo; or a folder
+tokenizer = BlenderbotSmallTokenizer.from_pretrained()
+"""
+
+from npblender.cache import Cache
+from npblender.config import BlenderbotSmallConfig
+from npblender.dialects import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
+from npblender.generation_config import GenerationConfig
+from npblender.model import (
+    BlenderbotSmallForCausalLM,
+    BlenderbotSmallForConditionalGeneration,
+    BlenderbotSmallModel,
+)
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "PARLAI",
+    "TRANSFORMERS_4",
+    "TRANSFORMERS_5",
+    "BlenderbotSmallConfig",
+    "BlenderbotSmallForCausalLM",
+    "BlenderbotSmallForConditionalGeneration",
+    "BlenderbotSmallModel",
+    "Cache",
+    "Dialect",
+    "GenerationConfig",
+]

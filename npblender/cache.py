@@ -34,20 +34,22 @@ class LayerCache:
 
     def take(self, rows: NDArray[np.int64]) -> LayerCache:
         """The memory of the given rows, in that order."""
-        return LayerCache(*(array[rows] for array in self))
+        return LayerCache(*(array[rows] for array in self.arrays))
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """Two arrays, or four where the layer sees a source."""
+        own = (self.key, self.value)
+        return own if self.cross_key is None or self.cross_value is None else (*own, self.cross_key, self.cross_value)
 
     def __iter__(self) -> Iterator[Array]:
-        yield self.key
-        yield self.value
-        if self.cross_key is not None and self.cross_value is not None:
-            yield self.cross_key
-            yield self.cross_value
+        return iter(self.arrays)
 
     def __getitem__(self, index: int | slice) -> Any:
-        return tuple(self)[index]
+        return self.arrays[index]
 
     def __len__(self) -> int:
-        return len(tuple(self))
+        return len(self.arrays)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Cache(Sequence[LayerCache]):
     """One `LayerCache` a decoder layer: transformers' `past_key_values`, which indexes and iterates the same way."""
 
     layers: tuple[LayerCache, ...]
+    max_length: int | None = None  # how many tokens `init_cache` was asked to make room for
 
     @property
     def length(self) -> int:
@@ -66,21 +69,36 @@ class Cache(Sequence[LayerCache]):
         """How many rows are remembered."""
         return int(self.layers[0].key.shape[0])
 
+    @property
+    def source_length(self) -> int | None:
+        """How many source tokens the cross keys cover; None in a decoder that sees no encoder."""
+        cross = self.layers[0].cross_key
+        return None if cross is None else int(cross.shape[2])
+
     def get_seq_length(self) -> int:
         """transformers' name for `length`."""
         return self.length
 
     def take(self, rows: NDArray[np.int64]) -> Cache:
         """The cache of the given rows, in that order: how a beam search keeps and copies its beams."""
-        return Cache(tuple(layer.take(rows) for layer in self.layers))
+        return replace(self, layers=tuple(layer.take(rows) for layer in self.layers))
 
     def crop(self, length: int) -> Cache:
         """The cache as it was after the first `length` tokens."""
         if not 0 <= length <= self.length:
             raise ValueError(f"a cache of {self.length} tokens can not be cropped to {length}")
-        return Cache(
-            tuple(replace(c, key=c.key[:, :, :length], value=c.value[:, :, :length]) for c in self.layers)
-        )
+        shorter = tuple(replace(c, key=c.key[:, :, :length], value=c.value[:, :, :length]) for c in self.layers)
+        return replace(self, layers=shorter)
+
+    def allot(self, max_length: int) -> Cache:
+        """This cache, with the number of tokens it is meant to hold in the end."""
+        return replace(self, max_length=max_length)
+
+    def with_cross(self, started: Cache) -> Cache:
+        """This cache's own keys with the cross keys of `started`: a source added to past keys that lacked one."""
+        pairs = zip(self.layers, started.layers, strict=True)
+        layers = tuple(replace(a, cross_key=b.cross_key, cross_value=b.cross_value) for a, b in pairs)
+        return replace(self, layers=layers)
 
     def __getitem__(self, index: Any) -> Any:
         return self.layers[index]
@@ -92,7 +110,9 @@ class Cache(Sequence[LayerCache]):
         return iter(self.layers)
 
 
-def empty_cache(batch: int, heads: int, head_size: int, cross: Sequence[tuple[Array, Array]] | int, dtype: Any) -> Cache:
+def empty_cache(
+    batch: int, heads: int, head_size: int, cross: Sequence[tuple[Array, Array]] | int, dtype: Any
+) -> Cache:
     """A cache of no tokens. `cross` gives each layer's cross key and value, or the number of layers without them."""
     nothing = np.empty((batch, heads, 0, head_size), dtype)
     if isinstance(cross, int):

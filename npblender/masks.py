@@ -34,9 +34,9 @@ def key_mask(attention_mask: Mask | None) -> Mask | None:
 
 
 def self_attention_mask(new: int, keys: int, attention_mask: Mask | None) -> Mask | None:
-    """The decoder's mask for T new tokens over L keys: causal, and without the keys that `attention_mask` [B, L] hides.
+    """The decoder's mask for T new tokens over L keys: causal, without keys that `attention_mask` [B, L] hides.
 
-    Returned as [B, 1, T, L], [1, 1, T, L] or [B, 1, 1, L]; None where everything is allowed, as for one token at a time.
+    It is [B, 1, T, L], [1, 1, T, L] or [B, 1, 1, L]; None where everything is allowed, as for one token at a time.
     """
     padding = key_mask(attention_mask)  # [B, 1, 1, L]
     if new == 1:

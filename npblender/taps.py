@@ -107,7 +107,11 @@ def encoder_points(layers: int) -> Iterator[Point]:
             yield Point(f"encoder.layers.{n}.self_attn.{name}", axes, meaning)
         for name, axes, meaning in _feed_forward("S"):
             yield Point(f"encoder.layers.{n}.ffn.{name}", axes, meaning)
-        yield Point(f"encoder.layers.{n}.output", "B S D", "what the next layer gets: pads zeroed where the dialect does")
+        yield Point(
+            f"encoder.layers.{n}.output",
+            "B S D",
+            "what the next layer gets: pads zeroed where the dialect does",
+        )
     yield Point("encoder.states", "B S D", "the encoder's result")
 
 

@@ -120,7 +120,11 @@ def build(config: BlenderbotSmallConfig, make: Make, parts: Parts = FULL_MODEL) 
         return Attention(*(linear(f"{name}.{p}_proj", d, d) for p in ("q", "k", "v", "out")))
 
     def feed_forward(name: str, inner: int) -> tuple[Linear, Linear, LayerNorm]:
-        return linear(f"{name}.fc1", inner, d), linear(f"{name}.fc2", d, inner), norm(f"{name}.final_layer_norm")
+        return (
+            linear(f"{name}.fc1", inner, d),
+            linear(f"{name}.fc2", d, inner),
+            norm(f"{name}.final_layer_norm"),
+        )
 
     def encoder_layer(name: str) -> EncoderLayer:
         self_attn, self_norm = attention(f"{name}.self_attn"), norm(f"{name}.self_attn_layer_norm")

@@ -1,0 +1,115 @@
+"""Multi-head attention (Vaswani et al. 2017, section 3.2), and the feed-forward block that follows it in every layer.
+
+Queries, keys and values are projected by functions of their own because keys and values outlive the call: a decoder
+keeps its own from step to step, and those of the source for the whole reply. Layers are put together elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender import ops, weights
+from npblender.context import Context
+from npblender.masks import Mask, hide
+
+Array = NDArray[Any]
+
+
+def split_heads(x: Array, heads: int) -> Array:
+    """[B, T, D] -> [B, H, T, K]: head h takes columns h*K to (h+1)*K.
+
+    >>> split_heads(np.arange(6).reshape(1, 1, 6), 2)[0, :, 0]
+    array([[0, 1, 2],
+           [3, 4, 5]])
+    """
+    batch, new, d = x.shape
+    return x.reshape(batch, new, heads, d // heads).transpose(0, 2, 1, 3)
+
+
+def merge_heads(x: Array) -> Array:
+    """[B, H, T, K] -> [B, T, D], undoing `split_heads`."""
+    batch, heads, new, size = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(batch, new, heads * size)
+
+
+def project_queries(w: weights.Attention, x: Array, heads: int, context: Context) -> Array:
+    """[B, T, D] -> [B, H, T, K], divided by sqrt(K) so that scores of independent vectors have variance about 1."""
+    q = split_heads(ops.linear(x, w.q_proj.weight, w.q_proj.bias), heads)
+    q /= np.sqrt(q.dtype.type(q.shape[-1]))  # in place: the product is this function's own
+    context.tap("q", q)
+    return q
+
+
+def project_keys_values(w: weights.Attention, states: Array, heads: int, context: Context) -> tuple[Array, Array]:
+    """[B, L, D] -> keys and values, [B, H, L, K] each."""
+    k = split_heads(ops.linear(states, w.k_proj.weight, w.k_proj.bias), heads)
+    context.tap("k", k)
+    v = split_heads(ops.linear(states, w.v_proj.weight, w.v_proj.bias), heads)
+    context.tap("v", v)
+    return k, v
+
+
+def attend(
+    w: weights.Attention,
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Mask | None,
+    head_mask: Array | None,
+    context: Context,
+) -> tuple[Array, Array]:
+    """Queries [B, H, T, K] over keys and values [B, H, L, K] -> output [B, T, D] and weights [B, H, T, L].
+
+    `mask` broadcasts to [B, H, T, L], True = may attend. `head_mask` [H] multiplies the weights after the softmax,
+    so a head with 0 contributes nothing but its share of the output bias (as in transformers 4.52.4). The weights
+    returned are those before dropout.
+    """
+    scores = q @ k.transpose(0, 1, 3, 2)  # [B, H, T, K] @ [B, H, K, L] -> [B, H, T, L]
+    context.tap("scores", scores)
+    scores = hide(scores, mask, context.dialect.masked_score)
+    context.tap("masked_scores", scores)
+    probabilities = ops.softmax(scores)  # over the keys
+    if head_mask is not None:
+        probabilities = probabilities * head_mask[:, None, None]  # [H, 1, 1]
+    context.tap("weights", probabilities)
+    kept = context.dropout(probabilities, context.config.attention_dropout)
+    mixed = merge_heads(kept @ v)  # [B, H, T, L] @ [B, H, L, K] -> [B, H, T, K] -> [B, T, D]
+    context.tap("context", mixed)
+    output = ops.linear(mixed, w.out_proj.weight, w.out_proj.bias)  # [B, T, D]
+    context.tap("output", output)
+    return output, probabilities
+
+
+def add_and_norm(norm: weights.LayerNorm, residual: Array, output: Array, context: Context) -> Array:
+    """LayerNorm(residual + dropout(output)), [B, T, D]: post-LN, the norm after the sum, as the model was trained."""
+    total = residual + context.dropout(output, context.config.dropout)
+    context.tap("sum", total)
+    normed = ops.layer_norm(total, norm.weight, norm.bias)
+    context.tap("norm", normed)
+    return normed
+
+
+class FeedForward(Protocol):
+    """The part of a layer that both stacks have alike."""
+
+    @property
+    def fc1(self) -> weights.Linear: ...
+    @property
+    def fc2(self) -> weights.Linear: ...
+    @property
+    def final_layer_norm(self) -> weights.LayerNorm: ...
+
+
+def feed_forward(w: FeedForward, x: Array, context: Context) -> Array:
+    """LayerNorm(x + fc2(activation(fc1(x)))), [B, T, D] -> [B, T, F] -> [B, T, D]."""
+    hidden = ops.linear(x, w.fc1.weight, w.fc1.bias)  # [B, T, D] -> [B, T, F]
+    context.tap("hidden", hidden)
+    hidden = ops.ACTIVATIONS[context.config.activation_function](hidden)
+    context.tap("activation", hidden)
+    hidden = context.dropout(hidden, context.config.activation_dropout)
+    output = ops.linear(hidden, w.fc2.weight, w.fc2.bias)  # [B, T, F] -> [B, T, D]
+    context.tap("output", output)
+    return add_and_norm(w.final_layer_norm, x, output, context)

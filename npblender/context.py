@@ -1,0 +1,39 @@
+"""What every part of one forward pass shares: sizes, dialect, who listens, and whether it is training.
+
+Kept in one record so that a layer's arguments are its weights and its arrays. It holds no arrays itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender import ops
+from npblender.config import BlenderbotSmallConfig
+from npblender.dialects import Dialect
+from npblender.taps import SILENT, Tap
+
+
+@dataclass(frozen=True)
+class Context:
+    config: BlenderbotSmallConfig
+    dialect: Dialect
+    tap: Tap = SILENT
+    rng: np.random.Generator | None = None  # the noise of training; None when not training
+    collect_states: bool = False  # whether the result carries every layer's hidden states
+    collect_attentions: bool = False  # whether the result carries every attention's weights
+
+    def at(self, name: str) -> Context:
+        """The same pass, heard one level further in."""
+        return replace(self, tap=self.tap.at(name)) if self.tap else self
+
+    def dropout(self, x: NDArray[Any], p: float) -> NDArray[Any]:
+        """Dropout while training, nothing otherwise."""
+        return x if self.rng is None else ops.dropout(x, p, self.rng)
+
+    def drops_layer(self, p: float) -> bool:
+        """Whether LayerDrop (Fan et al. 2019) leaves the next layer out: one draw a layer, only while training."""
+        return self.rng is not None and p > 0.0 and bool(self.rng.random() < p)

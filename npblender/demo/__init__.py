@@ -1,0 +1,15 @@
+"""The demo checkpoint that comes with the package: a small model of this architecture, with its card beside it.
+
+Data only: `folder()` says where it lies, and every `from_pretrained` reads it like any other folder.
+"""
+
+from pathlib import Path
+
+
+def folder() -> Path:
+    """The demo's folder.
+
+    >>> folder().name
+    'demo'
+    """
+    return Path(__file__).parent

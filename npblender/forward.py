@@ -1,0 +1,121 @@
+"""The model as functions of weights and checked arrays: source -> states -> cache -> states -> logits -> loss.
+
+    Source --run_encoder--> states [B, S, D] --start--> Cache --run_decoder--> states [B, T, D], longer Cache
+                                                              --logits_of--> [B, T, V] --loss_of--> []
+The classes in `model` and the searches in `generation` both stand on these. Nothing is checked here (see `inputs`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender import ops
+from npblender.cache import Cache
+from npblender.context import Context
+from npblender.decoder import decode, start
+from npblender.encoder import encode
+from npblender.inputs import IGNORED_LABEL, Ids
+from npblender.masks import Mask
+from npblender.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
+from npblender.weights import Weights
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the encoder reads: ids or embeddings, and who may attend to what."""
+
+    input_ids: Ids | None = None  # [B, S]
+    inputs_embeds: Array | None = None  # [B, S, D]
+    attention_mask: Mask | None = None  # [B, S]; None = everything
+    head_mask: Array | None = None  # [layers, H]
+    position_ids: Ids | None = None  # [B, S]; None = as the dialect counts
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the decoder reads: T new tokens over a cache of L - T, and over a source of S."""
+
+    input_ids: Ids | None = None  # [B, T]
+    inputs_embeds: Array | None = None  # [B, T, D]
+    attention_mask: Mask | None = None  # [B, L]; None = everything; always causal, too
+    encoder_attention_mask: Mask | None = None  # [B, S]; None = everything
+    head_mask: Array | None = None  # [layers, H]
+    cross_attn_head_mask: Array | None = None  # [layers, H]
+    position_ids: Ids | None = None  # [B, T]; None = from the cache's length on
+
+
+def run_encoder(weights: Weights, source: Source, context: Context) -> BaseModelOutput:
+    """The source's states [B, S, D]."""
+    assert weights.encoder is not None, "a causal head has no encoder"
+    return encode(
+        weights.encoder,
+        weights.shared,
+        context,
+        input_ids=source.input_ids,
+        inputs_embeds=source.inputs_embeds,
+        attention_mask=source.attention_mask,
+        head_mask=source.head_mask,
+        position_ids=source.position_ids,
+    )
+
+
+def start_decoder(weights: Weights, batch: int, encoder_states: Array | None, context: Context) -> Cache:
+    """The cache before the first target token, with the source's keys and values if there is a source."""
+    return start(weights.decoder, batch, encoder_states, context)
+
+
+def run_decoder(
+    weights: Weights, target: Target, cache: Cache, context: Context
+) -> BaseModelOutputWithPastAndCrossAttentions:
+    """States [B, T, D] of the new tokens, and the cache grown by T."""
+    return decode(
+        weights.decoder,
+        weights.shared,
+        context,
+        cache,
+        input_ids=target.input_ids,
+        inputs_embeds=target.inputs_embeds,
+        attention_mask=target.attention_mask,
+        encoder_attention_mask=target.encoder_attention_mask,
+        head_mask=target.head_mask,
+        cross_attn_head_mask=target.cross_attn_head_mask,
+        position_ids=target.position_ids,
+    )
+
+
+def logits_of(weights: Weights, states: Array, context: Context) -> Array:
+    """[B, T, D] -> [B, T, V]: products with the shared matrix, plus the final bias where the model has one."""
+    bias = None if weights.final_logits_bias is None else weights.final_logits_bias[0]  # [1, V] -> [V]
+    logits = ops.linear(states, weights.shared.weight, bias)
+    if context.dialect.start_logit is not None and context.config.decoder_start_token_id is not None:
+        logits[..., context.config.decoder_start_token_id] = context.dialect.start_logit
+    context.tap("logits", logits)
+    if context.tap:
+        context.tap("log_probabilities", ops.log_softmax(logits))
+    return logits
+
+
+def loss_of(logits: Array, labels: Ids, context: Context) -> np.floating[Any]:
+    """Mean negative log-probability of the labels [B, T] that are not -100; NaN when all of them are (as in torch)."""
+    loss = ops.cross_entropy(logits, labels, IGNORED_LABEL)
+    context.tap("loss", np.asarray(loss))
+    return loss
+
+
+def shift_right(labels: Ids, start_id: int, pad_id: int) -> Ids:
+    """Decoder input from labels [B, T]: the start id, then all labels but the last; -100 becomes the pad.
+
+    >>> shift_right(np.array([[7, 8, -100, 2]]), start_id=1, pad_id=0)
+    array([[1, 7, 8, 0]])
+    """
+    shifted = np.empty_like(labels)
+    shifted[:, 0] = start_id
+    shifted[:, 1:] = labels[:, :-1]
+    shifted[shifted == IGNORED_LABEL] = pad_id
+    return shifted

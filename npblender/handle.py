@@ -1,0 +1,145 @@
+"""What every public model is: a configuration, weights, a dialect, and the way in and out of files.
+
+The three classes in `model` differ only in their parts and heads. What a call takes is in `arguments`, the
+mathematics in `forward`, the files in `checkpoint`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from npblender import checkpoint, demo
+from npblender.config import BlenderbotSmallConfig
+from npblender.dialects import Dialect, resolve_dialect
+from npblender.generation_config import GenerationConfig
+from npblender.weights import (
+    FULL_MODEL,
+    Embedding,
+    Parts,
+    Weights,
+    expected_shapes,
+    random_weights,
+    to_arrays,
+)
+
+Array = NDArray[Any]
+Model = TypeVar("Model", bound="PreTrainedModel")
+
+
+class PreTrainedModel:
+    """Configuration, weights and dialect of one model. Weights are values: changing a model means giving it others."""
+
+    parts: ClassVar[Parts] = FULL_MODEL
+
+    def __init__(
+        self,
+        config: BlenderbotSmallConfig,
+        weights: Weights,
+        *,
+        dialect: str | Dialect = "parlai",
+        generation_config: GenerationConfig | None = None,
+    ) -> None:
+        if not isinstance(config, BlenderbotSmallConfig):
+            raise TypeError(f"config must be a BlenderbotSmallConfig, not {type(config).__name__}")
+        if not isinstance(weights, Weights):
+            raise TypeError(
+                f"weights must be Weights, not {type(weights).__name__}; from_config(config, seed=0) draws random ones"
+            )
+        found = {name: array.shape for name, array in to_arrays(weights).items()}
+        expected = expected_shapes(config, self.parts)
+        wrong = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
+        if wrong:
+            each = "; ".join(f"{name} is {found.get(name)}, not {expected.get(name)}" for name in wrong)
+            raise ValueError(f"the weights do not fit the config of a {type(self).__name__}: {each}")
+        self.config = config
+        self.weights = weights
+        self.dialect = resolve_dialect(dialect)
+        self.generation_config = GenerationConfig() if generation_config is None else generation_config
+
+    @classmethod
+    def from_config(
+        cls: type[Model],
+        config: BlenderbotSmallConfig,
+        *,
+        seed: int,
+        dialect: str | Dialect = "parlai",
+        dtype: DTypeLike = "float32",
+    ) -> Model:
+        """A model with seeded random weights, the same for the same seed on every machine (see `random_weights`)."""
+        weights = random_weights(config, seed, checkpoint.resolve_dtype(dtype), cls.parts)
+        return cls(config, weights, dialect=dialect)
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Model],
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        dialect: str | Dialect | None = None,
+        dtype: DTypeLike = "float32",
+    ) -> Model:
+        """The model in a folder: config.json, generation_config.json if there, and its safetensors.
+
+        Without a folder it is the demo that comes with the package. `dialect` is the one the folder was saved with,
+        else "parlai". `dtype` is "float32", "float64" or "longdouble", whatever the file stores.
+
+        Raises FileNotFoundError for a folder or file that is not there, ValueError for files that do not fit.
+        """
+        folder = demo.folder() if folder is None else folder
+        config = BlenderbotSmallConfig.from_pretrained(folder)
+        if dialect is None:
+            dialect = resolve_dialect(config.npblender_dialect or "parlai")
+        weights = checkpoint.load(folder, config, cls.parts, dtype)
+        settings = GenerationConfig.from_pretrained(folder)
+        return cls(config, weights, dialect=dialect, generation_config=settings)
+
+    def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: str | None = None) -> None:
+        """Write what `from_pretrained` here and in both transformers reads, the dialect under a key of ours.
+
+        `dtype` is what the file stores: "float16", "float32", "float64"; None stores what the model has.
+        """
+        checkpoint.save(folder, self.config, self.weights, self.generation_config, self.dialect, dtype)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype in which the model computes."""
+        return self.weights.dtype
+
+    def num_parameters(self) -> int:
+        """How many numbers training sets; the constant bias of the logits does not count, as in transformers."""
+        return sum(a.size for name, a in to_arrays(self.weights).items() if name != "final_logits_bias")
+
+    def get_input_embeddings(self) -> Embedding:
+        """The matrix [V, D] that embeds tokens; its transpose makes the logits."""
+        return self.weights.shared
+
+    def set_input_embeddings(self, embedding: Array) -> None:
+        """Put another matrix [V, D] in its place."""
+        shape = (self.config.vocab_size, self.config.d_model)
+        array = np.asarray(embedding.weight if isinstance(embedding, Embedding) else embedding)
+        if array.shape != shape:
+            raise ValueError(f"the embedding has shape {array.shape}, not {shape}; resize_token_embeddings changes V")
+        self.weights = replace(self.weights, shared=Embedding(array.astype(self.dtype)))
+
+    def resize_token_embeddings(self, new_num_tokens: int) -> Embedding:
+        """Cut or grow the vocabulary, the final bias with it. New rows are the mean of the old ones, new biases 0.
+
+        transformers draws new rows at random around that mean; the mean itself needs no seed.
+        """
+        if not isinstance(new_num_tokens, int) or new_num_tokens < 1:
+            raise ValueError(f"new_num_tokens must be a positive int, not {new_num_tokens!r}")
+        config = self.config.replace(vocab_size=new_num_tokens)  # refuses special ids that would fall out
+        old = self.weights.shared.weight
+        added = max(0, new_num_tokens - len(old))
+        rows = np.repeat(old.mean(axis=0, keepdims=True), added, axis=0)
+        shared = Embedding(np.concatenate([old[:new_num_tokens], rows]))
+        bias = self.weights.final_logits_bias
+        if bias is not None:
+            bias = np.concatenate([bias[:, :new_num_tokens], np.zeros((1, added), bias.dtype)], axis=1)
+        self.weights = replace(self.weights, shared=shared, final_logits_bias=bias)
+        self.config = config
+        return shared

@@ -1,0 +1,212 @@
+"""The public models, with transformers' names, arguments and outputs, on NumPy arrays.
+
+    BlenderbotSmallModel                      ids -> states
+    BlenderbotSmallForConditionalGeneration   ids -> logits, loss, replies
+    BlenderbotSmallForCausalLM                the decoder alone, read as a language model
+This is where the forward pass, files and generation meet. It holds no mathematics.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender.arguments import Seed, check_encoder_outputs, make_context
+from npblender.cache import Cache
+from npblender.calls import public_call
+from npblender.context import Context
+from npblender.forward import logits_of, loss_of
+from npblender.handle import PreTrainedModel
+from npblender.inputs import IGNORED_LABEL, check_ids
+from npblender.outputs import (
+    BaseModelOutput,
+    BaseModelOutputWithPastAndCrossAttentions,
+    CausalLMOutputWithCrossAttentions,
+    Seq2SeqLMOutput,
+    Seq2SeqModelOutput,
+)
+from npblender.seq2seq import EncoderDecoder
+from npblender.stacks import BlenderbotSmallDecoder, call_decoder, returned, wants_cache
+from npblender.taps import Sink
+from npblender.weights import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL
+
+Array = NDArray[Any]
+Labels = NDArray[np.int64]
+
+
+class BlenderbotSmallModel(EncoderDecoder):
+    """The model without a head: `forward` gives a `Seq2SeqModelOutput` whose `last_hidden_state` is [B, T, D]."""
+
+    parts = BASE_MODEL
+
+    def label_ids(self, labels: Any) -> Labels:
+        """Refused: a loss needs logits."""
+        raise TypeError("labels need a head: use BlenderbotSmallForConditionalGeneration")
+
+    def result(
+        self,
+        context: Context,
+        encoder: BaseModelOutput | None,
+        decoder: BaseModelOutputWithPastAndCrossAttentions,
+        labels: Labels | None,
+        cache: Cache | None,
+    ) -> Seq2SeqModelOutput:
+        """What `forward` returns."""
+        return Seq2SeqModelOutput(
+            last_hidden_state=decoder.last_hidden_state,
+            past_key_values=cache,
+            decoder_hidden_states=decoder.hidden_states,
+            decoder_attentions=decoder.attentions,
+            cross_attentions=decoder.cross_attentions,
+            encoder_last_hidden_state=None if encoder is None else encoder.last_hidden_state,
+            encoder_hidden_states=None if encoder is None else encoder.hidden_states,
+            encoder_attentions=None if encoder is None else encoder.attentions,
+        )
+
+    def decoded(
+        self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions
+    ) -> BaseModelOutputWithPastAndCrossAttentions:
+        """What `decode` returns: the decoder's record as it is."""
+        return decoder
+
+
+class BlenderbotSmallForConditionalGeneration(EncoderDecoder):
+    """The model that answers: `forward` gives a `Seq2SeqLMOutput` whose `logits` are [B, T, V]."""
+
+    parts = FULL_MODEL
+
+    def result(
+        self,
+        context: Context,
+        encoder: BaseModelOutput | None,
+        decoder: BaseModelOutputWithPastAndCrossAttentions,
+        labels: Labels | None,
+        cache: Cache | None,
+    ) -> Seq2SeqLMOutput:
+        """What `forward` returns."""
+        logits = logits_of(self.weights, decoder.last_hidden_state, context)
+        return Seq2SeqLMOutput(
+            loss=None if labels is None else np.asarray(loss_of(logits, labels, context)),
+            logits=logits,
+            past_key_values=cache,
+            decoder_hidden_states=decoder.hidden_states,
+            decoder_attentions=decoder.attentions,
+            cross_attentions=decoder.cross_attentions,
+            encoder_last_hidden_state=None if encoder is None else encoder.last_hidden_state,
+            encoder_hidden_states=None if encoder is None else encoder.hidden_states,
+            encoder_attentions=None if encoder is None else encoder.attentions,
+        )
+
+    def decoded(
+        self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions
+    ) -> CausalLMOutputWithCrossAttentions:
+        """What `decode` returns: logits, as in Flax."""
+        return CausalLMOutputWithCrossAttentions(
+            logits=logits_of(self.weights, decoder.last_hidden_state, context),
+            past_key_values=decoder.past_key_values,
+            hidden_states=decoder.hidden_states,
+            attentions=decoder.attentions,
+            cross_attentions=decoder.cross_attentions,
+        )
+
+
+class BlenderbotSmallForCausalLM(PreTrainedModel):
+    """The decoder alone: no final bias, and no cross-attention unless it is given encoder states."""
+
+    parts = CAUSAL_MODEL
+
+    def __call__(self, *args: Any, **arguments: Any) -> Any:
+        """The same as `forward`."""
+        return self.forward(*args, **arguments)
+
+    @public_call(("input_ids", "attention_mask", "encoder_hidden_states", "encoder_attention_mask"))
+    def forward(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
+        *,
+        head_mask: Any = None,
+        cross_attn_head_mask: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: Any = None,
+        position_ids: Any = None,
+        labels: Any = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        cache_position: Any = None,
+        logits_to_keep: int | NDArray[np.int64] = 0,
+        training: bool = False,
+        generator: Seed = None,
+        tap: Sink | None = None,
+    ) -> Any:
+        """Ids [B, T] -> a `CausalLMOutputWithCrossAttentions` whose `logits` are [B, T, V].
+
+        The arguments are those of `BlenderbotSmallForConditionalGeneration.forward` on the decoder's side. `labels`
+        are NOT shifted: label i belongs to the logits at i, as in transformers. `logits_to_keep` computes the last n
+        logits only (0 = all), or those at the given indices.
+        """
+        cached = wants_cache(self, use_cache, training)
+        context = make_context(
+            self.config, self.dialect, tap, training, generator, output_attentions, output_hidden_states
+        )
+        states = None
+        if encoder_hidden_states is not None:
+            states = check_encoder_outputs(self.config, self.dtype, encoder_hidden_states).last_hidden_state
+        decoder = call_decoder(
+            self,
+            context,
+            states,
+            past_key_values,
+            prefix="",
+            input_ids=input_ids,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            encoder_attention_mask=encoder_attention_mask,
+            head_mask=head_mask,
+            cross_attn_head_mask=cross_attn_head_mask,
+            position_ids=position_ids,
+            cache_position=cache_position,
+        )
+        logits = logits_of(self.weights, kept_states(decoder.last_hidden_state, logits_to_keep), context)
+        loss = None
+        if labels is not None:
+            label_ids = check_ids("labels", labels, self.config.vocab_size, ignored=IGNORED_LABEL)
+            loss = np.asarray(loss_of(logits, label_ids, context))
+        output = CausalLMOutputWithCrossAttentions(
+            loss=loss,
+            logits=logits,
+            past_key_values=decoder.past_key_values if cached else None,
+            hidden_states=decoder.hidden_states,
+            attentions=decoder.attentions,
+            cross_attentions=decoder.cross_attentions,
+        )
+        return returned(self, output, return_dict)
+
+    def get_decoder(self) -> BlenderbotSmallDecoder:
+        """The decoder as a callable from ids to states."""
+        return BlenderbotSmallDecoder(self)
+
+
+def kept_states(states: Array, logits_to_keep: int | NDArray[np.int64]) -> Array:
+    """The states [B, T, D] whose logits are wanted: the last n (0 = all), or those at the given indices.
+
+    >>> kept_states(np.arange(3).reshape(1, 3, 1), 2).ravel()
+    array([1, 2])
+    """
+    new = states.shape[1]
+    if isinstance(logits_to_keep, int) and not isinstance(logits_to_keep, bool):
+        if not 0 <= logits_to_keep <= new:
+            raise ValueError(f"logits_to_keep must be 0 (all) to {new}, the tokens there are; got {logits_to_keep}")
+        return states[:, -logits_to_keep:] if logits_to_keep else states
+    indices = np.asarray(logits_to_keep)
+    if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
+        raise TypeError("logits_to_keep takes an int or a list of positions")
+    if indices.size == 0 or indices.min() < -new or indices.max() >= new:
+        raise ValueError(f"logits_to_keep names positions {indices.tolist()}; the tokens stand at 0 to {new - 1}")
+    return states[:, indices]

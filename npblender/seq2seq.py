@@ -1,0 +1,247 @@
+"""What the encoder-decoder models have in common: one call from source and target to a result, and Flax's three.
+
+`forward` runs everything; `encode`, `init_cache` and `decode` are the same in steps. What the result holds is decided
+by the two classes in `model` that stand on this one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender.arguments import Seed, check_encoder_outputs, make_context
+from npblender.cache import Cache
+from npblender.calls import KERAS_ORDER, public_call
+from npblender.context import Context
+from npblender.forward import shift_right, start_decoder
+from npblender.handle import PreTrainedModel
+from npblender.inputs import IGNORED_LABEL, check_ids, check_length
+from npblender.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
+from npblender.stacks import (
+    BlenderbotSmallDecoder,
+    BlenderbotSmallEncoder,
+    call_decoder,
+    call_encoder,
+    returned,
+    wants_cache,
+)
+from npblender.taps import Sink
+
+Labels = NDArray[np.int64]
+
+
+class EncoderDecoder(PreTrainedModel):
+    """The base of `BlenderbotSmallModel` and `BlenderbotSmallForConditionalGeneration`; use one of these."""
+
+    def __call__(self, *args: Any, **arguments: Any) -> Any:
+        """The same as `forward`."""
+        return self.forward(*args, **arguments)
+
+    @public_call(KERAS_ORDER)
+    def forward(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        decoder_input_ids: Any = None,
+        decoder_attention_mask: Any = None,
+        *,
+        head_mask: Any = None,
+        decoder_head_mask: Any = None,
+        cross_attn_head_mask: Any = None,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: Any = None,
+        decoder_inputs_embeds: Any = None,
+        position_ids: Any = None,
+        decoder_position_ids: Any = None,
+        labels: Any = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        cache_position: Any = None,
+        training: bool = False,
+        generator: Seed = None,
+        tap: Sink | None = None,
+    ) -> Any:
+        """Source and target -> a record of states or logits, cache, attentions.
+
+        Args:
+            input_ids: source ids [B, S], int; or `inputs_embeds` [B, S, D], which no original scales; or neither,
+                if `encoder_outputs` or a cache with cross keys holds the source.
+            attention_mask: [B, S], 1 = token, 0 = pad, for the encoder and for cross-attention. Without it
+                `parlai` hides pad ids; the transformers dialects attend to them.
+            decoder_input_ids: target ids [B, T], made from `labels` when absent; or `decoder_inputs_embeds`.
+            decoder_attention_mask: [B, L], L = cached tokens + T. Attention is causal in any case.
+            head_mask, decoder_head_mask, cross_attn_head_mask: [layers, H]; 0 silences a head, 1 does not.
+                Honoured in every dialect, as transformers 4.52.4 does.
+            encoder_outputs: what `encode` returned, or a tuple (states [B, S, D], ...).
+            past_key_values: what an earlier call returned; positions go on from its length.
+            position_ids, decoder_position_ids: [B, S] and [B, T] in place of the dialect's own (Keras, Flax).
+            labels: ids [B, T], -100 = ignored: the result then has a `loss`, and no cache.
+            use_cache, output_attentions, output_hidden_states, return_dict: as in transformers; None stands
+                for the configuration's value.
+            cache_position: what transformers tells itself; refused where the cache does not end there.
+            training, generator: dropout and LayerDrop, drawn from a `numpy.random.Generator` or a seed.
+            tap: called as tap(name, array) at every point of `npblender.taps`; copy an array to keep it.
+
+        Raises:
+            ValueError, TypeError: an argument that does not fit; the message names it and says what would do.
+
+        >>> from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration
+        >>> tiny = BlenderbotSmallConfig(vocab_size=11, d_model=6, encoder_layers=1, decoder_layers=1,
+        ...     encoder_attention_heads=2, decoder_attention_heads=3, encoder_ffn_dim=5, decoder_ffn_dim=7)
+        >>> model = BlenderbotSmallForConditionalGeneration.from_config(tiny, seed=0)
+        >>> out = model([[5, 6, 7]], decoder_input_ids=[[1, 9]])
+        >>> out.logits.shape, out.past_key_values.length, list(out.keys())
+        ((1, 2, 11), 2, ['logits', 'past_key_values', 'encoder_last_hidden_state'])
+        """
+        label_ids = None if labels is None else self.label_ids(labels)
+        if label_ids is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
+            decoder_input_ids = self.shifted(label_ids)
+        if decoder_input_ids is None and decoder_inputs_embeds is None:
+            start = self.config.decoder_start_token_id
+            raise ValueError(f"decoder_input_ids is missing: a reply begins with [[{start}]]; or pass labels")
+        cached = wants_cache(self, use_cache if labels is None else False, training)
+        context = make_context(
+            self.config, self.dialect, tap, training, generator, output_attentions, output_hidden_states
+        )
+        encoder_side = {
+            "input_ids": input_ids,
+            "inputs_embeds": inputs_embeds,
+            "head_mask": head_mask,
+            "position_ids": position_ids,
+        }
+        encoder: BaseModelOutput | None = None
+        if encoder_outputs is None and (input_ids is not None or inputs_embeds is not None):
+            encoder, source = call_encoder(self, context, attention_mask=attention_mask, **encoder_side)
+            attention_mask = source.attention_mask
+        else:
+            for name, value in encoder_side.items():
+                if value is not None:
+                    raise ValueError(
+                        f"{name} would not be used: the source is encoded already; leave one of the two out"
+                    )
+            encoder = self.given_encoder(encoder_outputs, past_key_values)
+        decoder = call_decoder(
+            self,
+            context,
+            None if encoder is None else encoder.last_hidden_state,
+            past_key_values,
+            prefix="decoder_",
+            input_ids=decoder_input_ids,
+            inputs_embeds=decoder_inputs_embeds,
+            attention_mask=decoder_attention_mask,
+            encoder_attention_mask=attention_mask,
+            head_mask=decoder_head_mask,
+            cross_attn_head_mask=cross_attn_head_mask,
+            position_ids=decoder_position_ids,
+            cache_position=cache_position,
+        )
+        cache = decoder.past_key_values if cached else None
+        return returned(self, self.result(context, encoder, decoder, label_ids, cache), return_dict)
+
+    def encode(self, *args: Any, **arguments: Any) -> Any:
+        """The source's states: ids [B, S] -> `last_hidden_state` [B, S, D]; arguments as `get_encoder()` takes them."""
+        return self.get_encoder()(*args, **arguments)
+
+    def init_cache(self, batch_size: int, max_length: int, encoder_outputs: Any) -> Cache:
+        """A cache of no tokens over the source's keys and values, to begin `decode` with (Flax).
+
+        `max_length` is how many tokens may follow; a `decoder_attention_mask` of that width is understood.
+        """
+        states = check_encoder_outputs(self.config, self.dtype, encoder_outputs).last_hidden_state
+        if len(states) != batch_size:
+            raise ValueError(f"batch_size is {batch_size}, but the encoder's states have {len(states)} rows")
+        check_length("max_length", max_length, self.config.max_position_embeddings)
+        context = make_context(self.config, self.dialect)
+        return start_decoder(self.weights, batch_size, states, context).allot(max_length)
+
+    @public_call()
+    def decode(
+        self,
+        decoder_input_ids: Any = None,
+        encoder_outputs: Any = None,
+        encoder_attention_mask: Any = None,
+        decoder_attention_mask: Any = None,
+        decoder_position_ids: Any = None,
+        past_key_values: Any = None,
+        *,
+        decoder_inputs_embeds: Any = None,
+        decoder_head_mask: Any = None,
+        cross_attn_head_mask: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        training: bool = False,
+        generator: Seed = None,
+        tap: Sink | None = None,
+    ) -> Any:
+        """Target ids [B, T] over an encoded source -> states or logits, and the cache for what follows (Flax).
+
+        The source is in `encoder_outputs`, or in `past_key_values` from `init_cache` or from an earlier call.
+        """
+        wants_cache(self, True, training)
+        context = make_context(
+            self.config, self.dialect, tap, training, generator, output_attentions, output_hidden_states
+        )
+        encoder = self.given_encoder(encoder_outputs, past_key_values)
+        decoder = call_decoder(
+            self,
+            context,
+            None if encoder is None else encoder.last_hidden_state,
+            past_key_values,
+            prefix="decoder_",
+            input_ids=decoder_input_ids,
+            inputs_embeds=decoder_inputs_embeds,
+            attention_mask=decoder_attention_mask,
+            encoder_attention_mask=encoder_attention_mask,
+            head_mask=decoder_head_mask,
+            cross_attn_head_mask=cross_attn_head_mask,
+            position_ids=decoder_position_ids,
+        )
+        return returned(self, self.decoded(context, decoder), return_dict)
+
+    def get_encoder(self) -> BlenderbotSmallEncoder:
+        """The encoder as a callable from ids to states, transformers' module of that name."""
+        return BlenderbotSmallEncoder(self)
+
+    def get_decoder(self) -> BlenderbotSmallDecoder:
+        """The decoder as a callable from ids and encoder states to states, transformers' module of that name."""
+        return BlenderbotSmallDecoder(self)
+
+    def given_encoder(self, encoder_outputs: Any, past_key_values: Any) -> BaseModelOutput | None:
+        """Given encoder outputs; None if the past, which must then hold cross keys, is all there is of the source."""
+        if encoder_outputs is not None:
+            return check_encoder_outputs(self.config, self.dtype, encoder_outputs)
+        if past_key_values is None or len(past_key_values[0]) < 4:
+            raise ValueError("there is no source: pass ids, embeddings, encoder_outputs, or past keys with cross keys")
+        return None
+
+    def label_ids(self, labels: Any) -> Labels:
+        """Checked labels [B, T]."""
+        return check_ids("labels", labels, self.config.vocab_size, ignored=IGNORED_LABEL)
+
+    def shifted(self, labels: Labels) -> Labels:
+        """Decoder input made from labels."""
+        start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
+        if start is None or pad is None:
+            raise ValueError("decoder_input_ids can be made from labels only if the config has a start id and a pad id")
+        return shift_right(labels, start, pad)
+
+    def result(
+        self,
+        context: Context,
+        encoder: BaseModelOutput | None,
+        decoder: BaseModelOutputWithPastAndCrossAttentions,
+        labels: Labels | None,
+        cache: Cache | None,
+    ) -> ModelOutput:
+        """What `forward` returns."""
+        raise NotImplementedError
+
+    def decoded(self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions) -> ModelOutput:
+        """What `decode` returns."""
+        raise NotImplementedError

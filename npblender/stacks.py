@@ -1,0 +1,177 @@
+"""The two halves of a model as callables of their own: what transformers' `get_encoder` and `get_decoder` return.
+
+They stand on the model they come from. `call_encoder` and `call_decoder` are the one way into either half for every
+public method: they check the arguments and run the forward pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from npblender.arguments import (
+    Seed,
+    check_encoder_outputs,
+    check_past,
+    check_source,
+    check_target,
+    make_context,
+)
+from npblender.calls import public_call
+from npblender.context import Context
+from npblender.forward import Source, run_decoder, run_encoder, start_decoder
+from npblender.handle import PreTrainedModel
+from npblender.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
+from npblender.taps import Sink
+
+Array = NDArray[Any]
+
+
+def returned(model: PreTrainedModel, output: ModelOutput, return_dict: bool | None) -> Any:
+    """The record itself, or as in transformers the tuple of what is in it."""
+    as_record = model.config.return_dict if return_dict is None else return_dict
+    return output if as_record else output.to_tuple()
+
+
+def wants_cache(model: PreTrainedModel, use_cache: bool | None, training: bool) -> bool:
+    """Whether a result carries a cache. LayerDrop leaves holes in one, so the two are not had together."""
+    drops = training and model.config.decoder_layerdrop > 0
+    if use_cache and drops:
+        raise ValueError("use_cache=True with decoder LayerDrop leaves layers of the cache short; use one of the two")
+    return not drops and (model.config.use_cache if use_cache is None else use_cache)
+
+
+def call_encoder(model: PreTrainedModel, context: Context, **arguments: Any) -> tuple[BaseModelOutput, Source]:
+    """Check the encoder's arguments and run it; the source is returned for its mask."""
+    source = check_source(model.config, model.dtype, mask_from_ids=model.dialect.mask_from_ids, **arguments)
+    return run_encoder(model.weights, source, context), source
+
+
+def call_decoder(
+    model: PreTrainedModel,
+    context: Context,
+    encoder_states: Array | None,
+    past_key_values: Any,
+    *,
+    prefix: str,
+    **arguments: Any,
+) -> BaseModelOutputWithPastAndCrossAttentions:
+    """Check the decoder's arguments and run it, over given past keys or from the start.
+
+    Cross keys in the past win over `encoder_states`, from which they were made: so do they in transformers.
+    """
+    tokens = arguments["inputs_embeds"] if arguments["input_ids"] is None else arguments["input_ids"]
+    batch = 0 if tokens is None else len(tokens)
+    cache = None if past_key_values is None else check_past(model.config, model.dtype, past_key_values, batch)
+    source_shape = None if encoder_states is None else encoder_states.shape[:2]
+    if cache is not None and cache.source_length is not None:
+        source_shape = (cache.batch, cache.source_length)
+    target = check_target(model.config, model.dtype, cache, source_shape, prefix=prefix, **arguments)
+    if cache is None or (cache.source_length is None and encoder_states is not None):
+        started = start_decoder(model.weights, batch, encoder_states, context)
+        cache = started if cache is None else cache.with_cross(started)
+    return run_decoder(model.weights, target, cache, context)
+
+
+class BlenderbotSmallEncoder:
+    """The encoder of a model: ids [B, S] -> states [B, S, D]."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+
+    def __call__(self, *args: Any, **arguments: Any) -> Any:
+        """The same as `forward`."""
+        return self.forward(*args, **arguments)
+
+    @public_call(("input_ids", "attention_mask", "head_mask", "inputs_embeds"))
+    def forward(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        *,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        position_ids: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        training: bool = False,
+        generator: Seed = None,
+        tap: Sink | None = None,
+    ) -> Any:
+        """The source's states as a `BaseModelOutput`. Arguments as in the whole model's `forward`."""
+        model = self.model
+        context = make_context(
+            model.config, model.dialect, tap, training, generator, output_attentions, output_hidden_states
+        )
+        output, _ = call_encoder(
+            model,
+            context,
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            head_mask=head_mask,
+            position_ids=position_ids,
+        )
+        return returned(model, output, return_dict)
+
+
+class BlenderbotSmallDecoder:
+    """The decoder of a model: ids [B, T] and, if given, encoder states [B, S, D] -> states [B, T, D] and a cache."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+
+    def __call__(self, *args: Any, **arguments: Any) -> Any:
+        """The same as `forward`."""
+        return self.forward(*args, **arguments)
+
+    @public_call(("input_ids", "attention_mask", "encoder_hidden_states", "encoder_attention_mask"))
+    def forward(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
+        *,
+        head_mask: Any = None,
+        cross_attn_head_mask: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: Any = None,
+        position_ids: Any = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        cache_position: Any = None,
+        training: bool = False,
+        generator: Seed = None,
+        tap: Sink | None = None,
+    ) -> Any:
+        """The target's states and cache. Without encoder states there is no cross-attention, as in transformers."""
+        model = self.model
+        cached = wants_cache(model, use_cache, training)
+        context = make_context(
+            model.config, model.dialect, tap, training, generator, output_attentions, output_hidden_states
+        )
+        states = None
+        if encoder_hidden_states is not None:
+            states = check_encoder_outputs(model.config, model.dtype, encoder_hidden_states).last_hidden_state
+        output = call_decoder(
+            model,
+            context,
+            states,
+            past_key_values,
+            prefix="",
+            input_ids=input_ids,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            encoder_attention_mask=encoder_attention_mask,
+            head_mask=head_mask,
+            cross_attn_head_mask=cross_attn_head_mask,
+            position_ids=position_ids,
+            cache_position=cache_position,
+        )
+        return returned(model, output if cached else replace(output, past_key_values=None), return_dict)
