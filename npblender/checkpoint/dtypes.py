@@ -1,0 +1,80 @@
+"""The number formats of files, and the dtypes that the model computes in.
+
+A file may store float16, bfloat16, float32 or float64; whatever it stores is converted to the one dtype asked
+for. NumPy has no bfloat16, but it is float32's upper half, so a shift by 16 bits is the whole conversion.
+
+What it does not do: it opens no files.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["STORAGE", "STORED_BITS", "STORED_FLOATS", "Array", "decode", "resolve_dtype"]
+
+Array: TypeAlias = npt.NDArray[Any]
+
+# Bits of one value, for every format the safetensors library knows: a header is checked even where a tensor
+# is not read.
+STORED_BITS: Mapping[str, int] = {
+    **{"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6},
+    **{"BOOL": 8, "U8": 8, "I8": 8},
+    **{"F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8},
+    **{"I16": 16, "U16": 16, "F16": 16, "BF16": 16},
+    **{"I32": 32, "U32": 32, "F32": 32},
+    **{"I64": 64, "U64": 64, "F64": 64, "C64": 64},
+}
+
+# The formats a parameter may have, as NumPy reads their bytes; files are little-endian on every machine.
+STORED_FLOATS: Mapping[str, str] = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
+
+STORAGE = ("float16", "float32", "float64")
+"""What `save` can write."""
+
+
+def resolve_dtype(dtype: str | npt.DTypeLike) -> np.dtype[Any]:
+    """The dtype that a model computes in: "float32", "float64" or "longdouble", by name or as NumPy has them.
+
+    Raises:
+        ValueError: another dtype, or longdouble on a machine where it is no wider than float64.
+        TypeError: something that is no dtype at all.
+
+    >>> resolve_dtype("float64"), resolve_dtype(np.float32)
+    (dtype('float64'), dtype('float32'))
+    >>> resolve_dtype("float16")
+    Traceback (most recent call last):
+    ValueError: dtype 'float16' is not computed in; choose 'float32', 'float64' or 'longdouble'
+    """
+    choose = "choose 'float32', 'float64' or 'longdouble'"
+    try:
+        found = np.dtype(dtype) if dtype is not None else None  # NumPy takes None for float64
+    except (TypeError, ValueError):
+        found = None
+    if found is None:
+        raise (ValueError if isinstance(dtype, str) else TypeError)(f"{dtype!r} is no dtype; {choose}")
+    if found.char not in "fdg":  # float, double, long double of C
+        raise ValueError(f"dtype {str(found)!r} is not computed in; {choose}")
+    if found.char == "g" and not _longdouble_is_wider():
+        raise ValueError("dtype 'longdouble' is no wider than float64 on this machine; choose 'float64'")
+    return found.newbyteorder("=")
+
+
+def _longdouble_is_wider() -> bool:
+    return bool(np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant)
+
+
+def decode(raw: Array, stored: str, dtype: np.dtype[Any]) -> Array:
+    """Bytes of a file as values of `dtype`, rounded once where it is narrower than what is stored.
+
+    A value too large for `dtype` becomes infinity, which the caller looks for.
+
+    >>> decode(np.array([0x80, 0x3F], np.uint8), "BF16", np.dtype("float64"))
+    array([1.])
+    """
+    values: Array = raw.view(STORED_FLOATS[stored])
+    if stored == "BF16":
+        values = (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    with np.errstate(all="ignore"):
+        return values.astype(dtype, copy=False)

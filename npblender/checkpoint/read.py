@@ -1,0 +1,162 @@
+"""Weights from a folder: every tensor checked, converted, and read once to where it stays.
+
+Bytes pass through one small buffer, in which they are converted and looked at, so that loading needs the
+weights themselves and little else, and costs one pass over memory.
+
+What it does not do: it reads no configuration (see config.py) and repairs nothing. What does not fit is
+gathered and refused in one error that names all of it.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from npblender import jsonfile
+from npblender.checkpoint.dtypes import STORED_BITS, STORED_FLOATS, Array, decode, resolve_dtype
+from npblender.checkpoint.files import find_tensors
+from npblender.checkpoint.header import StoredTensor
+from npblender.checkpoint.names import SHARED, canonical_name, copies_in_order
+from npblender.config import BlenderbotSmallConfig
+from npblender.weights import FULL_MODEL, LOGITS_BIAS, Parts, Weights, expected_shapes, from_arrays
+
+__all__ = ["load"]
+
+BUFFER_BYTES = 1 << 20  # fits a core's own cache, so a value is still there when it is checked
+
+
+def load(
+    folder: str | os.PathLike[str],
+    config: BlenderbotSmallConfig,
+    parts: Parts = FULL_MODEL,
+    dtype: str | npt.DTypeLike = "float32",
+) -> Weights:
+    """The weights in a folder as the tree for `config`, every parameter in `dtype`.
+
+    `parts` says what the model has: `FULL_MODEL`, `BASE_MODEL` or `CAUSAL_MODEL` of weights.py. Tensors of
+    the other parts may be in the file and stay unread. `final_logits_bias` is zeros where the file has none,
+    as in transformers. Peak memory is the weights and a few megabytes.
+
+    Raises:
+        FileNotFoundError: no such folder, no weights in it, or a shard that is not there.
+        ValueError: the dtype is not covered; a file is damaged, cut short or a pickle; or tensors are
+            missing, unknown, of another shape than `config` says, no floats, not finite, or copies that
+            disagree. The message names every one of them.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from npblender.checkpoint import save
+    >>> from npblender.weights import random_weights
+    >>> config = BlenderbotSmallConfig(vocab_size=7, d_model=4, encoder_layers=1, decoder_layers=1,
+    ...     encoder_attention_heads=2, decoder_attention_heads=1, encoder_ffn_dim=3, decoder_ffn_dim=5)
+    >>> with TemporaryDirectory() as folder:
+    ...     save(folder, config, None, random_weights(config, seed=0))
+    ...     weights = load(folder, config, dtype="float64")
+    >>> weights.shared.weight.shape, weights.dtype
+    ((7, 4), dtype('float64'))
+    """
+    place = jsonfile.model_folder(folder)
+    target = resolve_dtype(dtype)
+    problems: list[str] = []
+    sources = _match(find_tensors(place), config, parts, problems)
+    arrays = _read_all([copies[0] for copies in sources.values()], target, problems)
+    _compare_copies(sources, arrays, problems)
+    if problems:
+        raise ValueError("\n    ".join([f"the weights in {place} do not fit the configuration:", *problems]))
+    if LOGITS_BIAS in parts and LOGITS_BIAS not in arrays:
+        arrays[LOGITS_BIAS] = np.zeros((1, config.vocab_size), target)
+    return from_arrays(config, arrays, parts)
+
+
+def _match(
+    tensors: dict[str, StoredTensor], config: BlenderbotSmallConfig, parts: Parts, problems: list[str]
+) -> dict[str, list[StoredTensor]]:
+    """For each parameter of these parts the tensors to read it from; what does not fit goes to `problems`.
+
+    Only the token embeddings can come from several: the first is to be read, the others must agree with it.
+    """
+    known, wanted = expected_shapes(config, FULL_MODEL), expected_shapes(config, parts)
+    found: dict[str, list[str]] = {}
+    for name in tensors:
+        canonical = canonical_name(name)
+        if canonical is not None:
+            found.setdefault(canonical, []).append(name)
+    sources: dict[str, list[StoredTensor]] = {}
+    for canonical, names in found.items():
+        if canonical not in known:
+            problems += [f"unknown: {name} {list(tensors[name].shape)}" for name in names]
+            continue
+        if canonical == SHARED:
+            names = copies_in_order(names, parts)
+        elif len(names) > 1:
+            problems.append(f"one parameter under several names: {', '.join(names)}")
+        fitting = [tensors[name] for name in names if _fits(tensors[name], known[canonical], problems)]
+        if canonical in wanted and fitting:
+            sources[canonical] = fitting
+    missing = [name for name in wanted if name not in found and name != LOGITS_BIAS]
+    problems[:0] = [f"missing: {name} {list(wanted[name])}" for name in missing]
+    return sources
+
+
+def _fits(tensor: StoredTensor, shape: tuple[int, ...], problems: list[str]) -> bool:
+    wrong = []
+    if tensor.shape != shape:
+        wrong.append(f"of another shape: {tensor.name} is {list(tensor.shape)}, the config asks for {list(shape)}")
+    if tensor.dtype not in STORED_FLOATS:
+        wrong.append(f"no float: {tensor.name} is {tensor.dtype}; {', '.join(STORED_FLOATS)} are read")
+    problems += wrong
+    return not wrong
+
+
+def _read_all(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], problems: list[str]) -> dict[str, Array]:
+    """Each tensor as a new array under its parameter's name."""
+    arrays: dict[str, Array] = {}
+    for tensor, file in _opened(tensors):
+        array = np.empty(tensor.shape, dtype)
+        flat, finite = array.reshape(-1), True
+        for at, values in _pieces(tensor, file, dtype):
+            flat[at] = values
+            finite = finite and bool(np.isfinite(flat[at]).all())
+        if not finite:
+            problems.append(f"not finite as {dtype}: {tensor.name} holds NaN, infinity or too large a number")
+        canonical = canonical_name(tensor.name)
+        assert canonical is not None
+        arrays[canonical] = array
+    return arrays
+
+
+def _compare_copies(sources: dict[str, list[StoredTensor]], arrays: dict[str, Array], problems: list[str]) -> None:
+    """The token embeddings are one matrix; a file may hold it several times, but always the same."""
+    if SHARED not in sources:
+        return
+    first, *others = sources[SHARED]
+    shared = arrays[SHARED].reshape(-1)
+    for tensor, file in _opened(others):
+        pieces = _pieces(tensor, file, shared.dtype)
+        if not all(np.array_equal(values, shared[at], equal_nan=True) for at, values in pieces):
+            what = "an untied head" if tensor.name == "lm_head.weight" else "a second embedding"
+            problems.append(f"{what} is not covered: {tensor.name} differs from {first.name}")
+
+
+def _opened(tensors: Iterable[StoredTensor]) -> Iterator[tuple[StoredTensor, BinaryIO]]:
+    """Each tensor with its file open, in the order in which they lie."""
+    ordered = sorted(tensors, key=lambda tensor: (str(tensor.file), tensor.start))
+    for path, group in groupby(ordered, key=lambda tensor: tensor.file):
+        with path.open("rb") as file:
+            for tensor in group:
+                yield tensor, file
+
+
+def _pieces(tensor: StoredTensor, file: BinaryIO, dtype: np.dtype[Any]) -> Iterator[tuple[slice, Array]]:
+    """The tensor's values in `dtype`, piece by piece; each is good until the next is asked for."""
+    buffer = np.empty(min(BUFFER_BYTES, tensor.size), np.uint8)
+    width = STORED_BITS[tensor.dtype] // 8
+    file.seek(tensor.start)
+    for offset in range(0, tensor.size, BUFFER_BYTES):
+        raw = buffer[: min(BUFFER_BYTES, tensor.size - offset)]
+        if file.readinto(raw.data) != raw.size:  # type: ignore[attr-defined]
+            raise ValueError(f"{tensor.file} ended inside tensor {tensor.name!r}: it was cut short while it was read")
+        values = decode(raw, tensor.dtype, dtype)
+        yield slice(offset // width, offset // width + values.size), values

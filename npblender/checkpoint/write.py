@@ -1,0 +1,123 @@
+"""Weights and configuration to a folder, as both transformers versions read them again.
+
+The same weights give the same bytes. Files appear under their names only when they are complete.
+
+What it does not do: it writes no vocabulary (see the tokenizer) and no pickles.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
+
+from npblender import jsonfile
+from npblender.checkpoint.dtypes import STORAGE, Array
+from npblender.checkpoint.files import SINGLE_FILE
+from npblender.checkpoint.names import stored_name
+from npblender.config import BlenderbotSmallConfig
+from npblender.dialects import Dialect, describe_dialect, resolve_dialect
+from npblender.generation_config import GenerationConfig
+from npblender.weights import (
+    BASE_MODEL,
+    CAUSAL_MODEL,
+    FULL_MODEL,
+    Parts,
+    Weights,
+    expected_shapes,
+    to_arrays,
+)
+
+__all__ = ["save"]
+
+
+def save(
+    folder: str | os.PathLike[str],
+    config: BlenderbotSmallConfig,
+    generation_config: GenerationConfig | None,
+    weights: Weights,
+    dialect: str | Dialect | None = None,
+    dtype: str | None = None,
+) -> None:
+    """Write model.safetensors, config.json and, if there are any, generation_config.json.
+
+    Names are transformers': those of a model with a head, of the bare model or of the causal head, after the
+    parts that `weights` has. `dtype` is what is stored, "float16", "float32" or "float64"; None stores what
+    the weights are. `dialect`, if given, is kept in config.json under a key of ours, which transformers
+    ignores.
+
+    Raises:
+        ValueError: weights that `config` does not describe, that hold NaN or infinity, or that `dtype` can
+            not hold; a dialect or dtype that is not known; a place that can not be written to.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from npblender.weights import random_weights
+    >>> config = BlenderbotSmallConfig(vocab_size=7, d_model=4, encoder_layers=1, decoder_layers=1,
+    ...     encoder_attention_heads=2, decoder_attention_heads=1, encoder_ffn_dim=3, decoder_ffn_dim=5)
+    >>> with TemporaryDirectory() as folder:
+    ...     save(folder, config, GenerationConfig(num_beams=2), random_weights(config, seed=0), "parlai")
+    ...     sorted(os.listdir(folder))
+    ['config.json', 'generation_config.json', 'model.safetensors']
+    """
+    parts = _parts(weights)
+    stored = _storage_dtype(weights, dtype)
+    if dialect is not None:
+        config = config.replace(npblender_dialect=describe_dialect(resolve_dialect(dialect)))
+    arrays = _checked(weights, config, parts, stored)
+    place = jsonfile.new_folder(folder)
+    _write_tensors(place / SINGLE_FILE, {stored_name(name, parts): array for name, array in arrays.items()})
+    _with_stored_dtype(config, stored).save_pretrained(place)
+    if generation_config is not None:
+        generation_config.save_pretrained(place)
+
+
+def _parts(weights: Weights) -> Parts:
+    if weights.encoder is None:
+        return CAUSAL_MODEL
+    return BASE_MODEL if weights.final_logits_bias is None else FULL_MODEL
+
+
+def _storage_dtype(weights: Weights, dtype: str | None) -> np.dtype:
+    name = str(weights.dtype) if dtype is None else dtype
+    if name not in STORAGE:
+        which = "the weights' own dtype" if dtype is None else "dtype"
+        raise ValueError(f"{which} {name!r} can not be stored; choose dtype={' or '.join(map(repr, STORAGE))}")
+    return np.dtype(name)
+
+
+def _checked(weights: Weights, config: BlenderbotSmallConfig, parts: Parts, dtype: np.dtype) -> dict[str, Array]:
+    """Every parameter in the dtype to store, contiguous, after all of them were found to be in order."""
+    arrays, expected = to_arrays(weights), expected_shapes(config, parts)
+    problems = [f"missing: {name}" for name in expected if name not in arrays]
+    problems += [f"unknown: {name}" for name in arrays if name not in expected]
+    out: dict[str, Array] = {}
+    for name, array in arrays.items():
+        if name in expected and array.shape != expected[name]:
+            problems.append(
+                f"of another shape: {name} is {list(array.shape)}, the config asks for {list(expected[name])}"
+            )
+        with np.errstate(over="ignore"):
+            out[name] = np.ascontiguousarray(array, dtype)
+        if not np.isfinite(out[name]).all():
+            problems.append(f"not finite as {dtype}: {name}")
+    if problems:
+        raise ValueError("\n    ".join(["these weights can not be saved:", *problems]))
+    return out
+
+
+def _write_tensors(path: Path, arrays: dict[str, Array]) -> None:
+    unfinished = path.with_name(path.name + ".unfinished")
+    try:
+        save_file(arrays, unfinished, metadata={"format": "pt"})  # transformers 4 wants to be told the format
+        os.replace(unfinished, path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} can not be written: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _with_stored_dtype(config: BlenderbotSmallConfig, dtype: np.dtype) -> BlenderbotSmallConfig:
+    """config.json names the stored dtype in some files, under either version's key; then it shall be true."""
+    said = {key: str(dtype) for key in ("torch_dtype", "dtype") if key in config.extra}
+    return config.replace(extra={**config.extra, **said}) if said else config
