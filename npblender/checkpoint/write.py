@@ -35,8 +35,8 @@ __all__ = ["save"]
 def save(
     folder: str | os.PathLike[str],
     config: BlenderbotSmallConfig,
-    generation_config: GenerationConfig | None,
     weights: Weights,
+    generation_config: GenerationConfig | None = None,
     dialect: str | Dialect | None = None,
     dtype: str | None = None,
 ) -> None:
@@ -56,7 +56,7 @@ def save(
     >>> config = BlenderbotSmallConfig(vocab_size=7, d_model=4, encoder_layers=1, decoder_layers=1,
     ...     encoder_attention_heads=2, decoder_attention_heads=1, encoder_ffn_dim=3, decoder_ffn_dim=5)
     >>> with TemporaryDirectory() as folder:
-    ...     save(folder, config, GenerationConfig(num_beams=2), random_weights(config, seed=0), "parlai")
+    ...     save(folder, config, random_weights(config, seed=0), GenerationConfig(num_beams=2), "parlai")
     ...     sorted(os.listdir(folder))
     ['config.json', 'generation_config.json', 'model.safetensors']
     """
