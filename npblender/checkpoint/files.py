@@ -20,19 +20,19 @@ INDEX_FILE = "model.safetensors.index.json"
 
 _PICKLE = "{path} is a pickle, which can run any program when it is read, and is not read here. {how}"
 _CONVERT = (
-    "Where you trust the file, convert it with torch and safetensors:\n"
+    "Convert it, in its folder, with torch's unpickler of plain data and safetensors:\n"
     "    import torch; from safetensors.torch import save_file\n"
     '    save_file({{k: v.contiguous().clone() for k, v in {load}.items()}}, "model.safetensors", '
     '{{"format": "pt"}})'
 )
 _TORCH = _CONVERT.format(load='torch.load("pytorch_model.bin", map_location="cpu", weights_only=True)')
 _TORCH_SHARDS = (
-    "Where you trust the files, let transformers convert them:\n"
+    "Let transformers convert it:\n"
     "    from transformers import BlenderbotSmallForConditionalGeneration as Model\n"
     "    Model.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
 )
 _PARLAI = (
-    _CONVERT.format(load='torch.load("model", map_location="cpu", weights_only=False)["model"]')
+    _CONVERT.format(load='torch.load("model", map_location="cpu", weights_only=True)["model"]')
     + "\nParlAI's names of tensors are understood; put a config.json with its sizes beside the new file."
 )
 _FROM_OTHER_FRAMEWORK = (
