@@ -51,6 +51,8 @@ class Dialect:
     """Whose bookkeeping of beams, lengths, blocks and scores a search follows."""
     min_length_counts_start: bool
     """Whether the decoder's start token counts towards `min_length`."""
+    default_length_by_value: bool
+    """A `max_length` of 20 in a file is taken for transformers' default of 20 new tokens, which 4.52.4 can not tell."""
 
     def __post_init__(self) -> None:
         for choice in ("pretokenizer", "search"):
@@ -72,6 +74,7 @@ PARLAI = Dialect(
     cut_special_tokens=False,
     search="parlai",
     min_length_counts_start=False,
+    default_length_by_value=False,
 )
 
 TRANSFORMERS_4 = Dialect(
@@ -88,6 +91,7 @@ TRANSFORMERS_4 = Dialect(
     cut_special_tokens=True,
     search="transformers",
     min_length_counts_start=True,
+    default_length_by_value=True,
 )
 
 TRANSFORMERS_5 = Dialect(
@@ -104,6 +108,7 @@ TRANSFORMERS_5 = Dialect(
     cut_special_tokens=True,
     search="transformers",
     min_length_counts_start=True,
+    default_length_by_value=False,
 )
 
 DIALECTS = (PARLAI, TRANSFORMERS_4, TRANSFORMERS_5)

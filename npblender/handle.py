@@ -59,7 +59,9 @@ class PreTrainedModel:
         self.config = config
         self.weights = weights
         self.dialect = resolve_dialect(dialect)
-        self.generation_config = GenerationConfig() if generation_config is None else generation_config
+        if generation_config is None:
+            generation_config = GenerationConfig.from_model_config(config)
+        self.generation_config = generation_config
 
     @classmethod
     def from_config(

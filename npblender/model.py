@@ -18,6 +18,7 @@ from npblender.cache import Cache
 from npblender.calls import public_call
 from npblender.context import Context
 from npblender.forward import logits_of, loss_of
+from npblender.generation import GenerationMixin
 from npblender.handle import PreTrainedModel
 from npblender.inputs import IGNORED_LABEL, check_ids
 from npblender.outputs import (
@@ -72,7 +73,7 @@ class BlenderbotSmallModel(EncoderDecoder):
         return decoder
 
 
-class BlenderbotSmallForConditionalGeneration(EncoderDecoder):
+class BlenderbotSmallForConditionalGeneration(GenerationMixin, EncoderDecoder):
     """The model that answers: `forward` gives a `Seq2SeqLMOutput` whose `logits` are [B, T, V]."""
 
     parts = FULL_MODEL

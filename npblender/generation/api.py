@@ -1,0 +1,124 @@
+"""The one way into generation: weights, settings and arrays in, token ids out.
+
+    plan (what to do) -> prepare (arrays, encoder) -> search -> ids, or a record
+`generate` returns when all is done; `stream` yields the tokens of each step as they are chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender.context import Context
+from npblender.generation import uses
+from npblender.generation.chain import Filter, make_chain
+from npblender.generation.decoding import Decoding
+from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
+from npblender.generation.plan import Plan, make_plan
+from npblender.generation.prepare import Arrays, prepare
+from npblender.generation.rows import follow, most_probable
+from npblender.generation.stopping import Criterion, make_stopping
+from npblender.generation.trees import grow
+from npblender.generation_config import GenerationConfig
+from npblender.inputs import Ids, check_ids
+from npblender.weights import Weights
+
+Record = GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput
+Search = Generator[Ids, None, Record]
+Seed = np.random.Generator | int | None
+
+
+class Streamer(Protocol):
+    """What transformers calls a streamer: it is given the prompt, then each step's tokens, then the end."""
+
+    def put(self, value: Ids) -> None: ...
+    def end(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Users:
+    """What a caller may give besides settings and arrays."""
+
+    logits_processor: Sequence[Filter] = ()
+    stopping_criteria: Sequence[Criterion] = ()
+    prefix_allowed_tokens_fn: Callable[[int, Ids], Sequence[int]] | None = None
+    tokenizer: Any = None
+    seed: Seed = None
+
+
+def generate(
+    weights: Weights,
+    context: Context,
+    own: GenerationConfig,
+    arrays: Arrays,
+    users: Users,
+    given: GenerationConfig | None,
+    call: dict[str, Any],
+    streamer: Streamer | None = None,
+) -> NDArray[np.int64] | Record:
+    """Token ids [B * num_return_sequences, T] or, with `return_dict_in_generate`, a record of them."""
+    plan, search, prompts = start(weights, context, own, arrays, users, given, call, streaming=streamer is not None)
+    if streamer is not None:
+        streamer.put(prompts)
+    record = drain(search, streamer)
+    return record if plan.settings.return_dict_in_generate else record.sequences
+
+
+def drain(search: Search, streamer: Streamer | None = None) -> Record:
+    """Run a search to its end and return its record."""
+    while True:
+        try:
+            tokens = next(search)
+        except StopIteration as end:
+            if streamer is not None:
+                streamer.end()
+            record: Record = end.value
+            return record
+        if streamer is not None:
+            streamer.put(tokens)
+
+
+def start(
+    weights: Weights,
+    context: Context,
+    own: GenerationConfig,
+    arrays: Arrays,
+    users: Users,
+    given: GenerationConfig | None,
+    call: dict[str, Any],
+    streaming: bool,
+) -> tuple[Plan, Search, Ids]:
+    """The plan of a call, its search ready to run, and the prompts [R, P]."""
+    config, dialect = context.config, context.dialect
+    target = arrays.decoder_input_ids
+    if target is not None:
+        target = check_ids("decoder_input_ids", target, config.vocab_size)
+    plan = make_plan(dialect, config, own, given, call, target)
+    prepared = prepare(weights, context, plan, arrays, target)
+    decoding = Decoding(prepared, plan.width, plan.settings.use_cache is not False)
+    chain = make_chain(plan, users.logits_processor)
+    return plan, search_of(plan, decoding, chain, users), decoding.prompts()
+
+
+def search_of(plan: Plan, decoding: Decoding, chain: list[Filter], users: Users) -> Search:
+    """The planned search, ready to run."""
+    rng = generator_of(users.seed)
+    if plan.search in (uses.PARLAI_BEAM, uses.PARLAI_DELAYED, uses.PARLAI_SAMPLE):
+        return grow(plan, decoding, list(users.logits_processor), rng)
+    stopping = make_stopping(plan, users.stopping_criteria)
+    if plan.search == uses.GREEDY:
+        return follow(plan, decoding, chain, stopping, most_probable)
+    raise NotImplementedError(plan.search)
+
+
+def generator_of(seed: Seed) -> np.random.Generator:
+    """The source of random numbers: a given one, one made from a seed, or a fresh one."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        raise TypeError(f"seed must be a whole number or a numpy.random.Generator, not {type(seed).__name__}")
+    return np.random.default_rng(seed)

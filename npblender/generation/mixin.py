@@ -1,0 +1,109 @@
+"""`generate` as a method: transformers' GenerationMixin. The model that it is mixed into holds the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender.arguments import make_context
+from npblender.config import BlenderbotSmallConfig
+from npblender.dialects import Dialect
+from npblender.generation.api import Record, Seed, Streamer, Users, generate
+from npblender.generation.chain import Filter
+from npblender.generation.prepare import Arrays
+from npblender.generation.stopping import Criterion
+from npblender.generation_config import GenerationConfig
+from npblender.inputs import Ids
+from npblender.taps import Sink
+from npblender.weights import Weights
+
+
+class GenerationMixin:
+    """Gives a model with config, weights, dialect and generation_config its `generate`."""
+
+    config: BlenderbotSmallConfig
+    weights: Weights
+    dialect: Dialect
+    generation_config: GenerationConfig
+
+    def generate(
+        self,
+        inputs: Any = None,
+        generation_config: GenerationConfig | None = None,
+        logits_processor: Sequence[Filter] | None = None,
+        stopping_criteria: Sequence[Criterion] | None = None,
+        prefix_allowed_tokens_fn: Callable[[int, Ids], Sequence[int]] | None = None,
+        *,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        inputs_embeds: Any = None,
+        encoder_outputs: Any = None,
+        decoder_input_ids: Any = None,
+        decoder_attention_mask: Any = None,
+        head_mask: Any = None,
+        decoder_head_mask: Any = None,
+        cross_attn_head_mask: Any = None,
+        position_ids: Any = None,
+        streamer: Streamer | None = None,
+        tokenizer: Any = None,
+        seed: Seed = None,
+        tap: Sink | None = None,
+        **options: Any,
+    ) -> NDArray[np.int64] | Record:
+        """Replies to source ids [B, S]: token ids [B * num_return_sequences, T], int64, start first, padded with pad.
+
+        Args:
+            inputs: the source's ids, or say `input_ids`, `inputs_embeds` or `encoder_outputs`.
+            generation_config: settings in place of the model's own, where it sets them.
+            logits_processor, stopping_criteria: the caller's own, called as transformers calls them.
+            prefix_allowed_tokens_fn: called with a source's number and a row's ids; returns the ids that may follow.
+            attention_mask: [B, S]; without it the dialect decides whether pads are hidden.
+            decoder_input_ids: [B, P], what every reply begins with.
+            streamer: its `put` gets the prompt and then each step's tokens, its `end` the end.
+            tokenizer: needed by `stop_strings`.
+            seed: a whole number or a `numpy.random.Generator`, for searches that draw.
+            options: any setting of `GenerationConfig`, for this call; None switches one off.
+
+        With `return_dict_in_generate=True` the result is a record with transformers' names.
+
+        Raises:
+            ValueError, TypeError: an argument that does not fit, an option that is unknown or that the chosen search
+                does not use; the message names it and says what would do.
+
+        >>> from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration
+        >>> tiny = BlenderbotSmallConfig(vocab_size=11, d_model=6, encoder_layers=1, decoder_layers=1,
+        ...     encoder_attention_heads=2, decoder_attention_heads=3, encoder_ffn_dim=5, decoder_ffn_dim=7)
+        >>> model = BlenderbotSmallForConditionalGeneration.from_config(tiny, seed=0)
+        >>> model.generate([[5, 6, 7]], max_length=4).shape
+        (1, 5)
+        """
+        if inputs is not None:
+            if input_ids is not None:
+                raise TypeError("'inputs' is another name for 'input_ids'; both were given")
+            input_ids = inputs
+        arrays = Arrays(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            encoder_outputs=encoder_outputs,
+            decoder_input_ids=decoder_input_ids,
+            decoder_attention_mask=decoder_attention_mask,
+            head_mask=head_mask,
+            decoder_head_mask=decoder_head_mask,
+            cross_attn_head_mask=cross_attn_head_mask,
+            position_ids=position_ids,
+        )
+        users = Users(
+            logits_processor=tuple(logits_processor or ()),
+            stopping_criteria=tuple(stopping_criteria or ()),
+            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
+            tokenizer=tokenizer,
+            seed=seed,
+        )
+        context = make_context(self.config, self.dialect, tap)
+        return generate(
+            self.weights, context, self.generation_config, arrays, users, generation_config, options, streamer
+        )

@@ -1,0 +1,206 @@
+"""Searches in ParlAI's way: one tree of hypotheses a source (TreeSearch of ParlAI's torch_generator_agent).
+
+    log-probabilities -> blocks -> select paths -> note what ended, until the best path has ended once and as many have
+    ended as there are beams; then every finished hypothesis is rescored by length
+
+A path that ended keeps its place with a hopeless score instead of making room, the finished list may be longer or
+shorter than the beam, and a search that meets its limit with nothing finished has its best path closed by an eos in
+place of the last token. Steps, lengths and scores are counted as ParlAI counts them; arithmetic is float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender.generation.outputs import Hypothesis
+from npblender.generation.top import top
+from npblender.inputs import Ids
+from npblender.ops import softmax
+
+Array = NDArray[Any]
+HOPELESS = np.float32(-1e20)
+"""ParlAI's minus infinity in float32: what a blocked token scores, and a path that has ended."""
+
+Select: TypeAlias = Callable[[Array, Array, int], tuple[Ids, Ids, Array]]
+"""Log-probabilities [K, V], scores so far [K] or [1], tokens so far -> paths [K], tokens [K] and new scores [K]."""
+
+
+def beam_paths(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, Array]:
+    """The K best continuations of all paths together; of the first path alone while there is only one score.
+
+    >>> beam_paths(np.log(np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])), np.array([0.0, -9.0]), 1)[:2]
+    (array([0, 0]), array([0, 1]))
+    """
+    beams, vocabulary = log_probs.shape
+    totals = (log_probs[: len(scores)] + scores[:, None]).reshape(-1)  # [K, V] -> [K * V]
+    best, indices = top(totals, beams)
+    return indices // vocabulary, indices % vocabulary, best
+
+
+def top_k_paths(k: int, rng: np.random.Generator) -> Select:
+    """Every path goes on with one of its own k most probable tokens, drawn by their probability (Fan et al. 2018)."""
+
+    def select(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, Array]:
+        paths = np.arange(len(log_probs))
+        candidates = [top(row, min(k, len(row))) for row in log_probs]
+        values = np.stack([value for value, _ in candidates])  # [K, k]
+        tokens = np.stack([token for _, token in candidates])
+        choices = draw(softmax(values), rng)
+        return paths, tokens[paths, choices], scores + values[paths, choices]
+
+    return select
+
+
+def nucleus_paths(p: float, rng: np.random.Generator) -> Select:
+    """Every path goes on with one of its most probable tokens that make up p (Holtzman et al. 2020).
+
+    The path's score grows by the logarithm of the probability after truncation, as in ParlAI.
+    """
+
+    def select(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, Array]:
+        paths = np.arange(len(log_probs))
+        probabilities = softmax(log_probs)
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        ordered = np.take_along_axis(probabilities, order, axis=1)
+        before = np.cumsum(ordered, axis=1, dtype=np.float32) - ordered
+        kept = np.where(before >= np.float32(p), np.float32(0), ordered)
+        kept /= kept.sum(axis=1, keepdims=True)
+        choices = draw(kept, rng)
+        return paths, order[paths, choices], scores + np.log(kept[paths, choices])
+
+    return select
+
+
+def delayed_paths(delay: int, sampled: Select) -> Select:
+    """The first `delay` tokens are drawn, the others searched for (Massarelli et al. 2019)."""
+
+    def select(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, Array]:
+        return (sampled if length < delay else beam_paths)(log_probs, scores, length)
+
+    return select
+
+
+def draw(probabilities: Array, rng: np.random.Generator) -> Ids:
+    """One column a row of [R, N], by its share of the row; a column of probability 0 never.
+
+    >>> draw(np.array([[0.0, 1.0, 0.0]]), np.random.default_rng(0))
+    array([1])
+    """
+    sums = np.cumsum(probabilities, axis=1, dtype=np.float64)
+    marks = rng.random(len(sums)) * sums[:, -1]
+    return np.array([np.searchsorted(row, mark, side="right") for row, mark in zip(sums, marks, strict=True)])
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What one search in ParlAI's way is told: ParlAI's options by our names."""
+
+    beams: int
+    eos: int
+    min_length: int  # no eos while the target, its start included, is shorter
+    length_penalty: float
+    block_ngram: int  # 0 = repeat freely
+    context_block_ngram: int  # 0 = quote freely
+    block_list: tuple[tuple[int, ...], ...]  # phrases never said
+    select: Select
+
+
+@dataclass
+class Tree:
+    """The hypotheses of one source. `paths` [K, L] are their ids so far, `context` the source's ids."""
+
+    rules: Rules
+    context: Ids  # [S]
+    paths: Ids  # [K, P] at first: the prompt in every row
+    scores: Array  # [1] at first, so that one path is expanded; then [K]
+    finished: list[tuple[np.float32, int, int]] = field(default_factory=list)  # score, length, row at that length
+    top_has_ended: bool = False
+    histories: list[tuple[Ids, Ids, Array]] = field(default_factory=list)  # a step: where from, tokens, scores
+
+    def __post_init__(self) -> None:
+        self.prompt = self.paths[0].copy()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the best path has ended in some step, and as many have as there are beams."""
+        return self.top_has_ended and len(self.finished) >= self.rules.beams
+
+    def advance(self, log_probs: Array) -> None:
+        """One step: log-probabilities [K, V] of the next token, which are changed in place."""
+        rules, length = self.rules, self.paths.shape[1]
+        if length < rules.min_length:
+            log_probs[:, rules.eos] = HOPELESS
+        self.scores = np.where(self.paths[: len(self.scores), -1] == rules.eos, HOPELESS, self.scores)
+        if rules.block_ngram:
+            block_ngrams(log_probs, self.paths, self.paths, rules.block_ngram)
+        block_phrases(log_probs, self.paths, rules.block_list)
+        if rules.context_block_ngram:
+            sources = np.broadcast_to(self.context, (len(self.paths), len(self.context)))
+            block_ngrams(log_probs, self.paths, sources, rules.context_block_ngram)
+        rows, tokens, self.scores = rules.select(log_probs, self.scores, length - 1)
+        self.paths = np.concatenate([self.paths[rows], tokens[:, None]], axis=1)
+        self.histories.append((rows, tokens, self.scores))
+        for row in np.flatnonzero(tokens == rules.eos):
+            if self.scores[row] > HOPELESS:
+                self.finished.append((self.scores[row], length + 1, int(row)))
+        self.top_has_ended |= bool(tokens[0] == rules.eos)
+
+    def n_best(self) -> tuple[list[Hypothesis], list[list[int]]]:
+        """Every finished hypothesis, best first, and for each the row that every new token of it was chosen in."""
+        rules = self.rules
+        closed = not self.finished
+        finished = self.finished or [(self.scores[0], self.paths.shape[1], 0)]
+        scored = [(score / np.float32(((1 + n) / 6) ** rules.length_penalty), n, row) for score, n, row in finished]
+        scored.sort(key=lambda each: each[0], reverse=True)  # stable: equals stay in the order in which they ended
+        hypotheses, origins = [], []
+        for score, length, row in scored:
+            tokens, rows = [], []
+            for step in range(length - len(self.prompt) - 1, -1, -1):
+                came_from, chosen, _ = self.histories[step]
+                tokens.append(int(chosen[row]))
+                row = int(came_from[row])
+                rows.append(row)
+            ids = [*self.prompt.tolist(), *reversed(tokens)]
+            if closed:
+                ids[-1] = rules.eos
+            hypotheses.append(Hypothesis(tuple(ids), float(score)))
+            origins.append(rows[::-1])
+        return hypotheses, origins
+
+
+def block_ngrams(log_probs: Array, paths: Ids, sources: Ids, size: int) -> None:
+    """Make every token hopeless that would complete an n-gram of its row's source; in place.
+
+    log_probs [K, V], paths [K, L], sources [K, M]: the paths themselves, or the context.
+
+    >>> log_probs = np.zeros((1, 10))
+    >>> block_ngrams(log_probs, np.array([[1, 7, 8, 9, 7]]), np.array([[1, 7, 8, 9, 7]]), 2)
+    >>> np.flatnonzero(log_probs)
+    array([8])
+    """
+    if paths.shape[1] < size - 1 or sources.shape[1] < size:
+        return
+    windows = np.lib.stride_tricks.sliding_window_view(sources, size, axis=1)  # [K, M - n + 1, n]
+    ending = paths[:, paths.shape[1] - size + 1 :]  # [K, n - 1]
+    rows, places = np.nonzero((windows[:, :, :-1] == ending[:, None]).all(axis=2))
+    log_probs[rows, windows[rows, places, -1]] = HOPELESS
+
+
+def block_phrases(log_probs: Array, paths: Ids, phrases: Sequence[tuple[int, ...]]) -> None:
+    """Make every token hopeless that would complete one of the phrases; in place.
+
+    >>> log_probs = np.zeros((1, 4))
+    >>> block_phrases(log_probs, np.array([[1, 2]]), [(2, 3), (1, 0)])
+    >>> np.flatnonzero(log_probs)
+    array([3])
+    """
+    for phrase in phrases:
+        begun = len(phrase) - 1
+        if begun <= paths.shape[1]:
+            rows = (paths[:, paths.shape[1] - begun :] == phrase[:-1]).all(axis=1)
+            log_probs[rows, phrase[-1]] = HOPELESS
