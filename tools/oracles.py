@@ -166,9 +166,7 @@ def build(name: str) -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make the environments in which the originals run.")
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"some of: {', '.join(ORACLES)} (default: all)"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(ORACLES)} (default: all)")
     parser.add_argument("--list", action="store_true", help="print which are ready, and build nothing")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in ORACLES]

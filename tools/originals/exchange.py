@@ -59,11 +59,7 @@ class Answer:
     def of_call(self, number: int) -> dict[str, np.ndarray]:
         """The tensors of one call, without its number in front."""
         prefix = f"{number}/"
-        return {
-            name.removeprefix(prefix): value
-            for name, value in self.tensors.items()
-            if name.startswith(prefix)
-        }
+        return {name.removeprefix(prefix): value for name, value in self.tensors.items() if name.startswith(prefix)}
 
 
 def write_case(case: Case, parent: Path) -> None:
@@ -107,9 +103,7 @@ def write_answer(name: str, answer: Answer, parent: Path) -> None:
 
 
 def read_answer(name: str, parent: Path) -> Answer:
-    return Answer(
-        load_file(parent / f"{name}.safetensors"), json.loads((parent / f"{name}.json").read_text())
-    )
+    return Answer(load_file(parent / f"{name}.safetensors"), json.loads((parent / f"{name}.json").read_text()))
 
 
 def flatten(name: str, value: Any, leaf: Callable[[Any], np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
@@ -145,9 +139,7 @@ def kind_of(name: str) -> str:
     first = name.split("/")[0]
     if first in ("logits", "loss"):
         return first
-    return (
-        "caches" if first == "past_key_values" else "attentions" if first.endswith("attentions") else "hidden"
-    )
+    return "caches" if first == "past_key_values" else "attentions" if first.endswith("attentions") else "hidden"
 
 
 def wanted(call: Mapping[str, Any], original: str) -> bool:

@@ -129,8 +129,7 @@ def build(case: Case) -> TransformerGeneratorModel:
     # The embedding is one module under three names; START is a buffer of the id.
     own = {name: value for name, value in model.state_dict().items() if name != "START"}
     given = {
-        name: torch.from_numpy(stored[re.sub(r"^(encoder|decoder)\.embeddings\.", "embeddings.", name)])
-        for name in own
+        name: torch.from_numpy(stored[re.sub(r"^(encoder|decoder)\.embeddings\.", "embeddings.", name)]) for name in own
     }
     model.load_state_dict({**given, "START": model.START})
     assert set(stored) <= set(own), sorted(set(stored) - set(own))
@@ -161,9 +160,7 @@ class Watch:
 
     def _after(self, name: str) -> Any:
         # A decoder layer answers (states, incremental state), an encoder layer the states.
-        return lambda module, inputs, output: self._keep(
-            name, output[0] if isinstance(output, tuple) else output
-        )
+        return lambda module, inputs, output: self._keep(name, output[0] if isinstance(output, tuple) else output)
 
     def _weights(self, name: str, heads: int) -> Any:
         # [B * H, T, K] -> [B, H, T, K]
@@ -232,13 +229,10 @@ class Runner:
             seen.update(join_steps(steps))
         self.past[number] = (ids, state)
         seen["logits"] = self.model.output(latent).numpy()
-        tensors = {
-            name: array for key, value in seen.items() for name, array in flatten(key, value, np.asarray)
-        }
+        tensors = {name: array for key, value in seen.items() for name, array in flatten(key, value, np.asarray)}
         attentions = [(state[layer]["self_attn"], state[layer]["encoder_attn"]) for layer in sorted(state)]
         layers = [
-            (own["prev_key"], own["prev_value"], cross["prev_key"], cross["prev_value"])
-            for own, cross in attentions
+            (own["prev_key"], own["prev_value"], cross["prev_key"], cross["prev_value"]) for own, cross in attentions
         ]
         tensors.update(flatten_cache(layers, lambda tensor: tensor.numpy().copy()))
         return tensors

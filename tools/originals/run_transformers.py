@@ -131,13 +131,9 @@ class Runner:
         arguments = {name: self.value(value, dtype) for name, value in call["arguments"].items()}
         if call["class"] == CAUSAL and hasattr(DynamicCache(), "layers"):
             asked = arguments.get("use_cache")
-            if (model.config.use_cache if asked is None else asked) and arguments.get(
-                "past_key_values"
-            ) is None:
+            if (model.config.use_cache if asked is None else asked) and arguments.get("past_key_values") is None:
                 with_encoder = arguments.get("encoder_hidden_states") is not None
-                empty = (
-                    EncoderDecoderCache(DynamicCache(), DynamicCache()) if with_encoder else DynamicCache()
-                )
+                empty = EncoderDecoderCache(DynamicCache(), DynamicCache()) if with_encoder else DynamicCache()
                 arguments["past_key_values"] = empty
         with torch.no_grad():
             output = model(**arguments)
