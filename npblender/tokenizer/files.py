@@ -1,0 +1,158 @@
+"""The files of a tokenizer's folder, read and written: vocab.json, merges.txt and the small ones beside them.
+
+The layout is that of the published checkpoint, which both transformers read and write. What the entries mean is
+checked in vocabulary.py; a tokenizer.json (the format of transformers' fast classes) is not read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from npblender import jsonfile
+from npblender.tokenizer.special import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
+
+__all__ = [
+    "DIALECT_KEY",
+    "read_merges",
+    "read_settings",
+    "read_vocabulary",
+    "write_merges",
+    "write_settings",
+    "write_vocabulary",
+]
+
+DIALECT_KEY = "npblender_dialect"
+"""Where tokenizer_config.json, and config.json, keep the dialect; transformers leaves the key alone."""
+
+_MERGES_HEADER = "#version: 0.2"
+_CLASSES = ("BlenderbotSmallTokenizer", "BlenderbotSmallTokenizerFast")
+# Keys that say where a folder came from, or that transformers takes out itself before it uses the rest.
+_ORIGINS = ("special_tokens_map_file", "tokenizer_file", "name_or_path", "tokenizer_class", "files_loaded")
+# transformers 4 called them so.
+_OLD_NAMES = {"additional_special_tokens": "extra_special_tokens", "max_len": "model_max_length"}
+
+
+def read_vocabulary(path: Path) -> dict[str, Any]:
+    """The entries of a vocab.json, in the file's order.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it holds no JSON object.
+    """
+    if not path.is_file() and (path.parent / "tokenizer.json").is_file():
+        raise FileNotFoundError(
+            f"{path.parent} holds no {path.name}; its tokenizer.json is of transformers' fast classes, which is not "
+            f"read: save the tokenizer with the slow class (BlenderbotSmallTokenizer) for vocab.json and merges.txt"
+        )
+    return jsonfile.read_object(path)
+
+
+def write_vocabulary(path: Path, vocab: Mapping[str, int]) -> None:
+    """One line of JSON, in id order, as the published file has it."""
+    ordered = dict(sorted(vocab.items(), key=lambda item: item[1]))
+    path.write_text(json.dumps(ordered, ensure_ascii=False), encoding="utf-8", newline="\n")
+
+
+def read_merges(path: Path) -> list[tuple[str, str]]:
+    """The merges of a merges.txt, a codes file of subword-nmt 0.2, in order.
+
+    The last line counts whether or not a line break closes it (transformers drops it if none does).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: no `#version: 0.2` on the first line, or a line that is not two symbols with a space between.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} holds no {path.name}; a tokenizer's folder needs one")
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+    header, *lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    if header.strip() != _MERGES_HEADER:
+        raise ValueError(
+            f"{path} begins with {header[:40]!r}, not with {_MERGES_HEADER!r}: no codes of subword-nmt 0.2"
+        )
+    merges = [tuple(line.split(" ")) for line in lines]
+    # Symbols hold no white space of any kind: one count of all words tells, and only a wrong one needs a search.
+    if len(text.split()) != len(header.split()) + 2 * len(lines) or set(map(len, merges)) - {2}:
+        number, line = next(
+            (at, line) for at, line in enumerate(lines, start=2) if len(line.split(" ")) != 2 or len(line.split()) != 2
+        )
+        raise ValueError(f"{path}, line {number}: {line!r} is not two symbols with one space between them")
+    return [(left, right) for left, right in merges]
+
+
+def write_merges(path: Path, merges: Iterable[tuple[str, str]]) -> None:
+    lines = [_MERGES_HEADER, *(f"{left} {right}" for left, right in merges)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What the small files of a folder say, under the names of the tokenizer's options; all of them may be absent.
+
+    tokenizer_config.json first, then special_tokens_map.json and added_tokens.json where they add to it. Keys that
+    are no options are left for the caller. The dialect is looked for in config.json too.
+
+    Raises:
+        ValueError: a file that is no JSON object, or is of another tokenizer class.
+    """
+    settings: dict[str, Any] = _read_if_there(folder / "tokenizer_config.json")
+    class_name = settings.get("tokenizer_class")
+    if class_name is not None and class_name not in _CLASSES:
+        raise ValueError(f"{folder} is of the tokenizer class {class_name!r}; only {_CLASSES[0]!r} is covered")
+    for key in _ORIGINS:
+        settings.pop(key, None)
+    for old, new in _OLD_NAMES.items():
+        if old in settings:
+            value = settings.pop(old)
+            settings.setdefault(new, value)
+    added = dict(settings.pop("added_tokens_decoder", None) or {})
+    if not added:
+        for key, value in _read_if_there(folder / "special_tokens_map.json").items():
+            settings.setdefault(_OLD_NAMES.get(key, key), value)
+    special = {_content(settings.get(name)) for name in SPECIAL_TOKEN_NAMES}
+    special |= {_content(token) for token in settings.get("extra_special_tokens") or ()}
+    for token, index in _read_if_there(folder / "added_tokens.json").items():
+        added.setdefault(str(index), {"content": token, "special": token in special})
+    settings["added_tokens"] = {
+        int(index): as_added_token(f"added_tokens_decoder[{index}]", token) for index, token in added.items()
+    }
+    if DIALECT_KEY not in settings and DIALECT_KEY in (model := _read_if_there(folder / "config.json")):
+        settings[DIALECT_KEY] = model[DIALECT_KEY]
+    return settings
+
+
+def _read_if_there(path: Path) -> dict[str, Any]:
+    return jsonfile.read_object(path) if path.is_file() else {}
+
+
+def _content(token: Any) -> Any:
+    return token["content"] if isinstance(token, Mapping) and "content" in token else token
+
+
+def write_settings(
+    folder: Path, prefix: str, settings: Mapping[str, Any], added: Mapping[int, AddedToken], vocab_size: int
+) -> list[Path]:
+    """tokenizer_config.json and special_tokens_map.json, and added_tokens.json where tokens were added."""
+    config = {
+        **settings,
+        "added_tokens_decoder": {str(index): asdict(token) for index, token in sorted(added.items())},
+        "tokenizer_class": _CLASSES[0],
+    }
+    names = [*SPECIAL_TOKEN_NAMES, "extra_special_tokens"]
+    files: dict[str, dict[str, Any]] = {
+        "tokenizer_config.json": config,
+        "special_tokens_map.json": {name: settings[name] for name in names if settings.get(name)},
+    }
+    beyond = {token.content: index for index, token in added.items() if index >= vocab_size}
+    if beyond:
+        files["added_tokens.json"] = beyond
+    paths = []
+    for name, content in files.items():
+        paths.append(folder / f"{prefix}{name}")
+        jsonfile.write_object(paths[-1], content)
+    return paths

@@ -1,0 +1,110 @@
+r"""Text to pieces, the step before byte-pair encoding, in both of the ways that exist.
+
+ParlAI, which trained the model, cuts runs of word characters and single marks. transformers' class splits at white
+space and sets some marks apart, so that `(hello)` keeps its brackets glued to what follows them. The ids of ordinary
+chat differ in one turn out of ten or twenty because of it.
+
+A line break is a word of its own, `__newln__`, in both. Nothing here knows a vocabulary, a merge or an id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from npblender.dialects import Family
+
+__all__ = [
+    "NEWLINE",
+    "PRETOKENIZERS",
+    "Pretokenizer",
+    "pretokenize_parlai",
+    "pretokenize_transformers",
+]
+
+NEWLINE = "__newln__"
+"""How a line break is spelt for the merges and in the vocabulary."""
+
+
+@dataclass(frozen=True)
+class Pretokenizer:
+    r"""One way of cutting text, in two steps, so that what the second costs is paid once a distinct piece.
+
+    `cut` gives the pieces as they stand in the text, a line break as the piece `"\n"`; `spell` gives the word that
+    the merges see for such a piece. A tokenizer remembers the ids of pieces that it has met, and spells only new ones.
+
+    >>> PRETOKENIZERS["transformers"].cut("Hi!\n"), PRETOKENIZERS["transformers"].spell("Hi")
+    (['Hi', '!', '\n'], 'hi')
+    >>> PRETOKENIZERS["transformers"]("Hi!\n")
+    ['hi', '!', '__newln__']
+    """
+
+    cut: Callable[[str], list[str]]
+    spell: Callable[[str], str]
+
+    def __call__(self, text: str) -> list[str]:
+        return [self.spell(piece) for piece in self.cut(text)]
+
+
+# Lower-casing comes first and sees the whole text: a final sigma becomes another letter than one inside a word.
+# `\w` is any letter, digit or underscore of Unicode; marks that combine with a letter are no word characters.
+_PARLAI_PIECE = re.compile(r"\w+|[^\w\s]|\n")
+
+
+def _cut_parlai(text: str) -> list[str]:
+    return _PARLAI_PIECE.findall(text.lower())
+
+
+def _spell_parlai(piece: str) -> str:
+    return NEWLINE if piece == "\n" else piece
+
+
+# What transformers' class counts as white space: Unicode's property, without the four separators U+001C to U+001F
+# that Python's own `\s` adds.
+_SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+# Its steps are: split at `\S+\n?`; put a space before each of `.,!?()` and on both sides of `'`; squeeze spaces; let
+# a line break become a word. Together they cut in front of each such mark, and around the apostrophe. A line break
+# counts only directly behind a word, and the apostrophe's own space swallows it.
+_MARKS = ".,!?()"
+_TRANSFORMERS_PIECE = re.compile(
+    rf"'|[{_MARKS}][^{_SPACE}{_MARKS}']*|[^{_SPACE}{_MARKS}']+|(?<=[^{_SPACE}'])\n",
+)
+
+
+def _spell_transformers(piece: str) -> str:
+    return NEWLINE if piece == "\n" else piece.lower()
+
+
+PRETOKENIZERS: Mapping[Family, Pretokenizer] = {
+    "parlai": Pretokenizer(_cut_parlai, _spell_parlai),
+    "transformers": Pretokenizer(_TRANSFORMERS_PIECE.findall, _spell_transformers),
+}
+"""The two ways, under the names that `Dialect.pretokenizer` takes."""
+
+
+def pretokenize_parlai(text: str) -> list[str]:
+    r"""The words that ParlAI's dictionary cuts a text into (`dict_lower`, `dict_tokenizer bpe`; ParlAI 1.7.2).
+
+    Runs of letters, digits and underscores are words; every other visible character is one by itself.
+
+    >>> pretokenize_parlai("Don't stop (now)!!\n3.14")
+    ['don', "'", 't', 'stop', '(', 'now', ')', '!', '!', '__newln__', '3', '.', '14']
+    """
+    return PRETOKENIZERS["parlai"](text)
+
+
+def pretokenize_transformers(text: str) -> list[str]:
+    r"""The words that transformers' `BlenderbotSmallTokenizer` cuts a text into (4.52.4 and 5.23.0 alike).
+
+    A mark out of `.,!?()` begins a word and takes with it what is glued to its right; the apostrophe stands alone. A
+    line break counts only where it follows a word directly, and only once; after an apostrophe it is lost.
+
+    >>> pretokenize_transformers("Don't stop (now)!!to\n3.14")
+    ['don', "'", 't', 'stop', '(now', ')', '!', '!to', '__newln__', '3', '.14']
+    >>> pretokenize_transformers("one \ntwo\n\nthree'\nfour")
+    ['one', 'two', '__newln__', 'three', "'", 'four']
+
+    Special tokens are no matter of this function: the tokenizer cuts them out of the text before it.
+    """
+    return PRETOKENIZERS["transformers"](text)

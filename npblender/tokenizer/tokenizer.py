@@ -1,0 +1,252 @@
+"""`BlenderbotSmallTokenizer`: the public class, with the names and defaults of transformers' class.
+
+How text becomes pieces is the dialect's: ParlAI's way by default, transformers' if asked. What the class does NOT do:
+it learns no merges, downloads nothing, and renders no chat templates (see `npblender.Conversation` for chat).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from inspect import signature as inspect_signature
+from pathlib import Path
+from typing import Any
+
+from npblender import jsonfile
+from npblender.dialects import PARLAI, Dialect, describe_dialect, resolve_dialect
+from npblender.fieldchecks import check_size, check_switch
+from npblender.tokenizer.encoding import BatchEncoder
+from npblender.tokenizer.files import (
+    DIALECT_KEY,
+    read_merges,
+    read_settings,
+    read_vocabulary,
+    write_merges,
+    write_settings,
+    write_vocabulary,
+)
+from npblender.tokenizer.options import UNBOUNDED, check_side
+from npblender.tokenizer.special import AddedToken, as_added_token
+
+__all__ = ["BlenderbotSmallTokenizer"]
+
+_INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
+_DEMO = Path(__file__).resolve().parents[1] / "demo"
+
+
+class BlenderbotSmallTokenizer(BatchEncoder):
+    """The tokenizer of BlenderbotSmall: lower-cased text, byte-pair encoding, `@@` behind unfinished pieces.
+
+    `tokenizer(text)` gives `input_ids` and `attention_mask`; `tokenizer.decode(ids)` gives text.
+
+    Args:
+        vocab: token to id, or the path of a vocab.json. Ids are 0 to V - 1.
+        merges: pairs of symbols in the order of learning, or the path of a merges.txt.
+        bos_token, eos_token, unk_token, pad_token: their names in the vocabulary.
+        sep_token, cls_token, mask_token, extra_special_tokens: further ones, added to the vocabulary if need be.
+        dialect: "parlai", "transformers-4", "transformers-5", or a `Dialect` of your own.
+        model_max_length: what truncation and padding fall back on; the published model takes 512.
+        padding_side, truncation_side: "right" or "left".
+        clean_up_tokenization_spaces: whether `decode` draws punctuation to its word unless a call says otherwise.
+        split_special_tokens: whether text is a user's unless a call says otherwise: see `__call__`.
+        model_input_names: what a call returns.
+        added_tokens: tokens that are cut out whole, by id, as files keep them.
+        extra: a file's other keys, which `save_pretrained` writes back.
+        cache_size: how many distinct pieces are remembered, in each of two generations.
+
+    Raises:
+        TypeError, ValueError: a vocabulary of another format, merges that are malformed or belong to another
+            vocabulary, a special token that is not there, or an option out of its range.
+
+    >>> from npblender.tokenizer.example import EXAMPLE_MERGES, EXAMPLE_VOCABULARY
+    >>> tokenizer = BlenderbotSmallTokenizer(EXAMPLE_VOCABULARY, EXAMPLE_MERGES)
+    >>> tokenizer("Hello, lower!")
+    {'input_ids': [5, 9, 7, 8, 10], 'attention_mask': [1, 1, 1, 1, 1]}
+    """
+
+    vocab_files_names = {"vocab_file": "vocab.json", "merges_file": "merges.txt"}  # noqa: RUF012  transformers' name
+    is_fast = False
+
+    def __init__(
+        self,
+        vocab: Mapping[str, int] | str | os.PathLike[str],
+        merges: Sequence[tuple[str, str]] | str | os.PathLike[str],
+        bos_token: str | AddedToken | None = "__start__",
+        eos_token: str | AddedToken | None = "__end__",
+        unk_token: str | AddedToken = "__unk__",
+        pad_token: str | AddedToken | None = "__null__",
+        *,
+        sep_token: str | AddedToken | None = None,
+        cls_token: str | AddedToken | None = None,
+        mask_token: str | AddedToken | None = None,
+        extra_special_tokens: Sequence[str | AddedToken] = (),
+        dialect: str | Dialect | Mapping[str, Any] = PARLAI,
+        model_max_length: int | None = None,
+        padding_side: str = "right",
+        truncation_side: str = "right",
+        clean_up_tokenization_spaces: bool = False,
+        split_special_tokens: bool = False,
+        model_input_names: Sequence[str] = ("input_ids", "attention_mask"),
+        added_tokens: Mapping[int, AddedToken] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        cache_size: int = 1 << 15,
+    ) -> None:
+        check_size("cache_size", cache_size)
+        for name, switch in (
+            ("clean_up_tokenization_spaces", clean_up_tokenization_spaces),
+            ("split_special_tokens", split_special_tokens),
+        ):
+            check_switch(name, switch)
+        check_side("padding_side", padding_side)
+        check_side("truncation_side", truncation_side)
+        if model_max_length is not None:
+            check_size("model_max_length", model_max_length)
+        if "input_ids" not in model_input_names or not set(model_input_names) <= set(_INPUT_NAMES):
+            raise ValueError(
+                f"model_input_names can be {', '.join(_INPUT_NAMES)}, the first always; not {model_input_names}"
+            )
+        named: dict[str, Any] = {
+            "bos_token": bos_token,
+            "eos_token": eos_token,
+            "unk_token": unk_token,
+            "sep_token": sep_token,
+            "pad_token": pad_token,
+            "cls_token": cls_token,
+            "mask_token": mask_token,
+        }
+        tokens = {name: as_added_token(name, token) for name, token in named.items() if token is not None}
+        if "unk_token" not in tokens:
+            raise ValueError("unk_token can not be None: something must stand for what the vocabulary lacks")
+        required = [tokens[name] for name in ("bos_token", "eos_token", "unk_token", "pad_token") if name in tokens]
+        super().__init__(
+            read_vocabulary(Path(vocab)) if isinstance(vocab, str | os.PathLike) else vocab,
+            read_merges(Path(merges)) if isinstance(merges, str | os.PathLike) else merges,
+            required=[token.content for token in required],
+            unknown=tokens["unk_token"].content,
+            added=added_tokens or {},
+            dialect=resolve_dialect(dialect),
+            cache_size=cache_size,
+        )
+        self._name_tokens(tokens, extra_special_tokens)
+        self.padding_side = "left" if padding_side == "left" else "right"
+        self.truncation_side = "left" if truncation_side == "left" else "right"
+        self.model_max_length = UNBOUNDED if model_max_length is None else model_max_length
+        self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
+        self.split_special_tokens = split_special_tokens
+        self.model_input_names = list(model_input_names)
+        self.name_or_path = ""
+        self._extra_settings = dict(extra or {})
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str] | None = None,
+        *,
+        dialect: str | Dialect | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> BlenderbotSmallTokenizer:
+        """Read the tokenizer of a folder, or the demo's where no folder is given.
+
+        Needs vocab.json and merges.txt; tokenizer_config.json, special_tokens_map.json and added_tokens.json count
+        where they are there. Without `dialect` the folder's own one counts (`save_pretrained` keeps it), else "parlai".
+
+        Args:
+            pretrained_model_name_or_path: a folder on this machine; nothing is downloaded.
+            dialect: as for the class.
+            options: the class's options, which go before what the files say.
+
+        Raises:
+            FileNotFoundError: the folder, or one of the two files, is not there.
+            ValueError: a file that is cut short, malformed, or of another kind of tokenizer.
+            TypeError: an option that does not exist.
+        """
+        unknown = sorted(set(options) - _OPTIONS)
+        if unknown:
+            raise TypeError(f"{cls.__name__} has no option {unknown[0]!r}; there are {', '.join(sorted(_OPTIONS))}")
+        folder = jsonfile.model_folder(
+            _DEMO if pretrained_model_name_or_path is None else pretrained_model_name_or_path
+        )
+        vocab, merges = read_vocabulary(folder / "vocab.json"), read_merges(folder / "merges.txt")
+        settings = read_settings(folder)
+        kept = settings.pop(DIALECT_KEY, PARLAI)
+        extra = {key: settings.pop(key) for key in list(settings) if key not in _OPTIONS}
+        try:
+            settings = {"dialect": kept if dialect is None else dialect, "extra": extra, **settings, **options}
+            tokenizer = cls(vocab, merges, **settings)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{folder}: {error}") from error
+        tokenizer.name_or_path = str(folder)
+        return tokenizer
+
+    @property
+    def dialect(self) -> Dialect:
+        """Whose way of cutting text this is."""
+        return self._dialect
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """Tokens that one text may have; none are added to it."""
+        return self.model_max_length
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """Tokens that a pair may have together."""
+        return self.model_max_length
+
+    def save_vocabulary(
+        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
+    ) -> tuple[str, str]:
+        """Write vocab.json and merges.txt into a folder that is there. Returns their paths.
+
+        Raises:
+            FileNotFoundError, ValueError: the folder is not there, or is a file.
+        """
+        folder, prefix = jsonfile.model_folder(save_directory), _prefix(filename_prefix)
+        vocab_file, merges_file = folder / f"{prefix}vocab.json", folder / f"{prefix}merges.txt"
+        write_vocabulary(vocab_file, {token: at for token, at in self._ids.items() if at < self.vocab_size})
+        write_merges(merges_file, self._bpe.pairs)
+        return str(vocab_file), str(merges_file)
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
+    ) -> tuple[str, ...]:
+        """Write every file of the tokenizer, the folder too; both transformers and `from_pretrained` read it.
+
+        >>> import tempfile
+        >>> from npblender.tokenizer.example import example_tokenizer
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     paths = example_tokenizer("transformers-5").save_pretrained(folder)
+        ...     BlenderbotSmallTokenizer.from_pretrained(folder).dialect.name, len(paths)
+        ('transformers-5', 4)
+        """
+        folder = jsonfile.new_folder(save_directory)
+        settings = {
+            **self._extra_settings,
+            **self.special_tokens_map,
+            "model_max_length": self.model_max_length,
+            "padding_side": self.padding_side,
+            "truncation_side": self.truncation_side,
+            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
+            "split_special_tokens": self.split_special_tokens,
+            "model_input_names": self.model_input_names,
+            DIALECT_KEY: describe_dialect(self.dialect),
+        }
+        if self.extra_special_tokens:
+            settings["extra_special_tokens"] = self.extra_special_tokens
+        paths = write_settings(folder, _prefix(filename_prefix), settings, self._added, self.vocab_size)
+        return (*map(str, paths), *self.save_vocabulary(folder, filename_prefix))
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(name_or_path={self.name_or_path!r}, vocab_size={self.vocab_size}, "
+            f"dialect={self.dialect.name!r}, model_max_length={self.model_max_length}, "
+            f"padding_side={self.padding_side!r}, truncation_side={self.truncation_side!r}, "
+            f"special_tokens={self.special_tokens_map})"
+        )
+
+
+def _prefix(filename_prefix: str | None) -> str:
+    return f"{filename_prefix}-" if filename_prefix else ""
+
+
+_OPTIONS = frozenset(inspect_signature(BlenderbotSmallTokenizer).parameters) - {"vocab", "merges", "dialect", "extra"}

@@ -1,0 +1,145 @@
+"""What a vocabulary and its merges must be, before anything is tokenized with them.
+
+A wrong pair of files does not crash: it answers with unknown tokens, and the model with nonsense. So the kinds of
+files that are taken for this one are refused by name: byte-level vocabularies (GPT-2, the larger Blenderbot), those
+that write `</w>` (GPT-1, CLIP), and a vocabulary beside the merges of another model.
+
+What is NOT wrong, since the published files do it: a merge's product that is no entry (1,121 of 27,661 tokens that
+its merges can make), and an entry that no merge makes (3,583 of 54,944).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+
+from npblender.tokenizer.bpe import CONTINUED, WORD_END
+
+__all__ = ["check_fit", "check_merges", "check_vocabulary"]
+
+_BYTE_LEVEL_SPACES = ("Ġ", "Ċ")  # how byte-level vocabularies spell a space and a line break
+
+
+def check_vocabulary(vocab: Mapping[str, int]) -> None:
+    """Entries are strings, ids are 0 to V - 1, each once, and the format is this one.
+
+    Raises:
+        TypeError: `vocab` is no mapping from strings to whole numbers.
+        ValueError: ids with gaps or repetitions, no entries, or a vocabulary of another format.
+
+    >>> check_vocabulary({"Ġhello": 0, "hello": 1})
+    Traceback (most recent call last):
+    ValueError: the vocabulary is byte-level: 1 of its 2 entries begin with 'Ġ' or 'Ċ', such as 'Ġhello' \
+(GPT-2 and the larger Blenderbot are so). BlenderbotSmall needs one whose unfinished pieces end in '@@'
+    """
+    if not isinstance(vocab, Mapping):
+        raise TypeError(f"the vocabulary must map each token to its id, not be a {type(vocab).__name__}")
+    if not vocab:
+        raise ValueError("the vocabulary is empty")
+    if not set(map(type, vocab.values())) <= {int} or not set(map(type, vocab)) <= {str}:
+        wrong = next(item for item in vocab.items() if type(item[0]) is not str or type(item[1]) is not int)
+        raise TypeError(f"the vocabulary must map strings to whole numbers; it maps {wrong[0]!r} to {wrong[1]!r}")
+    size = len(vocab)
+    if set(vocab.values()) != set(range(size)):
+        raise ValueError(f"the vocabulary has {size} entries, so its ids must be 0 to {size - 1}, {_id_fault(vocab)}")
+    # One search in the joined text, and a look at each entry only if it finds something.
+    joined = "\n".join(["", *vocab, ""])
+    if any("\n" + space in joined for space in _BYTE_LEVEL_SPACES) or WORD_END + "\n" in joined:
+        _refuse_other_formats(vocab)
+
+
+def _refuse_other_formats(vocab: Mapping[str, int]) -> None:
+    byte_level = [token for token in vocab if token.startswith(_BYTE_LEVEL_SPACES)]
+    if byte_level:
+        raise ValueError(
+            f"the vocabulary is byte-level: {len(byte_level)} of its {len(vocab)} entries begin with 'Ġ' or 'Ċ', such "
+            f"as {byte_level[0]!r} (GPT-2 and the larger Blenderbot are so). BlenderbotSmall needs one whose unfinished "
+            f"pieces end in {CONTINUED!r}"
+        )
+    closed = [token for token in vocab if token.endswith(WORD_END) and token != WORD_END]
+    if closed:
+        raise ValueError(
+            f"the vocabulary writes word ends as {WORD_END!r}, such as {closed[0]!r} (GPT-1 and CLIP do so). "
+            f"BlenderbotSmall needs one whose unfinished pieces end in {CONTINUED!r} and whose word ends are bare"
+        )
+
+
+def _id_fault(vocab: Mapping[str, int]) -> str:
+    first_with: dict[int, str] = {}
+    for token, index in vocab.items():
+        if not 0 <= index < len(vocab):
+            return f"but {token!r} has {index}"
+        if index in first_with:
+            return f"each once, but {first_with[index]!r} and {token!r} both have {index}"
+        first_with[index] = token
+    raise AssertionError("ids that are 0 to V - 1, each once, have no fault")
+
+
+def check_merges(merges: Sequence[tuple[str, str]]) -> None:
+    """Each merge joins two symbols that exist by then: single characters, or products of earlier merges.
+
+    Raises:
+        TypeError: a merge is not a pair of strings.
+        ValueError: an empty symbol, a repeated merge, `</w>` elsewhere than at the right end, or a symbol out of
+            nowhere. The message counts merges from 1, as the lines of merges.txt stand below its first.
+
+    >>> check_merges([("l", "o"), ("low", "er</w>")])
+    Traceback (most recent call last):
+    ValueError: merge 2 ('low' + 'er</w>'): no earlier merge makes 'low'; the merges are out of order or incomplete
+    """
+    if not set(map(type, merges)) <= {tuple} or not set(map(type, chain.from_iterable(merges))) <= {str}:
+        number, wrong = next(
+            (at, pair)
+            for at, pair in enumerate(merges, start=1)
+            if type(pair) is not tuple or not set(map(type, pair)) <= {str}
+        )
+        raise TypeError(f"merge {number} must be a tuple of two strings, not {wrong!r}")
+    if set(map(len, merges)) - {2}:
+        number, wrong = next((at, pair) for at, pair in enumerate(merges, start=1) if len(pair) != 2)
+        raise ValueError(f"merge {number} must join two symbols, not {len(wrong)}: {wrong!r}")
+    if len(set(merges)) != len(merges):
+        pair = next(pair for pair in merges if merges.count(pair) > 1)
+        raise ValueError(f"the merge {pair!r} stands there twice; the originals disagree about which of the two counts")
+    made: set[str] = set()  # products so far that can be continued
+    closed: set[str] = set()  # and those that end a word
+    for number, (left, right) in enumerate(merges, start=1):
+        ends = right.endswith(WORD_END)
+        bare = right[: -len(WORD_END)] if ends else right
+        if (left in made or len(left) == 1) and (right in (closed if ends else made) or len(bare) == 1):
+            (closed if ends else made).add(left + right)
+        else:
+            where = f"merge {number} ({left!r} + {right!r})"
+            if not left or not bare:
+                raise ValueError(f"{where}: a symbol is empty")
+            if left.endswith(WORD_END):
+                raise ValueError(f"{where}: {WORD_END!r} closes a word, so it can stand at the right end only")
+            nowhere = right if left in made or len(left) == 1 else left
+            raise ValueError(f"{where}: no earlier merge makes {nowhere!r}; the merges are out of order or incomplete")
+
+
+def check_fit(vocab: Mapping[str, int], merges: Sequence[tuple[str, str]], special_tokens: Iterable[str]) -> None:
+    """The files belong together: special tokens are entries, and so are at least half of the merges' products.
+
+    Raises:
+        ValueError: one that is missing, or merges that the vocabulary does not know.
+
+    >>> check_fit({"__unk__": 0, "lo": 1}, [("l", "o")], ["__unk__"])
+    Traceback (most recent call last):
+    ValueError: vocabulary and merges do not belong together: of the 1 tokens that the merges make, such as 'lo@@', \
+0 are entries (the published files have 96 % of theirs)
+    """
+    missing = [token for token in special_tokens if token not in vocab]
+    if missing:
+        raise ValueError(
+            f"the vocabulary lacks the special token {' and '.join(map(repr, missing))}; pass the names it uses as "
+            f"bos_token, eos_token, unk_token and pad_token"
+        )
+    products = [left + right for left, right in merges]
+    tokens = {product[: -len(WORD_END)] if product.endswith(WORD_END) else product + CONTINUED for product in products}
+    known = sum(map(vocab.__contains__, tokens))
+    if 2 * known < len(tokens):
+        stray = next(iter(sorted(token for token in tokens if token not in vocab)))
+        raise ValueError(
+            f"vocabulary and merges do not belong together: of the {len(tokens)} tokens that the merges make, such as "
+            f"{stray!r}, {known} are entries (the published files have 96 % of theirs)"
+        )
