@@ -23,6 +23,13 @@ __all__ = ["ACTIVATIONS", "LAYER_NORM_EPS", "BlenderbotSmallConfig"]
 
 LAYER_NORM_EPS = 1e-5
 
+_FROM_PARLAI = (
+    "write one from it: d_model is embedding_size, encoder_layers and decoder_layers are n_encoder_layers and "
+    "n_decoder_layers, the attention heads of both are n_heads, the ffn_dim of both is ffn_size, "
+    "max_position_embeddings is n_positions, activation_function is activation, scale_embedding is "
+    "embeddings_scale, vocab_size is the number of rows of embeddings.weight"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BlenderbotSmallConfig:
@@ -134,8 +141,7 @@ of 12
         unknown = sorted(set(changes) - known)
         if unknown:
             raise TypeError(
-                f"BlenderbotSmallConfig has no field {', '.join(map(repr, unknown))}; "
-                f"it has {', '.join(sorted(known))}"
+                f"BlenderbotSmallConfig has no field {', '.join(map(repr, unknown))}; it has {', '.join(sorted(known))}"
             )
         return dataclasses.replace(self, **changes)
 
@@ -183,6 +189,8 @@ of 12
             ValueError: the file is not a JSON object, or describes something that is not covered.
         """
         path = jsonfile.model_folder(folder) / "config.json"
+        if not path.exists() and path.with_name("model.opt").exists():
+            raise FileNotFoundError(f"{path.parent} holds ParlAI's model.opt and no config.json; {_FROM_PARLAI}")
         content = jsonfile.read_object(path)
         try:
             config = cls.from_dict(content)

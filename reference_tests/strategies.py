@@ -91,3 +91,44 @@ def id_arrays(draw: DrawFn, vocabulary: int, shape: Any = None, dtype: Any = np.
     """Read-only ids from 0 to vocabulary - 1, of any small shape."""
     ids = hnp.arrays(dtype, shapes() if shape is None else shape, elements=st.integers(0, vocabulary - 1))
     return read_only(draw(ids))
+
+
+def json_values() -> SearchStrategy[Any]:
+    """What JSON can hold and give back equal: no NaN, no infinity."""
+    leaves = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+    return st.recursive(
+        leaves | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=5,
+    )
+
+
+@st.composite
+def tiny_config_files(draw: DrawFn) -> dict[str, Any]:
+    """The content of a config.json of a small model: every size drawn, encoder and decoder apart."""
+    encoder_heads, decoder_heads = draw(st.sampled_from([(1, 2), (2, 3), (3, 1), (2, 2)]))
+    vocabulary = draw(st.integers(3, 12))
+    an_id = st.none() | st.integers(0, vocabulary - 1)
+    probability = st.floats(0, 1)
+    content = {
+        "vocab_size": vocabulary,
+        "max_position_embeddings": draw(st.integers(1, 7)),
+        "d_model": 6 * draw(st.integers(1, 2)),
+        "encoder_layers": draw(st.integers(1, 2)),
+        "encoder_ffn_dim": draw(st.integers(1, 5)),
+        "encoder_attention_heads": encoder_heads,
+        "decoder_layers": draw(st.integers(1, 2)),
+        "decoder_ffn_dim": draw(st.integers(1, 5)),
+        "decoder_attention_heads": decoder_heads,
+        "activation_function": draw(st.sampled_from(["gelu", "relu", "silu", "gelu_new"])),
+        "scale_embedding": draw(st.booleans()),
+        "dropout": draw(probability),
+        "decoder_layerdrop": draw(probability),
+        "init_std": draw(st.floats(0, 10)),
+        "pad_token_id": draw(an_id),
+        "bos_token_id": draw(an_id),
+        "decoder_start_token_id": draw(an_id),
+        "eos_token_id": draw(an_id | st.lists(st.integers(0, vocabulary - 1), min_size=1, max_size=3)),
+        "forced_eos_token_id": draw(an_id),
+    }
+    return content
