@@ -1,0 +1,199 @@
+"""The demo's card (`README.md`), written from what was counted and measured; no number is typed in.
+
+Judgements of replies are people's, kept in `judgements.json` by opening and reply: a changed reply has none.
+"""
+
+import json
+from pathlib import Path
+
+from . import batches, prepare
+from .corpus import FILES, HELD_OUT_SHARE
+from .lines import GENERATION
+
+JUDGEMENTS = Path(__file__).with_name("judgements.json")
+TITLES = {
+    "chitchat": "BYU chitchat-dataset 0.9.0, MIT, (c) 2019 Perception, Control and Cognition Lab",
+    "self_dialogue": "Edinburgh self-dialogue corpus (Fainberg et al. 2018), BSD 3-Clause, (c) 2017 its authors",
+    "persona": "Synthetic-Persona-Chat (Jandaghi et al. 2023, arXiv:2312.10007), CC BY 4.0",
+}
+CRITERION = (
+    "*Grammatical*: it would pass unmarked in a chat; clipped answers pass, a missing or wrong word does not. "
+    "*To the point*: it answers what was asked or takes up what was said, and contradicts neither it nor itself."
+)
+
+
+def table(head: list[str], rows: list[list[object]]) -> str:
+    """A Markdown table; numbers are set to the right, floats with one decimal.
+
+    >>> print(table(["a", "b"], [["x", 1.25]]))
+    | a | b |
+    |---|--:|
+    | x | 1.2 |
+    """
+    right = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(head))]
+    cells = [
+        [f"{x:.1f}" if isinstance(x, float) else f"{x:,}" if isinstance(x, int) else str(x) for x in r] for r in rows
+    ]
+    rule = "|" + "|".join("--:" if r else "---" for r in right) + "|"
+    return "\n".join(["| " + " | ".join(map(str, head)) + " |", rule, *("| " + " | ".join(r) + " |" for r in cells)])
+
+
+def cell(text: str) -> str:
+    """Text that can stand in a table."""
+    return text.replace("|", "\\|").replace("\n", " / ")
+
+
+def openings(result: dict) -> tuple[str, str]:
+    """The table of openings with the judgements, and the count below it."""
+    judged = {(line, reply): marks for line, reply, *marks in json.loads(JUDGEMENTS.read_text())}
+    rows, marks = [], []
+    for topic, pairs in result["openings"].items():
+        for line, reply in pairs:
+            marks.append(judged.get((line, reply), [None, None]))
+            words = ["not judged" if m is None else "yes" if m else "no" for m in marks[-1]]
+            rows.append([topic, cell(line), cell(reply), *words])
+    replies = {row[2] for row in rows}
+    good, apt = (sum(bool(m[i]) for m in marks) for i in (0, 1))
+    count = f"Of {len(rows)}: {good} grammatical, {len(replies)} different, {apt} to the point."
+    if any(None in m for m in marks):
+        count += f" {sum(None in m for m in marks)} replies have not been judged."
+    return table(["topic", "line", "reply", "grammatical", "to the point"], rows), count
+
+
+def data(counts: dict) -> str:
+    """What was read, dropped and learned from."""
+    rows = []
+    for name in FILES:
+        if name in counts["turns"]:
+            dropped = counts["dropped turns"][name]
+            rows.append([TITLES[name], counts["conversations"][name], counts["turns"][name], sum(dropped.values()),
+                         counts["train"]["replies"].get(name, 0), f"{batches.SHARES[name]:.0%}"])  # fmt: skip
+    reasons = sorted({r for d in counts["dropped turns"].values() for r in d})
+    dropped_rows = [[r, *(counts["dropped turns"].get(n, {}).get(r, 0) for n in FILES)] for r in reasons]
+    return "\n\n".join(
+        (
+            table(["corpus", "conversations", "turns", "dropped turns", "replies learned from", "share"], rows),
+            "Turns dropped, by reason:",
+            table(["reason", *FILES], dropped_rows),
+            f"Besides, {counts['train']['replies without a sentence that fits']:,} replies whose first sentence is "
+            f"longer than {prepare.LONGEST_REPLY} tokens, and {counts['train']['repeated replies left out']:,} that "
+            f"had been learned from {prepare.SAME_REPLY_AT_MOST} times already, are read as context only.",
+        )
+    )
+
+
+def perplexities(measured: dict) -> str:
+    """One column a corpus, one row a model."""
+    names = dict.fromkeys(key for row in measured.values() for key in row)
+    return table(["", *measured], [[name, *(row.get(name, "-") for row in measured.values())] for name in names])
+
+
+def talks(result: dict) -> str:
+    """The conversations, the user's lines and the replies below them."""
+    blocks = [
+        "\n".join(f"- {cell(line)}\n  - {cell(reply)}" for line, reply in talk) for talk in result["conversations"]
+    ]
+    return "\n\n".join(f"Conversation {i}:\n\n{block}" for i, block in enumerate(blocks, start=1))
+
+
+def training(recipe: dict, state: dict) -> str:
+    """How it was trained, from the record the training left."""
+    turns = ", ".join(f"{n} ({share:.0%})" for n, share in batches.CONTEXT_TURNS)
+    rows = [
+        ["optimiser", f"AdamW, betas {recipe['betas']}, weight decay {recipe['weight_decay']} on matrices"],
+        ["rate", f"up to {recipe['rate']} in {recipe['warm_up']} steps, level, then in a line to zero"],
+        ["steps", f"{recipe['steps']:,}, of which the last {recipe['descent']:,} descend"],
+        ["batch", f"{recipe['batch_size']} replies of like length"],
+        ["gradient norm", f"at most {recipe['clip']}"],
+        ["dropout", str(state["shape"]["dropout"])],
+        ["arithmetic", "products in bfloat16, weights in float32" if recipe["bfloat16"] else "float32"],
+        ["context", f"turns: {turns}; within {batches.LONGEST_CONTEXT} tokens"],
+        ["persona lines", f"first, in {batches.PERSONA_SHARE:.0%} of the synthetic conversations: `your persona: ...`"],
+        ["seed", str(recipe["seed"])],
+        ["time", f"{state['seconds'] / 60:.0f} minutes, {state['hardware']}"],
+    ]
+    return table(["", ""], rows)
+
+
+def card(work: Path, folder: Path) -> str:
+    """The card's text."""
+    counts = json.loads((work / "counts.json").read_text())
+    result = json.loads((work / "evaluation.json").read_text())
+    state = json.loads((work / "trained.json").read_text())
+    shape, replies = state["shape"], result["replies"]
+    opened, count = openings(result)
+    sizes = ", ".join(f"{key.replace('_', ' ')} {shape[key]:,}" for key in shape if key != "dropout")
+    settings = ", ".join(f"`{key}` {value}" for key, value in GENERATION.items())
+    examples = [[c, cell(" / ".join(t)), cell(reply), cell(own)] for c, t, own, reply in result["examples"]]
+    return f"""# The demo model
+
+A BlenderbotSmall of {result["parameters"]:,} parameters, trained from nothing by `tools/train_demo.py` on open
+dialogue corpora, so that `npblender chat` answers without a download. It shows that everything works; it knows little.
+This page is written by `tools/train_demo.py card`. Its numbers are measured by `tools/train_demo.py evaluate` on the
+float16 weights in this folder, with npblender.
+
+## Size
+
+{sizes}.
+Weights in float16, {(folder / "model.safetensors").stat().st_size:,} bytes. It was trained in the dialect `parlai`:
+decoder embeddings scaled, states at pads zeroed, turns joined by newlines.
+
+## Data and licences
+
+{data(counts)}
+
+The licences' texts and the attributions are in `LICENSES.txt`. Held out and never trained on: the synthetic corpus'
+`split: test`, and a seeded {HELD_OUT_SHARE:.0%} of the conversations of each other corpus.
+*Share* is the part of every batch that comes from a corpus.
+
+Turns with profanity, slurs and other unfit words, postal addresses, telephone numbers, e-mail and web addresses,
+handles, placeholders and markup are dropped, and so are very long, upper-case and non-English ones; a conversation is
+cut in two where a turn is missing. Placeholders for names in the synthetic corpus became first names. All text is
+lower-case ASCII, and faces such as `:)` are removed. The replies that the model learns are edited besides: apostrophes
+are put back (`dont`), chat spellings are written out (`u`, `idk`), empty laughter at either end is removed, an end mark
+is added, and long turns are cut after the last sentence within {prepare.LONGEST_REPLY} tokens.
+The held-out replies are edited alike, for this model and for the baselines.
+
+## Training
+
+{training(state["recipe"], state)}
+
+## Held-out perplexity
+
+Per token of the reply, `__end__` included. This model sees up to four turns of context, the baselines none. The
+baselines are fitted on the replies that the model learned from.
+
+{perplexities(result["perplexity"])}
+
+## Replies
+
+Settings in `generation_config.json`: {settings}.
+
+Over {replies["number"]} held-out contexts: {replies["different"]} different replies,
+distinct-1 {replies["distinct-1"]:.3f}, distinct-2 {replies["distinct-2"]:.3f};
+{replies["with an unknown token"]} replies with an unknown token.
+
+### Forty openings
+
+The lines were fixed before the training ended, and none was exchanged. {CRITERION}
+
+{opened}
+
+{count}
+
+### Ten conversations
+
+Each line of the user, and the model's reply to all that was said before.
+
+{talks(result)}
+
+### Twenty held-out exchanges, not picked
+
+{table(["corpus", "context", "reply", "the person's own"], examples)}
+
+## Limits
+
+It makes things up, soon forgets what was said, agrees too easily, and speaks only lower-case English. Small talk,
+films, music and sport are what it has seen. It has no knowledge and no opinions, though it claims some. A list of
+words does not make it safe: do not put it before the public.
+"""

@@ -1,0 +1,124 @@
+"""The training loop: AdamW, a warm-up, a plateau and a linear descent to zero; resumes exactly from its checkpoint.
+
+The plateau lets the end be chosen late: up to the start of the descent, every schedule is the same.
+"""
+
+import json
+import math
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from .batches import Samples, Stream, pad, some_rows
+from .corpus import FILES
+from .net import Net, Shape
+from .pieces import START
+
+
+@dataclass(frozen=True)
+class Recipe:
+    seed: int
+    steps: int
+    descent: int  # the last so many steps
+    batch_size: int = 96
+    rate: float = 1.5e-3
+    warm_up: int = 300
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    bfloat16: bool = True  # products in bfloat16, weights and sums in float32
+
+
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """The rate of one step: up, level, down to zero."""
+    up, down = (step + 1) / recipe.warm_up, (recipe.steps - step) / recipe.descent
+    return recipe.rate * min(1.0, up, down)
+
+
+def held_out_loss(net: Net, samples: Samples, rows: list[int], turns: int = 4) -> tuple[float, int]:
+    """Summed negative log-likelihood in nats of the replies of `rows`, and their number of tokens."""
+    pairs = sorted(((samples.context(r, turns, False), samples.reply(r)) for r in rows), key=lambda p: len(p[0]))
+    total = count = 0
+    net.eval()
+    with torch.no_grad():
+        for i in range(0, len(pairs), 64):
+            part = pairs[i : i + 64]
+            source, target = pad([c for c, _ in part]), pad([[START, *r] for _, r in part])
+            loss, tokens = net.loss(torch.from_numpy(source), torch.from_numpy(target))
+            total, count = total + float(loss), count + int(tokens)
+    net.train()
+    return total, count
+
+
+def train(work: Path, recipe: Recipe, shape: Shape) -> None:
+    """Train in `work` (see `prepare`), going on from `checkpoint.pt` if there is one."""
+    torch.manual_seed(recipe.seed)
+    samples, held_out = Samples(work / "train.npz"), Samples(work / "held_out.npz")
+    stream = Stream(samples, recipe.seed, recipe.batch_size)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    net = Net(shape).to(device)
+    matrices = [p for p in net.parameters() if p.ndim > 1]
+    vectors = [p for p in net.parameters() if p.ndim == 1]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.rate, betas=recipe.betas, fused=True)
+    step, seconds = 0, 0.0
+    path = work / "checkpoint.pt"
+    if path.exists():
+        state = torch.load(path, weights_only=True, map_location=device)
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, seconds = state["step"], state["seconds"]
+    print(f"{sum(p.numel() for p in net.parameters()):,} parameters, from step {step} of {recipe.steps}", flush=True)
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+
+    def save() -> None:
+        state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seconds": seconds}
+        state |= {"recipe": json.dumps(asdict(recipe)), "shape": json.dumps(asdict(shape))}
+        torch.save(state, path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+
+    begun, total, tokens = time.monotonic(), 0.0, 0
+    while step < recipe.steps and not stop:
+        rate = learning_rate(step, recipe)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        batch = stream.batch(step)
+        source, target = torch.from_numpy(batch.source).to(device), torch.from_numpy(batch.target).to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=recipe.bfloat16):
+            loss, count = net.loss(source, target)
+        (loss / count).backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip, error_if_nonfinite=True)
+        optimizer.step()
+        optimizer.zero_grad()
+        step, total, tokens = step + 1, total + loss.item(), tokens + int(count)
+        if step % 50 == 0:
+            now = time.monotonic()
+            seconds += now - begun
+            speed = f"{50 / (now - begun):.2f} steps/s, {tokens / (now - begun):,.0f} tokens/s, {seconds / 60:.1f} min"
+            print(f"step {step}: loss {total / tokens:.3f}, rate {rate:.1e}, {speed}", flush=True)
+            begun, total, tokens = now, 0.0, 0
+        if step % 200 == 0:
+            save()
+    if step == recipe.steps:
+        hardware = f"{torch.get_num_threads()} threads of a CPU, shared with other work"
+        if device == "cuda":
+            hardware = torch.cuda.get_device_name()
+        record = {"recipe": asdict(recipe), "shape": asdict(shape), "seconds": seconds, "hardware": hardware}
+        (work / "trained.json").write_text(json.dumps(record, indent=1))
+        if step % 500 == 0 or step == recipe.steps:
+            for corpus, name in enumerate(FILES):
+                rows = some_rows(held_out, corpus, 500)
+                if rows:
+                    loss_sum, n = held_out_loss(net, held_out, rows)
+                    print(f"step {step}: held-out {name} perplexity {math.exp(loss_sum / n):.1f}", flush=True)
+    save()
+    if step == recipe.steps:
+        hardware = f"{torch.get_num_threads()} threads of a CPU, shared with other work"
+        if device == "cuda":
+            hardware = torch.cuda.get_device_name()
+        record = {"recipe": asdict(recipe), "shape": asdict(shape), "seconds": seconds, "hardware": hardware}
+        (work / "trained.json").write_text(json.dumps(record, indent=1))

@@ -1,0 +1,89 @@
+"""Make the model that ships in `npblender/demo/`, from the corpora to its card.
+
+    pip install torch==2.13.0 subword-nmt==0.3.8 . && python tools/train_demo.py all --corpora FOLDER
+
+FOLDER holds the three `*.jsonl.gz` files (default: `dialogue/` in the folder that NPBLENDER_SHARED names). With
+nothing but pip: `pip install chitchat-dataset==0.9.0` and `--chitchat-only`. The steps can be run one by one; each
+reads what the one before left in `--work`:
+
+    prepare   filter and clean the corpora, learn the BPE, write arrays of ids
+    train     train; stopped (SIGTERM) and called again, it goes on where it was
+    export    write the model folder, in float16
+    evaluate  measure it with npblender: perplexities, replies, examples
+    card      write the folder's README.md from what was measured
+
+On glibc, `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=60000000000` in the environment makes training a quarter faster,
+and `OMP_WAIT_POLICY=passive` helps where other programs compete for the processors. Nothing here is a dependency of
+npblender.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # `tools` is no installed package
+
+STEPS = ("prepare", "train", "export", "evaluate", "card")
+SEED, TRAINING_STEPS, DESCENT = 20, 6000, 2400  # what the demo in the package was trained with
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=[*STEPS, "all"])
+    parser.add_argument("--corpora", type=Path, help="folder of the corpora")
+    parser.add_argument("--chitchat-only", action="store_true", help="only the chitchat corpus, from PyPI")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "demo", help="where everything in between lies")
+    parser.add_argument("--folder", type=Path, help="the model folder (default: WORK/model)")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--steps", type=int, default=TRAINING_STEPS)
+    parser.add_argument("--descent", type=int, default=DESCENT, help="the last steps, down to rate zero")
+    parser.add_argument("--held-out", type=int, default=3000, help="replies per corpus that perplexity is measured on")
+    args = parser.parse_args()
+    if not 0 < args.descent <= args.steps:
+        parser.error(f"--descent {args.descent} must be between 1 and --steps {args.steps}")
+    args.folder = args.folder or args.work / "model"
+    if args.corpora is None and not args.chitchat_only and args.command in ("prepare", "all"):
+        if "NPBLENDER_SHARED" not in os.environ:
+            parser.error("name the corpora: --corpora FOLDER, or NPBLENDER_SHARED, or --chitchat-only")
+        args.corpora = Path(os.environ["NPBLENDER_SHARED"]) / "dialogue"
+    return args
+
+
+def run(step: str, args: argparse.Namespace) -> None:
+    """One step; its imports are its own, since each needs other packages."""
+    if step == "prepare":
+        from tools.demo import corpus, prepare
+
+        chosen = corpus.chitchat_from_package(args.seed) if args.chitchat_only else corpus.read(args.corpora, args.seed)
+        args.work.mkdir(parents=True, exist_ok=True)
+        print(json.dumps(prepare.prepare(chosen, args.work, args.seed), indent=1))
+    elif step == "export":
+        from tools.demo import export
+
+        export.export(args.work, args.folder)
+    elif step == "evaluate":
+        from tools.demo import evaluation
+
+        print(json.dumps(evaluation.evaluate(args.work, args.folder, args.held_out), indent=1))
+    elif step == "train":
+        from tools.demo import net, training
+
+        recipe = training.Recipe(seed=args.seed, steps=args.steps, descent=args.descent)
+        training.train(args.work, recipe, net.Shape())
+    else:
+        from tools.demo import card
+
+        (args.folder / "README.md").write_text(card.card(args.work, args.folder), encoding="utf-8")
+
+
+def main() -> None:
+    args = arguments()
+    for step in STEPS if args.command == "all" else (args.command,):
+        run(step, args)
+
+
+if __name__ == "__main__":
+    main()
