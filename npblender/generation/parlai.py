@@ -112,18 +112,20 @@ class Rules:
 
 @dataclass
 class Tree:
-    """The hypotheses of one source. `paths` [K, L] are their ids so far, `context` the source's ids."""
+    """The hypotheses of one source.
+
+    The tokens of `prefix` are taken one by one, as if no other were possible: ParlAI's prefix tokens. Their
+    log-probabilities count in the scores, and they count in every length.
+    """
 
     rules: Rules
-    context: Ids  # [S]
-    paths: Ids  # [K, P] at first: the prompt in every row
-    scores: Array  # [1] at first, so that one path is expanded; then [K]
+    context: Ids  # [S]: the source's ids
+    paths: Ids  # [K, L]: the ids so far; at first the start token in every row
+    prefix: Ids  # [P]
+    scores: Array = field(default_factory=lambda: np.zeros(1, np.float32))  # one path is expanded at first; then [K]
     finished: list[tuple[np.float32, int, int]] = field(default_factory=list)  # score, length, row at that length
     top_has_ended: bool = False
     histories: list[tuple[Ids, Ids, Array]] = field(default_factory=list)  # a step: where from, tokens, scores
-
-    def __post_init__(self) -> None:
-        self.prompt = self.paths[0].copy()
 
     @property
     def is_done(self) -> bool:
@@ -133,6 +135,7 @@ class Tree:
     def advance(self, log_probs: Array) -> None:
         """One step: log-probabilities [K, V] of the next token, which are changed in place."""
         rules, length = self.rules, self.paths.shape[1]
+        given = log_probs[:, self.prefix[length - 1]].copy() if length <= len(self.prefix) else None
         if length < rules.min_length:
             log_probs[:, rules.eos] = HOPELESS
         self.scores = np.where(self.paths[: len(self.scores), -1] == rules.eos, HOPELESS, self.scores)
@@ -142,6 +145,9 @@ class Tree:
         if rules.context_block_ngram:
             sources = np.broadcast_to(self.context, (len(self.paths), len(self.context)))
             block_ngrams(log_probs, self.paths, sources, rules.context_block_ngram)
+        if given is not None:  # what the caller asks for is not blocked
+            log_probs[:] = HOPELESS
+            log_probs[:, self.prefix[length - 1]] = given
         rows, tokens, self.scores = rules.select(log_probs, self.scores, length - 1)
         self.paths = np.concatenate([self.paths[rows], tokens[:, None]], axis=1)
         self.histories.append((rows, tokens, self.scores))
@@ -151,7 +157,7 @@ class Tree:
         self.top_has_ended |= bool(tokens[0] == rules.eos)
 
     def n_best(self) -> tuple[list[Hypothesis], list[list[int]]]:
-        """Every finished hypothesis, best first, and for each the row that every new token of it was chosen in."""
+        """Every finished hypothesis, best first, and for each the row that every token of it was chosen in."""
         rules = self.rules
         closed = not self.finished
         finished = self.finished or [(self.scores[0], self.paths.shape[1], 0)]
@@ -160,12 +166,12 @@ class Tree:
         hypotheses, origins = [], []
         for score, length, row in scored:
             tokens, rows = [], []
-            for step in range(length - len(self.prompt) - 1, -1, -1):
+            for step in range(length - 2, -1, -1):
                 came_from, chosen, _ = self.histories[step]
                 tokens.append(int(chosen[row]))
                 row = int(came_from[row])
                 rows.append(row)
-            ids = [*self.prompt.tolist(), *reversed(tokens)]
+            ids = [int(self.paths[0, 0]), *reversed(tokens)]
             if closed:
                 ids[-1] = rules.eos
             hypotheses.append(Hypothesis(tuple(ids), float(score)))

@@ -69,16 +69,14 @@ def grow(
 
     A token is yielded one step late: the last one before the limit may yet be replaced by the eos.
     """
-    beams, prompt = plan.width, decoding.prepared.prompt
-    rules = rules_of(plan, rng)
-    ids = decoding.prompts()
+    beams = plan.width
+    trees = _plant(plan, decoding, rules_of(plan, rng))
+    ids = decoding.prompts()[:, :1]
     recording = Recording(plan, decoding)
-    first = decoding.logits(ids, last=ids.shape[1])  # [R, P, V]
-    trees = _plant(plan, decoding, rules, first)
-    logits = first[:, -1]
     deadline = None if plan.settings.max_time is None else time.monotonic() + plan.settings.max_time
     waiting: Ids | None = None
-    for _ in range(plan.max_length - plan.prompt_length):
+    while True:
+        logits = decoding.logits(ids)[:, 0]
         log_probs = apply(chain, ids, log_probabilities(logits, plan.settings.temperature or 1.0))
         own = log_probs.reshape(len(trees), beams, -1).copy() if chain else log_probs.reshape(len(trees), beams, -1)
         rows = np.arange(len(ids)).reshape(len(trees), beams)
@@ -98,37 +96,25 @@ def grow(
         if late or ids.shape[1] == plan.max_length or all(tree.is_done for tree in trees):
             break
         decoding.keep(rows.reshape(-1))
-        logits = decoding.logits(ids)[:, 0]
     results = [tree.n_best() for tree in trees]
     if waiting is not None:
-        ended = [len(tree.histories) < ids.shape[1] - prompt.shape[1] for tree in trees]
+        ended = [len(tree.histories) < ids.shape[1] - 1 for tree in trees]
         closing = [hypotheses[0].ids[-1] for hypotheses, _ in results]
         yield np.where(ended, waiting, np.array(closing))
     return _record(plan, recording, results)
 
 
-def _plant(plan: Plan, decoding: Decoding, rules: Rules, first: Array) -> list[Tree]:
-    """A tree a source, grown over the prompt: ParlAI's prefix tokens, whose log-probabilities count in the score."""
-    prepared, beams = decoding.prepared, plan.width
-    prompt = prepared.prompt
-    batch, length = prompt.shape
-    sums = np.zeros(batch, np.float32)
-    counts = plan.search == uses.PARLAI_BEAM or not (plan.settings.top_p is not None and plan.settings.top_p < 1)
-    if length > 1 and counts:
-        firsts = np.arange(batch) * beams
-        log_probs = log_probabilities(first[firsts, :-1], plan.settings.temperature or 1.0)  # [B, P - 1, V]
-        chosen = np.take_along_axis(log_probs, prompt[:, 1:, None], axis=2)[:, :, 0]
-        for column in chosen.T:
-            sums += column
-    context = prepared.source_ids
+def _plant(plan: Plan, decoding: Decoding, rules: Rules) -> list[Tree]:
+    """A tree a source. What the source's mask hides is a pad to the context block, as everywhere in ParlAI."""
+    prepared = decoding.prepared
+    prompt, context = prepared.prompt, prepared.source_ids
     if context is None:
-        context = np.empty((batch, 0), np.int64)
+        context = np.empty((len(prompt), 0), np.int64)
     elif prepared.attention_mask is not None and plan.pad is not None:
         context = np.where(prepared.attention_mask, context, plan.pad)
-    expanded = 1 if plan.search == uses.PARLAI_BEAM else beams
     return [
-        Tree(rules, context[n], np.repeat(prompt[n : n + 1], beams, axis=0), np.repeat(sums[n : n + 1], expanded))
-        for n in range(batch)
+        Tree(rules, source, np.full((plan.width, 1), plan.start), given[1:])
+        for source, given in zip(context, prompt, strict=True)
     ]
 
 
@@ -140,7 +126,7 @@ def _record(
     longest = max(len(each.ids) for hypotheses, _ in results for each in hypotheses[:count])
     sequences = np.full((len(results) * count, longest), plan.pad, np.int64)
     scores = np.full(len(sequences), -np.inf, np.float32)
-    indices = np.full((len(sequences), longest - plan.prompt_length), -1, np.int64)
+    indices = np.full((len(sequences), longest - 1), -1, np.int64)
     for n, (hypotheses, origins) in enumerate(results):
         for rank, (hypothesis, rows) in enumerate(zip(hypotheses[:count], origins, strict=False)):
             row = n * count + rank

@@ -1,0 +1,207 @@
+"""Has ParlAI's own agents search for replies, and writes every finished hypothesis with its score.
+
+    PYTHON tools/originals/run_parlai_search.py CASES ANSWERS [--original parlai]
+
+PYTHON is the interpreter of ParlAI's environment (`tools/oracles.py`). A case is one agent, made by `create_agent`
+with a dictionary of numbered words and then given the case's weights. A call is `{"rows": NAME, "options": {...},
+"prefix": [ids] or null, "seed": N}`: NAME is an array of the case's inputs, one context a row, padded with 0 on the
+right; the options have npblender's names. The answer holds for each row the ids (start and end included, -1 where a
+hypothesis is shorter) and the scores of all finished hypotheses, in ParlAI's order.
+
+Contexts go in as text, one word an id, so that ParlAI's own batching pads them. Two things are replaced, for calls that
+sample: `torch.multinomial` takes its uniform numbers from a NumPy generator, so that both sides draw the same; and
+DelayedNucleusBeamSearch, which can not run in 1.7.2 because it borrows a method of NucleusSampling without the two that
+this one calls, gets those two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from exchange import Answer, Case, read_cases, write_answer
+from parlai.core.agents import create_agent
+from parlai.core.message import Message
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.core.torch_generator_agent import DelayedNucleusBeamSearch, NucleusSampling, SearchBlocklist
+from run_parlai import parlai_name
+
+DelayedNucleusBeamSearch.get_mask = NucleusSampling.get_mask
+DelayedNucleusBeamSearch.update_p = NucleusSampling.update_p
+SPECIAL = ("__null__", "__start__", "__end__", "__unk__")
+INFERENCE = ("beam", "topk", "nucleus", "delayedbeam", "delayednucleusbeam")
+
+
+def word(token: int) -> str:
+    """The word that stands for an id."""
+    return SPECIAL[token] if token < len(SPECIAL) else f"w{token}"
+
+
+def write_dictionary(size: int, path: Path) -> None:
+    """A ParlAI dictionary of `size` words whose ids are their numbers: it sorts by count."""
+    path.write_text("".join(f"{word(n)}\t{size - n + 1000000}\n" for n in range(size)))
+
+
+def base_options() -> Opt:
+    """What all agents have in common."""
+    arguments = {
+        "model": "transformer/generator",
+        "dict-tokenizer": "space",
+        "dict-lower": "false",
+        "variant": "xlm",
+        "learn-positional-embeddings": "true",
+        "inference": "beam",
+        "lr-scheduler": "none",
+        "beam-block-full-context": "false",
+        "dropout": "0.0",
+        "skip-generation": "false",
+    }
+    words = [part for name, value in arguments.items() for part in (f"--{name}", value)]
+    parser = ParlaiParser(True, True)
+    return parser.parse_args([*words, "--no-cuda"], print_args=False)
+
+
+def make_agent(case: Case, base: Opt, folder: Path) -> Any:
+    """An agent of the case's sizes with the case's weights."""
+    config = case.config
+    dictionary = folder / f"{case.name}.dict"
+    write_dictionary(config["vocab_size"], dictionary)
+    agent = create_agent(
+        Opt(
+            base,
+            dict_file=str(dictionary),
+            embedding_size=config["d_model"],
+            n_heads=config["encoder_attention_heads"],
+            ffn_size=config["encoder_ffn_dim"],
+            n_layers=config["encoder_layers"],
+            n_encoder_layers=config["encoder_layers"],
+            n_decoder_layers=config["decoder_layers"],
+            n_positions=config["max_position_embeddings"],
+            activation=config["activation_function"],
+            embeddings_scale=config["scale_embedding"],
+            text_truncate=config["max_position_embeddings"],
+            label_truncate=config["max_position_embeddings"],
+        )
+    )
+    assert (agent.NULL_IDX, agent.START_IDX, agent.END_IDX) == (0, 1, 2)
+    stored = {parlai_name(name): value for name, value in case.weights.items() if name != "final_logits_bias"}
+    own = {name for name in agent.model.state_dict() if name != "START"}
+    given = {}
+    for name in own:
+        side = name.split(".")[0]
+        source = "embeddings.weight" if name == f"{side}.embeddings.weight" else name
+        given[name] = torch.from_numpy(stored[source])
+    agent.model.load_state_dict({**given, "START": agent.model.START})
+    assert set(stored) <= own, sorted(set(stored) - own)
+    agent.model.eval()
+    return agent
+
+
+def set_options(agent: Any, options: dict[str, Any]) -> None:
+    """Tells the agent a call's options, in ParlAI's names."""
+    names = set(options) - {
+        *("num_beams", "min_length", "max_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
+        *("length_penalty", "temperature", "bad_words_ids", "do_sample", "top_k", "top_p", "beam_delay"),
+    }
+    assert not names, f"ParlAI is not told {sorted(names)}"
+    truncated = "nucleus" if "top_p" in options else "topk"
+    inference = truncated if options.get("do_sample") else "beam"
+    if "beam_delay" in options:
+        inference = "delayednucleusbeam" if "top_p" in options else "delayedbeam"
+    assert inference in INFERENCE
+    agent.opt["inference"] = inference
+    agent.opt["beam_size"] = agent.beam_size = options.get("num_beams", 1)
+    agent.beam_min_length = options.get("min_length", 1)
+    agent.beam_block_ngram = options.get("no_repeat_ngram_size", -1)
+    agent.beam_context_block_ngram = options.get("encoder_no_repeat_ngram_size", -1)
+    agent.opt["beam_length_penalty"] = options.get("length_penalty", 0.65)
+    agent.temperature = options.get("temperature", 1.0)
+    agent.opt["topk"] = options.get("top_k", 10)
+    agent.opt["topp"] = options.get("top_p", 0.9)
+    agent.opt["beam_delay"] = options.get("beam_delay", 30)
+    agent.label_truncate = options.get("max_length", agent.label_truncate)
+    agent.beam_block_list = SearchBlocklist(agent.dict)
+    for phrase in options.get("bad_words_ids", ()):
+        agent.beam_block_list._add_literal(" ".join(word(token) for token in phrase))
+
+
+class Uniforms:
+    """`torch.multinomial` with the uniform numbers of a NumPy generator, one a row."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def __call__(self, probabilities: torch.Tensor, count: int, **_: Any) -> torch.Tensor:
+        assert count == 1
+        sums = np.cumsum(probabilities.numpy(), axis=1, dtype=np.float64)
+        marks = self.rng.random(len(sums)) * sums[:, -1]
+        chosen = [np.searchsorted(row, mark, side="right") for row, mark in zip(sums, marks, strict=True)]
+        return torch.tensor(chosen)[:, None]
+
+
+def observations(agent: Any, rows: np.ndarray) -> list[Any]:
+    """What the agent sees of each context: its own vectors of the text."""
+    seen = []
+    for row in rows:
+        length = len(row) if row[-1] else int(np.flatnonzero(row)[-1]) + 1
+        agent.reset()
+        text = " ".join(map(word, row[:length].tolist()))
+        seen.append(Message(agent.observe(Message(text=text, episode_done=True))))
+    agent.reset()
+    return seen
+
+
+def search(agent: Any, rows: np.ndarray, call: dict[str, Any]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Every row's finished hypotheses as ParlAI's `_generate` leaves them."""
+    set_options(agent, call["options"])
+    torch.multinomial = Uniforms(call["seed"])
+    batch = agent.batchify(observations(agent, rows))
+    assert np.array_equal(batch.text_vec.numpy(), rows), "ParlAI read another context than was meant"
+    prefix = None if call["prefix"] is None else torch.tensor([call["prefix"]] * len(rows))
+    longest = agent.label_truncate or 256  # as in `eval_step`
+    _, beams = agent._generate(batch, agent.beam_size, longest, prefix_tokens=prefix)
+    answers = []
+    for beam in beams:
+        found = beam.get_rescored_finished()
+        ids = np.full((len(found), max(len(tokens) for tokens, _, _ in found)), -1, np.int64)
+        for row, (tokens, _, _) in zip(ids, found, strict=True):
+            row[: len(tokens)] = tokens.numpy()
+        answers.append((ids, np.array([float(score) for _, score, _ in found], np.float32)))
+    return answers
+
+
+def answer_case(case: Case, base: Opt, folder: Path) -> Answer:
+    agent, answer = make_agent(case, base, folder), Answer()
+    for number, call in enumerate(case.calls):
+        with torch.no_grad():
+            rows = search(agent, case.inputs[call["rows"]], call)
+        answer.endings.append(None)
+        for n, (ids, scores) in enumerate(rows):
+            answer.tensors[f"{number}/{n}/ids"] = ids
+            answer.tensors[f"{number}/{n}/scores"] = scores
+    return answer
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Have ParlAI search for replies to a folder of cases.")
+    parser.add_argument("cases", type=Path)
+    parser.add_argument("answers", type=Path)
+    parser.add_argument("--original", default="parlai")
+    parser.add_argument("--threads", type=int, default=1)
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    base = base_options()
+    with tempfile.TemporaryDirectory() as folder:
+        for case in read_cases(chosen.cases):
+            write_answer(case.name, answer_case(case, base, Path(folder)), chosen.answers)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
