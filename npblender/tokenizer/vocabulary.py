@@ -52,9 +52,9 @@ def _refuse_other_formats(vocab: Mapping[str, int]) -> None:
     byte_level = [token for token in vocab if token.startswith(_BYTE_LEVEL_SPACES)]
     if byte_level:
         raise ValueError(
-            f"the vocabulary is byte-level: {len(byte_level)} of its {len(vocab)} entries begin with 'Ġ' or 'Ċ', such "
-            f"as {byte_level[0]!r} (GPT-2 and the larger Blenderbot are so). BlenderbotSmall needs one whose unfinished "
-            f"pieces end in {CONTINUED!r}"
+            f"the vocabulary is byte-level: {len(byte_level)} of its {len(vocab)} entries begin with 'Ġ' or 'Ċ', "
+            f"such as {byte_level[0]!r} (GPT-2 and the larger Blenderbot are so). BlenderbotSmall needs one whose "
+            f"unfinished pieces end in {CONTINUED!r}"
         )
     closed = [token for token in vocab if token.endswith(WORD_END) and token != WORD_END]
     if closed:

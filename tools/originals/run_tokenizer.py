@@ -8,6 +8,7 @@ QUESTIONS has one JSON value a line:
     "some text"                                             -> {"ids": [...], "decoded": "..."}
     {"method": "decode", "args": [[5, 6]], "kwargs": {}}    -> {"value": ...} or {"error": "ValueError: ..."}
 
+Both files are UTF-8 with lone surrogates let through: escaped, two of them side by side would come back as one letter.
 ANSWERS gets a first line with versions and the size of the vocabulary, then one line for each question. Only
 transformers' originals take method calls.
 
@@ -24,7 +25,8 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,16 @@ def plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
+def write_lines(path: Path, values: Iterable[Any]) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as out:
+        out.writelines(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
+
+
+def read_lines(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as lines:
+        yield from map(json.loads, lines)
+
+
 def versions(*names: str) -> dict[str, str]:
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 
@@ -90,10 +102,7 @@ def main() -> None:
     else:
         ask, size = transformers_tokenizer(folder)
         used = versions("transformers", "regex")
-    with open(questions, encoding="utf-8") as lines, open(answers, "w", encoding="utf-8") as out:
-        out.write(json.dumps({"versions": used, "size": size}) + "\n")
-        for line in lines:
-            out.write(json.dumps(ask(json.loads(line))) + "\n")
+    write_lines(answers, chain([{"versions": used, "size": size}], map(ask, read_lines(questions))))
 
 
 if __name__ == "__main__":
