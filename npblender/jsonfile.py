@@ -1,15 +1,16 @@
-"""JSON files of a model folder: read one object, write one object, with errors that name the file.
+"""A model's folder and the JSON files in it: found, made, read and written, with errors that name the file.
 
 What it does not do: it knows nothing of configurations and fills in no defaults.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["model_folder", "new_folder", "read_object", "write_object"]
+__all__ = ["model_folder", "new_folder", "read_object", "replacing", "write_object"]
 
 
 def model_folder(folder: str | os.PathLike[str]) -> Path:
@@ -81,11 +82,29 @@ def read_object(path: Path) -> dict[str, Any]:
     return found
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write to beside `path`, which takes its place when it is complete, and only then.
+
+    Raises:
+        ValueError: the system refuses to write there. What stood at `path` before still stands.
+    """
+    unfinished = path.with_name(path.name + ".unfinished")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise ValueError(f"{path} can not be written: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def write_object(path: Path, content: Mapping[str, Any]) -> None:
     """Write one JSON object, keys sorted, indented by two: the same content gives the same bytes.
 
     Raises:
         TypeError: a value has no form in JSON; the message names its key.
+        ValueError: the system refuses to write there.
     """
     for key, value in content.items():
         try:
@@ -93,4 +112,5 @@ def write_object(path: Path, content: Mapping[str, Any]) -> None:
         except (TypeError, ValueError) as error:
             raise TypeError(f"{key!r} can not be written to {path.name}: {error}") from error
     text = json.dumps(dict(content), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    path.write_bytes(text.encode("utf-8"))
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(text.encode("utf-8"))

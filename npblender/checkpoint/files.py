@@ -100,4 +100,5 @@ def _read_shards(index: Path) -> dict[str, StoredTensor]:
 
 def _is_plain(name: str) -> bool:
     """Whether it names a file in the folder itself, on any system."""
-    return bool(name) and "\0" not in name and PurePosixPath(name).name == name == PureWindowsPath(name).name
+    bare = PurePosixPath(name).name == name == PureWindowsPath(name).name
+    return bare and name not in ("", "..") and "\0" not in name and len(name) < 256

@@ -75,8 +75,9 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} has a damaged header: {error}") from error
-    metadata = header.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    metadata = header.pop("__metadata__", None)
+    texts = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
+    if not (metadata is None or texts):
         raise ValueError(f"{path} has a damaged header: __metadata__ must hold texts")
     assert isinstance(header, dict)
     return header

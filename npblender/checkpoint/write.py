@@ -107,14 +107,11 @@ def _checked(weights: Weights, config: BlenderbotSmallConfig, parts: Parts, dtyp
 
 
 def _write_tensors(path: Path, arrays: dict[str, Array]) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        save_file(arrays, unfinished, metadata={"format": "pt"})  # transformers 4 wants to be told the format
-        os.replace(unfinished, path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} can not be written: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with jsonfile.replacing(path) as unfinished:
+        try:
+            save_file(arrays, unfinished, metadata={"format": "pt"})  # transformers 4 asks for the format
+        except SafetensorError as error:
+            raise ValueError(f"{path} can not be written: {error}") from error
 
 
 def _with_stored_dtype(config: BlenderbotSmallConfig, dtype: np.dtype) -> BlenderbotSmallConfig:
