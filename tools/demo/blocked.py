@@ -28,12 +28,14 @@ intvan* ibzvg* jnax* jrrq jrgonpx* juber* jgs
 """
 
 
+_WORDS = tuple(codecs.decode(_ROT13, "rot13").split())
+
+
 def blocked_pattern() -> re.Pattern[str]:
     """One expression that finds any listed word in lower-case text.
 
     >>> bool(blocked_pattern().search("hello there")), bool(blocked_pattern().search("what the h" + "ell"))
     (False, True)
     """
-    words = codecs.decode(_ROT13, "rot13").split()
-    inner = "|".join(re.escape(word).replace(r"\*", r"\w*") for word in words)
+    inner = "|".join(re.escape(word).replace(r"\*", r"\w*") for word in _WORDS)
     return re.compile(rf"\b(?:{inner})\b")
