@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -212,7 +213,9 @@ def run(original: str, work: Path, configs: dict[str, dict[str, Any]]) -> Tally:
     tally, answers = Tally(), work / original
     python = oracle_python(original)
     runner = ROOT / "tools" / "originals" / RUNNERS[original]
-    subprocess.run([python, "-W", "ignore", runner, work, answers], check=True)
+    quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+    command = [python, "-W", "ignore", runner, work, answers]
+    subprocess.run(command, env={**os.environ, **quiet}, check=True)
     if original != "parlai":
         compare_defaults(answers, original, tally)
         compare_ours(work, answers, configs, tally)
