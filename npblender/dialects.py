@@ -53,6 +53,14 @@ class Dialect:
     """Whether the decoder's start token counts towards `min_length`."""
     default_length_by_value: bool
     """A `max_length` of 20 in a file is taken for transformers' default of 20 new tokens, which 4.52.4 can not tell."""
+    sources_settle: bool
+    """In a beam search, a source whose beams can no longer improve takes no more of them while others go on (5.23)."""
+    encoder_penalty_by_row: bool
+    """`encoder_repetition_penalty` of source i falls on row i even where a source has several rows (4.52.4)."""
+    bias_needs_longer_target: bool
+    """Bad words and sequence biases as long as the target so far and one token more are passed over (4.52.4)."""
+    rescues_prefix: bool
+    """Where `prefix_allowed_tokens_fn` allows only what is blocked, it is possible all the same (5.23)."""
 
     def __post_init__(self) -> None:
         for choice in ("pretokenizer", "search"):
@@ -75,6 +83,10 @@ PARLAI = Dialect(
     search="parlai",
     min_length_counts_start=False,
     default_length_by_value=False,
+    sources_settle=False,
+    encoder_penalty_by_row=False,
+    bias_needs_longer_target=False,
+    rescues_prefix=False,
 )
 
 TRANSFORMERS_4 = Dialect(
@@ -92,6 +104,10 @@ TRANSFORMERS_4 = Dialect(
     search="transformers",
     min_length_counts_start=True,
     default_length_by_value=True,
+    sources_settle=False,
+    encoder_penalty_by_row=True,
+    bias_needs_longer_target=True,
+    rescues_prefix=False,
 )
 
 TRANSFORMERS_5 = Dialect(
@@ -109,6 +125,10 @@ TRANSFORMERS_5 = Dialect(
     search="transformers",
     min_length_counts_start=True,
     default_length_by_value=False,
+    sources_settle=True,
+    encoder_penalty_by_row=False,
+    bias_needs_longer_target=False,
+    rescues_prefix=True,
 )
 
 DIALECTS = (PARLAI, TRANSFORMERS_4, TRANSFORMERS_5)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from npblender.context import Context
 from npblender.generation import uses
-from npblender.generation.chain import Filter, make_chain
+from npblender.generation.beams import search_beams
+from npblender.generation.chain import Allowed, Filter, make_chain
 from npblender.generation.decoding import Decoding
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
 from npblender.generation.plan import Plan, make_plan
 from npblender.generation.prepare import Arrays, prepare
-from npblender.generation.rows import follow, most_probable
+from npblender.generation.rows import drawn_by, follow, most_probable
 from npblender.generation.stopping import Criterion, make_stopping
 from npblender.generation.trees import grow
 from npblender.generation_config import GenerationConfig
@@ -45,7 +46,7 @@ class Users:
 
     logits_processor: Sequence[Filter] = ()
     stopping_criteria: Sequence[Criterion] = ()
-    prefix_allowed_tokens_fn: Callable[[int, Ids], Sequence[int]] | None = None
+    prefix_allowed_tokens_fn: Allowed | None = None
     tokenizer: Any = None
     seed: Seed = None
 
@@ -100,18 +101,23 @@ def start(
     plan = make_plan(dialect, config, own, given, call, target)
     prepared = prepare(weights, context, plan, arrays, target)
     decoding = Decoding(prepared, plan.width, plan.settings.use_cache is not False)
-    chain = make_chain(plan, users.logits_processor)
-    return plan, search_of(plan, decoding, chain, users), decoding.prompts()
+    return plan, search_of(plan, decoding, users), decoding.prompts()
 
 
-def search_of(plan: Plan, decoding: Decoding, chain: list[Filter], users: Users) -> Search:
+def search_of(plan: Plan, decoding: Decoding, users: Users) -> Search:
     """The planned search, ready to run."""
     rng = generator_of(users.seed)
     if plan.search in (uses.PARLAI_BEAM, uses.PARLAI_DELAYED, uses.PARLAI_SAMPLE):
         return grow(plan, decoding, list(users.logits_processor), rng)
+    dialect, source_ids = decoding.prepared.context.dialect, decoding.prepared.source_ids
+    chain = make_chain(plan, dialect, source_ids, users.prefix_allowed_tokens_fn, users.logits_processor)
     stopping = make_stopping(plan, users.stopping_criteria)
-    if plan.search == uses.GREEDY:
-        return follow(plan, decoding, chain, stopping, most_probable)
+    if plan.search in (uses.BEAM, uses.BEAM_SAMPLE):
+        drawn = rng if plan.search == uses.BEAM_SAMPLE else None
+        return search_beams(plan, decoding, chain, stopping, drawn, sources_settle=dialect.sources_settle)
+    if plan.search in (uses.GREEDY, uses.SAMPLE):
+        choose = drawn_by(rng) if plan.search == uses.SAMPLE else most_probable
+        return follow(plan, decoding, chain, stopping, choose)
     raise NotImplementedError(plan.search)
 
 

@@ -1,29 +1,46 @@
 """The filters of one search in transformers' order: each a function of the target so far and the scores.
 
-What each filter does stands in `filters`; here is only which of them the settings ask for.
+What a filter does stands in `filters` and `truncation`; here is only which of them the settings ask for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender.generation import filters
+from npblender.dialects import Dialect
+from npblender.generation import filters, truncation, uses
 from npblender.generation.plan import Plan
 from npblender.inputs import Ids
+from npblender.ops import log_softmax
 
 Array = NDArray[Any]
 Filter: TypeAlias = Callable[[Ids, Array], Array]
 """Called as filter(ids [R, L], scores [R, V]); returns scores [R, V]. transformers' logits processors are such."""
+Allowed: TypeAlias = Callable[[int, Ids], Sequence[int]]
+"""transformers' `prefix_allowed_tokens_fn`: the number of a source and a row's ids to the ids that may follow."""
 
 
-def make_chain(plan: Plan, users: Iterable[Filter] = ()) -> list[Filter]:
-    """The filters that `plan` asks for, the user's own after those of the settings."""
-    return [*_of_settings(plan), *users]
+def make_chain(
+    plan: Plan, dialect: Dialect, source_ids: Ids | None, allowed: Allowed | None = None, users: Iterable[Filter] = ()
+) -> list[Filter]:
+    """The filters that `plan` asks for: those of the settings, the user's own, and those that shape a draw."""
+    chain = [*_penalties(plan, dialect, source_ids), *_blocks(plan, dialect, source_ids)]
+    if allowed is not None:
+        beams = plan.num_beams // (plan.settings.num_beam_groups or 1)
+        rescue = dialect.rescues_prefix
+
+        def only_allowed(ids: Ids, scores: Array) -> Array:
+            return filters.allowed_tokens(scores, ids, allowed, beams, rescue=rescue)
+
+        chain.append(only_allowed)
+    chain += [*_ends(plan), *users, *_shapes(plan)]
+    if plan.settings.renormalize_logits:
+        chain.append(lambda ids, scores: log_softmax(scores))
+    return chain
 
 
 def apply(chain: Iterable[Filter], ids: Ids, scores: Array) -> Array:
@@ -33,23 +50,106 @@ def apply(chain: Iterable[Filter], ids: Ids, scores: Array) -> Array:
     return scores
 
 
-def _of_settings(plan: Plan) -> Iterator[Filter]:
-    s = plan.settings
-    if plan.min_length and plan.eos:
-        yield lambda ids, scores: filters.min_length(scores, ids, plan.min_length, plan.eos)
-    if s.forced_bos_token_id is not None:
-        token = s.forced_bos_token_id
-        yield lambda ids, scores: filters.forced_bos(scores, ids, token)
-    if s.forced_eos_token_id is not None:
-        tokens = s.forced_eos_token_id
-        tokens = tokens if isinstance(tokens, tuple) else (tokens,)
-        yield partial(_forced_eos, longest=plan.max_length, tokens=tokens)
-
-
-def _forced_eos(ids: Ids, scores: Array, longest: int, tokens: tuple[int, ...]) -> Array:
-    return filters.forced_eos(scores, ids, longest, tokens)
-
-
 def to_float32(logits: Array) -> Array:
     """Scores are filtered, chosen from and returned in float32 whatever the model computes in, as in the originals."""
     return logits.astype(np.float32)
+
+
+def _penalties(plan: Plan, dialect: Dialect, source_ids: Ids | None) -> Iterator[Filter]:
+    s = plan.settings
+    beyond_start = dialect.bias_needs_longer_target
+    if s.sequence_bias is not None:
+        biases = tuple(dict(s.sequence_bias).items())  # of two biases for one phrase the last counts
+        yield lambda ids, scores: filters.sequence_bias(scores, ids, biases, beyond_start=beyond_start)
+    if s.diversity_penalty and plan.search == uses.GROUP_BEAM:
+        pass  # added by the search itself, which alone knows what the groups before have chosen
+    if _on(s.encoder_repetition_penalty, 1.0) and source_ids is not None:
+        reward = 1 / s.encoder_repetition_penalty  # type: ignore[operator]
+        by_source = not dialect.encoder_penalty_by_row
+
+        def penalise_source(ids: Ids, scores: Array) -> Array:
+            if by_source:
+                seen = np.repeat(source_ids, len(scores) // len(source_ids), axis=0)
+                return filters.repetition_penalty(scores, seen, reward)
+            firsts = filters.repetition_penalty(scores[: len(source_ids)], source_ids, reward)
+            return np.concatenate([firsts, scores[len(source_ids) :]])
+
+        yield penalise_source
+    if _on(s.repetition_penalty, 1.0):
+        penalty = s.repetition_penalty
+        yield lambda ids, scores: filters.repetition_penalty(scores, ids, penalty)  # type: ignore[arg-type]
+
+
+def _blocks(plan: Plan, dialect: Dialect, source_ids: Ids | None) -> Iterator[Filter]:
+    s = plan.settings
+    if s.no_repeat_ngram_size:
+        own_size = s.no_repeat_ngram_size
+        yield lambda ids, scores: filters.no_repeat_ngram(scores, ids, ids, own_size)
+    if s.encoder_no_repeat_ngram_size and source_ids is not None:
+        source_size = s.encoder_no_repeat_ngram_size
+
+        def no_quotes(ids: Ids, scores: Array) -> Array:
+            sources = np.repeat(source_ids, len(scores) // len(source_ids), axis=0)
+            return filters.no_repeat_ngram(scores, ids, sources, source_size)
+
+        yield no_quotes
+    if s.bad_words_ids is not None:
+        words = [(word, -np.inf) for word in dict.fromkeys(s.bad_words_ids) if word not in {(e,) for e in plan.eos}]
+        beyond_start = dialect.bias_needs_longer_target
+        yield lambda ids, scores: filters.sequence_bias(scores, ids, words, beyond_start=beyond_start)
+    if plan.min_length and plan.eos:
+        yield lambda ids, scores: filters.min_length(scores, ids, plan.min_length, plan.eos)
+
+
+def _ends(plan: Plan) -> Iterator[Filter]:
+    s = plan.settings
+    if s.forced_bos_token_id is not None:
+        bos = s.forced_bos_token_id
+        yield lambda ids, scores: filters.forced_bos(scores, ids, bos)
+    if s.forced_eos_token_id is not None:
+        forced = s.forced_eos_token_id if isinstance(s.forced_eos_token_id, tuple) else (s.forced_eos_token_id,)
+        yield lambda ids, scores: filters.forced_eos(scores, ids, plan.max_length, forced)
+    if s.remove_invalid_values:
+        yield lambda ids, scores: filters.remove_invalid(scores)
+    if s.exponential_decay_length_penalty is not None and plan.eos:
+        start, factor = s.exponential_decay_length_penalty
+        begin = start + plan.prompt_length
+        yield lambda ids, scores: filters.exponential_decay(scores, ids, begin, factor, plan.eos)
+    if s.suppress_tokens is not None:
+        suppressed = s.suppress_tokens
+        yield lambda ids, scores: filters.block(scores, suppressed)
+    if s.begin_suppress_tokens is not None:
+        at_first = s.begin_suppress_tokens
+        alone = plan.prompt_length == 1 and s.forced_bos_token_id is not None
+        first = plan.prompt_length + alone
+        yield lambda ids, scores: filters.begin_suppress(scores, ids, first, at_first)
+
+
+def _shapes(plan: Plan) -> Iterator[Filter]:
+    """What transformers calls warpers; with several beams one token that is no eos must always remain."""
+    if plan.search not in (uses.SAMPLE, uses.BEAM_SAMPLE):
+        return
+    s = plan.settings
+    keep = (len(plan.eos) or 1) + 1 if plan.num_beams > 1 else 1
+    if _on(s.temperature, 1.0):
+        yield _truncated(truncation.temperature, s.temperature)
+    if _on(s.top_k, 0):
+        yield _truncated(truncation.top_k, s.top_k, keep)
+    if s.top_p is not None and s.top_p < 1:
+        yield _truncated(truncation.top_p, s.top_p, keep)
+    if s.min_p is not None:
+        yield _truncated(truncation.min_p, s.min_p, keep)
+    if s.typical_p is not None and s.typical_p < 1:
+        yield _truncated(truncation.typical, s.typical_p, keep)
+    if s.epsilon_cutoff is not None and 0 < s.epsilon_cutoff < 1:
+        yield _truncated(truncation.epsilon, s.epsilon_cutoff, keep)
+    if s.eta_cutoff is not None and 0 < s.eta_cutoff < 1:
+        yield _truncated(truncation.eta, s.eta_cutoff, keep)
+
+
+def _truncated(function: Callable[..., Array], *arguments: Any) -> Filter:
+    return lambda ids, scores: function(scores, *arguments)
+
+
+def _on(value: float | None, neutral: float) -> bool:
+    return value is not None and value != neutral

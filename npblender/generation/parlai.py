@@ -17,6 +17,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from npblender.generation.drawing import draw
+from npblender.generation.filters import completions
 from npblender.generation.outputs import Hypothesis
 from npblender.generation.top import top
 from npblender.inputs import Ids
@@ -67,7 +69,7 @@ def nucleus_paths(p: float, rng: np.random.Generator) -> Select:
         probabilities = softmax(log_probs)
         order = np.argsort(-probabilities, axis=1, kind="stable")
         ordered = np.take_along_axis(probabilities, order, axis=1)
-        before = np.cumsum(ordered, axis=1, dtype=np.float32) - ordered
+        before = np.cumsum(ordered, axis=1, dtype=np.float64).astype(np.float32) - ordered
         kept = np.where(before >= np.float32(p), np.float32(0), ordered)
         kept /= kept.sum(axis=1, keepdims=True)
         choices = draw(kept, rng)
@@ -83,17 +85,6 @@ def delayed_paths(delay: int, sampled: Select) -> Select:
         return (sampled if length < delay else beam_paths)(log_probs, scores, length)
 
     return select
-
-
-def draw(probabilities: Array, rng: np.random.Generator) -> Ids:
-    """One column a row of [R, N], by its share of the row; a column of probability 0 never.
-
-    >>> draw(np.array([[0.0, 1.0, 0.0]]), np.random.default_rng(0))
-    array([1])
-    """
-    sums = np.cumsum(probabilities, axis=1, dtype=np.float64)
-    marks = rng.random(len(sums)) * sums[:, -1]
-    return np.array([np.searchsorted(row, mark, side="right") for row, mark in zip(sums, marks, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -189,12 +180,8 @@ def block_ngrams(log_probs: Array, paths: Ids, sources: Ids, size: int) -> None:
     >>> np.flatnonzero(log_probs)
     array([8])
     """
-    if paths.shape[1] < size - 1 or sources.shape[1] < size:
-        return
-    windows = np.lib.stride_tricks.sliding_window_view(sources, size, axis=1)  # [K, M - n + 1, n]
-    ending = paths[:, paths.shape[1] - size + 1 :]  # [K, n - 1]
-    rows, places = np.nonzero((windows[:, :, :-1] == ending[:, None]).all(axis=2))
-    log_probs[rows, windows[rows, places, -1]] = HOPELESS
+    rows, tokens = completions(paths, sources, size)
+    log_probs[rows, tokens] = HOPELESS
 
 
 def block_phrases(log_probs: Array, paths: Ids, phrases: Sequence[tuple[int, ...]]) -> None:

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from npblender.generation.chain import Filter, apply, to_float32
 from npblender.generation.decoding import Decoding
+from npblender.generation.drawing import draw
 from npblender.generation.outputs import GenerateEncoderDecoderOutput
 from npblender.generation.plan import Plan
 from npblender.generation.recording import Recording
 from npblender.generation.stopping import Stopping
 from npblender.inputs import Ids
+from npblender.ops import softmax
 
 Array = NDArray[Any]
 Chooser = Callable[[Array], Ids]
@@ -58,3 +60,8 @@ def most_probable(scores: Array) -> Ids:
     """
     best: Ids = scores.argmax(axis=-1).astype(np.int64, copy=False)
     return best
+
+
+def drawn_by(rng: np.random.Generator) -> Chooser:
+    """A token of every row, drawn by its probability."""
+    return lambda scores: draw(softmax(scores), rng)
