@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerCache:
     """What one decoder layer remembers. Unpacks as transformers' tuple (key, value, cross key, cross value)."""
 
@@ -24,6 +24,10 @@ class LayerCache:
     value: Array  # [B, H, L, K]
     cross_key: Array | None = None  # [B, H, S, K]; None in a decoder that sees no encoder
     cross_value: Array | None = None  # [B, H, S, K]
+
+    def __post_init__(self) -> None:
+        if (self.cross_key is None) != (self.cross_value is None):
+            raise ValueError("a layer of a cache has cross keys and cross values, or neither")
 
     def append(self, key: Array, value: Array) -> LayerCache:
         """The layer's memory with T more tokens, [B, H, L, K] and [B, H, T, K] -> [B, H, L + T, K]."""
@@ -52,7 +56,7 @@ class LayerCache:
         return len(self.arrays)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cache(Sequence[LayerCache]):
     """One `LayerCache` a decoder layer: transformers' `past_key_values`, which indexes and iterates the same way."""
 
@@ -80,7 +84,13 @@ class Cache(Sequence[LayerCache]):
         return self.length
 
     def take(self, rows: NDArray[np.int64]) -> Cache:
-        """The cache of the given rows, in that order: how a beam search keeps and copies its beams."""
+        """The cache of the given rows, in that order: how a beam search keeps and copies its beams.
+
+        Raises ValueError for a row that is not there.
+        """
+        rows = np.asarray(rows)
+        if rows.size and not (rows.min() >= 0 and rows.max() < self.batch):
+            raise ValueError(f"rows {rows.tolist()} are not all among the cache's 0 to {self.batch - 1}")
         return replace(self, layers=tuple(layer.take(rows) for layer in self.layers))
 
     def crop(self, length: int) -> Cache:
@@ -118,18 +128,3 @@ def empty_cache(
     if isinstance(cross, int):
         return Cache(tuple(LayerCache(nothing, nothing) for _ in range(cross)))
     return Cache(tuple(LayerCache(nothing, nothing, key, value) for key, value in cross))
-
-
-def as_cache(past_key_values: Any) -> Cache:
-    """A `Cache` from itself or from transformers' nested tuples of 2 or 4 arrays a layer."""
-    if isinstance(past_key_values, Cache):
-        return past_key_values
-    try:
-        layers = tuple(LayerCache(*(np.asarray(array) for array in layer)) for layer in past_key_values)
-    except TypeError as error:
-        raise TypeError(
-            "past_key_values takes what an earlier call returned, or a tuple of 2 or 4 arrays a decoder layer"
-        ) from error
-    if not layers:
-        raise ValueError("past_key_values has no layers; pass None to start from nothing")
-    return Cache(layers)

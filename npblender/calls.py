@@ -7,11 +7,13 @@ unpacks arguments given all in the first position, and refuses unknown names wit
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar
 
-from npblender.inputs import is_packed, unpack
+import numpy as np
+
+from npblender.outputs import ModelOutput
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -41,32 +43,71 @@ REFUSED = {
 }
 
 
+def is_packed(first: Any) -> bool:
+    """Whether a first argument holds all the arguments, as Keras allows: a dict, or a list of arrays.
+
+    A list counts as one of arrays if it holds an array of two or more axes; nested lists of ints are ids.
+
+    >>> is_packed([np.zeros((1, 2))]), is_packed([[5, 6]]), is_packed({"input_ids": [[5, 6]]})
+    (True, False, True)
+    """
+    if isinstance(first, list | tuple):
+        return any(isinstance(item, np.ndarray) and item.ndim > 1 for item in first)
+    return isinstance(first, Mapping | ModelOutput)
+
+
+def unpack(packed: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Arguments by name, from a dict or from a list or tuple of arrays in the order of `names`.
+
+    >>> unpack([np.zeros((1, 2)), None, np.ones((1, 3))], ["input_ids", "attention_mask", "decoder_input_ids"])
+    {'input_ids': array([[0., 0.]]), 'decoder_input_ids': array([[1., 1., 1.]])}
+    """
+    if isinstance(packed, list | tuple):
+        if len(packed) > len(names):
+            raise ValueError(f"{len(packed)} arrays were given; in this order they are {', '.join(names)}")
+        return {name: value for name, value in zip(names, packed, strict=False) if value is not None}
+    return dict(packed)
+
+
+def _check_positional(name: str, given: int, order: Sequence[str]) -> None:
+    if given > len(order):
+        raise TypeError(
+            f"{name}() takes {len(order)} arguments by position, {', '.join(order)}, and {given} were given: "
+            "pass the others by name"
+        )
+
+
 def public_call(packed_order: Sequence[str] = ()) -> Callable[[Method], Method]:
     """Decorate a method so that it takes Flax's names, packed arguments if an order is given, and nothing unknown."""
 
     def decorate(method: Method) -> Method:
-        names = [name for name in inspect.signature(method).parameters if name != "self"]
+        parameters = [p for name, p in inspect.signature(method).parameters.items() if name != "self"]
+        names = [p.name for p in parameters]
+        by_position = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
 
         @wraps(method)
         def call(self: Any, *args: Any, **given: Any) -> Any:
-            for alias, name in ALIASES.items():
-                if alias in given and name in names:
-                    if name in given:
-                        raise TypeError(f"{alias!r} is another name for {name!r}; both were given")
-                    given[name] = given.pop(alias)
             if packed_order and args and is_packed(args[0]):
                 if len(args) > 1:
                     raise TypeError(
                         "with all arguments in the first position, name the others: model(inputs, use_cache=True)"
                     )
                 packed = unpack(args[0], packed_order)
-                twice = sorted(packed.keys() & given.keys())
+                twice = sorted(str(name) for name in packed.keys() & given.keys())
                 if twice:
                     raise TypeError(f"{twice[0]!r} is given twice, in the first argument and by name")
                 args, given = (), packed | given
+            _check_positional(method.__name__, len(args), by_position)
+            for alias, name in ALIASES.items():
+                if alias in given and name in names:
+                    if name in given:
+                        raise TypeError(f"{alias!r} is another name for {name!r}; both were given")
+                    given[name] = given.pop(alias)
             for name in given:
                 if name in REFUSED and name not in names:
                     raise TypeError(f"{name!r} is not taken: {REFUSED[name]}")
+                if name in by_position[: len(args)]:
+                    raise TypeError(f"{name!r} is given twice, by position and by name")
                 if name not in names:
                     raise TypeError(f"{method.__name__}() has no argument {name!r}; it takes {', '.join(names)}")
             return method(self, *args, **given)

@@ -15,6 +15,9 @@ from typing import Any, Literal
 
 Family = Literal["parlai", "transformers"]
 
+LOWEST_SCORE = -3e38
+"""Every dtype that the model computes in can hold it."""
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -66,6 +69,15 @@ class Dialect:
         for choice in ("pretokenizer", "search"):
             if getattr(self, choice) not in ("parlai", "transformers"):
                 raise ValueError(f"Dialect.{choice} is {getattr(self, choice)!r}; it takes 'parlai' or 'transformers'")
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"Dialect.name is {self.name!r}; it takes a text that is not empty")
+        for score in ("masked_score", "start_logit"):
+            value = getattr(self, score)
+            if value is not None and not (type(value) in (int, float) and LOWEST_SCORE <= value < 0):
+                raise ValueError(f"Dialect.{score} is {value!r}; it takes None, or a number from {LOWEST_SCORE} to 0")
+        for field in fields(self):
+            if field.type == "bool" and not isinstance(getattr(self, field.name), bool):
+                raise ValueError(f"Dialect.{field.name} is {getattr(self, field.name)!r}; it takes True or False")
 
 
 PARLAI = Dialect(

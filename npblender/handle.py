@@ -17,6 +17,7 @@ from npblender import checkpoint, demo
 from npblender.config import BlenderbotSmallConfig
 from npblender.dialects import Dialect, resolve_dialect
 from npblender.generation_config import GenerationConfig
+from npblender.inputs import as_array, check_size, switch, whole
 from npblender.weights import (
     FULL_MODEL,
     Embedding,
@@ -50,12 +51,17 @@ class PreTrainedModel:
             raise TypeError(
                 f"weights must be Weights, not {type(weights).__name__}; from_config(config, seed=0) draws random ones"
             )
+        if generation_config is not None and not isinstance(generation_config, GenerationConfig):
+            raise TypeError(f"generation_config must be a GenerationConfig, not {type(generation_config).__name__}")
         found = {name: array.shape for name, array in to_arrays(weights).items()}
         expected = expected_shapes(config, self.parts)
         wrong = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
         if wrong:
             each = "; ".join(f"{name} is {found.get(name)}, not {expected.get(name)}" for name in wrong)
             raise ValueError(f"the weights do not fit the config of a {type(self).__name__}: {each}")
+        dtypes = {checkpoint.resolve_dtype(array.dtype) for array in to_arrays(weights).values()}
+        if len(dtypes) > 1:
+            raise ValueError(f"the weights must have one dtype, not {', '.join(sorted(map(str, dtypes)))}")
         self.config = config
         self.weights = weights
         self.dialect = resolve_dialect(dialect)
@@ -73,6 +79,9 @@ class PreTrainedModel:
         dtype: DTypeLike = "float32",
     ) -> Model:
         """A model with seeded random weights, the same for the same seed on every machine (see `random_weights`)."""
+        if not isinstance(config, BlenderbotSmallConfig):
+            raise TypeError(f"config must be a BlenderbotSmallConfig, not {type(config).__name__}")
+        seed = whole("seed", seed)
         weights = random_weights(config, seed, checkpoint.resolve_dtype(dtype), cls.parts)
         return cls(config, weights, dialect=dialect)
 
@@ -119,29 +128,38 @@ class PreTrainedModel:
         """The matrix [V, D] that embeds tokens; its transpose makes the logits."""
         return self.weights.shared
 
-    def set_input_embeddings(self, embedding: Array) -> None:
+    def set_input_embeddings(self, embedding: Embedding | Array) -> None:
         """Put another matrix [V, D] in its place."""
         shape = (self.config.vocab_size, self.config.d_model)
-        array = np.asarray(embedding.weight if isinstance(embedding, Embedding) else embedding)
+        array = as_array("embedding", embedding.weight if isinstance(embedding, Embedding) else embedding)
         if array.shape != shape:
             raise ValueError(f"the embedding has shape {array.shape}, not {shape}; resize_token_embeddings changes V")
+        check_size("embedding", array, self.dtype)
         self.weights = replace(self.weights, shared=Embedding(array.astype(self.dtype)))
 
-    def resize_token_embeddings(self, new_num_tokens: int) -> Embedding:
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> Embedding:
         """Cut or grow the vocabulary, the final bias with it. New rows are the mean of the old ones, new biases 0.
 
-        transformers draws new rows at random around that mean; the mean itself needs no seed.
+        The size is rounded up to `pad_to_multiple_of`; without one it stays. transformers draws new rows at random
+        around the mean, or with `mean_resizing=False` around 0, which is refused: the mean itself needs no seed.
         """
-        if not isinstance(new_num_tokens, int) or new_num_tokens < 1:
-            raise ValueError(f"new_num_tokens must be a positive int, not {new_num_tokens!r}")
-        config = self.config.replace(vocab_size=new_num_tokens)  # refuses special ids that would fall out
+        size = self.config.vocab_size if new_num_tokens is None else whole("new_num_tokens", new_num_tokens, at_least=1)
+        if pad_to_multiple_of is not None:
+            size += -size % whole("pad_to_multiple_of", pad_to_multiple_of, at_least=1)
+        if not switch("mean_resizing", mean_resizing, True):
+            raise ValueError(
+                "mean_resizing=False draws new rows at random; set_input_embeddings takes rows of your own"
+            )
+        config = self.config.replace(vocab_size=size)  # refuses special ids that would fall out
         old = self.weights.shared.weight
-        added = max(0, new_num_tokens - len(old))
+        added = max(0, size - len(old))
         rows = np.repeat(old.mean(axis=0, keepdims=True), added, axis=0)
-        shared = Embedding(np.concatenate([old[:new_num_tokens], rows]))
+        shared = Embedding(np.concatenate([old[:size], rows]))
         bias = self.weights.final_logits_bias
         if bias is not None:
-            bias = np.concatenate([bias[:, :new_num_tokens], np.zeros((1, added), bias.dtype)], axis=1)
+            bias = np.concatenate([bias[:, :size], np.zeros((1, added), bias.dtype)], axis=1)
         self.weights = replace(self.weights, shared=shared, final_logits_bias=bias)
         self.config = config
         return shared

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender.arguments import Seed, check_encoder_outputs, make_context
+from npblender.arguments import Seed, make_context
 from npblender.cache import Cache
 from npblender.calls import public_call
 from npblender.context import Context
 from npblender.forward import logits_of, loss_of
 from npblender.generation import GenerationMixin
 from npblender.handle import PreTrainedModel
-from npblender.inputs import IGNORED_LABEL, check_ids
+from npblender.inputs import IGNORED_LABEL, as_array, check_ids, whole
 from npblender.outputs import (
     BaseModelOutput,
     BaseModelOutputWithPastAndCrossAttentions,
@@ -29,7 +29,7 @@ from npblender.outputs import (
     Seq2SeqModelOutput,
 )
 from npblender.seq2seq import EncoderDecoder
-from npblender.stacks import BlenderbotSmallDecoder, call_decoder, returned, wants_cache
+from npblender.stacks import BlenderbotSmallDecoder, call_decoder, check_states, returned, wants_cache
 from npblender.taps import Sink
 from npblender.weights import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL
 
@@ -152,17 +152,14 @@ class BlenderbotSmallForCausalLM(PreTrainedModel):
         are NOT shifted: label i belongs to the logits at i, as in transformers. `logits_to_keep` computes the last n
         logits only (0 = all), or those at the given indices.
         """
-        cached = wants_cache(self, use_cache, training)
         context = make_context(
             self.config, self.dialect, tap, training, generator, output_attentions, output_hidden_states
         )
-        states = None
-        if encoder_hidden_states is not None:
-            states = check_encoder_outputs(self.config, self.dtype, encoder_hidden_states).last_hidden_state
+        cached = wants_cache(context, use_cache)
         decoder = call_decoder(
             self,
             context,
-            states,
+            check_states(self, encoder_hidden_states),
             past_key_values,
             prefix="",
             input_ids=input_ids,
@@ -201,11 +198,12 @@ def kept_states(states: Array, logits_to_keep: int | NDArray[np.int64]) -> Array
     array([1, 2])
     """
     new = states.shape[1]
-    if isinstance(logits_to_keep, int) and not isinstance(logits_to_keep, bool):
-        if not 0 <= logits_to_keep <= new:
-            raise ValueError(f"logits_to_keep must be 0 (all) to {new}, the tokens there are; got {logits_to_keep}")
-        return states[:, -logits_to_keep:] if logits_to_keep else states
-    indices = np.asarray(logits_to_keep)
+    if np.ndim(as_array("logits_to_keep", logits_to_keep)) == 0:
+        last = whole("logits_to_keep", logits_to_keep)
+        if last > new:
+            raise ValueError(f"logits_to_keep must be 0 (all) to {new}, the tokens there are; got {last}")
+        return states[:, -last:] if last else states
+    indices = as_array("logits_to_keep", logits_to_keep)
     if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
         raise TypeError("logits_to_keep takes an int or a list of positions")
     if indices.size == 0 or indices.min() < -new or indices.max() >= new:

@@ -6,24 +6,27 @@ by the two classes in `model` that stand on this one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender.arguments import Seed, check_encoder_outputs, make_context
+from npblender.arguments import Seed, make_context
 from npblender.cache import Cache
 from npblender.calls import KERAS_ORDER, public_call
 from npblender.context import Context
+from npblender.earlier import as_cache, check_encoder_outputs
 from npblender.forward import shift_right, start_decoder
 from npblender.handle import PreTrainedModel
-from npblender.inputs import IGNORED_LABEL, check_ids, check_length
+from npblender.inputs import IGNORED_LABEL, check_ids, whole
 from npblender.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
 from npblender.stacks import (
     BlenderbotSmallDecoder,
     BlenderbotSmallEncoder,
     call_decoder,
     call_encoder,
+    keeps_cache,
     returned,
     wants_cache,
 )
@@ -85,7 +88,7 @@ class EncoderDecoder(PreTrainedModel):
                 for the configuration's value.
             cache_position: what transformers tells itself; refused where the cache does not end there.
             training, generator: dropout and LayerDrop, drawn from a `numpy.random.Generator` or a seed.
-            tap: called as tap(name, array) at every point of `npblender.taps`; copy an array to keep it.
+            tap: called as tap(name, array) at every point of `npblender.taps`; it can not write to the array.
 
         Raises:
             ValueError, TypeError: an argument that does not fit; the message names it and says what would do.
@@ -104,10 +107,10 @@ class EncoderDecoder(PreTrainedModel):
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             start = self.config.decoder_start_token_id
             raise ValueError(f"decoder_input_ids is missing: a reply begins with [[{start}]]; or pass labels")
-        cached = wants_cache(self, use_cache if labels is None else False, training)
         context = make_context(
             self.config, self.dialect, tap, training, generator, output_attentions, output_hidden_states
         )
+        cached = wants_cache(context, use_cache) and labels is None
         encoder_side = {
             "input_ids": input_ids,
             "inputs_embeds": inputs_embeds,
@@ -131,6 +134,7 @@ class EncoderDecoder(PreTrainedModel):
             None if encoder is None else encoder.last_hidden_state,
             past_key_values,
             prefix="decoder_",
+            source_mask_name="attention_mask",
             input_ids=decoder_input_ids,
             inputs_embeds=decoder_inputs_embeds,
             attention_mask=decoder_attention_mask,
@@ -147,17 +151,19 @@ class EncoderDecoder(PreTrainedModel):
         """The source's states: ids [B, S] -> `last_hidden_state` [B, S, D]; arguments as `get_encoder()` takes them."""
         return self.get_encoder()(*args, **arguments)
 
-    def init_cache(self, batch_size: int, max_length: int, encoder_outputs: Any) -> Cache:
+    def init_cache(self, batch_size: int, max_length: int, encoder_outputs: Any, *, tap: Sink | None = None) -> Cache:
         """A cache of no tokens over the source's keys and values, to begin `decode` with (Flax).
 
         `max_length` is how many tokens may follow; a `decoder_attention_mask` of that width is understood.
         """
         states = check_encoder_outputs(self.config, self.dtype, encoder_outputs).last_hidden_state
-        if len(states) != batch_size:
+        if len(states) != whole("batch_size", batch_size):
             raise ValueError(f"batch_size is {batch_size}, but the encoder's states have {len(states)} rows")
-        check_length("max_length", max_length, self.config.max_position_embeddings)
-        context = make_context(self.config, self.dialect)
-        return start_decoder(self.weights, batch_size, states, context).allot(max_length)
+        positions = self.config.max_position_embeddings
+        if whole("max_length", max_length, at_least=1) > positions:
+            raise ValueError(f"max_length is {max_length}, but the model has {positions} positions")
+        context = make_context(self.config, self.dialect, tap)
+        return start_decoder(self.weights, len(states), states, context).allot(int(max_length))
 
     @public_call()
     def decode(
@@ -183,7 +189,6 @@ class EncoderDecoder(PreTrainedModel):
 
         The source is in `encoder_outputs`, or in `past_key_values` from `init_cache` or from an earlier call.
         """
-        wants_cache(self, True, training)
         context = make_context(
             self.config, self.dialect, tap, training, generator, output_attentions, output_hidden_states
         )
@@ -202,6 +207,8 @@ class EncoderDecoder(PreTrainedModel):
             cross_attn_head_mask=cross_attn_head_mask,
             position_ids=decoder_position_ids,
         )
+        if not keeps_cache(context):
+            decoder = replace(decoder, past_key_values=None)
         return returned(self, self.decoded(context, decoder), return_dict)
 
     def get_encoder(self) -> BlenderbotSmallEncoder:
@@ -216,8 +223,11 @@ class EncoderDecoder(PreTrainedModel):
         """Given encoder outputs; None if the past, which must then hold cross keys, is all there is of the source."""
         if encoder_outputs is not None:
             return check_encoder_outputs(self.config, self.dtype, encoder_outputs)
-        if past_key_values is None or len(past_key_values[0]) < 4:
-            raise ValueError("there is no source: pass ids, embeddings, encoder_outputs, or past keys with cross keys")
+        past = None if past_key_values is None else as_cache(past_key_values, self.dtype)
+        if past is None or len(past) == 0 or past.source_length is None:
+            raise ValueError(
+                "there is no source: pass input_ids, inputs_embeds, encoder_outputs, or past_key_values with cross keys"
+            )
         return None
 
     def label_ids(self, labels: Any) -> Labels:

@@ -11,18 +11,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from npblender.arguments import (
-    Seed,
-    check_encoder_outputs,
-    check_past,
-    check_source,
-    check_target,
-    make_context,
-)
+from npblender.arguments import Seed, check_source, check_target, make_context
 from npblender.calls import public_call
 from npblender.context import Context
 from npblender.forward import Source, run_decoder, run_encoder, start_decoder
 from npblender.handle import PreTrainedModel
+from npblender.inputs import check_embeddings, switch
 from npblender.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
 from npblender.taps import Sink
 
@@ -31,16 +25,20 @@ Array = NDArray[Any]
 
 def returned(model: PreTrainedModel, output: ModelOutput, return_dict: bool | None) -> Any:
     """The record itself, or as in transformers the tuple of what is in it."""
-    as_record = model.config.return_dict if return_dict is None else return_dict
-    return output if as_record else output.to_tuple()
+    return output if switch("return_dict", return_dict, model.config.return_dict) else output.to_tuple()
 
 
-def wants_cache(model: PreTrainedModel, use_cache: bool | None, training: bool) -> bool:
-    """Whether a result carries a cache. LayerDrop leaves holes in one, so the two are not had together."""
-    drops = training and model.config.decoder_layerdrop > 0
-    if use_cache and drops:
+def keeps_cache(context: Context) -> bool:
+    """Whether a call can leave a whole cache behind: LayerDrop makes holes in it."""
+    return context.rng is None or context.config.decoder_layerdrop == 0
+
+
+def wants_cache(context: Context, use_cache: bool | None) -> bool:
+    """Whether a result carries a cache: as the caller or else the configuration says, if it can be kept."""
+    wanted = switch("use_cache", use_cache, context.config.use_cache)
+    if use_cache and not keeps_cache(context):
         raise ValueError("use_cache=True with decoder LayerDrop leaves layers of the cache short; use one of the two")
-    return not drops and (model.config.use_cache if use_cache is None else use_cache)
+    return wanted and keeps_cache(context)
 
 
 def call_encoder(model: PreTrainedModel, context: Context, **arguments: Any) -> tuple[BaseModelOutput, Source]:
@@ -54,25 +52,23 @@ def call_decoder(
     context: Context,
     encoder_states: Array | None,
     past_key_values: Any,
-    *,
-    prefix: str,
     **arguments: Any,
 ) -> BaseModelOutputWithPastAndCrossAttentions:
-    """Check the decoder's arguments and run it, over given past keys or from the start.
-
-    Cross keys in the past win over `encoder_states`, from which they were made: so do they in transformers.
-    """
-    tokens = arguments["inputs_embeds"] if arguments["input_ids"] is None else arguments["input_ids"]
-    batch = 0 if tokens is None else len(tokens)
-    cache = None if past_key_values is None else check_past(model.config, model.dtype, past_key_values, batch)
-    source_shape = None if encoder_states is None else encoder_states.shape[:2]
-    if cache is not None and cache.source_length is not None:
-        source_shape = (cache.batch, cache.source_length)
-    target = check_target(model.config, model.dtype, cache, source_shape, prefix=prefix, **arguments)
+    """Check the decoder's arguments and run it, over given past keys or from the start."""
+    target, cache = check_target(model.config, model.dtype, past_key_values, encoder_states, **arguments)
     if cache is None or (cache.source_length is None and encoder_states is not None):
-        started = start_decoder(model.weights, batch, encoder_states, context)
+        tokens = target.inputs_embeds if target.input_ids is None else target.input_ids
+        assert tokens is not None
+        started = start_decoder(model.weights, len(tokens), encoder_states, context)
         cache = started if cache is None else cache.with_cross(started)
     return run_decoder(model.weights, target, cache, context)
+
+
+def check_states(model: PreTrainedModel, encoder_hidden_states: Any) -> Array | None:
+    """The states [B, S, D] that a decoder called on its own attends to, if there are any."""
+    if encoder_hidden_states is None:
+        return None
+    return check_embeddings("encoder_hidden_states", encoder_hidden_states, model.config.d_model, model.dtype)
 
 
 class BlenderbotSmallEncoder:
@@ -152,17 +148,14 @@ class BlenderbotSmallDecoder:
     ) -> Any:
         """The target's states and cache. Without encoder states there is no cross-attention, as in transformers."""
         model = self.model
-        cached = wants_cache(model, use_cache, training)
         context = make_context(
             model.config, model.dialect, tap, training, generator, output_attentions, output_hidden_states
         )
-        states = None
-        if encoder_hidden_states is not None:
-            states = check_encoder_outputs(model.config, model.dtype, encoder_hidden_states).last_hidden_state
+        cached = wants_cache(context, use_cache)
         output = call_decoder(
             model,
             context,
-            states,
+            check_states(model, encoder_hidden_states),
             past_key_values,
             prefix="",
             input_ids=input_ids,

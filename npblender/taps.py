@@ -20,12 +20,14 @@ Sink = Callable[[str, NDArray[Any]], None]
 
 @dataclass(frozen=True)
 class Tap:
-    """Tells `sink(name, array)` what is computed under `path`. An array belongs to the model: copy it to keep it.
+    """Tells `sink(name, array)` what is computed under `path`. The sink gets a view that it can not write to.
 
+    >>> import numpy as np
     >>> heard = []
-    >>> Tap(lambda name, array: heard.append(name)).at("encoder").at("embed")("norm", None)
+    >>> tap = Tap(lambda name, array: heard.append((name, array.shape)))
+    >>> tap.at("encoder").at("embed")("norm", np.zeros((1, 2)))
     >>> heard
-    ['encoder.embed.norm']
+    [('encoder.embed.norm', (1, 2))]
     """
 
     sink: Sink | None = None
@@ -33,7 +35,9 @@ class Tap:
 
     def __call__(self, name: str, array: NDArray[Any]) -> None:
         if self.sink is not None:
-            self.sink(self.path + name, array)
+            view = array.view()
+            view.flags.writeable = False
+            self.sink(self.path + name, view)
 
     def at(self, name: str) -> Tap:
         """The same tap, one level further in."""

@@ -31,24 +31,24 @@ CAUSAL_MODEL: Parts = frozenset({DECODER})
 """The parts of the decoder alone, read as a language model."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Linear:
     weight: Array  # [out, in]
     bias: Array  # [out]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerNorm:
     weight: Array  # [D]
     bias: Array  # [D]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Embedding:
     weight: Array  # [V, D] for tokens, [P, D] for positions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attention:
     q_proj: Linear  # [D, D]
     k_proj: Linear  # [D, D]
@@ -56,7 +56,7 @@ class Attention:
     out_proj: Linear  # [D, D]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EncoderLayer:
     self_attn: Attention
     self_attn_layer_norm: LayerNorm
@@ -65,7 +65,7 @@ class EncoderLayer:
     final_layer_norm: LayerNorm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DecoderLayer:
     self_attn: Attention
     self_attn_layer_norm: LayerNorm
@@ -76,21 +76,21 @@ class DecoderLayer:
     final_layer_norm: LayerNorm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoder:
     embed_positions: Embedding  # [P, D]
     layernorm_embedding: LayerNorm
     layers: tuple[EncoderLayer, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Decoder:
     embed_positions: Embedding  # [P, D]
     layernorm_embedding: LayerNorm
     layers: tuple[DecoderLayer, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weights:
     shared: Embedding  # [V, D]: tokens in, tokens out
     encoder: Encoder | None  # None in a causal head
