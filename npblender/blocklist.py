@@ -1,0 +1,148 @@
+r"""Words and phrases that are never to be generated: a filter of scores that knows how tokens spell words.
+
+A list of forbidden token sequences (`bad_words_ids`) keeps a word out in one spelling, and a vocabulary of pieces
+spells most words in hundreds of ways: `h@@ ello`, `he@@ l@@ lo`. Here the text that a row has spelt so far is looked
+at instead, so every spelling is covered, and no other word: with `ass` on the list, `class` can still be said.
+
+What it does not do: it knows no inflections (`ass` does not cover `asses`: write both) and no look-alikes, and a mark
+between two words of a phrase makes it another phrase. A word that a reply was in the middle of when it met its length
+limit is not undone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender.inputs import Ids
+from npblender.tokenizer.bpe import CONTINUED
+from npblender.tokenizer.pretokenize import NEWLINE
+
+__all__ = ["BlockList", "read_phrases"]
+
+Array = NDArray[Any]
+
+_WORD = re.compile(r"\w+|[^\w\s]|\n")  # what counts as one word of a shown text: ParlAI's own cut
+
+
+class Vocabulary(Protocol):
+    """What is asked of a tokenizer: see `BlenderbotSmallTokenizer`."""
+
+    @property
+    def all_special_ids(self) -> list[int]: ...
+    def get_vocab(self) -> dict[str, int]: ...
+
+
+def read_phrases(text: str) -> tuple[str, ...]:
+    r"""The phrases of a block file: one a line, empty lines and lines that begin with `#` left out.
+
+    >>> read_phrases("# not here\ndarn\n\nHeck no\n")
+    ('darn', 'Heck no')
+    """
+    lines = (line.strip() for line in text.split("\n"))
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+class BlockList:
+    """Phrases that a search shall not generate; give it to `generate` as one of `logits_processor`.
+
+    Called as `block(ids [R, L], scores [R, V])`; returns scores in which every token that would complete a phrase is
+    -inf. Case does not count. It holds data only, so it can be sent to other processes.
+
+    Args:
+        phrases: words or phrases as they are shown.
+        tokenizer: whose vocabulary the ids are of.
+
+    Raises:
+        TypeError, ValueError: a phrase that is no string, or has nothing in it that could be said.
+
+    >>> from npblender.tokenizer.example import example_tokenizer
+    >>> tokenizer = example_tokenizer()
+    >>> block = BlockList(["lower", "hello !"], tokenizer)
+    >>> ids = np.array([tokenizer.convert_tokens_to_ids(["__start__", "low", "low@@"])])
+    >>> scores = block(ids, np.zeros((1, len(tokenizer))))
+    >>> [tokenizer.convert_ids_to_tokens(int(i)) for i in np.flatnonzero(np.isneginf(scores[0]))]
+    ['er']
+    """
+
+    def __init__(self, phrases: Iterable[str], tokenizer: Vocabulary) -> None:
+        if isinstance(phrases, str):
+            raise TypeError("the block list must be a list of phrases, not one string")
+        self.phrases: tuple[str, ...] = tuple(phrases)
+        vocabulary = tokenizer.get_vocab()
+        special = set(tokenizer.all_special_ids)
+        self._spelling = [""] * len(vocabulary)  # what a token adds to the text
+        closers: list[int] = []  # tokens before which a word is over, though its last piece was not
+        self._spelt_by: dict[str, list[int]] = defaultdict(list)  # tokens that end a word with this text
+        self._holding: dict[str, list[int]] = defaultdict(list)  # tokens of several words, in no published file
+        for token, token_id in vocabulary.items():
+            text = token.removesuffix(CONTINUED)
+            continued = token != text
+            shown = "\n" if token == NEWLINE else text
+            self._spelling[token_id] = "" if token_id in special else shown if continued else shown + " "
+            if token_id in special or not _carries_on(shown):
+                closers.append(token_id)
+            if token_id not in special and (not continued or not _carries_on(shown)):
+                self._spelt_by[shown].append(token_id)
+            parts = _WORD.findall(shown)
+            if len(parts) > 1 and token_id not in special:
+                for part in set(parts):
+                    self._holding[part].append(token_id)
+        self._closers = np.array(sorted(closers), np.int64)
+        # By what a row has spelt of its last word: which words must stand before it, and the tokens then forbidden.
+        self._forbidden: dict[str, list[tuple[tuple[str, ...], Ids]]] = defaultdict(list)
+        self._always: list[int] = []
+        self._longest = 0
+        for phrase in self.phrases:
+            self._add(phrase)
+
+    def _add(self, phrase: str) -> None:
+        if not isinstance(phrase, str):
+            raise TypeError(f"the block list must hold strings, not {phrase!r}")
+        words = _WORD.findall(phrase.lower())
+        if not words:
+            raise ValueError(f"the block list holds {phrase!r}, which is no word")
+        *before, last = words
+        self._longest = max(self._longest, len(words))
+        self._always.extend(self._holding.get(last, ()))
+        for length in range(len(last) + 1):
+            tokens = self._closers if length == len(last) else np.array(self._spelt_by.get(last[length:], []), np.int64)
+            if len(tokens):
+                self._forbidden[last[:length]].append((tuple(before), tokens))
+
+    def __call__(self, ids: Ids, scores: Array) -> Array:
+        """Scores [R, V] with the forbidden tokens at -inf; `scores` itself stays as it is."""
+        blocked = scores.copy()
+        blocked[:, self._always] = -np.inf
+        for row, tokens in enumerate(ids.tolist()):
+            words, begun = self._words(tokens)
+            for before, forbidden in self._forbidden.get(begun, ()):
+                if len(before) <= len(words) and tuple(words[len(words) - len(before) :]) == before:
+                    blocked[row, forbidden] = -np.inf
+        return blocked
+
+    def _words(self, tokens: Sequence[int]) -> tuple[list[str], str]:
+        """The last whole words that tokens spell, and what is spelt of the next one."""
+        parts: list[str] = []
+        whole = 0
+        for token in reversed(tokens):
+            part = self._spelling[token] if token < len(self._spelling) else ""
+            whole += part.endswith(" ")
+            if whole > self._longest:  # the words of the phrases, and one more for what lies before a begun word
+                break
+            parts.append(part)
+        text = "".join(reversed(parts))
+        words = _WORD.findall(text)
+        if words and not text.endswith(" ") and _carries_on(words[-1]):
+            return words[:-1], words[-1]
+        return words, ""
+
+
+def _carries_on(text: str) -> bool:
+    """Whether a piece carries a word on, rather than closing it."""
+    return text[:1].isalnum() or text[:1] == "_"

@@ -1,0 +1,186 @@
+r"""Text for people: natural spacing, and nothing that a terminal would obey.
+
+A tokenizer's way back leaves a space around every mark, `i ' m fine , thanks .`. transformers' clean-up removes most
+of them by a list of replacements; here the same is decided word by word, so that a reply can be shown while it is
+being written, and quotes, brackets and numbers come out as people write them.
+
+What it does not do: it changes no letters, and it knows no tokens or ids.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+__all__ = ["NaturalSpacing", "json_line", "natural_text", "one_line", "printable", "stream_natural"]
+
+_CLOSING = tuple(".,!?;:)]}%…")  # marks that stand close to the word before them
+_OPENING = frozenset("([{$#£€¥")  # marks that stand close to the word after them
+_SHORT_FORMS = frozenset(["s", "t", "m", "d", "ll", "re", "ve", "em"])  # what follows an apostrophe in one word
+_SHORT_BEFORE = frozenset(["o", "y", "ma", "d", "l"])  # what precedes one: o'clock, y'all, ma'am, l'oreal
+_SHORTENED = frozenset(["cause", "em", "til", "till", "bout", "round", "tis", "twas", "cuz"])  # 'cause
+_GLUED_FORMS = frozenset(["n't", "'m", "'s", "'ve", "'re"])  # words of a vocabulary that keeps the apostrophe
+_FACES = frozenset([")", "(", "/", "*", "p", "d"])  # what makes a face of a colon before it
+_LINE_BREAKS = ("\n", "__newln__")  # as the dialects' ways back write the model's line break
+
+
+class NaturalSpacing:
+    r"""The spaces between words, decided while the words arrive. One object serves one text.
+
+    `push` takes the next word and gives what can be shown by then; `close` gives the rest.
+
+    >>> spacing = NaturalSpacing()
+    >>> [spacing.push(word) for word in ("i", "'", "m", "fine", ".")], spacing.close()
+    (['i', '', "'m", ' fine', '.'], '')
+    """
+
+    def __init__(self) -> None:
+        self._before = ""  # the last word that was given out; "" at the beginning of a line
+        self._waiting: str | None = None  # a mark that waits for the word behind it
+        self._glue = False  # the next word stands close to the last one
+        self._open: set[str] = set()  # quotation marks that are open
+
+    def push(self, word: str) -> str:
+        """Take the next word; the text that is decided by now."""
+        shown = ""
+        if self._waiting is not None:
+            mark, self._waiting = self._waiting, None
+            shown = self._place(mark, word)
+        if self._depends(word):
+            self._waiting = word
+            return shown
+        return shown + self._place(word, "")
+
+    def close(self) -> str:
+        """The end of the text: what was waiting for another word."""
+        if self._waiting is None:
+            return ""
+        mark, self._waiting = self._waiting, None
+        return self._place(mark, "")
+
+    def _depends(self, word: str) -> bool:
+        """Whether the place of a mark depends on the word behind it."""
+        return word in ("'", '"', ":", ";", "=", "/") or (word in (".", ",") and self._before[-1:].isdigit())
+
+    def _place(self, word: str, after: str) -> str:
+        """The word with the space before it, if one belongs there."""
+        if word in _LINE_BREAKS:
+            self._before, self._glue = "", False
+            return "\n"
+        close_left, close_right = self._glue, False
+        if word in ("'", '"'):
+            left, close_right = self._quote(word, after)
+            close_left |= left
+        elif word in (":", ";", "=") and after in _FACES:
+            close_right = True  # a face keeps its distance from the word before it
+        elif word in (".", ",", ":", "/") and self._joins(word, after):
+            close_left = close_right = True
+        elif word.startswith(_CLOSING) or word in _GLUED_FORMS:
+            close_left = True
+        elif word in _OPENING:
+            close_right = True
+        space = "" if close_left or not self._before else " "
+        self._before, self._glue = word, close_right
+        return space + word
+
+    def _quote(self, mark: str, after: str) -> tuple[bool, bool]:
+        """Whether a quotation mark or apostrophe stands close to the word before it, and to the one behind it."""
+        inside_word = mark == "'" and self._before[-1:].isalnum() and not self._glue
+        if inside_word and (after in _SHORT_FORMS or self._before in _SHORT_BEFORE):
+            return True, True
+        if mark in self._open:
+            self._open.discard(mark)
+            return True, False
+        if mark == "'" and (after in _SHORTENED or after.isdigit()):
+            return inside_word and self._before.isdigit(), True  # 'cause, the '80s; but 5'10
+        if inside_word and (self._before.endswith(("s", "in")) or not after):
+            return True, False  # the dogs' food, goin' home
+        self._open.add(mark)
+        return False, True
+
+    def _joins(self, mark: str, after: str) -> bool:
+        """Whether a mark stands inside a number, or a slash between words."""
+        if mark == "/":
+            return self._before[-1:].isalnum() and after[:1].isalnum()
+        digits = {",": 3, ":": 2}.get(mark, len(after))
+        return self._before[-1:].isdigit() and after.isdigit() and len(after) == digits and not self._glue
+
+
+def stream_natural(words: Iterable[str]) -> Iterator[str]:
+    """Words, or longer stretches cut at spaces, as they arrive -> text to show, piece by piece, never empty.
+
+    >>> list(stream_natural(["hello", ",", "it", "'", "s", "me"]))
+    ['hello', ',', ' it', "'s", ' me']
+    """
+    spacing = NaturalSpacing()
+    for stretch in words:
+        for word in re.findall(r"\n|[^\s]+", stretch):
+            shown = spacing.push(word)
+            if shown:
+                yield shown
+    rest = spacing.close()
+    if rest:
+        yield rest
+
+
+def natural_text(text: str) -> str:
+    r"""What a tokenizer's `decode` gave, spaced as people write.
+
+    >>> natural_text("i don ' t know . what ' s the \" best \" movie ( of 3 , 000 ) ? : )")
+    'i don\'t know. what\'s the "best" movie (of 3,000)? :)'
+    """
+    return "".join(stream_natural([text]))
+
+
+_JOINERS = frozenset("\u200c\u200d")  # inside emoji and words of some scripts; they move nothing
+_UNSAFE_CATEGORIES = frozenset(["Cc", "Cf", "Cs", "Zl", "Zp"])
+
+
+def _is_unsafe(character: str) -> bool:
+    if " " <= character <= "~":
+        return False
+    return unicodedata.category(character) in _UNSAFE_CATEGORIES and character not in _JOINERS
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def printable(text: str) -> str:
+    r"""The text with every character that could steer a terminal written out: controls, escapes, direction marks.
+
+    A line break is such a character too; a no-break space becomes a space.
+
+    >>> printable("bell\a \x1b[31mred\x1b[0m \u202etfel")
+    'bell\\x07 \\x1b[31mred\\x1b[0m \\u202etfel'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(each) if _is_unsafe(each) else each for each in text).replace("\xa0", " ")
+
+
+def one_line(text: str) -> str:
+    r"""The text as exactly one printable line: its line breaks become spaces.
+
+    >>> one_line("first\nsecond")
+    'first second'
+    """
+    return printable(" ".join(part.strip() for part in text.split("\n")).strip())
+
+
+def json_line(content: Any) -> str:
+    r"""One JSON value on one line, every character that could steer a terminal escaped as JSON does it.
+
+    Raises:
+        TypeError, ValueError: a value has no form in JSON (NaN and infinity have none).
+
+    >>> json_line({"reply": "caf\u00e9 \x9b"})
+    '{"reply": "café \\u009b"}'
+    """
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(json.dumps(each)[1:-1] if _is_unsafe(each) else each for each in text)

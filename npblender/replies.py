@@ -1,0 +1,177 @@
+"""From sources to candidate replies: one search for several sources, and text for people, whole or word by word.
+
+What it does not do: it keeps no history, prints nothing, and does not decide which settings count (chat_settings.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from npblender.arguments import make_context
+from npblender.chat_settings import Settings
+from npblender.display import natural_text, stream_natural
+from npblender.generation import uses
+from npblender.generation.api import Users, start
+from npblender.generation.prepare import Arrays
+from npblender.tokenizer.bpe import CONTINUED
+from npblender.tokenizer.pretokenize import NEWLINE
+
+if TYPE_CHECKING:
+    from npblender.blocklist import BlockList
+    from npblender.model import BlenderbotSmallForConditionalGeneration
+    from npblender.tokenizer import BlenderbotSmallTokenizer
+
+__all__ = ["Candidate", "search_replies", "stream_reply"]
+
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One reply that a search found."""
+
+    text: str
+    """As people write it."""
+    raw: str
+    """As the tokenizer's way back gives it, spaces around every mark; a line break is one."""
+    ids: tuple[int, ...]
+    """As the search found it, its start and end included."""
+    score: float | None = None
+    """The search's score, higher is better; None for a search that has none."""
+
+
+def search_replies(
+    model: BlenderbotSmallForConditionalGeneration,
+    tokenizer: BlenderbotSmallTokenizer,
+    sources: Sequence[Sequence[int]],
+    settings: Settings,
+    *,
+    block: BlockList | None = None,
+    rng: np.random.Generator | None = None,
+) -> list[tuple[Candidate, ...]]:
+    """For each source (ids without pads) the replies that one search found, best first; at least one each."""
+    ids, mask = pad(sources, model.config.pad_token_id or 0)
+    call = dict(settings.call)
+    if settings.plan.search in (uses.BEAM, uses.BEAM_SAMPLE) and "num_return_sequences" not in call:
+        call["num_return_sequences"] = settings.plan.num_beams  # the runners-up too
+    record: Any = model.generate(
+        ids,
+        settings.base,
+        None if block is None else [block],
+        attention_mask=mask,
+        return_dict_in_generate=True,
+        seed=rng,
+        **call,
+    )
+    return candidates_of(record, len(sources), tokenizer)
+
+
+def pad(sources: Sequence[Sequence[int]], fill: int) -> tuple[Any, Any]:
+    """Sources of different lengths as ids [B, S] and their mask [B, S], padded on the right.
+
+    >>> pad([[5], [6, 7]], 0)[0].tolist()
+    [[5, 0], [6, 7]]
+    """
+    longest = max(map(len, sources))
+    ids = np.full((len(sources), longest), fill, np.int64)
+    mask = np.zeros_like(ids)
+    for row, source in enumerate(sources):
+        ids[row, : len(source)] = source
+        mask[row, : len(source)] = 1
+    return ids, mask
+
+
+def candidates_of(record: Any, batch: int, tokenizer: BlenderbotSmallTokenizer) -> list[tuple[Candidate, ...]]:
+    """What a search's record holds for each source, as text."""
+    n_best = getattr(record, "n_best", None)
+    if n_best is not None:
+        return [tuple(candidate(tokenizer, each.ids, each.score) for each in found) for found in n_best]
+    rows = record.sequences.tolist()
+    scores = getattr(record, "sequences_scores", None)
+    found = [
+        candidate(tokenizer, row, None if scores is None else float(scores[number])) for number, row in enumerate(rows)
+    ]
+    each = len(rows) // batch
+    return [tuple(found[first : first + each]) for first in range(0, len(found), each)]
+
+
+def candidate(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int], score: float | None = None) -> Candidate:
+    """A reply's ids as text, special tokens left out."""
+    raw = raw_text(tokenizer, ids)
+    return Candidate(natural_text(raw), raw, without_pads(ids, tokenizer.pad_token_id), score)
+
+
+def without_pads(ids: Sequence[int], fill: int | None) -> tuple[int, ...]:
+    """Ids without the pads behind them.
+
+    >>> without_pads([1, 5, 2, 0, 0], 0)
+    (1, 5, 2)
+    """
+    length = len(ids)
+    while length and ids[length - 1] == fill:
+        length -= 1
+    return tuple(ids[:length])
+
+
+def raw_text(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int]) -> str:
+    """Ids as the tokenizer decodes them, the line break's token as a line break in every dialect."""
+    text: str = tokenizer.decode(list(ids), skip_special_tokens=True)
+    return " ".join("\n" if word == NEWLINE else word for word in text.split(" "))
+
+
+def stream_reply(
+    model: BlenderbotSmallForConditionalGeneration,
+    tokenizer: BlenderbotSmallTokenizer,
+    source: Sequence[int],
+    settings: Settings,
+    *,
+    block: BlockList | None = None,
+    rng: np.random.Generator | None = None,
+) -> Generator[str, None, tuple[Candidate, ...]]:
+    """Pieces of the reply's text as they become certain; returns the candidates at the end.
+
+    Whole words only. A search with several paths has no certain word before its end: its best reply then comes at
+    once. The pieces together are the best candidate's `text`.
+    """
+    if not settings.streams:
+        (found,) = search_replies(model, tokenizer, [source], settings, block=block, rng=rng)
+        if found[0].text:
+            yield found[0].text
+        return found
+    ids, mask = pad([source], 0)
+    arrays = Arrays(input_ids=ids, attention_mask=mask)
+    users = Users(logits_processor=() if block is None else (block,), seed=rng)
+    call = {**settings.call, "return_dict_in_generate": True}
+    context = make_context(model.config, model.dialect)
+    _, search, _ = start(model.weights, context, model.generation_config, arrays, users, settings.base, call, True)
+    record = yield from _words_as_text(search, tokenizer)
+    (found,) = candidates_of(record, 1, tokenizer)
+    return found
+
+
+def _words_as_text(search: Generator[Any, None, Any], tokenizer: BlenderbotSmallTokenizer) -> Generator[str, None, Any]:
+    """The tokens of a search as text to show, piece by piece; returns the search's record."""
+    record: list[Any] = []
+
+    def words() -> Iterator[str]:
+        begun = ""
+        while True:
+            try:
+                token_id = int(next(search)[0])
+            except StopIteration as end:
+                record.append(end.value)
+                break
+            for token in tokenizer.convert_ids_to_tokens([token_id], skip_special_tokens=True):
+                piece = token.removesuffix(CONTINUED)
+                begun += piece
+                if piece == token:
+                    yield begun
+                    begun = ""
+        if begun:
+            yield begun
+
+    yield from stream_natural(words())
+    return record[0]

@@ -1,0 +1,97 @@
+"""What a worker does: replies to one batch of sources, with a model that it has loaded once.
+
+A worker may be this process, a thread, another process or another machine. It is sent names, settings and ids, which
+are small, and it reads the model from the folder of that name; so every machine must see the folder under the name.
+
+What it does not do: it builds no batches and knows no lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from npblender.blocklist import BlockList
+from npblender.chat_settings import make_settings
+from npblender.dialects import Dialect
+from npblender.model import BlenderbotSmallForConditionalGeneration
+from npblender.profiles import resolve_profile
+from npblender.replies import Candidate, search_replies
+from npblender.tokenizer import BlenderbotSmallTokenizer
+
+__all__ = ["Answer", "Answering", "answer_batch"]
+
+Ids = tuple[int, ...]
+Answer = dict[str, Any]
+"""{"reply": text, "score": number or None} and perhaps "n_best"; or {"error": why}."""
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How a batch is to be answered: all that a worker is told besides the ids."""
+
+    folder: str | None = None
+    """The model's folder as the worker sees it; None stands for the demo of the package installed there."""
+    dialect: str | Dialect | None = None
+    dtype: str = "float32"
+    profile: str = "parlai"
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Settings of the search, as `generate` takes them."""
+    block: tuple[str, ...] = ()
+    """Words and phrases that are never to be said."""
+    seed: int | None = None
+    n_best: int = 0
+    """How many runners-up to report."""
+
+
+_Loaded = tuple[BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer, BlockList | None]
+_LOADING = Lock()
+
+
+@lru_cache(maxsize=1)
+def _load(folder: str | None, dialect: str | Dialect | None, dtype: str, block: tuple[str, ...]) -> _Loaded:
+    """A memo of the one model that a worker process serves."""
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(folder, dialect=dialect, dtype=dtype)
+    tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder, dialect=model.dialect)
+    return model, tokenizer, BlockList(block, tokenizer) if block else None
+
+
+def answer_batch(job: Answering, sources: Sequence[Ids], first: int) -> list[Answer]:
+    """The answers to a batch of sources, one each. `first` numbers the batch, for the random numbers it draws.
+
+    Should the batch fail as a whole its sources are tried one by one, so that one of them can not spoil the others.
+    """
+    with _LOADING:  # two threads of a worker shall not load the model twice
+        loaded = _load(job.folder, job.dialect, job.dtype, job.block)
+    try:
+        return _search(job, loaded, sources, first)
+    except Exception as error:
+        if len(sources) == 1:
+            return [{"error": f"{type(error).__name__}: {error}"}]
+        return [answer for source in sources for answer in answer_batch(job, [source], first)]
+
+
+def _search(job: Answering, loaded: _Loaded, sources: Sequence[Ids], first: int) -> list[Answer]:
+    model, tokenizer, block = loaded
+    settings = make_settings(resolve_profile(job.profile), model, job.settings)
+    rng = np.random.default_rng(None if job.seed is None else [job.seed, first])
+    found = search_replies(model, tokenizer, sources, settings, block=block, rng=rng)
+    return [_answer(candidates, job.n_best) for candidates in found]
+
+
+def _answer(candidates: Sequence[Candidate], n_best: int) -> Answer:
+    """What is reported of the candidates of one source.
+
+    >>> _answer([Candidate("hi!", "hi !", (1, 5, 2), -0.5)], 0)
+    {'reply': 'hi!', 'score': -0.5}
+    """
+    best = candidates[0]
+    answer: Answer = {"reply": best.text, "score": best.score}
+    if n_best:
+        answer["n_best"] = [{"reply": each.text, "score": each.score} for each in candidates[:n_best]]
+    return answer
