@@ -96,6 +96,7 @@ def export(work: Path, folder: Path) -> None:
     net = load(work / "checkpoint.pt")
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors(net), folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
     for source in (work / "vocab.json", work / "merges.txt", Path(__file__).with_name("LICENSES.txt")):
         (folder / source.name).write_bytes(source.read_bytes())
     special = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIAL, strict=False))
