@@ -92,7 +92,7 @@ def outputs_of(path: Path) -> list[tuple[Block, str]]:
             if (
                 following is not None
                 and following.language == "text"
-                and not page[block.end + 3 : following.start - 7].strip()
+                and not page[block.end + 3 : following.start - len("```text\n")].strip()
             ):
                 found.append((following, printed))
             elif printed:
