@@ -44,9 +44,10 @@ def make_chain(
 
 
 def apply(chain: Iterable[Filter], ids: Ids, scores: Array) -> Array:
-    """The scores after every filter of the chain."""
-    for each in chain:
-        scores = each(ids, scores)
+    """The scores after every filter of the chain; infinities among them are meant."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        for each in chain:
+            scores = each(ids, scores)
     return scores
 
 

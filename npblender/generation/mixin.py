@@ -15,6 +15,7 @@ from npblender.generation.api import Record, Seed, Streamer, Users, generate
 from npblender.generation.chain import Filter
 from npblender.generation.prepare import Arrays
 from npblender.generation.stopping import Criterion
+from npblender.generation.transitions import transition_scores
 from npblender.generation_config import GenerationConfig
 from npblender.inputs import Ids
 from npblender.taps import Sink
@@ -107,3 +108,20 @@ class GenerationMixin:
         return generate(
             self.weights, context, self.generation_config, arrays, users, generation_config, options, streamer
         )
+
+    def compute_transition_scores(
+        self,
+        sequences: Ids,
+        scores: Sequence[NDArray[Any]],
+        beam_indices: NDArray[np.int64] | None = None,
+        normalize_logits: bool = False,
+    ) -> NDArray[Any]:
+        """What each generated token contributed to the score of its sequence, [N, steps].
+
+        Sums of them divided by length ** length_penalty are the `sequences_scores` of a beam search.
+
+        Args:
+            sequences, scores, beam_indices: those of the record that `generate` returned.
+            normalize_logits: whether to make log-probabilities of the scores first.
+        """
+        return transition_scores(np.asarray(sequences), scores, beam_indices, normalize_logits)
