@@ -10,20 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npblender.elementwise import FloatArray, float_array
-from npblender.erf import normal_cdf
-
-
-def gelu(x: npt.ArrayLike) -> FloatArray:
-    """x times the standard normal distribution function of x: the exact GELU, which the model uses.
-
-    Hendrycks and Gimpel, "Gaussian Error Linear Units", section 2. Any shape; dtype of x.
-
-    >>> gelu(np.array([-1.0, 0.0, 1.0])).round(6)
-    array([-0.158655,  0.      ,  0.841345])
-    """
-    x = float_array("x", x)
-    with np.errstate(all="ignore"):
-        return np.asarray(np.where(np.isneginf(x), np.copysign(0, x), x * normal_cdf(x)), dtype=x.dtype)
+from npblender.gelu import gelu
 
 
 def gelu_new(x: npt.ArrayLike) -> FloatArray:
@@ -38,9 +25,7 @@ def gelu_new(x: npt.ArrayLike) -> FloatArray:
     scalar = x.dtype.type
     with np.errstate(all="ignore"):
         twice = 2 * np.sqrt(2 / scalar(np.pi)) * (x + scalar(0.044715) * x * x * x)
-        return np.asarray(
-            np.where(np.isneginf(x), np.copysign(0, x), x / (1 + np.exp(-twice))), dtype=x.dtype
-        )
+        return np.asarray(np.where(np.isneginf(x), np.copysign(0, x), x / (1 + np.exp(-twice))), dtype=x.dtype)
 
 
 def relu(x: npt.ArrayLike) -> FloatArray:

@@ -3,6 +3,7 @@
 Not here: any mathematics. A kernel is a function of one contiguous block; this module only feeds it.
 """
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,10 +22,10 @@ def float_array(name: str, x: npt.ArrayLike) -> FloatArray:
 
     >>> float_array("x", [0.5, 1.0])
     array([0.5, 1. ])
-    >>> float_array("x", np.arange(3))
+    >>> float_array("x", np.ones(3, np.float16))
     Traceback (most recent call last):
         ...
-    TypeError: x has dtype int64, but float32, float64 or longdouble is needed: convert it first, \
+    TypeError: x has dtype float16, but float32, float64 or longdouble is needed: convert it first, \
 for example x.astype(np.float32)
     """
     if isinstance(x, np.ma.MaskedArray):
@@ -53,3 +54,27 @@ def same_dtype(name: str, x: npt.ArrayLike, other_name: str, other: FloatArray) 
             "convert one of them, so that nothing is promoted"
         )
     return array
+
+
+BLOCK = 4096  # values: a block of doubles is 32 KB, and a kernel's ten temporaries stay in the second-level cache
+
+
+def in_blocks(kernel: Callable[[FloatArray], FloatArray], x: FloatArray) -> FloatArray:
+    """Evaluate an elementwise `kernel` block by block; shape and dtype of x.
+
+    A kernel of many steps runs several times faster on blocks that stay in cache than on an array that does
+    not. It is given one axis of at most `BLOCK` contiguous values, which it must not change: of longdouble
+    for longdouble, else of float64, so that a float32 result is rounded once. Floating point warnings are
+    off: a kernel lets NaN and infinity flow.
+
+    >>> in_blocks(np.square, np.array([[1.0, 2.0]], np.float32))
+    array([[1., 4.]], dtype=float32)
+    """
+    working = np.longdouble if x.dtype == np.longdouble else np.float64
+    flat = x.reshape(-1)
+    result = np.empty(flat.shape, x.dtype)
+    with np.errstate(all="ignore"):
+        for start in range(0, flat.size, BLOCK):
+            block: FloatArray = np.ascontiguousarray(flat[start : start + BLOCK], dtype=working)
+            result[start : start + BLOCK] = kernel(block)
+    return result.reshape(x.shape)

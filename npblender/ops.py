@@ -13,9 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from npblender.activations import ACTIVATIONS, gelu, gelu_new, relu, silu
+from npblender.activations import ACTIVATIONS, gelu_new, relu, silu
 from npblender.elementwise import FloatArray, float_array, same_dtype
 from npblender.erf import erf
+from npblender.gelu import gelu
 
 __all__ = [
     "ACTIVATIONS",
@@ -42,9 +43,7 @@ def _check_axis(x: FloatArray, axis: int) -> None:
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis {axis} does not exist in x of shape {x.shape}")
     if x.shape[axis] == 0:
-        raise ValueError(
-            f"axis {axis} of x, of shape {x.shape}, is empty: there is nothing to normalise over"
-        )
+        raise ValueError(f"axis {axis} of x, of shape {x.shape}, is empty: there is nothing to normalise over")
 
 
 def softmax(x: npt.ArrayLike, axis: int = -1) -> FloatArray:
@@ -123,21 +122,13 @@ def linear(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None =
     if weight.ndim != 2:
         raise ValueError(f"weight has shape {weight.shape}, but it must be [out, in]")
     if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
-        raise ValueError(
-            f"x has shape {x.shape}, but weight of shape {weight.shape} needs {weight.shape[1]} last"
-        )
+        raise ValueError(f"x has shape {x.shape}, but weight of shape {weight.shape} needs {weight.shape[1]} last")
     with np.errstate(all="ignore"):
-        y = (
-            x.reshape(-1, x.shape[-1]) @ weight.T
-            if x.size
-            else np.zeros((x[..., 0].size, weight.shape[0]), x.dtype)
-        )
+        y = x.reshape(-1, x.shape[-1]) @ weight.T if x.size else np.zeros((x[..., 0].size, weight.shape[0]), x.dtype)
         if bias is not None:
             bias = same_dtype("bias", bias, "x", x)
             if bias.shape != weight.shape[:1]:
-                raise ValueError(
-                    f"bias has shape {bias.shape}, but weight, {weight.shape}, needs {weight.shape[:1]}"
-                )
+                raise ValueError(f"bias has shape {bias.shape}, but weight, {weight.shape}, needs {weight.shape[:1]}")
             y += bias
     return y.reshape(*x.shape[:-1], weight.shape[0])
 
@@ -149,9 +140,7 @@ def _check_ids(name: str, ids: IntArray, size: int) -> None:
     low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= size:
         worst = low if -low > high - size else high
-        raise ValueError(
-            f"{name} hold {worst}, but the vocabulary has {size} entries: 0 to {size - 1} are allowed"
-        )
+        raise ValueError(f"{name} hold {worst}, but the vocabulary has {size} entries: 0 to {size - 1} are allowed")
 
 
 def _int_array(name: str, x: npt.ArrayLike) -> IntArray:
@@ -194,9 +183,7 @@ def cross_entropy(logits: npt.ArrayLike, labels: npt.ArrayLike, ignore_index: in
     logits = float_array("logits", logits)
     labels = _int_array("labels", labels)
     if logits.ndim == 0 or logits.shape[-1] == 0 or labels.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"labels have shape {labels.shape}, which does not fit logits of shape {logits.shape}"
-        )
+        raise ValueError(f"labels have shape {labels.shape}, which does not fit logits of shape {logits.shape}")
     kept = labels != ignore_index
     targets = labels[kept]
     _check_ids("labels", targets, logits.shape[-1])
@@ -225,9 +212,7 @@ def dropout(x: npt.ArrayLike, p: float, rng: np.random.Generator | None) -> Floa
     if not isinstance(p, Real) or not 0 <= p <= 1:
         raise ValueError(f"p is {p!r}, but a probability from 0 to 1 is needed")
     if rng is not None and not isinstance(rng, np.random.Generator):
-        raise TypeError(
-            f"rng is a {type(rng).__name__}, but numpy.random.default_rng(seed) or None is needed"
-        )
+        raise TypeError(f"rng is a {type(rng).__name__}, but numpy.random.default_rng(seed) or None is needed")
     if p == 0 or rng is None:
         return x
     keep = rng.random(x.shape) >= p
