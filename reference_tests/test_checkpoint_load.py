@@ -1,6 +1,7 @@
 """Loading weights: what every original writes is understood, and what does not fit is named."""
 
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from npblender.checkpoint import dtypes, load, resolve_dtype
 from npblender.checkpoint.dtypes import decode
+from npblender.config import BlenderbotSmallConfig
 from npblender.weights import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL, to_arrays
 from reference_tests.asserts import assert_same
 from reference_tests.stored import TINY, as_bytes, names_of, split, tensors_of, write
@@ -386,3 +388,14 @@ def test_longdouble_is_refused_where_it_brings_nothing(monkeypatch: pytest.Monke
     assert resolve_dtype("float64") == np.float64
     monkeypatch.setattr(dtypes, "_longdouble_is_wider", lambda: True)
     assert resolve_dtype("longdouble") == np.dtype(np.longdouble)
+
+
+@pytest.mark.real_weights
+def test_the_published_weights():
+    folder = os.environ.get("NPBLENDER_90M")
+    if not folder:
+        pytest.skip("NPBLENDER_90M does not name a folder with the published weights as safetensors")
+    config = BlenderbotSmallConfig.from_pretrained(folder)
+    arrays = to_arrays(load(folder, config))
+    assert sum(array.size for name, array in arrays.items() if name != "final_logits_bias") == 87_508_992
+    assert not arrays["final_logits_bias"].any()
