@@ -29,7 +29,7 @@ def assert_near(name: str, found: Any, expected: Any, tolerance: Tolerance) -> N
     found, expected = np.asarray(found), np.asarray(expected)
     assert found.shape == expected.shape, f"{name}: shape {found.shape}, expected {expected.shape}"
     never = (expected <= HIDDEN) | (found <= HIDDEN)
-    assert np.array_equal(found[never].astype(float), expected[never].astype(float)), f"{name}: hidden entries differ"
+    assert np.array_equal(found[never], expected[never].astype(found.dtype)), f"{name}: hidden entries differ"
     found, expected = found[~never], expected[~never]
     assert np.isfinite(found).all(), f"{name}: not finite"
     error = np.abs(found - expected)

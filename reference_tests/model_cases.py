@@ -167,6 +167,20 @@ class Case:
     def model(self, dtype: Any = np.float64) -> Any:
         return build(self.config, self.dialect, self.parameters, self.kind, dtype)
 
+    def in_float32(self) -> Case:
+        """The same call with every number rounded to one that float32 holds, so that all dtypes get the same."""
+
+        def rounded(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(rounded(item) for item in value)
+            is_float = value.dtype.kind == "f"
+            return value.astype(np.float32).astype(np.float64) if is_float else value
+
+        parameters = {name: rounded(value) for name, value in self.parameters.items()}
+        return replace(
+            self, parameters=parameters, arguments={name: rounded(value) for name, value in self.arguments.items()}
+        )
+
     def plain_parameters(self) -> dict[str, Any]:
         return {name: value.tolist() for name, value in self.parameters.items()}
 
