@@ -18,61 +18,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from npblender import demo
-from npblender.chat_settings import Settings, make_settings
-from npblender.config import BlenderbotSmallConfig
-from npblender.dialects import Dialect, resolve_dialect
-from npblender.generation_config import GenerationConfig
-from npblender.history import FittedSource, make_source
-from npblender.profiles import Profile, resolve_profile
+from npblender.dialects import Dialect
+from npblender.history import FittedSource
+from npblender.jobs import Answering, Preparation, prepare
 from npblender.requests import BadLine, Request, as_request
-from npblender.tokenizer import BlenderbotSmallTokenizer
-from npblender.workers import Answer, Answering, answer_batch
+from npblender.workers import Answer, answer_batch
 
-__all__ = ["Preparation", "Record", "prepare", "replies_in_order", "reply_to_all"]
+__all__ = ["Record", "replies_in_order", "reply_to_all"]
 
 Record = dict[str, Any]
 """{"line": number, the input's fields, "reply": text, "score": number or None}; or with "error" in place of a reply."""
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What makes requests into sources, and what a search will do with them: all but the weights."""
-
-    tokenizer: BlenderbotSmallTokenizer
-    profile: Profile
-    config: BlenderbotSmallConfig
-    dialect: Dialect
-    generation_config: GenerationConfig
-
-    def source(self, request: Request) -> FittedSource:
-        """A request as ids that fit the model."""
-        limit = self.config.max_position_embeddings
-        return make_source(self.tokenizer, self.profile, request.persona, request.turns, limit)
-
-    def settings(self, call: Mapping[str, Any]) -> Settings:
-        """The settings that will count, refused here and not in a worker."""
-        return make_settings(self.profile, self, call)
-
-
-def prepare(job: Answering) -> Preparation:
-    """Read what is needed of a model's folder to prepare its batches; the weights stay where they are.
-
-    Raises:
-        FileNotFoundError, ValueError, TypeError: the folder's files or the job's settings do not fit.
-    """
-    folder = demo.folder() if job.folder is None else job.folder
-    config = BlenderbotSmallConfig.from_pretrained(folder)
-    dialect = resolve_dialect(job.dialect or config.npblender_dialect or "parlai")
-    prepared = Preparation(
-        tokenizer=BlenderbotSmallTokenizer.from_pretrained(folder, dialect=dialect),
-        profile=resolve_profile(job.profile),
-        config=config,
-        dialect=dialect,
-        generation_config=GenerationConfig.from_pretrained(folder),
-    )
-    prepared.settings(job.settings)
-    return prepared
 
 
 def reply_to_all(

@@ -55,6 +55,9 @@ class ResumableOutput:
         self.told_is_lost = False
         """Whether the output was there without the file that says what its run was told, so that it could not be
         compared."""
+        self.errors = 0
+        """How many of the output's lines that were checked say that something went wrong."""
+        self._checked = 0
         told = json.loads(json.dumps(dict(told)))
         is_new = not self.beside.exists()
         try:
@@ -82,7 +85,7 @@ class ResumableOutput:
             self.told_is_lost = True
         elif self.path.stat().st_size and not self.beside.stat().st_size:
             raise ValueError(f"{self.path} is there and no run has written it; name another output, or --overwrite it")
-        self.done = _keep_whole_lines(self._output)
+        self.done = self._done_before = _keep_whole_lines(self._output)
         if not _keep_whole_lines(self._beside):
             _append(self._beside, [{"told": told}])
         with self.beside.open("rb") as kept:
@@ -92,7 +95,6 @@ class ResumableOutput:
                 if record["line"] > self.done:
                     self.known[record["line"]] = record
         self._checking = self.path.open("rb")
-        self._checked = 0
 
     def _compare(self, found: Record, told: Mapping[str, Any]) -> None:
         before = found.get("told")
@@ -113,16 +115,29 @@ class ResumableOutput:
         Raises:
             ValueError: they differ, so the output belongs to another input.
         """
-        if line.number > self.done:
+        if line.number > self._done_before:
             return
         assert line.number == self._checked + 1, "lines are checked in order"
         self._checked = line.number
         record = _parse(self._checking.readline(), self.path)
+        self.errors += "error" in record
         same = {name: value for name, value in record.items() if name not in ADDED_FIELDS}
         if record.get("line") != line.number or same != json.loads(json.dumps(dict(line.carried))):
             raise ValueError(
                 f"{self.path} holds replies to another input: they differ in line {line.number}. Name another output, "
                 f"or begin anew (--overwrite)"
+            )
+
+    def check_end(self) -> None:
+        """That the input had at least as many lines as the output.
+
+        Raises:
+            ValueError: it had fewer.
+        """
+        if self._checked < self._done_before:
+            raise ValueError(
+                f"{self.path} had {self._done_before} lines and the input has {self._checked}: it belongs to another "
+                f"input. Name another output, or begin anew (--overwrite)"
             )
 
     def keep(self, records: Sequence[Record]) -> None:

@@ -8,10 +8,14 @@ What it does not do: it builds no batches and knows no lines.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
@@ -19,34 +23,17 @@ import numpy as np
 from npblender.blocklist import BlockList
 from npblender.chat_settings import make_settings
 from npblender.dialects import Dialect
+from npblender.jobs import Answering
 from npblender.model import BlenderbotSmallForConditionalGeneration
 from npblender.profiles import resolve_profile
 from npblender.replies import Candidate, search_replies
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
-__all__ = ["Answer", "Answering", "answer_batch"]
+__all__ = ["Answer", "answer_batch", "local_processes"]
 
 Ids = tuple[int, ...]
 Answer = dict[str, Any]
 """{"reply": text, "score": number or None} and perhaps "n_best"; or {"error": why}."""
-
-
-@dataclass(frozen=True)
-class Answering:
-    """How a batch is to be answered: all that a worker is told besides the ids."""
-
-    folder: str | None = None
-    """The model's folder as the worker sees it; None stands for the demo of the package installed there."""
-    dialect: str | Dialect | None = None
-    dtype: str = "float32"
-    profile: str = "parlai"
-    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Settings of the search, as `generate` takes them."""
-    block: tuple[str, ...] = ()
-    """Words and phrases that are never to be said."""
-    seed: int | None = None
-    n_best: int = 0
-    """How many runners-up to report."""
 
 
 _Loaded = tuple[BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer, BlockList | None]
@@ -95,3 +82,31 @@ def _answer(candidates: Sequence[Candidate], n_best: int) -> Answer:
     if n_best:
         answer["n_best"] = [{"reply": each.text, "score": each.score} for each in candidates[:n_best]]
     return answer
+
+
+@contextmanager
+def local_processes(count: int) -> Iterator[Executor]:
+    """An executor of `count` processes on this machine, which share its cores.
+
+    Work that waits is given up when something fails; work that runs is waited for.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))  # read by the BLAS of each new process
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_begin_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the parent, and do not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

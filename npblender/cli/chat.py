@@ -1,0 +1,117 @@
+"""`npblender chat`: a conversation at the terminal, line by line through a pipe, or one line with --say."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from npblender.cli.options import add_model_options, add_reply_options, block_phrases, check_text, search_settings
+from npblender.display import json_line, one_line
+
+if TYPE_CHECKING:
+    from npblender.chat import Conversation, Reply
+
+__all__ = ["add_parser", "reply_object"]
+
+EPILOG = """At a terminal a line that begins with / is a command: /help lists them. Through a pipe every line is said as
+it is, each in the same conversation, and every reply is one line of the output; empty lines are skipped."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("chat", help="talk with the model", description=__doc__, epilog=EPILOG)
+    parser.add_argument(
+        "--say", action="append", metavar="TEXT", help="say this and print the reply; repeat it for a conversation"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a reply")
+    parser.add_argument("--load", metavar="FILE", help="go on with a conversation that was saved")
+    parser.add_argument("--save", metavar="FILE", help="save the conversation at the end")
+    add_model_options(parser)
+    add_reply_options(parser)
+    parser.set_defaults(run=run, command="chat")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Talk."""
+    said = [check_text("--say", text) for text in arguments.say or ()]
+    if not all(text.strip() for text in said):
+        raise ValueError("--say is empty; give it something to reply to")
+    persona = [check_text("--persona", line) for line in arguments.persona]
+    conversation = begin(arguments, persona)
+    at_terminal = not said and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+    try:
+        if at_terminal:
+            from npblender.cli.interactive import Session
+
+            return Session(conversation, as_json=arguments.json).run()
+        lines = said or lines_of_stdin()
+        for text in lines:
+            say(conversation, text, arguments.json)
+        return 0
+    finally:
+        if arguments.save is not None:
+            conversation.save(arguments.save)
+
+
+def begin(arguments: argparse.Namespace, persona: list[str]) -> Conversation:
+    """The conversation that the arguments describe."""
+    from npblender.chat import Conversation
+
+    settings = search_settings(arguments)
+    options = {"profile": arguments.profile, "block": block_phrases(arguments), "seed": arguments.seed}
+    conversation = Conversation.from_pretrained(
+        arguments.model, dialect=arguments.dialect, dtype=arguments.dtype, persona=persona, **options, **settings
+    )
+    if arguments.load is not None:
+        conversation.load(arguments.load)
+        conversation.configure(**settings)
+        conversation.persona = (*conversation.persona, *persona)
+    return conversation
+
+
+def lines_of_stdin() -> Iterator[str]:
+    """The lines of a pipe, empty ones left out with a note.
+
+    Raises:
+        ValueError: there is no stdin, or a line is not UTF-8 text; the lines before it have been replied to.
+    """
+    if sys.stdin is None:
+        raise ValueError("there is nothing to read from: stdin is closed; say something with --say TEXT")
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"line {number} of the input is not UTF-8 text ({error.reason})") from error
+        if text:
+            yield text
+        else:
+            note(f"line {number} is empty and was skipped")
+
+
+def say(conversation: Conversation, text: str, as_json: bool) -> None:
+    """Print the reply to one text as one line."""
+    reply = conversation.reply(text)
+    print(json_line(reply_object(text, reply)) if as_json else one_line(reply.text), flush=True)
+    if reply.source.cut_tokens:
+        note(f"{reply.source.cut_tokens} tokens at the beginning of a long line do not fit the model and were left out")
+
+
+def reply_object(text: str, reply: Reply) -> dict[str, Any]:
+    """What --json prints of a reply."""
+    return {
+        "input": text,
+        "reply": reply.text,
+        "raw": reply.raw,
+        "score": reply.score,
+        "n_best": [{"reply": each.text, "score": each.score} for each in reply.n_best],
+        "source_tokens": len(reply.source.ids),
+        "dropped_turns": reply.source.dropped_turns,
+        "cut_tokens": reply.source.cut_tokens,
+    }
+
+
+def note(message: str) -> None:
+    """One line on stderr that is no error."""
+    print(f"npblender chat: note: {one_line(message)}", file=sys.stderr, flush=True)

@@ -1,0 +1,88 @@
+"""The files of a command: where lines come from and where records go."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from npblender.display import json_line
+
+__all__ = ["count_lines", "is_regular", "open_input", "plain_writer"]
+
+
+@contextmanager
+def open_input(name: str, output: str | None) -> Iterator[BinaryIO]:
+    """The bytes of a file, or of stdin for "-".
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file or stdin, or the output would overwrite it.
+    """
+    if name == "-":
+        if sys.stdin is None:
+            raise ValueError("there is nothing to read from: stdin is closed; name a file")
+        yield sys.stdin.buffer
+        return
+    path = Path(name)
+    if path.is_dir():
+        raise ValueError(f"{name!r} is a folder; name a file of lines")
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {name!r}")
+    if output is not None and Path(output).exists() and path.samefile(output):
+        raise ValueError(f"--out {output} is the input itself; name another file")
+    with path.open("rb") as file:
+        yield file
+
+
+def is_regular(name: str) -> bool:
+    """Whether an output is, or will be, a file that can be gone on with; a pipe or a device can not.
+
+    >>> is_regular(os.devnull)
+    False
+    """
+    try:
+        return stat.S_ISREG(os.stat(name).st_mode)
+    except FileNotFoundError:
+        return True
+
+
+def count_lines(file: BinaryIO) -> int | None:
+    r"""How many lines are left to be read, or None where that can not be known before.
+
+    >>> count_lines(io.BytesIO(b"one\ntwo"))
+    2
+    """
+    try:
+        if not file.seekable() or (isinstance(file, io.BufferedReader) and not _is_file(file)):
+            return None
+        start = file.tell()
+        lines, last = 0, b"\n"
+        while block := file.read(1 << 20):
+            lines += block.count(b"\n")
+            last = block[-1:]
+        file.seek(start)
+    except OSError:
+        return None
+    return lines + (last != b"\n")
+
+
+def _is_file(file: io.BufferedReader) -> bool:
+    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+
+
+def plain_writer(stack: ExitStack, name: str | None) -> Callable[[dict[str, Any]], None]:
+    """What writes records to stdout, or to a pipe or device, one line each, at once."""
+    target = sys.stdout
+    if name is not None:
+        target = stack.enter_context(open(name, "w", encoding="utf-8", newline="\n"))
+
+    def write(record: dict[str, Any]) -> None:
+        target.write(json_line(record) + "\n")
+        target.flush()
+
+    return write

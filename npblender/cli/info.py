@@ -1,0 +1,127 @@
+"""`npblender info`: what would run: configuration, parameters, dialect, versions, BLAS and threads."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from npblender.cli.options import add_model_options
+from npblender.display import json_line, printable
+
+__all__ = ["add_parser"]
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("info", help="show the model and the machine", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    add_model_options(parser)
+    parser.set_defaults(run=run, command="info")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show what would run."""
+    found = {**model_facts(arguments), **machine_facts()}
+    if arguments.json:
+        print(json_line(found))
+        return 0
+    for heading, content in found.items():
+        if isinstance(content, dict):
+            print(f"{heading}:")
+            for name, value in content.items():
+                print(printable(f"  {name}: {json_line(value)}"))
+        else:
+            print(printable(f"{heading}: {content:,}" if isinstance(content, int) else f"{heading}: {content}"))
+    return 0
+
+
+def model_facts(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Folder, dialect, parameters and settings; the weights are counted and not read."""
+    from npblender import demo
+    from npblender.config import BlenderbotSmallConfig
+    from npblender.dialects import resolve_dialect
+    from npblender.generation_config import GenerationConfig
+    from npblender.weights import expected_shapes
+
+    folder = demo.folder() if arguments.model is None else arguments.model
+    config = BlenderbotSmallConfig.from_pretrained(folder)
+    shapes = expected_shapes(config)
+    sizes = (size_of(shape) for name, shape in shapes.items() if name != "final_logits_bias")
+    return {
+        "model": str(folder),
+        "dialect": resolve_dialect(arguments.dialect or config.npblender_dialect or "parlai").name,
+        "parameters": sum(sizes),
+        "config": config.to_dict(),
+        "weights": stored_facts(Path(folder)),
+        "generation": GenerationConfig.from_pretrained(folder).to_dict(),
+    }
+
+
+def stored_facts(folder: Path) -> dict[str, Any]:
+    """How the weights are stored: their files, number formats and bytes."""
+    from npblender.checkpoint.files import find_tensors
+
+    tensors = find_tensors(folder).values()
+    return {
+        "files": sorted({tensor.file.name for tensor in tensors}),
+        "stored as": sorted({tensor.dtype for tensor in tensors}),
+        "tensors": len(tensors),
+        "bytes": sum(tensor.size for tensor in tensors),
+    }
+
+
+def size_of(shape: tuple[int, ...]) -> int:
+    """How many numbers an array of this shape has."""
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def machine_facts() -> dict[str, Any]:
+    """Versions, BLAS and threads."""
+    import numpy
+    import safetensors
+
+    from npblender import __version__
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    blas = dict(numpy.show_config(mode="dicts")["Build Dependencies"]["blas"])
+    return {
+        "versions": {
+            "npblender": __version__,
+            "python": platform.python_version(),
+            "numpy": numpy.__version__,
+            "safetensors": safetensors.__version__,
+            "system": platform.platform(),
+        },
+        "blas": {name: blas[name] for name in ("name", "version", "openblas configuration") if name in blas},
+        "threads": {
+            "cores this process may use": cores,
+            "threads of the BLAS": blas_threads(),
+            **{name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+        },
+    }
+
+
+def blas_threads() -> int | str:
+    """How many threads NumPy's own OpenBLAS uses, by asking it; a word where it can not be asked."""
+    import ctypes
+
+    import numpy
+
+    package = Path(numpy.__file__).parent
+    for library in [*package.parent.glob("numpy.libs/*openblas*"), *package.glob(".dylibs/*openblas*")]:
+        try:
+            loaded = ctypes.CDLL(str(library))
+        except OSError:
+            continue
+        for name in ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_", "openblas_get_num_threads"):
+            if hasattr(loaded, name):
+                return int(getattr(loaded, name)())
+    return "unknown (NumPy's BLAS is not the OpenBLAS that comes with it)"

@@ -1,0 +1,181 @@
+"""A conversation at the terminal: lines that are said, and lines that begin with / and are commands.
+
+Ctrl-C cancels the reply that is being made and takes its line back; a second one in a row leaves. So does Ctrl-D.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from npblender.cli.chat import reply_object
+from npblender.cli.terminal import Terminal
+from npblender.display import json_line
+
+if TYPE_CHECKING:
+    from npblender.chat import Conversation
+
+__all__ = ["Session"]
+
+INTERRUPTED = 130
+
+
+class Command(NamedTuple):
+    """What /NAME does."""
+
+    usage: str
+    help: str
+    run: Callable[[Session, str], None]
+
+
+class Session:
+    """One sitting at a terminal."""
+
+    def __init__(self, conversation: Conversation, as_json: bool = False, terminal: Terminal | None = None) -> None:
+        self.conversation = conversation
+        self.terminal = Terminal(sys.stdout) if terminal is None else terminal
+        self._as_json = as_json
+        self._leaving = False
+        self._forgotten = 0  # turns that the model no longer sees, as far as has been said
+
+    def run(self) -> int:
+        """Talk until the user leaves; the exit code."""
+        self.terminal.note("Type what you want to say. /help lists the commands, Ctrl-D leaves.")
+        interrupted = False
+        while not self._leaving:
+            try:
+                text = self.terminal.read("you").strip()
+                interrupted = self._hear(text) if text else interrupted
+            except EOFError:
+                self.terminal.end()
+                break
+            except UnicodeDecodeError as error:
+                self.terminal.note(f"That line is not UTF-8 text ({error.reason}).")
+            except KeyboardInterrupt:
+                self.terminal.end()
+                if interrupted:
+                    return INTERRUPTED
+                interrupted = True
+                self.terminal.note("Ctrl-C again leaves; so does Ctrl-D.")
+        return 0
+
+    def _hear(self, text: str) -> bool:
+        """Deal with one line; whether it was interrupted."""
+        try:
+            if text.startswith("/") and not text.startswith("//"):
+                self._command(text)
+            else:
+                self._reply(text.removeprefix("/") if text.startswith("//") else text)
+        except (ValueError, TypeError, OSError) as error:
+            self.terminal.note(f"error: {error}")
+        except KeyboardInterrupt:
+            self.terminal.end()
+            self.terminal.note("Cancelled; your line was taken back. Ctrl-C again leaves.")
+            return True
+        return False
+
+    def _reply(self, text: str) -> None:
+        terminal, pieces = self.terminal, self.conversation.stream(text)
+        if not self._as_json:
+            terminal.begin("model")
+        try:
+            for piece in pieces:
+                if not self._as_json:
+                    terminal.write(piece)
+        except (ValueError, TypeError):
+            if not self._as_json:
+                terminal.end()
+            raise
+        reply = self.conversation.last_reply
+        assert reply is not None  # a stream that came to its end has left one
+        if self._as_json:
+            terminal.line(json_line(reply_object(text, reply)))
+        else:
+            terminal.end()
+        if reply.source.cut_tokens:
+            terminal.note(f"The first {reply.source.cut_tokens} tokens of your line did not fit and were left out.")
+        if reply.source.dropped_turns > self._forgotten == 0:
+            terminal.note("The conversation is longer than the model can see: it forgets the earliest turns.")
+        self._forgotten = reply.source.dropped_turns
+
+    def _command(self, text: str) -> None:
+        name, _, rest = text[1:].partition(" ")
+        if name not in COMMANDS:
+            raise ValueError(f"there is no command /{name}; /help lists them, and //{name} says it")
+        COMMANDS[name].run(self, rest.strip())
+
+    def show_help(self, rest: str) -> None:
+        """/help"""
+        for command in dict.fromkeys(COMMANDS.values()):
+            self.terminal.note(f"{command.usage:<18} {command.help}")
+        self.terminal.note(f"{'//text':<18} say a text that begins with /")
+
+    def persona(self, rest: str) -> None:
+        """/persona"""
+        if rest == "-":
+            self.conversation.persona = ()
+        elif rest:
+            self.conversation.persona = (*self.conversation.persona, rest)
+        self.terminal.note("\n".join(self.conversation.persona) or "There is no persona.")
+
+    def undo(self, rest: str) -> None:
+        """/undo"""
+        for turn in self.conversation.undo():
+            self.terminal.note(f"taken back: {' '.join(turn.text.split())}")
+
+    def reset(self, rest: str) -> None:
+        """/reset"""
+        self.conversation.reset()
+        self.terminal.note("Everything that was said is forgotten; the persona stays.")
+
+    def save(self, rest: str) -> None:
+        """/save"""
+        if not rest:
+            raise ValueError("say where: /save FILE")
+        self.conversation.save(rest)
+        self.terminal.note(f"saved {len(self.conversation.turns)} turns to {rest}")
+
+    def load(self, rest: str) -> None:
+        """/load"""
+        if not rest:
+            raise ValueError("say which: /load FILE")
+        self.conversation.load(rest)
+        self.terminal.note(f"loaded {len(self.conversation.turns)} turns")
+
+    def beams(self, rest: str) -> None:
+        """/beams"""
+        if rest:
+            if not (rest.isascii() and rest.isdigit() and int(rest)):
+                raise ValueError(f"/beams takes a number of 1 or more, not {rest!r}")
+            self.conversation.configure(num_beams=int(rest), do_sample=False)
+        plan = self.conversation.resolved_settings().plan
+        self.terminal.note(f"{plan.num_beams} beams: {plan.search}")
+
+    def why(self, rest: str) -> None:
+        """/why"""
+        reply = self.conversation.last_reply
+        if reply is None:
+            raise ValueError("there is no reply to explain yet")
+        for rank, each in enumerate(reply.n_best, start=1):
+            score = "        " if each.score is None else f"{each.score:8.4f}"
+            self.terminal.note(f"{rank:3} {score}  {' '.join(each.text.split())}")
+        if len(reply.n_best) == 1:
+            self.terminal.note("This search keeps no runners-up; /beams 10 does.")
+
+    def quit(self, rest: str) -> None:
+        """/quit"""
+        self._leaving = True
+
+
+COMMANDS = {
+    "help": Command("/help", "this list", Session.show_help),
+    "persona": Command("/persona LINE", "a line for the model to speak by; alone: show; with -: none", Session.persona),
+    "undo": Command("/undo", "take back the last exchange", Session.undo),
+    "reset": Command("/reset", "forget what was said", Session.reset),
+    "save": Command("/save FILE", "write the conversation to a file", Session.save),
+    "load": Command("/load FILE", "go on with a conversation that was saved", Session.load),
+    "beams": Command("/beams N", "search with N beams; alone: show how many", Session.beams),
+    "why": Command("/why", "the runner-up replies of the last search, with scores", Session.why),
+    "quit": Command("/quit", "leave", Session.quit),
+}

@@ -1,0 +1,84 @@
+"""What a terminal is told: colours where they are wanted, an edited line, and never a raw control character."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+from npblender.display import printable
+
+__all__ = ["Terminal"]
+
+STYLES: Mapping[str, str] = {"you": "\x1b[1;36m", "model": "\x1b[1;32m", "note": "\x1b[2m"}
+PLAIN = "\x1b[0m"
+
+
+def wants_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Whether a stream is to be coloured: a terminal that can, and nobody objects (no-color.org).
+
+    >>> import io
+    >>> wants_colour(io.StringIO(), {})
+    False
+    """
+    return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+
+
+class Terminal:
+    """A terminal to talk at: `read` a line, `write` text, `note` remarks."""
+
+    def __init__(self, output: TextIO, read_line: Callable[[str], str] = input) -> None:
+        self._output = output
+        self._read_line = read_line
+        self._coloured = wants_colour(output, os.environ)
+        self._edited = load_readline()
+
+    def read(self, prompt: str) -> str:
+        """A line that the user typed, without its end.
+
+        Raises:
+            EOFError, KeyboardInterrupt: the user leaves, or interrupts.
+        """
+        shown = f"{prompt}> "
+        if self._coloured:
+            # \x01 and \x02 tell readline which characters take no room, so that it knows where the line begins.
+            before, after = ("\x01", "\x02") if self._edited else ("", "")
+            shown = f"{before}{STYLES['you']}{after}{shown}{before}{PLAIN}{after}"
+        return self._read_line(shown)
+
+    def begin(self, speaker: str) -> None:
+        """The name in front of a reply."""
+        name = f"{speaker}> "
+        self._put(f"{STYLES['model']}{name}{PLAIN}" if self._coloured else name)
+
+    def write(self, text: str) -> None:
+        """Part of a reply; its line breaks are kept, everything else that could steer the terminal is written out."""
+        self._put("\n".join(map(printable, text.split("\n"))))
+
+    def end(self) -> None:
+        """The end of a line."""
+        self._put("\n")
+
+    def line(self, text: str) -> None:
+        """A line of its own."""
+        self._put(printable(text) + "\n")
+
+    def note(self, text: str) -> None:
+        """A remark of the program, line by line."""
+        for line in text.split("\n"):
+            shown = printable(line)
+            self._put((f"{STYLES['note']}{shown}{PLAIN}" if self._coloured else shown) + "\n")
+
+    def _put(self, text: str) -> None:
+        self._output.write(text)
+        self._output.flush()
+
+
+def load_readline() -> bool:
+    """Give `input` line editing and history, where Python has it."""
+    try:
+        import readline
+    except ImportError:
+        return False
+    readline.set_history_length(1000)
+    return True

@@ -1,0 +1,56 @@
+"""`npblender tokenize TEXT`: the pieces of a text, every merge, tokens and ids."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from npblender.cli.options import add_model_options, check_text
+from npblender.display import json_line, printable
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("tokenize", help="show how a text becomes ids", description=__doc__)
+    parser.add_argument("text", metavar="TEXT", help="the text; behind -- if it begins with a dash")
+    parser.add_argument("--typed", action="store_true", help="as chat does it: nothing becomes a special token")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    add_model_options(parser)
+    parser.set_defaults(run=run, command="tokenize")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the text's pieces."""
+    from npblender.tokenizer import BlenderbotSmallTokenizer
+
+    text = check_text("TEXT", arguments.text)
+    tokenizer = BlenderbotSmallTokenizer.from_pretrained(arguments.model, dialect=arguments.dialect)
+    steps = list(tokenizer.explain(text, split_special_tokens=arguments.typed))
+    tokens = [token for step in steps for token in step.tokens]
+    ids = [number for step in steps for number in step.ids]
+    if arguments.json:
+        pieces = [
+            {
+                "piece": step.piece,
+                "word": step.word,
+                "merges": [
+                    {"rank": m.rank, "left": m.left, "right": m.right, "symbols": list(m.symbols)} for m in step.merges
+                ],
+                "tokens": list(step.tokens),
+                "ids": list(step.ids),
+            }
+            for step in steps
+        ]
+        found = {"text": text, "dialect": tokenizer.dialect.name, "pieces": pieces, "tokens": tokens, "ids": ids}
+        print(json_line({**found, "decoded": tokenizer.decode(ids)}))
+        return 0
+    for step in steps:
+        print(printable(f"{step.piece!r} -> {' '.join(step.tokens)}  {' '.join(map(str, step.ids))}"))
+        for merge in step.merges:
+            print(printable(f"    merge {merge.rank}: {merge.left} + {merge.right} -> {' '.join(merge.symbols)}"))
+    print(printable(f"tokens: {' '.join(tokens)}"))
+    print(f"ids: {' '.join(map(str, ids))}")
+    print(printable(f"decoded: {tokenizer.decode(ids)}"))
+    return 0
