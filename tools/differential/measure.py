@@ -1,7 +1,7 @@
 """How far two answers lie apart: per kind of tensor, relative to each tensor's largest entry.
 
 Entries at or below -1e19 are scores that ParlAI puts out of reach; they must stand in the same places and
-are left out of the difference. NaN is accepted in a loss only, where both have it.
+are left out of the difference. NaN is accepted in a loss (the only scalar) where both have it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from tools.originals.exchange import Answer, Case, kind_of
 
-KINDS = ("logits", "hidden", "attentions", "loss", "caches")
+KINDS = ("logits", "hidden", "attentions", "loss", "caches", "tuples")
 OUT_OF_REACH = -1e19
 
 
@@ -90,7 +90,7 @@ class Tally:
             kind = kind_of(name)
             if kind in self.left_out:
                 continue
-            difference, where = relative_difference(ours[name], theirs[name], nan_allowed=kind == "loss")
+            difference, where = relative_difference(ours[name], theirs[name], nan_allowed=theirs[name].ndim == 0)
             self.tensors += 1
             self.worst[kind] = max(self.worst.get(kind, 0.0), difference)
             if not difference <= self.bound:

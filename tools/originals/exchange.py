@@ -139,6 +139,8 @@ def kind_of(name: str) -> str:
     first = name.split("/")[0]
     if first in ("logits", "loss"):
         return first
+    if first == "tuple":  # an output asked for without names
+        return "tuples"
     return "caches" if first == "past_key_values" else "attentions" if first.endswith("attentions") else "hidden"
 
 
