@@ -108,10 +108,12 @@ def build(
     return model_class(config, from_arrays(config, arrays, model_class.parts), dialect=dialect)
 
 
-def draw_model(rng: np.random.Generator, dialect: Dialect, kind: str = "seq2seq", **fixed: Any) -> Any:
-    """A float64 model of odd sizes in a dialect."""
+def draw_model(
+    rng: np.random.Generator, dialect: Dialect, kind: str = "seq2seq", dtype: Any = np.float64, **fixed: Any
+) -> Any:
+    """A model of odd sizes in a dialect; `fixed` are fields of its configuration."""
     config = draw_config(rng, **fixed)
-    return build(config, dialect, draw_parameters(rng, config, kind), kind)
+    return build(config, dialect, draw_parameters(rng, config, kind), kind, dtype)
 
 
 def draw_dialect(rng: np.random.Generator) -> Dialect:
