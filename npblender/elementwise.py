@@ -1,8 +1,9 @@
-"""What every elementwise operation needs: a check of its input, and evaluation in blocks that stay in cache.
+"""What the operations share: checks of their input, and evaluation in blocks that stay in cache.
 
 Not here: any mathematics. A kernel is a function of one contiguous block; this module only feeds it.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -77,4 +78,28 @@ def in_blocks(kernel: Callable[[FloatArray], FloatArray], x: FloatArray) -> Floa
         for start in range(0, flat.size, BLOCK):
             block: FloatArray = np.ascontiguousarray(flat[start : start + BLOCK], dtype=working)
             result[start : start + BLOCK] = kernel(block)
+    return result.reshape(x.shape)
+
+
+ROW_BLOCK = 2**18  # bytes: rows are taken together up to this size, so that a few passes stay in cache
+
+
+def by_rows(kernel: Callable[[FloatArray, FloatArray], None], x: FloatArray) -> FloatArray:
+    """Evaluate a kernel of rows block by block: x [..., D], D > 0; shape and dtype of x.
+
+    `kernel(rows, out)` is given some rows [n, D] of x and the place [n, D] for their results. Floating point
+    warnings are off, as in `in_blocks`.
+
+    >>> def running_sum(rows, out):
+    ...     np.cumsum(rows, axis=1, out=out)
+    >>> by_rows(running_sum, np.ones((2, 3)))
+    array([[1., 2., 3.],
+           [1., 2., 3.]])
+    """
+    flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    result = np.empty(flat.shape, x.dtype)
+    step = max(1, ROW_BLOCK // (x.shape[-1] * x.itemsize))
+    with np.errstate(all="ignore"):
+        for start in range(0, len(flat), step):
+            kernel(flat[start : start + step], result[start : start + step])
     return result.reshape(x.shape)

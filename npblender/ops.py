@@ -7,6 +7,9 @@ infinity flow as the mathematics says, and where that says nothing the docstring
 Not here: masks, gradients, and anything that knows of heads, layers or configurations.
 """
 
+import math
+import operator
+from collections.abc import Callable
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -14,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npblender.activations import ACTIVATIONS, gelu_new, relu, silu
-from npblender.elementwise import FloatArray, float_array, same_dtype
+from npblender.elementwise import FloatArray, by_rows, float_array, same_dtype
 from npblender.erf import erf
 from npblender.gelu import gelu
 
@@ -39,74 +42,87 @@ __all__ = [
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
 
-def _check_axis(x: FloatArray, axis: int) -> None:
+def _along_axis(kernel: Callable[[FloatArray, FloatArray], None], x: npt.ArrayLike, axis: int) -> FloatArray:
+    """Evaluate a kernel of rows along any axis of x."""
+    x = float_array("x", x)
+    axis = operator.index(axis)
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis {axis} does not exist in x of shape {x.shape}")
     if x.shape[axis] == 0:
         raise ValueError(f"axis {axis} of x, of shape {x.shape}, is empty: there is nothing to normalise over")
+    return np.moveaxis(by_rows(kernel, np.moveaxis(x, axis, -1)), -1, axis)
+
+
+def _softmax_rows(rows: FloatArray, out: FloatArray) -> None:
+    np.subtract(rows, rows.max(axis=-1, keepdims=True), out=out)
+    np.exp(out, out=out)
+    out /= out.sum(axis=-1, keepdims=True)
 
 
 def softmax(x: npt.ArrayLike, axis: int = -1) -> FloatArray:
     """exp(x) divided by its sum along `axis`. Any shape; dtype of x.
 
-    The row's maximum is subtracted first, so that no finite input overflows; entries of -inf get weight 0.
-    A row that holds NaN or +inf, or nothing but -inf, is NaN throughout (0/0, as in torch): a caller who
-    masks must leave each row something finite, or mask with a finite score.
+    The largest value of each row is subtracted first, so that no finite input overflows; entries of -inf get
+    weight 0. A row that holds NaN or +inf, or nothing but -inf, is NaN throughout (0/0, as in torch): a caller
+    who masks must leave each row something finite, or mask with a finite score.
 
     Raises TypeError for another dtype, ValueError for an axis that does not exist or is empty.
 
     >>> softmax(np.array([0.0, np.log(3.0)]))
     array([0.25, 0.75])
     """
-    x = float_array("x", x)
-    _check_axis(x, axis)
-    with np.errstate(all="ignore"):
-        shifted = np.exp(x - x.max(axis=axis, keepdims=True))
-        return np.asarray(shifted / shifted.sum(axis=axis, keepdims=True))
+    return _along_axis(_softmax_rows, x, axis)
+
+
+def _log_softmax_rows(rows: FloatArray, out: FloatArray) -> None:
+    np.subtract(rows, rows.max(axis=-1, keepdims=True), out=out)
+    out -= np.log(np.exp(out).sum(axis=-1, keepdims=True))
 
 
 def log_softmax(x: npt.ArrayLike, axis: int = -1) -> FloatArray:
     """x minus the logarithm of the sum of exp(x) along `axis`. Any shape; dtype of x.
 
-    Entries of -inf stay -inf; rows with NaN or +inf, or nothing but -inf, are NaN throughout,
-    as in `softmax`. Raises as `softmax` does.
+    Entries of -inf stay -inf; rows with NaN or +inf, or nothing but -inf, are NaN throughout, as in `softmax`.
+    Raises as `softmax` does.
 
     >>> log_softmax(np.array([0.0, np.log(3.0)])).round(6)
     array([-1.386294, -0.287682])
     """
-    x = float_array("x", x)
-    _check_axis(x, axis)
-    with np.errstate(all="ignore"):
-        shifted = x - x.max(axis=axis, keepdims=True)
-        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True)))
+    return _along_axis(_log_softmax_rows, x, axis)
 
 
 def layer_norm(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, eps: float = 1e-5) -> FloatArray:
     """(x - mean) / sqrt(variance + eps) * weight + bias over the last axis, x [..., D], weight and bias [D].
 
-    The variance is the biased one (divided by D) and eps stands inside the root: Ba, Kiros and Hinton,
-    "Layer Normalization", equation 4, as torch computes it. A row with NaN or infinity becomes NaN.
+    The variance is the biased one (divided by D) and eps stands inside the root: Ba, Kiros and Hinton, "Layer
+    Normalization", equation 4, as torch computes it. A row with NaN or infinity becomes NaN throughout. With
+    eps = 0 a constant row has no value: it gives 0/0, or its own rounding noise blown up.
 
-    Raises TypeError for another dtype or for unequal ones, ValueError for shapes that do not fit or an eps
-    that is negative or not finite.
+    Raises TypeError for another dtype or for unequal ones, ValueError for shapes that do not fit or an eps that
+    is negative or not finite.
 
     >>> layer_norm(np.array([1.0, 3.0]), np.array([1.0, 10.0]), np.array([0.0, 5.0]), eps=0.0)
     array([-1., 15.])
     """
     x = float_array("x", x)
-    weight = same_dtype("weight", weight, "x", x)
-    bias = same_dtype("bias", bias, "x", x)
+    gain, shift = same_dtype("weight", weight, "x", x), same_dtype("bias", bias, "x", x)
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"x has shape {x.shape}, but layer_norm needs a last axis of at least one value")
-    for name, array in (("weight", weight), ("bias", bias)):
+    for name, array in (("weight", gain), ("bias", shift)):
         if array.shape != x.shape[-1:]:
             raise ValueError(f"{name} has shape {array.shape}, but the last axis of x needs {x.shape[-1:]}")
-    if not 0 <= eps < float("inf"):
-        raise ValueError(f"eps is {eps}, but it must be finite and not negative")
-    with np.errstate(all="ignore"):
-        centred = x - x.mean(axis=-1, keepdims=True)
-        variance = np.square(centred).mean(axis=-1, keepdims=True)
-        return np.asarray(centred / np.sqrt(variance + x.dtype.type(eps)) * weight + bias)
+    if not isinstance(eps, Real) or not 0 <= eps < float("inf"):
+        raise ValueError(f"eps is {eps!r}, but it must be a finite number, not negative")
+    epsilon = x.dtype.type(eps)
+
+    def normalise(rows: FloatArray, out: FloatArray) -> None:
+        np.subtract(rows, rows.mean(axis=-1, keepdims=True), out=out)
+        variance = np.square(out).mean(axis=-1, keepdims=True)
+        out /= np.sqrt(variance + epsilon)
+        out *= gain
+        out += shift
+
+    return by_rows(normalise, x)
 
 
 def linear(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None = None) -> FloatArray:
@@ -123,14 +139,16 @@ def linear(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None =
         raise ValueError(f"weight has shape {weight.shape}, but it must be [out, in]")
     if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(f"x has shape {x.shape}, but weight of shape {weight.shape} needs {weight.shape[1]} last")
+    if bias is not None:
+        bias = same_dtype("bias", bias, "x", x)
+        if bias.shape != weight.shape[:1]:
+            raise ValueError(f"bias has shape {bias.shape}, but weight, {weight.shape}, needs {weight.shape[:1]}")
+    leading = x.shape[:-1]
     with np.errstate(all="ignore"):
-        y = x.reshape(-1, x.shape[-1]) @ weight.T if x.size else np.zeros((x[..., 0].size, weight.shape[0]), x.dtype)
+        y = x.reshape(math.prod(leading), x.shape[-1]) @ weight.T  # [..., D] -> [rows, F]
         if bias is not None:
-            bias = same_dtype("bias", bias, "x", x)
-            if bias.shape != weight.shape[:1]:
-                raise ValueError(f"bias has shape {bias.shape}, but weight, {weight.shape}, needs {weight.shape[:1]}")
             y += bias
-    return y.reshape(*x.shape[:-1], weight.shape[0])
+    return y.reshape(*leading, weight.shape[0])
 
 
 def _check_ids(name: str, ids: IntArray, size: int) -> None:
@@ -165,7 +183,7 @@ def embed(ids: npt.ArrayLike, table: npt.ArrayLike) -> FloatArray:
     if table.ndim != 2:
         raise ValueError(f"table has shape {table.shape}, but it must be [vocabulary, d_model]")
     _check_ids("ids", ids, table.shape[0])
-    return np.asarray(table[ids])
+    return table.take(ids.astype(np.intp), axis=0)
 
 
 def cross_entropy(logits: npt.ArrayLike, labels: npt.ArrayLike, ignore_index: int = -100) -> np.floating[Any]:
@@ -184,7 +202,7 @@ def cross_entropy(logits: npt.ArrayLike, labels: npt.ArrayLike, ignore_index: in
     labels = _int_array("labels", labels)
     if logits.ndim == 0 or logits.shape[-1] == 0 or labels.shape != logits.shape[:-1]:
         raise ValueError(f"labels have shape {labels.shape}, which does not fit logits of shape {logits.shape}")
-    kept = labels != ignore_index
+    kept = labels != operator.index(ignore_index)
     targets = labels[kept]
     _check_ids("labels", targets, logits.shape[-1])
     scalar = logits.dtype.type
@@ -216,6 +234,6 @@ def dropout(x: npt.ArrayLike, p: float, rng: np.random.Generator | None) -> Floa
     if p == 0 or rng is None:
         return x
     keep = rng.random(x.shape) >= p
-    scale = x.dtype.type(0 if p == 1 else 1 / (1 - p))
+    scale = x.dtype.type(0 if p == 1 else 1 / (1 - np.longdouble(p)))
     with np.errstate(all="ignore"):
         return np.asarray(x * (keep * scale))
