@@ -41,6 +41,7 @@ class NaturalSpacing:
         self._before = ""  # the last word that was given out; "" at the beginning of a line
         self._waiting: str | None = None  # a mark that waits for the word behind it
         self._glue = False  # the next word stands close to the last one
+        self._joint = ""  # the mark inside a number whose next part comes now, or has just come
         self._open: set[str] = set()  # quotation marks that are open
 
     def push(self, word: str) -> str:
@@ -68,9 +69,10 @@ class NaturalSpacing:
     def _place(self, word: str, after: str) -> str:
         """The word with the space before it, if one belongs there."""
         if word in _LINE_BREAKS:
-            self._before, self._glue = "", False
+            self._before, self._glue, self._joint = "", False, ""
             return "\n"
         close_left, close_right = self._glue, False
+        joint = self._joint if self._glue else ""
         if word in ("'", '"'):
             left, close_right = self._quote(word, after)
             close_left |= left
@@ -78,12 +80,13 @@ class NaturalSpacing:
             close_right = True  # a face keeps its distance from the word before it
         elif word in (".", ",", ":", "/") and self._joins(word, after):
             close_left = close_right = True
+            joint = word
         elif word.startswith(_CLOSING) or word in _GLUED_FORMS:
             close_left = True
         elif word in _OPENING:
             close_right = True
         space = "" if close_left or not self._before else " "
-        self._before, self._glue = word, close_right
+        self._before, self._glue, self._joint = word, close_right, joint
         return space + word
 
     def _quote(self, mark: str, after: str) -> tuple[bool, bool]:
@@ -91,11 +94,11 @@ class NaturalSpacing:
         inside_word = mark == "'" and self._before[-1:].isalnum() and not self._glue
         if inside_word and (after in _SHORT_FORMS or self._before in _SHORT_BEFORE):
             return True, True
+        if mark == "'" and (after in _SHORTENED or after.removesuffix("s").isdigit()):
+            return inside_word and self._before.isdigit(), True  # 'cause, the '80s; but 5'10
         if mark in self._open:
             self._open.discard(mark)
             return True, False
-        if mark == "'" and (after in _SHORTENED or after.isdigit()):
-            return inside_word and self._before.isdigit(), True  # 'cause, the '80s; but 5'10
         if inside_word and (self._before.endswith(("s", "in")) or not after):
             return True, False  # the dogs' food, goin' home
         self._open.add(mark)
@@ -106,7 +109,8 @@ class NaturalSpacing:
         if mark == "/":
             return self._before[-1:].isalnum() and after[:1].isalnum()
         digits = {",": 3, ":": 2}.get(mark, len(after))
-        return self._before[-1:].isdigit() and after.isdigit() and len(after) == digits and not self._glue
+        after_one = self._joint in ("", ",") if mark == "." else self._joint in ("", mark)
+        return self._before[-1:].isdigit() and after.isdigit() and len(after) == digits and after_one
 
 
 def stream_natural(words: Iterable[str]) -> Iterator[str]:
