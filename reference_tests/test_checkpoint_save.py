@@ -185,6 +185,17 @@ def test_a_place_that_can_not_be_written_to(tmp_path: Path):
     assert [path.name for path in (tmp_path / "folder").iterdir()] == [FILE]
 
 
+def test_saving_anew_leaves_an_open_file_alone(tmp_path: Path):
+    """The new file takes the old one's place; it is not written over it, under the hands of who still reads it."""
+    save(tmp_path, TINY, random_weights(TINY, 0))
+    for name in (FILE, "config.json"):
+        old = (tmp_path / name).read_bytes()
+        with (tmp_path / name).open("rb") as reader:
+            save(tmp_path, TINY.replace(dropout=0.5 if name != FILE else 0.25), random_weights(TINY, 1))
+            assert (tmp_path / name).read_bytes() != old
+            assert reader.read() == old
+
+
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     save(tmp_path, TINY, random_weights(TINY, 0))
     old = (tmp_path / FILE).read_bytes()

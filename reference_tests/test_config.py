@@ -146,6 +146,10 @@ def test_saving_makes_the_folder_and_the_same_bytes(tmp_path: Path):
         config.save_pretrained(tmp_path / name)
     first, second = ((tmp_path / name / "config.json").read_bytes() for name in ("one/deep", "two"))
     assert first == second
+    # The order in which the keys were given does not matter.
+    for name, keys in (("three", "ab"), ("four", "ba")):
+        BlenderbotSmallConfig(extra={key: dict.fromkeys(keys, 1) for key in keys}).save_pretrained(tmp_path / name)
+    assert (tmp_path / "three" / "config.json").read_bytes() == (tmp_path / "four" / "config.json").read_bytes()
     assert BlenderbotSmallConfig.from_pretrained(str(tmp_path / "two")) == config
 
 
