@@ -13,6 +13,8 @@ from .corpus import FILES
 from .pieces import END, NEWLINE, NULL, START
 
 SHARES = {"chitchat": 0.38, "self_dialogue": 0.38, "persona": 0.24}
+LATE_SHARES = {"chitchat": 0.30, "self_dialogue": 0.22, "persona": 0.48}  # the corpus whose replies follow best
+LATE_FROM = 8  # the shelf from which the late shares hold
 CONTEXT_TURNS = ((1, 0.34), (2, 0.26), (3, 0.20), (4, 0.12), (6, 0.08))
 LONGEST_CONTEXT = 128  # tokens, whole turns; the latest turn alone may be cut from its left
 PERSONA_SHARE = 0.30
@@ -79,9 +81,7 @@ class Stream:
 
     def __init__(self, samples: Samples, seed: int, batch_size: int) -> None:
         self._samples, self._seed, self._size = samples, seed, batch_size
-        corpora = [np.flatnonzero(samples.rows[:, 3] == i) for i in range(len(FILES))]
-        shares = np.array([SHARES[name] if len(rows) else 0.0 for name, rows in zip(FILES, corpora, strict=True)])
-        self._corpora, self._shares = corpora, shares / shares.sum()
+        self._corpora = [np.flatnonzero(samples.rows[:, 3] == i) for i in range(len(FILES))]
         self._shelf: tuple[int, list[Batch]] = (-1, [])
         self._orders: dict[int, tuple[int, np.ndarray]] = {}
 
@@ -102,21 +102,27 @@ class Stream:
             picked.append(int(rows[self._orders[corpus][1][index]]))
         return picked
 
+    def _counts(self, number: int) -> np.ndarray:
+        """How many samples of each corpus are on one shelf; a corpus that is not there gives none."""
+        chosen = LATE_SHARES if number >= LATE_FROM else SHARES
+        shares = np.array([chosen[name] if len(rows) else 0 for name, rows in zip(FILES, self._corpora, strict=True)])
+        counts = np.round(shares / shares.sum() * self._size * SHELF).astype(int)
+        counts[counts.argmax()] += self._size * SHELF - counts.sum()
+        return counts
+
     def _fill(self, number: int) -> list[Batch]:
         rng = np.random.default_rng((self._seed, 1000, number))
-        total = self._size * SHELF
-        counts = np.round(self._shares * total).astype(int)
-        counts[counts.argmax()] += total - counts.sum()
+        begin = sum((self._counts(n) for n in range(number)), np.zeros(len(FILES), int))
         turns, weights = zip(*CONTEXT_TURNS, strict=True)
         pairs = []
-        for corpus, count in enumerate(counts):
-            for sample in self._pick(corpus, number * int(count), int(count)):
+        for corpus, count in enumerate(self._counts(number).tolist()):
+            for sample in self._pick(corpus, int(begin[corpus]), count):
                 context = self._samples.context(
                     sample, int(rng.choice(turns, p=weights)), bool(rng.random() < PERSONA_SHARE)
                 )
                 pairs.append((context, [START, *self._samples.reply(sample)]))
         rng.shuffle(pairs)
         pairs.sort(key=lambda pair: (len(pair[1]) // 5, len(pair[0])))
-        groups = [pairs[i : i + self._size] for i in range(0, total, self._size)]
+        groups = [pairs[i : i + self._size] for i in range(0, len(pairs), self._size)]
         rng.shuffle(groups)
         return [Batch(pad([p[0] for p in group]), pad([p[1] for p in group])) for group in groups]

@@ -66,13 +66,15 @@ def data(counts: dict) -> str:
     for name in FILES:
         if name in counts["turns"]:
             dropped = counts["dropped turns"][name]
-            rows.append([TITLES[name], counts["conversations"][name], counts["turns"][name], sum(dropped.values()),
-                         counts["train"]["replies"].get(name, 0), f"{batches.SHARES[name]:.0%}"])  # fmt: skip
+            shares = [f"{part[name]:.0%}" for part in (batches.SHARES, batches.LATE_SHARES)]
+            learned = counts["train"]["replies"].get(name, 0)
+            numbers = [counts["conversations"][name], counts["turns"][name], sum(dropped.values()), learned]
+            rows.append([TITLES[name], *numbers, *shares])
     reasons = sorted({r for d in counts["dropped turns"].values() for r in d})
     dropped_rows = [[r, *(counts["dropped turns"].get(n, {}).get(r, 0) for n in FILES)] for r in reasons]
     return "\n\n".join(
         (
-            table(["corpus", "conversations", "turns", "dropped turns", "replies learned from", "share"], rows),
+            table(["corpus", "conversations", "turns", "dropped turns", "replies learned from", "share", "late"], rows),
             "Turns dropped, by reason:",
             table(["reason", *FILES], dropped_rows),
             f"Besides, {counts['train']['replies without a sentence that fits']:,} replies whose first sentence is "
@@ -144,7 +146,8 @@ decoder embeddings scaled, states at pads zeroed, turns joined by newlines.
 
 The licences' texts and the attributions are in `LICENSES.txt`. Held out and never trained on: the synthetic corpus'
 `split: test`, and a seeded {HELD_OUT_SHARE:.0%} of the conversations of each other corpus.
-*Share* is the part of every batch that comes from a corpus.
+*Share* is the part of what is read that comes from a corpus, and *late* is the same from step
+{batches.LATE_FROM * batches.SHELF:,} on.
 
 Turns with profanity, slurs and other unfit words, postal addresses, telephone numbers, e-mail and web addresses,
 handles, placeholders and markup are dropped, and so are very long, upper-case and non-English ones; a conversation is
