@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +18,11 @@ from npblender.context import Context
 from npblender.generation import uses
 from npblender.generation.beams import search_beams
 from npblender.generation.chain import Allowed, Filter, make_chain
+from npblender.generation.constrained import search_constrained
+from npblender.generation.contrastive import search_contrastive
 from npblender.generation.decoding import Decoding
+from npblender.generation.groups import search_groups
+from npblender.generation.lookup import search_lookup
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
 from npblender.generation.plan import Plan, make_plan
 from npblender.generation.prepare import Arrays, prepare
@@ -110,7 +115,8 @@ def search_of(plan: Plan, decoding: Decoding, users: Users) -> Search:
     if plan.search in (uses.PARLAI_BEAM, uses.PARLAI_DELAYED, uses.PARLAI_SAMPLE):
         return grow(plan, decoding, list(users.logits_processor), rng)
     dialect, source_ids = decoding.prepared.context.dialect, decoding.prepared.source_ids
-    chain = make_chain(plan, dialect, source_ids, users.prefix_allowed_tokens_fn, users.logits_processor)
+    chains = partial(make_chain, plan, dialect, source_ids, users.prefix_allowed_tokens_fn, users.logits_processor)
+    chain = chains()
     stopping = make_stopping(plan, users.stopping_criteria)
     if plan.search in (uses.BEAM, uses.BEAM_SAMPLE):
         drawn = rng if plan.search == uses.BEAM_SAMPLE else None
@@ -118,7 +124,14 @@ def search_of(plan: Plan, decoding: Decoding, users: Users) -> Search:
     if plan.search in (uses.GREEDY, uses.SAMPLE):
         choose = drawn_by(rng) if plan.search == uses.SAMPLE else most_probable
         return follow(plan, decoding, chain, stopping, choose)
-    raise NotImplementedError(plan.search)
+    if plan.search == uses.GROUP_BEAM:
+        return search_groups(plan, decoding, chains, stopping)
+    if plan.search == uses.CONSTRAINED_BEAM:
+        return search_constrained(plan, decoding, chain, stopping)
+    if plan.search == uses.CONTRASTIVE:
+        return search_contrastive(plan, decoding, chain, stopping)
+    assert plan.search == uses.LOOKUP
+    return search_lookup(plan, decoding, chain, stopping)
 
 
 def generator_of(seed: Seed) -> np.random.Generator:

@@ -25,10 +25,18 @@ Allowed: TypeAlias = Callable[[int, Ids], Sequence[int]]
 
 
 def make_chain(
-    plan: Plan, dialect: Dialect, source_ids: Ids | None, allowed: Allowed | None = None, users: Iterable[Filter] = ()
+    plan: Plan,
+    dialect: Dialect,
+    source_ids: Ids | None,
+    allowed: Allowed | None = None,
+    users: Iterable[Filter] = (),
+    diversity: Filter | None = None,
 ) -> list[Filter]:
-    """The filters that `plan` asks for: those of the settings, the user's own, and those that shape a draw."""
-    chain = [*_penalties(plan, dialect, source_ids), *_blocks(plan, dialect, source_ids)]
+    """The filters that `plan` asks for: those of the settings, the user's own, and those that shape a draw.
+
+    `diversity` is the filter of a group beam search, which the search itself makes: only it knows its groups.
+    """
+    chain = [*_penalties(plan, dialect, source_ids, diversity), *_blocks(plan, dialect, source_ids)]
     if allowed is not None:
         beams = plan.num_beams // (plan.settings.num_beam_groups or 1)
         rescue = dialect.rescues_prefix
@@ -56,14 +64,16 @@ def to_float32(logits: Array) -> Array:
     return logits.astype(np.float32)
 
 
-def _penalties(plan: Plan, dialect: Dialect, source_ids: Ids | None) -> Iterator[Filter]:
+def _penalties(
+    plan: Plan, dialect: Dialect, source_ids: Ids | None, diversity: Filter | None
+) -> Iterator[Filter]:
     s = plan.settings
     beyond_start = dialect.bias_needs_longer_target
     if s.sequence_bias is not None:
         biases = tuple(dict(s.sequence_bias).items())  # of two biases for one phrase the last counts
         yield lambda ids, scores: filters.sequence_bias(scores, ids, biases, beyond_start=beyond_start)
-    if s.diversity_penalty and plan.search == uses.GROUP_BEAM:
-        pass  # added by the search itself, which alone knows what the groups before have chosen
+    if diversity is not None:
+        yield diversity
     if _on(s.encoder_repetition_penalty, 1.0) and source_ids is not None:
         reward = 1 / s.encoder_repetition_penalty  # type: ignore[operator]
         by_source = not dialect.encoder_penalty_by_row

@@ -88,7 +88,7 @@ class Decoding:
         return logits_of(prepared.weights, output.last_hidden_state[:, -last:], prepared.context)
 
     def keep(self, rows: NDArray[np.int64]) -> None:
-        """Go on with these rows, in this order; each must come from a row of the same source.
+        """Go on with these rows, in this order, as many as before; each must come from a row of the same source.
 
         The source's own keys and values are the same for all of its rows, so they stay where they are.
         """
@@ -97,9 +97,24 @@ class Decoding:
         layers = tuple(replace(layer, key=layer.key[rows], value=layer.value[rows]) for layer in self.cache)
         self.cache = replace(self.cache, layers=layers)
 
+    def take(self, rows: NDArray[np.int64]) -> None:
+        """Go on with these rows, in this order: any number of them, the sources' keys and masks with them."""
+        self.cache, self.started = self.cache.take(rows), self.started.take(rows)
+        self.sources = self.sources[rows]
+        self.attention_mask = _rows(self.prepared.attention_mask, self.sources)
+        self.prompt_mask = _rows(self.prepared.decoder_attention_mask, self.sources)
+
+    def mix(self, rows: NDArray[np.int64]) -> None:
+        """Give each row the cache of another, be it one of another source; masks stay. 4.52.4 does so to idle rows."""
+        if np.array_equal(self.sources[rows], self.sources):
+            self.keep(rows)
+        else:
+            self.cache = self.cache.take(rows)
+
     def crop(self, length: int) -> None:
         """Forget the tokens after the first `length`."""
-        self.cache = self.cache.crop(length)
+        if self.use_cache:
+            self.cache = self.cache.crop(length)
 
     def _target_mask(self, length: int) -> Mask | None:
         """The prompt's mask, followed by ones: [R, P] -> [R, L]."""
