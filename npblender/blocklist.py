@@ -96,6 +96,7 @@ class BlockList:
         self._closers = np.array(sorted(closers), np.int64)
         # By what a row has spelt of its last word: which words must stand before it, and the tokens then forbidden.
         self._forbidden: dict[str, list[tuple[tuple[str, ...], Ids]]] = defaultdict(list)
+        self._marks: list[tuple[tuple[str, ...], Ids]] = []
         self._always: list[int] = []
         self._longest = 0
         for phrase in self.phrases:
@@ -110,6 +111,9 @@ class BlockList:
         *before, last = words
         self._longest = max(self._longest, len(words))
         self._always.extend(self._holding.get(last, ()))
+        if not _carries_on(last):  # a mark is a word by itself, whatever was begun before it
+            self._marks.append((tuple(before), np.array(self._spelt_by.get(last, []), np.int64)))
+            return
         for length in range(len(last) + 1):
             tokens = self._closers if length == len(last) else np.array(self._spelt_by.get(last[length:], []), np.int64)
             if len(tokens):
@@ -122,7 +126,10 @@ class BlockList:
         for row, tokens in enumerate(ids.tolist()):
             words, begun = self._words(tokens)
             for before, forbidden in self._forbidden.get(begun, ()):
-                if len(before) <= len(words) and tuple(words[len(words) - len(before) :]) == before:
+                if _ends_with(words, before):
+                    blocked[row, forbidden] = -np.inf
+            for before, forbidden in self._marks:
+                if _ends_with([*words, begun] if begun else words, before):
                     blocked[row, forbidden] = -np.inf
         return blocked
 
@@ -141,6 +148,10 @@ class BlockList:
         if words and not text.endswith(" ") and _carries_on(words[-1]):
             return words[:-1], words[-1]
         return words, ""
+
+
+def _ends_with(words: Sequence[str], ending: tuple[str, ...]) -> bool:
+    return len(ending) <= len(words) and tuple(words[len(words) - len(ending) :]) == ending
 
 
 def _carries_on(text: str) -> bool:

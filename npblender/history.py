@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
-from npblender.profiles import PERSONA_PREFIX, Profile
+from npblender.profiles import PERSONA_PREFIX, PERSONA_WORDS, Profile
 from npblender.tokenizer.pretokenize import NEWLINE
 
 __all__ = [
@@ -95,9 +95,26 @@ def persona_line(text: str) -> str:
     'your persona: i have two cats.'
     """
     line = " ".join(text.split())
+    if line.lower().startswith(PERSONA_PREFIX.strip()):
+        line = line[len(PERSONA_PREFIX) :]
     if not line:
         raise ValueError("a persona line is empty; leave it out")
-    return line if line.lower().startswith(PERSONA_PREFIX.strip()) else PERSONA_PREFIX + line
+    return PERSONA_PREFIX + line
+
+
+def encode_persona(tokenizer: TextEncoder, text: str) -> Ids:
+    """The ids of a persona line, none of them special.
+
+    The prefix is cut as in training whatever the dialect: transformers' cut glues the colon to its word, and the
+    published vocabulary knows no such token.
+
+    >>> from npblender.tokenizer.example import example_tokenizer
+    >>> encode_persona(example_tokenizer(), "low") == tuple(example_tokenizer().encode("your persona : low"))
+    True
+    """
+    line = persona_line(text)[len(PERSONA_PREFIX) :]
+    ids = (tokenizer.encode(part, split_special_tokens=True) for part in (PERSONA_WORDS, line))
+    return join(list(ids), ())
 
 
 def encode_turn(tokenizer: TextEncoder, turn: Turn, newline: int | None) -> Ids:
@@ -202,6 +219,6 @@ def make_source(
     for turn, ids in zip(turns, encoded, strict=True):
         if not ids and turn.speaker == "user":
             raise ValueError(f"{turn.text!r} becomes no token; say something with letters in it")
-    lines = [tokenizer.encode(persona_line(line), split_special_tokens=True) for line in persona]
+    lines = [encode_persona(tokenizer, line) for line in persona]
     between, after = separator_ids(tokenizer, profile.between), separator_ids(tokenizer, profile.after)
     return fit_history(lines, encoded, between, after, limit)

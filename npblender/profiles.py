@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["PERSONA_PREFIX", "PROFILES", "Profile", "resolve_profile"]
+__all__ = ["PERSONA_PREFIX", "PERSONA_WORDS", "PROFILES", "Profile", "resolve_profile"]
 
 PERSONA_PREFIX = "your persona: "
 """What a persona line begins with."""
+PERSONA_WORDS = "your persona :"
+"""The same with spaces, so that every dialect cuts it alike."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from npblender.generation import uses
 from npblender.generation.api import Users, start
 from npblender.generation.prepare import Arrays
 from npblender.tokenizer.bpe import CONTINUED
+from npblender.tokenizer.detokenize import join_parlai
 from npblender.tokenizer.pretokenize import NEWLINE
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "search_replies", "stream_reply"]
 
 
-
 @dataclass(frozen=True)
 class Candidate:
     """One reply that a search found."""
@@ -36,7 +36,7 @@ class Candidate:
     text: str
     """As people write it."""
     raw: str
-    """As the tokenizer's way back gives it, spaces around every mark; a line break is one."""
+    """As the tokens spell it, spaces around every mark; a line break is one."""
     ids: tuple[int, ...]
     """As the search found it, its start and end included."""
     score: float | None = None
@@ -57,6 +57,7 @@ def search_replies(
     call = dict(settings.call)
     if settings.plan.search in (uses.BEAM, uses.BEAM_SAMPLE) and "num_return_sequences" not in call:
         call["num_return_sequences"] = settings.plan.num_beams  # the runners-up too
+        call["output_scores"] = True  # without which transformers' record has no score of a whole reply
     record: Any = model.generate(
         ids,
         settings.base,
@@ -117,9 +118,8 @@ def without_pads(ids: Sequence[int], fill: int | None) -> tuple[int, ...]:
 
 
 def raw_text(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int]) -> str:
-    """Ids as the tokenizer decodes them, the line break's token as a line break in every dialect."""
-    text: str = tokenizer.decode(list(ids), skip_special_tokens=True)
-    return " ".join("\n" if word == NEWLINE else word for word in text.split(" "))
+    """Ids as ParlAI joins them, in every dialect: transformers' way leaves `__newln__` in the text."""
+    return join_parlai(tokenizer.convert_ids_to_tokens(list(ids), skip_special_tokens=True))
 
 
 def stream_reply(
@@ -165,6 +165,9 @@ def _words_as_text(search: Generator[Any, None, Any], tokenizer: BlenderbotSmall
                 record.append(end.value)
                 break
             for token in tokenizer.convert_ids_to_tokens([token_id], skip_special_tokens=True):
+                if token == NEWLINE and begun:
+                    yield begun
+                    begun = ""
                 piece = token.removesuffix(CONTINUED)
                 begun += piece
                 if piece == token:

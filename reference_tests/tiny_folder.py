@@ -26,7 +26,7 @@ def _merges_and_tokens() -> tuple[list[tuple[str, str]], list[str]]:
     """Every word's merges from the left, and the tokens that they make."""
     merges: dict[tuple[str, str], None] = {}
     tokens: dict[str, None] = {}
-    for word in (*WORDS, *SPECIAL):
+    for word in (*SPECIAL, *WORDS):
         left = word[0]
         for at in range(1, len(word)):
             right = word[at] + ("</w>" if at == len(word) - 1 else "")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from npblender.display import json_line
 
@@ -75,11 +75,13 @@ def _is_file(file: io.BufferedReader) -> bool:
     return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
+def _open_text(name: str) -> TextIO:
+    return open(name, "w", encoding="utf-8", newline="\n")
+
+
 def plain_writer(stack: ExitStack, name: str | None) -> Callable[[dict[str, Any]], None]:
     """What writes records to stdout, or to a pipe or device, one line each, at once."""
-    target = sys.stdout
-    if name is not None:
-        target = stack.enter_context(open(name, "w", encoding="utf-8", newline="\n"))
+    target = sys.stdout if name is None else stack.enter_context(_open_text(name))
 
     def write(record: dict[str, Any]) -> None:
         target.write(json_line(record) + "\n")
