@@ -33,12 +33,19 @@ KERAS_ORDER = (
 )
 """transformers' order of a Keras model's inputs, for a list in the first position."""
 
-ALIASES = {"train": "training", "dropout_rng": "generator"}
-"""Flax's names for what Keras calls training, and for its source of noise."""
+ALIASES = {
+    "train": "training",
+    "dropout_rng": "generator",
+    "pretrained_model_name_or_path": "folder",
+    "save_directory": "folder",
+}
+"""Flax's names for what Keras calls training and for its source of noise; transformers' names for a folder."""
 
 REFUSED = {
     "params": "a model holds its weights; build another model from them: Model(config, weights)",
     "deterministic": "say training=True or leave it out",
+    "torch_dtype": "say dtype='float32', 'float64' or 'longdouble'",
+    "config": "it is read from the folder; another one makes another model: Model(config, weights)",
     "attn_implementation": "there is one implementation of attention here, transformers' eager one",
 }
 
@@ -77,11 +84,17 @@ def _check_positional(name: str, given: int, order: Sequence[str]) -> None:
         )
 
 
+def taken(method: Callable[..., Any]) -> list[str]:
+    """The names under which a public method takes arguments, Flax's included."""
+    names = [name for name in inspect.signature(method).parameters if name not in ("self", "cls")]
+    return [*names, *(alias for alias, name in ALIASES.items() if name in names)]
+
+
 def public_call(packed_order: Sequence[str] = ()) -> Callable[[Method], Method]:
     """Decorate a method so that it takes Flax's names, packed arguments if an order is given, and nothing unknown."""
 
     def decorate(method: Method) -> Method:
-        parameters = [p for name, p in inspect.signature(method).parameters.items() if name != "self"]
+        parameters = [p for name, p in inspect.signature(method).parameters.items() if name not in ("self", "cls")]
         names = [p.name for p in parameters]
         by_position = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from npblender import checkpoint, demo
+from npblender.calls import public_call
 from npblender.config import BlenderbotSmallConfig
 from npblender.dialects import Dialect, resolve_dialect
 from npblender.generation_config import GenerationConfig
@@ -70,6 +71,7 @@ class PreTrainedModel:
         self.generation_config = generation_config
 
     @classmethod
+    @public_call()
     def from_config(
         cls: type[Model],
         config: BlenderbotSmallConfig,
@@ -86,6 +88,7 @@ class PreTrainedModel:
         return cls(config, weights, dialect=dialect)
 
     @classmethod
+    @public_call()
     def from_pretrained(
         cls: type[Model],
         folder: str | os.PathLike[str] | None = None,
@@ -108,6 +111,7 @@ class PreTrainedModel:
         settings = GenerationConfig.from_pretrained(folder)
         return cls(config, weights, dialect=dialect, generation_config=settings)
 
+    @public_call()
     def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: str | None = None) -> None:
         """Write what `from_pretrained` here and in both transformers reads, the dialect under a key of ours.
 
@@ -128,15 +132,16 @@ class PreTrainedModel:
         """The matrix [V, D] that embeds tokens; its transpose makes the logits."""
         return self.weights.shared
 
-    def set_input_embeddings(self, embedding: Embedding | Array) -> None:
+    def set_input_embeddings(self, value: Embedding | Array) -> None:
         """Put another matrix [V, D] in its place."""
         shape = (self.config.vocab_size, self.config.d_model)
-        array = as_array("embedding", embedding.weight if isinstance(embedding, Embedding) else embedding)
+        array = as_array("value", value.weight if isinstance(value, Embedding) else value)
         if array.shape != shape:
-            raise ValueError(f"the embedding has shape {array.shape}, not {shape}; resize_token_embeddings changes V")
-        check_size("embedding", array, self.dtype)
+            raise ValueError(f"value has shape {array.shape}, not {shape}; resize_token_embeddings changes V")
+        check_size("value", array, self.dtype)
         self.weights = replace(self.weights, shared=Embedding(array.astype(self.dtype)))
 
+    @public_call()
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> Embedding:

@@ -118,10 +118,6 @@ class BlenderbotSmallForCausalLM(PreTrainedModel):
 
     parts = CAUSAL_MODEL
 
-    def __call__(self, *args: Any, **arguments: Any) -> Any:
-        """The same as `forward`."""
-        return self.forward(*args, **arguments)
-
     @public_call(("input_ids", "attention_mask", "encoder_hidden_states", "encoder_attention_mask"))
     def forward(
         self,
@@ -185,6 +181,8 @@ class BlenderbotSmallForCausalLM(PreTrainedModel):
             cross_attentions=decoder.cross_attentions,
         )
         return returned(self, output, return_dict)
+
+    __call__ = forward
 
     def get_decoder(self) -> BlenderbotSmallDecoder:
         """The decoder as a callable from ids to states."""

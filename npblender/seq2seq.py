@@ -7,6 +7,7 @@ by the two classes in `model` that stand on this one.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,6 @@ Labels = NDArray[np.int64]
 
 class EncoderDecoder(PreTrainedModel):
     """The base of `BlenderbotSmallModel` and `BlenderbotSmallForConditionalGeneration`; use one of these."""
-
-    def __call__(self, *args: Any, **arguments: Any) -> Any:
-        """The same as `forward`."""
-        return self.forward(*args, **arguments)
 
     @public_call(KERAS_ORDER)
     def forward(
@@ -147,10 +144,14 @@ class EncoderDecoder(PreTrainedModel):
         cache = decoder.past_key_values if cached else None
         return returned(self, self.result(context, encoder, decoder, label_ids, cache), return_dict)
 
+    __call__ = forward
+
+    @wraps(BlenderbotSmallEncoder.forward, assigned=())
     def encode(self, *args: Any, **arguments: Any) -> Any:
         """The source's states: ids [B, S] -> `last_hidden_state` [B, S, D]; arguments as `get_encoder()` takes them."""
         return self.get_encoder()(*args, **arguments)
 
+    @public_call()
     def init_cache(self, batch_size: int, max_length: int, encoder_outputs: Any, *, tap: Sink | None = None) -> Cache:
         """A cache of no tokens over the source's keys and values, to begin `decode` with (Flax).
 

@@ -77,10 +77,6 @@ class BlenderbotSmallEncoder:
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
 
-    def __call__(self, *args: Any, **arguments: Any) -> Any:
-        """The same as `forward`."""
-        return self.forward(*args, **arguments)
-
     @public_call(("input_ids", "attention_mask", "head_mask", "inputs_embeds"))
     def forward(
         self,
@@ -113,16 +109,14 @@ class BlenderbotSmallEncoder:
         )
         return returned(model, output, return_dict)
 
+    __call__ = forward
+
 
 class BlenderbotSmallDecoder:
     """The decoder of a model: ids [B, T] and, if given, encoder states [B, S, D] -> states [B, T, D] and a cache."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-
-    def __call__(self, *args: Any, **arguments: Any) -> Any:
-        """The same as `forward`."""
-        return self.forward(*args, **arguments)
 
     @public_call(("input_ids", "attention_mask", "encoder_hidden_states", "encoder_attention_mask"))
     def forward(
@@ -168,3 +162,5 @@ class BlenderbotSmallDecoder:
             cache_position=cache_position,
         )
         return returned(model, output if cached else replace(output, past_key_values=None), return_dict)
+
+    __call__ = forward
