@@ -16,19 +16,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from npblender.tokenizer import BlenderbotSmallTokenizer  # noqa: E402
+from npblender.tokenizer import AddedToken, BlenderbotSmallTokenizer  # noqa: E402
 from tools.differential.tables import markdown, write_between_markers  # noqa: E402
 from tools.oracles import oracle_python  # noqa: E402
 from tools.originals.run_tokenizer import plain, read_lines, write_lines  # noqa: E402
@@ -38,7 +39,7 @@ from tools.tokenizers.texts import corpus_turns, random_texts  # noqa: E402
 PLACE = "NPBLENDER_SHARED"
 PAGE = ROOT / "docs" / "tokenizer.md"
 ORIGINALS = ("transformers-5", "transformers-4", "parlai")
-SUITES = ("published", "random", "calls", "corpora")
+SUITES = ("published", "random", "calls", "saved", "corpora")
 
 
 @dataclass
@@ -158,6 +159,29 @@ def calls_suite(setting: Setting) -> list[Result]:
     return list(results.values())
 
 
+def saved_suite(setting: Setting) -> list[Result]:
+    """A folder that npblender saved, with tokens added: what both transformers make of it."""
+    originals = [original for original in setting.originals if original != "parlai"]
+    tokenizer = setting.ours("transformers-5")
+    strip = AddedToken("<s>", lstrip=True, rstrip=True)
+    tokenizer.add_tokens(["<turn>", "<turn>ed", "urn>e", "__e", strip])
+    tokenizer.add_special_tokens({"sep_token": "<sep>", "extra_special_tokens": ["<x>"]})
+    pieces = ["<turn>", "<turn>ed", "urn>e", "__e", "<s>", "<sep>", "<x>", "<t", "__end__", "low", " ", "\n", "!"]
+    draw = random.Random(setting.seed)
+    texts = ["".join(draw.choices(pieces, k=draw.randint(1, 8))) for _ in range(2_000)]
+    with tempfile.TemporaryDirectory() as place:
+        tokenizer.save_pretrained(place)
+        with_folder = replace(setting, folder=Path(place))
+        results = {
+            original: Result(
+                "a saved folder with added tokens (ids, decoded text)", original, len(texts), len({*texts})
+            )
+            for original in originals
+        }
+        _compare_texts(with_folder, texts, results, [1] * len(texts))
+    return list(results.values())
+
+
 def corpora(setting: Setting) -> list[Result]:
     """Every turn of the corpora, each distinct text once: ids and decoded text, in every mode."""
     assert setting.shared is not None
@@ -240,11 +264,17 @@ def main(arguments: list[str] | None = None) -> int:
         shared / "checkpoint" / "blenderbot_small-90M" if shared else ROOT / "npblender" / "demo"
     )
     wanted = [suite for suite in SUITES if suite in (options.suite or SUITES)]
-    suites = [suite for suite in wanted if shared or suite in ("random", "calls")]
+    suites = [suite for suite in wanted if shared or suite in ("random", "calls", "saved")]
     if options.write_docs and (suites != list(SUITES) or options.original or options.sample or options.tokenizer):
         parser.error("--write-docs wants every suite, every original, all turns and the published tokenizer")
     setting = Setting(folder, shared, tuple(options.original or ORIGINALS), options.sample, options.seed, {})
-    run = {"published": published, "random": random_suite, "calls": calls_suite, "corpora": corpora}
+    run = {
+        "published": published,
+        "random": random_suite,
+        "calls": calls_suite,
+        "saved": saved_suite,
+        "corpora": corpora,
+    }
     results: list[Result] = []
     for suite in suites:
         begun = time.perf_counter()

@@ -40,6 +40,9 @@ class BatchEncoding(UserDict[str, Any]):
     (2, 2)
     """
 
+    def __init__(self, data: dict[str, Any] | None = None) -> None:
+        self.data = {} if data is None else data
+
     def __getattr__(self, name: str) -> Any:
         if name != "data" and name in self.data:
             return self.data[name]

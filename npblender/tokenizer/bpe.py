@@ -4,9 +4,10 @@ Source: Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words wi
 of subword-nmt 0.2, which ParlAI uses: the last character of a word carries `</w>`, and in the vocabulary every piece
 but a word's last carries `@@`.
 
-The definition takes rounds: find the best pair, merge all its occurrences from left to right, look again. Done so, a
-word of n characters costs O(n^2). Here a heap holds the pairs and a linked list the symbols, which gives the same
-result in O(n log n); a word of a hundred thousand characters takes a fraction of a second.
+The definition takes rounds: find the pair of lowest rank, merge all its occurrences from left to right, look again.
+`_rounds` does just that, and it is what runs on ordinary words. A word of n characters costs O(n^2) so; for long ones
+`_rounds_of_long` keeps pairs in a heap and symbols in a linked list: the same rounds in O(n log n), and a word of a
+hundred thousand characters takes a fraction of a second.
 
 This module does NOT learn merges, does not cut text into words, and knows no ids.
 """
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import heapify, heappop, heappush
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 __all__ = ["CONTINUED", "WORD_END", "BytePairEncoding", "Merge", "spell_symbols", "symbols_of_word"]
 
@@ -25,6 +26,8 @@ WORD_END = "</w>"
 """Closes the last symbol of a word, in merges."""
 CONTINUED = "@@"
 """Marks a token that the next one continues, in the vocabulary."""
+_SHORT = 32
+"""Up to this many characters looking at all pairs in every round is the quicker way; measured, and not critical."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ def spell_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
     """
     if not symbols:
         return ()
-    return (*(symbol + CONTINUED for symbol in symbols[:-1]), symbols[-1].removesuffix(WORD_END))
+    *inner, last = symbols
+    return (*[symbol + CONTINUED for symbol in inner], last.removesuffix(WORD_END))
 
 
 class BytePairEncoding:
@@ -80,10 +84,14 @@ class BytePairEncoding:
 
     def segment(self, word: str) -> tuple[str, ...]:
         """The tokens of one word, as the vocabulary writes them. O(n log n) for n characters."""
-        return spell_symbols(self._merge(symbols_of_word(word)))
+        symbols = symbols_of_word(word)
+        rounds = self._rounds if len(symbols) <= _SHORT else self._rounds_of_long
+        for _ in rounds(symbols):
+            pass
+        return spell_symbols(symbols)
 
     def merges(self, word: str) -> Iterator[Merge]:
-        """Every round that `segment` takes, in order: the algorithm made visible.
+        """Every round that a word goes through, in order: the algorithm made visible, O(n) a round.
 
         >>> bpe = BytePairEncoding([("l", "o"), ("lo", "w"), ("e", "r</w>")])
         >>> for merge in bpe.merges("lower"):
@@ -92,13 +100,9 @@ class BytePairEncoding:
         1 lo + w -> low e r</w>
         2 e + r</w> -> low er</w>
         """
-        rounds: list[Merge] = []
-
-        def watch(rank: int, symbols: list[str]) -> None:
-            rounds.append(Merge(rank, *self.pairs[rank], tuple(symbols)))
-
-        self._merge(symbols_of_word(word), watch)
-        yield from rounds
+        symbols = symbols_of_word(word)
+        for rank in self._rounds(symbols):
+            yield Merge(rank, *self.pairs[rank], tuple(symbols))
 
     def take_apart(self, token: str, keep: Callable[[str], bool]) -> tuple[str, ...]:
         """The largest parts of a token that `keep` agrees to, found by undoing merges.
@@ -125,12 +129,29 @@ class BytePairEncoding:
     def _parts(self) -> dict[str, tuple[str, str]]:
         return dict(zip(self._products, self.pairs, strict=True))
 
-    def _merge(self, symbols: list[str], watch: Callable[[int, list[str]], None] | None = None) -> list[str]:
-        """Apply the merges to the symbols of one word; `watch(rank, symbols)` sees the word after each round."""
+    def _rounds(self, symbols: list[str]) -> Iterator[int]:
+        """Merge the symbols of a word in place; yields the rank of each round when it is done."""
+        rank_of, none = self.ranks.get, len(self.pairs)
+        # ranks[i] is that of symbols[i] and its right neighbour, `none` where they do not merge.
+        ranks = [*map(rank_of, pairwise(symbols), repeat(none)), none]
+        while (best := min(ranks)) != none:
+            product = self._products[best]
+            while best in ranks:
+                at = ranks.index(best)
+                symbols[at : at + 2] = [product]
+                del ranks[at]
+                if at:
+                    ranks[at - 1] = rank_of((symbols[at - 1], product), none)
+                if at + 1 < len(symbols):
+                    ranks[at] = rank_of((product, symbols[at + 1]), none)
+            yield best
+
+    def _rounds_of_long(self, symbols: list[str]) -> Iterator[int]:
+        """What `_rounds` does, for long words; while it runs, a place that was merged away holds an empty string."""
         count, rank_of = len(symbols), self.ranks.get
         heap = [(rank, at) for at, rank in enumerate(map(rank_of, pairwise(symbols))) if rank is not None]
         heapify(heap)
-        # A symbol lives at the place of its first character. A place that was merged away holds "".
+        # A symbol lives at the place of its first character, and knows the places of its neighbours.
         after, before = list(range(1, count + 1)), list(range(-1, count - 1))
         while heap:
             rank, at = heappop(heap)
@@ -147,10 +168,10 @@ class BytePairEncoding:
                     continue  # one of the two was merged away since the pair was noted
                 merged = True
                 symbols[at], symbols[other] = product, ""
-                next_at = after[at] = after[other]
-                if next_at < count:
-                    before[next_at] = at
-                    new_rank = rank_of((product, symbols[next_at]))
+                following = after[at] = after[other]
+                if following < count:
+                    before[following] = at
+                    new_rank = rank_of((product, symbols[following]))
                     if new_rank is not None:
                         heappush(heap, (new_rank, at))
                 previous = before[at]
@@ -158,6 +179,6 @@ class BytePairEncoding:
                     new_rank = rank_of((symbols[previous], product))
                     if new_rank is not None:
                         heappush(heap, (new_rank, previous))
-            if watch is not None and merged:
-                watch(rank, [symbol for symbol in symbols if symbol])
-        return [symbol for symbol in symbols if symbol]
+            if merged:
+                yield rank
+        symbols[:] = filter(None, symbols)

@@ -7,7 +7,8 @@ does NOT pad, truncate, batch or read files, and it checks only that the parts f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -27,12 +28,17 @@ class Explanation:
     """How one piece of a text became ids."""
 
     piece: str
-    """The piece as it was cut; a special token that was cut out has no merges."""
+    """The piece as it was cut."""
     word: str
     """What the merges saw: lower case, a line break as its word."""
-    merges: tuple[Merge, ...]
     tokens: tuple[str, ...]
     ids: tuple[int, ...]
+    rounds: Callable[[], Iterator[Merge]] = field(repr=False, compare=False)
+
+    @property
+    def merges(self) -> Iterator[Merge]:
+        """Every merge that the word went through; none for a special token that was cut out whole."""
+        return self.rounds()
 
 
 class TextCodec:
@@ -143,7 +149,8 @@ class TextCodec:
         return self._bpe.segment(self._pretokenizer.spell(piece))
 
     def _ids_of_piece(self, piece: str) -> tuple[int, ...]:
-        return tuple(map(self._id_of, self._tokens_of_piece(piece)))
+        ids, unknown = self._ids, self._unknown_id
+        return tuple([ids.get(token, unknown) for token in self._tokens_of_piece(piece)])
 
     def _split_tokens_of_piece(self, piece: str) -> tuple[str, ...]:
         """The tokens of a piece, none of them special, none a line break unless the piece is one.
@@ -179,7 +186,7 @@ class TextCodec:
         for stretch, special in stretches:
             for piece in self._pretokenizer.cut(stretch):
                 word, tokens = self._pretokenizer.spell(piece), tokens_of(piece)
-                merges = tuple(self._bpe.merges(word))
-                yield Explanation(piece, word, merges, tokens, tuple(map(self._id_of, tokens)))
+                ids = tuple(map(self._id_of, tokens))
+                yield Explanation(piece, word, tokens, ids, partial(self._bpe.merges, word))
             if special is not None:
-                yield Explanation(special, special, (), (special,), (self._ids[special],))
+                yield Explanation(special, special, (special,), (self._ids[special],), partial(iter, ()))

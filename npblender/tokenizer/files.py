@@ -94,8 +94,8 @@ def write_merges(path: Path, merges: Iterable[tuple[str, str]]) -> None:
 def read_settings(folder: Path) -> dict[str, Any]:
     """What the small files of a folder say, under the names of the tokenizer's options; all of them may be absent.
 
-    tokenizer_config.json first, then special_tokens_map.json and added_tokens.json where they add to it. Keys that
-    are no options are left for the caller. The dialect is looked for in config.json too.
+    tokenizer_config.json first; special_tokens_map.json unless that one lists added tokens; added_tokens.json. Keys
+    that are no options are left for the caller. The dialect is looked for in config.json too.
 
     Raises:
         ValueError: a file that is no JSON object, or is of another tokenizer class.
@@ -106,16 +106,16 @@ def read_settings(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{folder} is of the tokenizer class {class_name!r}; only {_CLASSES[0]!r} is covered")
     for key in _ORIGINS:
         settings.pop(key, None)
-    for old, new in _OLD_NAMES.items():
-        if old in settings:
-            value = settings.pop(old)
-            settings.setdefault(new, value)
+    _take_new_names(settings)
     added = dict(settings.pop("added_tokens_decoder", None) or {})
-    if not added:
-        for key, value in _read_if_there(folder / "special_tokens_map.json").items():
-            settings.setdefault(_OLD_NAMES.get(key, key), value)
+    if not added:  # transformers too reads this file only then, and lets it go before the other
+        also = _read_if_there(folder / "special_tokens_map.json")
+        _take_new_names(also)
+        extra = [*settings.get("extra_special_tokens", ()), *also.get("extra_special_tokens", ())]
+        settings.update(also)
+        settings["extra_special_tokens"] = [token for at, token in enumerate(extra) if token not in extra[:at]]
     special = {_content(settings.get(name)) for name in SPECIAL_TOKEN_NAMES}
-    special |= {_content(token) for token in settings.get("extra_special_tokens") or ()}
+    special |= {_content(token) for token in settings["extra_special_tokens"]}
     for token, index in _read_if_there(folder / "added_tokens.json").items():
         added.setdefault(str(index), {"content": token, "special": token in special})
     settings["added_tokens"] = {
@@ -124,6 +124,20 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if DIALECT_KEY not in settings and DIALECT_KEY in (model := _read_if_there(folder / "config.json")):
         settings[DIALECT_KEY] = model[DIALECT_KEY]
     return settings
+
+
+def _take_new_names(settings: dict[str, Any]) -> None:
+    """transformers 5's names for 4's, in place, and its extra special tokens as a list."""
+    for old, new in _OLD_NAMES.items():
+        if old in settings:
+            value = settings.pop(old)
+            settings.setdefault(new, value)
+    extra = settings.get("extra_special_tokens", [])
+    if not isinstance(extra, list) and extra:  # both versions write {} where there are none
+        raise ValueError(
+            f"extra_special_tokens must be a list of tokens; names of one's own are not covered: {extra!r}"
+        )
+    settings["extra_special_tokens"] = extra or []
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:
@@ -143,7 +157,7 @@ def write_settings(
         "added_tokens_decoder": {str(index): asdict(token) for index, token in sorted(added.items())},
         "tokenizer_class": _CLASSES[0],
     }
-    names = [*SPECIAL_TOKEN_NAMES, "extra_special_tokens"]
+    names = [*SPECIAL_TOKEN_NAMES, "additional_special_tokens"]
     files: dict[str, dict[str, Any]] = {
         "tokenizer_config.json": config,
         "special_tokens_map.json": {name: settings[name] for name in names if settings.get(name)},

@@ -81,8 +81,7 @@ class NamedTokens(TextCodec):
         for name in SPECIAL_TOKEN_NAMES:
             if name in named:
                 self.add_special_tokens({name: named[name]})
-        # A file may have marked further added tokens as special.
-        self.add_tokens([*extra, *(token for token in self._added.values() if token.special)], special_tokens=True)
+        self.add_tokens(list(extra), special_tokens=True)
 
     @property
     def extra_special_tokens(self) -> list[str]:

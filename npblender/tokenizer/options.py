@@ -7,13 +7,14 @@ option without a word, this one says so and stops.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from npblender.fieldchecks import check_size, check_switch
 from npblender.tokenizer.batch import check_tensor_type
 from npblender.tokenizer.lengths import Side, Truncation
 
-__all__ = ["UNBOUNDED", "EncodingOptions", "check_side", "resolve_options"]
+__all__ = ["UNBOUNDED", "EncodingOptions", "check_side", "remembered_options", "resolve_options"]
 
 UNBOUNDED = int(1e30)
 """`model_max_length` where no file says one: transformers' number for it."""
@@ -62,6 +63,20 @@ def _choice(name: str, value: Any, kind: Any, when_true: str, when_false: str) -
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be True, False or one of {', '.join(map(repr, choices))}, not {value!r}")
     return value
+
+
+@lru_cache(maxsize=256, typed=True)
+def _resolved(**options: Any) -> EncodingOptions:
+    return resolve_options(**options)
+
+
+def remembered_options(**options: Any) -> EncodingOptions:
+    """`resolve_options`, which is worked out once for each set of options: calls mostly repeat one."""
+    try:
+        hash(tuple(options.values()))
+    except TypeError:
+        return resolve_options(**options)  # where the value that can not be hashed is refused by its name
+    return _resolved(**options)
 
 
 def resolve_options(

@@ -68,15 +68,13 @@ def batch_of_rows(
     names = list(rows[0]) if rows else ["input_ids"]
     if options.return_attention_mask and "attention_mask" not in names:
         names.insert(1, "attention_mask")
-    fillings = {"input_ids": pad_id or 0, **_FILLINGS}
-    columns: Row = {name: [] for name in names}
-    for row in rows:
-        for name in names:
-            value = row[name] if name in row else [1] * len(row["input_ids"])
-            if name in fillings:
-                value = pad_row(value, length, fillings[name], options.padding_side)
-            columns[name].append(value)
-    encoding = BatchEncoding(columns if batched else {name: values[0] for name, values in columns.items()})
+        rows = [{**row, "attention_mask": [1] * len(row["input_ids"])} for row in rows]
+    if length:
+        fillings = {"input_ids": pad_id or 0, **_FILLINGS}
+        for name in fillings.keys() & set(names):
+            rows = [{**row, name: pad_row(row[name], length, fillings[name], options.padding_side)} for row in rows]
+    columns = {name: [row[name] for row in rows] for name in names} if batched else rows[0]
+    encoding = BatchEncoding({name: columns[name] for name in names})
     return encoding.convert_to_tensors(options.return_tensors, prepend_batch_axis and not batched)
 
 

@@ -167,14 +167,15 @@ class BlenderbotSmallTokenizer(BatchEncoder):
             _DEMO if pretrained_model_name_or_path is None else pretrained_model_name_or_path
         )
         vocab, merges = read_vocabulary(folder / "vocab.json"), read_merges(folder / "merges.txt")
-        settings = read_settings(folder)
-        kept = settings.pop(DIALECT_KEY, PARLAI)
-        extra = {key: settings.pop(key) for key in list(settings) if key not in _OPTIONS}
         try:
+            settings = read_settings(folder)
+            kept = settings.pop(DIALECT_KEY, PARLAI)
+            extra = {key: settings.pop(key) for key in list(settings) if key not in _OPTIONS}
             settings = {"dialect": kept if dialect is None else dialect, "extra": extra, **settings, **options}
             tokenizer = cls(vocab, merges, **settings)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{folder}: {error}") from error
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{folder}: {error}") from error
         tokenizer.name_or_path = str(folder)
         return tokenizer
 
@@ -232,7 +233,8 @@ class BlenderbotSmallTokenizer(BatchEncoder):
             DIALECT_KEY: describe_dialect(self.dialect),
         }
         if self.extra_special_tokens:
-            settings["extra_special_tokens"] = self.extra_special_tokens
+            # Under transformers 4's name: 5 reads it too, and 4 takes the new one for something else.
+            settings["additional_special_tokens"] = self.extra_special_tokens
         paths = write_settings(folder, _prefix(filename_prefix), settings, self._added, self.vocab_size)
         return (*map(str, paths), *self.save_vocabulary(folder, filename_prefix))
 

@@ -1,0 +1,238 @@
+"""Tokenizer folders: read, written, refused by name; and what vocabulary and merges must be."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npblender.dialects import PARLAI, TRANSFORMERS_5
+from npblender.tokenizer import AddedToken, BlenderbotSmallTokenizer
+from npblender.tokenizer.example import EXAMPLE_MERGES, EXAMPLE_VOCABULARY, example_tokenizer
+from npblender.tokenizer.files import read_merges, write_merges
+from npblender.tokenizer.vocabulary import check_merges
+from reference_tests.text_strategies import FRAGMENTS, characters, merge_tables
+
+HEADER = "#version: 0.2\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A tokenizer's folder written by hand, in the published layout."""
+    (tmp_path / "vocab.json").write_text(json.dumps(EXAMPLE_VOCABULARY))
+    (tmp_path / "merges.txt").write_text(HEADER + "".join(f"{left} {right}\n" for left, right in EXAMPLE_MERGES))
+    return tmp_path
+
+
+def load(folder, **options):
+    return BlenderbotSmallTokenizer.from_pretrained(folder, **options)
+
+
+def same(one, other):
+    texts = ["".join(FRAGMENTS), *FRAGMENTS]
+    return (
+        [one(text) for text in texts] == [other(text) for text in texts]
+        and one.get_vocab() == other.get_vocab()
+        and one.special_tokens_map == other.special_tokens_map
+        and one.added_tokens_decoder == other.added_tokens_decoder
+        and one.dialect == other.dialect
+    )
+
+
+def test_two_files_are_enough(folder):
+    assert same(load(folder), example_tokenizer())
+    assert same(load(str(folder), dialect="transformers-5"), example_tokenizer("transformers-5"))
+    paths = folder / "vocab.json", str(folder / "merges.txt")
+    assert same(BlenderbotSmallTokenizer(*paths), example_tokenizer())
+    assert load(folder).name_or_path == str(folder)
+
+
+@pytest.mark.parametrize("ends", ["", "\n", "\n\n"])
+def test_the_last_merge_counts_however_the_file_ends(folder, ends):
+    lines = (folder / "merges.txt").read_text().rstrip("\n")
+    (folder / "merges.txt").write_bytes(lines.replace("\n", "\r\n").encode() + ends.encode())
+    assert load(folder)._bpe.pairs == EXAMPLE_MERGES
+
+
+def test_saved_and_loaded_again(tmp_path):
+    tokenizer = example_tokenizer("transformers-4")
+    tokenizer.add_tokens(["<turn>", AddedToken("<s>", lstrip=True, rstrip=True)])
+    tokenizer.add_special_tokens({"sep_token": "<sep>", "extra_special_tokens": ["<x>"]})
+    tokenizer.padding_side, tokenizer.model_max_length = "left", 128
+    tokenizer.clean_up_tokenization_spaces = tokenizer.split_special_tokens = True
+    paths = tokenizer.save_pretrained(tmp_path / "new" / "folder")
+    names = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"]
+    assert [Path(path).name for path in paths] == names
+    again = load(tmp_path / "new" / "folder")
+    assert same(tokenizer, again)
+    assert again.extra_special_tokens == tokenizer.extra_special_tokens == ["<x>"]
+    assert (again.padding_side, again.truncation_side, again.model_max_length) == ("left", "right", 128)
+    assert again.clean_up_tokenization_spaces is again.split_special_tokens is True
+    assert load(tmp_path / "new" / "folder", padding_side="right").padding_side == "right"
+
+
+def test_files_keep_what_they_hold(folder, tmp_path):
+    config = {"model_max_length": 9, "add_prefix_space": False, "chat_template": "{{ x }}", "pad_token": "__null__"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    load(folder).save_pretrained(tmp_path / "again")
+    kept = json.loads((tmp_path / "again" / "tokenizer_config.json").read_text())
+    assert {key: kept[key] for key in config} == config
+    assert kept["npblender_dialect"] == "parlai"
+    assert (tmp_path / "again" / "vocab.json").read_text() == json.dumps(EXAMPLE_VOCABULARY)
+    assert (tmp_path / "again" / "merges.txt").read_bytes() == (folder / "merges.txt").read_bytes()
+
+
+def test_save_vocabulary_with_a_prefix(tmp_path):
+    vocab, merges = example_tokenizer().save_vocabulary(tmp_path, "mine")
+    assert (Path(vocab).name, Path(merges).name) == ("mine-vocab.json", "mine-merges.txt")
+    assert same(BlenderbotSmallTokenizer(vocab, merges), example_tokenizer())
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        example_tokenizer().save_vocabulary(tmp_path / "missing")
+
+
+def test_whose_dialect_counts(folder):
+    assert load(folder).dialect == PARLAI
+    (folder / "config.json").write_text(json.dumps({"npblender_dialect": "transformers-4"}))
+    assert load(folder).dialect.name == "transformers-4"
+    (folder / "tokenizer_config.json").write_text(json.dumps({"npblender_dialect": "transformers-5"}))
+    assert load(folder).dialect == TRANSFORMERS_5
+    assert load(folder, dialect="parlai").dialect == PARLAI
+    with pytest.raises(ValueError, match="unknown dialect 'moses'"):
+        load(folder, dialect="moses")
+
+
+def test_the_small_files_of_transformers(folder):
+    """Special tokens as records, added tokens in either file, as its versions write them."""
+    record = {"content": "__end__", "lstrip": False, "rstrip": False, "single_word": False, "__type": "AddedToken"}
+    added = {"0": {**record, "content": "__null__", "normalized": False, "special": True}}
+    settings = {"eos_token": record, "extra_special_tokens": {}, "tokenizer_class": "BlenderbotSmallTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "added_tokens_decoder": added}))
+    assert same(load(folder), example_tokenizer())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "special_tokens_map.json").write_text(
+        json.dumps({"additional_special_tokens": ["<s>"], "eos_token": record})
+    )
+    (folder / "added_tokens.json").write_text(json.dumps({"<s>": 48, "<t>": 49}))
+    tokenizer = load(folder, dialect="transformers-4")
+    assert tokenizer.tokenize("low<s>low<t>") == ["low", "<s>", "low", "<t>"]
+    assert (tokenizer.extra_special_tokens, len(tokenizer)) == (["<s>"], 50)
+    with pytest.raises(ValueError, match="'parlai' cuts no tokens out"):
+        load(folder)
+
+
+FILE_FAULTS = [
+    ("vocab.json", None, FileNotFoundError, "holds no vocab.json"),
+    ("merges.txt", None, FileNotFoundError, "holds no merges.txt"),
+    ("vocab.json", "{", ValueError, "not JSON, or was cut short"),
+    ("vocab.json", "[]", ValueError, "must hold one JSON object"),
+    ("merges.txt", "l o\n", ValueError, "begins with 'l o'"),
+    ("merges.txt", "#version: 0.1\nl o\n", ValueError, "begins with '#version: 0.1'"),
+    ("merges.txt", HEADER + "l o w\n", ValueError, r"line 2: 'l o w' is not two symbols"),
+    ("merges.txt", HEADER + "l o\nlow\n", ValueError, r"line 3: 'low' is not two symbols"),
+    ("merges.txt", HEADER + "l o\n\nh e\n", ValueError, r"line 3: '' is not two symbols"),
+    ("merges.txt", HEADER + "l o\xa0w\n", ValueError, r"line 2: 'l o\\xa0w' is not two symbols"),
+    ("tokenizer_config.json", '{"tokenizer_class": "GPT2Tokenizer"}', ValueError, "tokenizer class 'GPT2Tokenizer'"),
+    ("tokenizer_config.json", '{"pad_token": 5}', ValueError, "pad_token must be a string"),
+    ("tokenizer_config.json", '{"pad_token": "<pad>"}', ValueError, "lacks the special token '<pad>'"),
+    ("tokenizer_config.json", '{"padding_side": "up"}', ValueError, "padding_side must be 'left' or 'right'"),
+    ("tokenizer_config.json", '{"model_max_length": 0}', ValueError, "model_max_length must be at least 1"),
+    ("tokenizer_config.json", '{"model_input_names": ["labels"]}', ValueError, "model_input_names can be input_ids"),
+    ("tokenizer_config.json", '{"extra_special_tokens": {"a": "b"}}', ValueError, "extra_special_tokens"),
+    ("added_tokens.json", '{"<s>": 60}', ValueError, "'<s>' has id 60, but the next free id is 48"),
+    ("added_tokens.json", '{"low": 7}', ValueError, "'low' has id 7, but the vocabulary gives it 6"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "error", "message"), FILE_FAULTS)
+def test_faulty_files_are_named(folder, name, content, error, message):
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_text(content, encoding="utf-8")
+    with pytest.raises((error, TypeError) if "must be a" in message else error, match=message) as caught:
+        load(folder, dialect="transformers-5")
+    assert str(folder) in str(caught.value)
+
+
+def test_a_folder_with_only_the_fast_format(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="save the tokenizer with the slow class"):
+        load(tmp_path)
+
+
+def test_what_is_no_folder_or_no_option(folder):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        load("facebook/blenderbot_small-90M")
+    with pytest.raises(TypeError, match="no option 'use_fast'; there are added_tokens, bos_token"):
+        load(folder, use_fast=False)
+
+
+VOCABULARY_FAULTS = [
+    ({}, ValueError, "is empty"),
+    ([], TypeError, "must map each token to its id, not be a list"),
+    ({"a": "0"}, TypeError, "maps 'a' to '0'"),
+    ({"a": True}, TypeError, "maps 'a' to True"),
+    ({"a": 1}, ValueError, "must be 0 to 0, but 'a' has 1"),
+    ({"a": 0, "b": 0}, ValueError, "each once, but 'a' and 'b' both have 0"),
+    ({"Ġlow": 0, "er": 1}, ValueError, "byte-level: 1 of its 2 entries begin with 'Ġ' or 'Ċ', such as 'Ġlow'"),
+    ({"low": 0, "low</w>": 1}, ValueError, "writes word ends as '</w>', such as 'low</w>'"),
+]
+
+
+@pytest.mark.parametrize(("vocab", "error", "message"), VOCABULARY_FAULTS)
+def test_faulty_vocabularies_are_named(vocab, error, message):
+    with pytest.raises(error, match=message):
+        BlenderbotSmallTokenizer(vocab, [])
+
+
+MERGE_FAULTS = [
+    ([["l", "o"]], TypeError, "merge 1 must be a tuple of two strings"),
+    ([("l", 5)], TypeError, "merge 1 must be a tuple of two strings"),
+    ([("l", "o", "w")], ValueError, "must join two symbols, not 3"),
+    ([("l", "")], ValueError, "a symbol is empty"),
+    ([("l", "</w>")], ValueError, "a symbol is empty"),
+    ([("l</w>", "o")], ValueError, "can stand at the right end only"),
+    ([("l", "o</w>"), ("lo</w>", "w")], ValueError, "merge 2 .* can stand at the right end only"),
+    ([("lo", "w")], ValueError, "merge 1 .* no earlier merge makes 'lo'"),
+    ([("w", "lo</w>"), ("l", "o</w>")], ValueError, "merge 1 .* no earlier merge makes 'lo</w>'"),
+    ([("l", "o"), ("h", "e"), ("l", "o")], ValueError, r"\('l', 'o'\) stands there twice"),
+    ([("x", "y")], ValueError, r"of the 1 tokens that the merges make, such as 'xy@@', 0 are entries"),
+]
+
+
+@pytest.mark.parametrize(("merges", "error", "message"), MERGE_FAULTS)
+def test_faulty_merges_are_named(merges, error, message):
+    with pytest.raises(error, match=message):
+        BlenderbotSmallTokenizer(EXAMPLE_VOCABULARY, merges)
+
+
+@given(merge_tables())
+def test_merges_of_symbols_that_exist_are_sound(merges):
+    check_merges(merges)
+
+
+@given(st.lists(st.text(alphabet=characters(), min_size=1, max_size=1).filter(str.strip), max_size=6, unique=True))
+def test_merges_survive_the_file(tmp_path_factory, letters):
+    merges = [
+        (left, right + "</w>") for left in letters for right in letters if not {left, right} & set("\x1c\x1d\x1e\x1f")
+    ]
+    if any("\ud800" <= letter <= "\udfff" for letter in letters):
+        return  # a file can not hold a lone surrogate
+    path = tmp_path_factory.mktemp("merges") / "merges.txt"
+    write_merges(path, merges)
+    assert read_merges(path) == merges
+
+
+def test_a_special_token_that_is_not_there():
+    with pytest.raises(ValueError, match="lacks the special token '<s>'; pass the names it uses"):
+        BlenderbotSmallTokenizer(EXAMPLE_VOCABULARY, EXAMPLE_MERGES, bos_token="<s>")
+    without = BlenderbotSmallTokenizer(EXAMPLE_VOCABULARY, EXAMPLE_MERGES, bos_token=None)
+    assert (without.bos_token, without.bos_token_id) == (None, None)
+    with pytest.raises(ValueError, match="unk_token can not be None"):
+        BlenderbotSmallTokenizer(EXAMPLE_VOCABULARY, EXAMPLE_MERGES, unk_token=None)
+
+
+def test_repr_says_what_it_is():
+    said = repr(example_tokenizer("transformers-5"))
+    assert said.startswith("BlenderbotSmallTokenizer(name_or_path='', vocab_size=48, dialect='transformers-5'")
