@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from npblender.context import Context
 from npblender.generation import uses
 from npblender.generation.beams import search_beams
-from npblender.generation.chain import Allowed, Filter, make_chain
+from npblender.generation.chain import Allowed, Filter, make_chain, parlai_chain
 from npblender.generation.constrained import search_constrained
 from npblender.generation.contrastive import search_contrastive
 from npblender.generation.decoding import Decoding
@@ -26,6 +26,7 @@ from npblender.generation.lookup import search_lookup
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
 from npblender.generation.plan import Plan, make_plan
 from npblender.generation.prepare import Arrays, prepare
+from npblender.generation.refusals import refuse_givens
 from npblender.generation.rows import drawn_by, follow, most_probable
 from npblender.generation.stopping import Criterion, make_stopping
 from npblender.generation.trees import grow
@@ -105,6 +106,14 @@ def start(
         target = check_ids("decoder_input_ids", target, config.vocab_size)
     plan = make_plan(dialect, config, own, given, call, target)
     prepared = prepare(weights, context, plan, arrays, target)
+    refuse_givens(
+        plan,
+        dialect,
+        call,
+        batch=len(prepared.prompt),
+        knows_source=prepared.source_ids is not None,
+        given={**vars(users), "streamer": streaming or None},
+    )
     decoding = Decoding(prepared, plan.width, plan.settings.use_cache is not False)
     return plan, search_of(plan, decoding, users), decoding.prompts()
 
@@ -113,11 +122,11 @@ def search_of(plan: Plan, decoding: Decoding, users: Users) -> Search:
     """The planned search, ready to run."""
     rng = generator_of(users.seed)
     if plan.search in (uses.PARLAI_BEAM, uses.PARLAI_DELAYED, uses.PARLAI_SAMPLE):
-        return grow(plan, decoding, list(users.logits_processor), rng)
+        return grow(plan, decoding, parlai_chain(plan, users.prefix_allowed_tokens_fn, users.logits_processor), rng)
     dialect, source_ids = decoding.prepared.context.dialect, decoding.prepared.source_ids
     chains = partial(make_chain, plan, dialect, source_ids, users.prefix_allowed_tokens_fn, users.logits_processor)
     chain = chains()
-    stopping = make_stopping(plan, users.stopping_criteria)
+    stopping = make_stopping(plan, users.tokenizer, users.stopping_criteria)
     if plan.search in (uses.BEAM, uses.BEAM_SAMPLE):
         drawn = rng if plan.search == uses.BEAM_SAMPLE else None
         return search_beams(plan, decoding, chain, stopping, drawn, sources_settle=dialect.sources_settle)

@@ -39,16 +39,16 @@ def make_chain(
     chain = [*_penalties(plan, dialect, source_ids, diversity), *_blocks(plan, dialect, source_ids)]
     if allowed is not None:
         beams = plan.num_beams // (plan.settings.num_beam_groups or 1)
-        rescue = dialect.rescues_prefix
-
-        def only_allowed(ids: Ids, scores: Array) -> Array:
-            return filters.allowed_tokens(scores, ids, allowed, beams, rescue=rescue)
-
-        chain.append(only_allowed)
+        chain.append(_only_allowed(allowed, beams, rescue=dialect.rescues_prefix))
     chain += [*_ends(plan), *users, *_shapes(plan)]
     if plan.settings.renormalize_logits:
         chain.append(lambda ids, scores: log_softmax(scores))
     return chain
+
+
+def parlai_chain(plan: Plan, allowed: Allowed | None, users: Iterable[Filter]) -> list[Filter]:
+    """What the caller gives a search in ParlAI's way, which has its own blocks (see `parlai`) behind it."""
+    return [*([] if allowed is None else [_only_allowed(allowed, plan.width, rescue=False)]), *users]
 
 
 def apply(chain: Iterable[Filter], ids: Ids, scores: Array) -> Array:
@@ -64,9 +64,7 @@ def to_float32(logits: Array) -> Array:
     return logits.astype(np.float32)
 
 
-def _penalties(
-    plan: Plan, dialect: Dialect, source_ids: Ids | None, diversity: Filter | None
-) -> Iterator[Filter]:
+def _penalties(plan: Plan, dialect: Dialect, source_ids: Ids | None, diversity: Filter | None) -> Iterator[Filter]:
     s = plan.settings
     beyond_start = dialect.bias_needs_longer_target
     if s.sequence_bias is not None:
@@ -156,6 +154,10 @@ def _shapes(plan: Plan) -> Iterator[Filter]:
         yield _truncated(truncation.epsilon, s.epsilon_cutoff, keep)
     if s.eta_cutoff is not None and 0 < s.eta_cutoff < 1:
         yield _truncated(truncation.eta, s.eta_cutoff, keep)
+
+
+def _only_allowed(allowed: Allowed, beams: int, *, rescue: bool) -> Filter:
+    return lambda ids, scores: filters.allowed_tokens(scores, ids, allowed, beams, rescue=rescue)
 
 
 def _truncated(function: Callable[..., Array], *arguments: Any) -> Filter:

@@ -1,7 +1,7 @@
 """Contrastive search (Su et al. 2022) as 4.52.4 does it: probable, but unlike what has been said.
 
-    the k most probable tokens, each read by the decoder -> (1 - alpha) * probability - alpha * the greatest cosine of
-    its state with the states of the target so far -> the best one
+the k most probable tokens, each read by the decoder -> (1 - alpha) * probability - alpha * the greatest cosine of
+its state with the states of the target so far -> the best one
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def search_contrastive(
 ) -> Generator[Ids, None, GenerateEncoderDecoderOutput]:
     """Yield the tokens [R] of each step; return the record with all of them."""
     alpha, k = plan.settings.penalty_alpha, plan.settings.top_k
-    assert alpha is not None and k is not None
+    assert alpha is not None
+    assert k is not None
     ids = decoding.prompts()
     rows = np.arange(len(ids))
     mask = decoding.prompt_mask

@@ -44,7 +44,8 @@ def search_groups(
 ) -> Generator[Ids, None, GenerateBeamEncoderDecoderOutput]:
     """Run the search; yields nothing."""
     groups, penalty = plan.settings.num_beam_groups, plan.settings.diversity_penalty
-    assert groups is not None and penalty is not None
+    assert groups is not None
+    assert penalty is not None
     size = plan.num_beams // groups
     ids = decoding.prompts()  # [B * K, L]
     batch = len(ids) // plan.num_beams

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,19 @@ from numpy.typing import NDArray
 from npblender.arguments import make_context
 from npblender.config import BlenderbotSmallConfig
 from npblender.dialects import Dialect
-from npblender.generation.api import Record, Seed, Streamer, Users, generate
+from npblender.generation.api import Record, Seed, Streamer, Users, generate, start
 from npblender.generation.chain import Filter
 from npblender.generation.prepare import Arrays
 from npblender.generation.stopping import Criterion
+from npblender.generation.streaming import text_pieces
 from npblender.generation.transitions import transition_scores
 from npblender.generation_config import GenerationConfig
 from npblender.inputs import Ids
 from npblender.taps import Sink
 from npblender.weights import Weights
+
+ARRAYS = {field.name for field in fields(Arrays)}
+USERS = {"logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "seed"}
 
 
 class GenerationMixin:
@@ -81,12 +86,8 @@ class GenerationMixin:
         >>> model.generate([[5, 6, 7]], max_length=4).shape
         (1, 5)
         """
-        if inputs is not None:
-            if input_ids is not None:
-                raise TypeError("'inputs' is another name for 'input_ids'; both were given")
-            input_ids = inputs
         arrays = Arrays(
-            input_ids=input_ids,
+            input_ids=_one_of(inputs, input_ids),
             attention_mask=attention_mask,
             inputs_embeds=inputs_embeds,
             encoder_outputs=encoder_outputs,
@@ -109,6 +110,48 @@ class GenerationMixin:
             self.weights, context, self.generation_config, arrays, users, generation_config, options, streamer
         )
 
+    def stream(
+        self,
+        inputs: Any = None,
+        generation_config: GenerationConfig | None = None,
+        *,
+        tokenizer: Any = None,
+        clean_up_tokenization_spaces: bool | None = None,
+        **arguments: Any,
+    ) -> Iterator[Any]:
+        """The reply while it is made; the arguments are those of `generate`, and one path a row is followed.
+
+        Without a tokenizer each step's tokens [R], int64, the prompt left out. With the model's tokenizer pieces of
+        text of one reply, whole words only, which joined are the decoded reply.
+
+        >>> from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration
+        >>> tiny = BlenderbotSmallConfig(vocab_size=11, d_model=6, encoder_layers=1, decoder_layers=1,
+        ...     encoder_attention_heads=2, decoder_attention_heads=3, encoder_ffn_dim=5, decoder_ffn_dim=7)
+        >>> model = BlenderbotSmallForConditionalGeneration.from_config(tiny, seed=0)
+        >>> whole = model.generate([[5, 6, 7]], max_length=4)[0, 1:]
+        >>> [int(tokens[0]) for tokens in model.stream([[5, 6, 7]], max_length=4)] == whole.tolist()
+        True
+        """
+        given = {name: arguments.pop(name) for name in ARRAYS & arguments.keys()}
+        given["input_ids"] = _one_of(inputs, given.get("input_ids"))
+        own = {name: arguments.pop(name) for name in USERS & arguments.keys()}
+        needs_text = arguments.get("stop_strings") is not None
+        users = Users(**own, tokenizer=tokenizer if needs_text else None)
+        context = make_context(self.config, self.dialect, arguments.pop("tap", None))
+        _, search, _ = start(
+            self.weights,
+            context,
+            self.generation_config,
+            Arrays(**given),
+            users,
+            generation_config,
+            arguments,
+            streaming=True,
+        )
+        if tokenizer is None:
+            return (tokens for tokens in search)
+        return text_pieces(search, tokenizer, clean_up_tokenization_spaces)
+
     def compute_transition_scores(
         self,
         sequences: Ids,
@@ -125,3 +168,9 @@ class GenerationMixin:
             normalize_logits: whether to make log-probabilities of the scores first.
         """
         return transition_scores(np.asarray(sequences), scores, beam_indices, normalize_logits)
+
+
+def _one_of(inputs: Any, input_ids: Any) -> Any:
+    if inputs is not None and input_ids is not None:
+        raise TypeError("'inputs' is another name for 'input_ids'; both were given")
+    return input_ids if inputs is None else inputs

@@ -1,13 +1,11 @@
 """What one call of `generate` does, decided before anything is computed: the search, its settings, its limits.
 
 Settings come from four places, the earlier winning: the call, the `generation_config=` of the call, the model's own
-settings, the defaults. All refusals of settings are in `refuse`. Nothing here touches the model.
+settings, the defaults. What can not be done is refused in `refusals`. Nothing here touches the model.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +13,8 @@ from typing import Any
 from npblender.config import BlenderbotSmallConfig
 from npblender.dialects import Dialect
 from npblender.generation import uses
+from npblender.generation.refusals import refuse, refuse_unknown
+from npblender.generation.settling import fill_in, without_unused
 from npblender.generation_config import GenerationConfig
 from npblender.inputs import Ids
 
@@ -137,22 +137,6 @@ def choose_search(dialect: Dialect, settings: GenerationConfig, chosen: set[str]
     return uses.CONTRASTIVE if settings.penalty_alpha and top_k > 1 else uses.GREEDY
 
 
-def fill_in(dialect: Dialect, settings: GenerationConfig, call: Mapping[str, Any]) -> GenerationConfig:
-    """The settings with the dialect's defaults where they are unset."""
-    if dialect.search == "parlai":
-        unset = {name: v for name, v in uses.PARLAI_DEFAULTS.items() if getattr(settings, name) is None}
-        settings = settings.replace(**{name: v for name, v in unset.items() if name not in call})
-    if "top_k" in call and call["top_k"] is None:
-        settings = settings.replace(top_k=0)
-    return settings.with_defaults()
-
-
-def without_unused(settings: GenerationConfig, search: str) -> GenerationConfig:
-    """The settings that `search` does not read, unset: a file may hold them, and they do nothing."""
-    names = {field.name for field in dataclasses.fields(settings)} - {"extra"}
-    return settings.replace(**dict.fromkeys(names - uses.USES[search]))
-
-
 def longest(
     dialect: Dialect,
     config: BlenderbotSmallConfig,
@@ -188,50 +172,6 @@ def shortest(dialect: Dialect, settings: GenerationConfig, prompt_length: int) -
         return prompt_length + settings.min_new_tokens
     minimum = settings.min_length or 0
     return minimum if dialect.min_length_counts_start else minimum + 1
-
-
-def refuse_unknown(call: Mapping[str, Any]) -> None:
-    """Refuse names that are no settings, with the names that exist."""
-    names = sorted(field.name for field in dataclasses.fields(GenerationConfig) if field.name != "extra")
-    for name in call:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise TypeError(f"generate() has no option {name!r}; {hint}There are {', '.join(names)}")
-
-
-def refuse(plan: Plan, dialect: Dialect, config: BlenderbotSmallConfig, call: Mapping[str, Any]) -> None:
-    """Refuse what the call asks for and the search does not do, and settings that do not go together."""
-    used = uses.USES[plan.search]
-    for name, value in call.items():
-        if name not in used and value is not None and value not in uses.OFF.get(name, ()):
-            raise ValueError(
-                f"{name}={value!r} is not used by {plan.search}, which these options ask for in the dialect "
-                f"{dialect.name!r}; it uses {', '.join(sorted(used))}"
-            )
-    settings = plan.settings
-    if not settings.return_dict_in_generate:
-        for name in ("output_scores", "output_logits", "output_attentions", "output_hidden_states"):
-            if call.get(name):
-                raise ValueError(f"{name}=True has nowhere to go: also pass return_dict_in_generate=True")
-    if plan.prompt_length >= plan.max_length:
-        raise ValueError(
-            f"decoder_input_ids have {plan.prompt_length} tokens with the start token, and a target may have "
-            f"{plan.max_length}: nothing is left to generate; raise max_length or give max_new_tokens"
-        )
-    if settings.temperature == 0:
-        raise ValueError("temperature must be above 0; for the most probable token each time say do_sample=False")
-    if dialect.search == "parlai" and len(plan.eos) != 1:
-        raise ValueError(f"a search in ParlAI's way ends at one eos_token_id, not at {list(plan.eos)}")
-    if dialect.search == "transformers" and plan.search != uses.SAMPLE and plan.num_return_sequences > plan.num_beams:
-        raise ValueError(
-            f"num_return_sequences={plan.num_return_sequences} needs at least as many beams, or do_sample=True; "
-            f"num_beams is {plan.num_beams}"
-        )
-    for name in ("eos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id"):
-        for token in _ids(getattr(settings, name), None, True):
-            if token >= config.vocab_size:
-                raise ValueError(f"{name} {token} is no token of the vocabulary of {config.vocab_size}")
 
 
 def _ids(setting: int | tuple[int, ...] | None, fallback: int | tuple[int, ...] | None, final: bool) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""When a row ends: an eos, the limit, the time, or a criterion of the user's own."""
+"""When a row ends: an eos, the limit, the time, a text, or a criterion of the user's own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,49 @@ class Stopping:
         return ended
 
 
-def make_stopping(plan: Plan, users: Iterable[Criterion] = ()) -> Stopping:
+def make_stopping(plan: Plan, tokenizer: Any = None, users: Iterable[Criterion] = ()) -> Stopping:
     """The criteria that `plan` asks for; the clock starts now."""
+    strings = plan.settings.stop_strings
+    own: tuple[Criterion, ...] = ()
+    if strings is not None:
+        strings = strings if isinstance(strings, tuple) else (strings,)
+        own = (StopStrings(strings, tokenizer, plan.prompt_length),)
+    return Stopping(plan.eos, plan.max_length, deadline_of(plan), (*own, *users))
+
+
+def deadline_of(plan: Plan) -> float | None:
+    """When `max_time` will be over, on the clock of `time.monotonic`; the clock starts now."""
     seconds = plan.settings.max_time
-    return Stopping(plan.eos, plan.max_length, None if seconds is None else time.monotonic() + seconds, tuple(users))
+    return None if seconds is None else time.monotonic() + seconds
+
+
+@dataclass(frozen=True)
+class StopStrings:
+    """A row ends with the token that completes one of the strings in its decoded text.
+
+    The text is looked at as the tokens are joined, and as it reads with the spaces before punctuation removed. What
+    stands in the prompt does not count. (transformers looks at the tokens' own spelling, `@@` included, and so misses
+    strings that run over two pieces of a word.)
+    """
+
+    strings: tuple[str, ...]
+    tokenizer: Any
+    prompt_length: int
+
+    def __call__(self, ids: Ids, scores: Any = None) -> NDArray[np.bool_]:
+        return np.array([self._ends(row) for row in ids.tolist()])
+
+    def _ends(self, row: list[int]) -> bool:
+        # A token is a character at least, so the string lies in as many tokens as it has characters, spaces included.
+        window = max(map(len, self.strings)) + 1
+        begin = max(self.prompt_length, len(row) - window)
+        now, before = self._texts(row[begin:]), self._texts(row[begin:-1])
+        return any(a.count(s) > b.count(s) for s in self.strings for a, b in zip(now, before, strict=True))
+
+    def _texts(self, ids: list[int]) -> tuple[str, str]:
+        texts = (
+            self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=cleaned)
+            for cleaned in (False, True)
+        )
+        plain, cleaned = (text.removesuffix("@@") for text in texts)
+        return plain, cleaned

@@ -24,6 +24,7 @@ from npblender.generation.parlai import (
 )
 from npblender.generation.plan import Plan
 from npblender.generation.recording import Recording
+from npblender.generation.stopping import deadline_of
 from npblender.inputs import Ids
 from npblender.ops import log_softmax
 
@@ -34,9 +35,10 @@ def select_of(plan: Plan, rng: np.random.Generator) -> Select:
     """How the paths of the planned search go on."""
     if plan.search == uses.PARLAI_BEAM:
         return beam_paths
-    top_p = plan.settings.top_p
-    by_p = top_p is not None and top_p < 1
-    sampled = nucleus_paths(top_p or 0.0, rng) if by_p else top_k_paths(plan.settings.top_k or 1, rng)
+    top_p, top_k = plan.settings.top_p, plan.settings.top_k
+    sampled = (
+        top_k_paths(top_k, rng) if top_p is None and top_k else nucleus_paths(1.0 if top_p is None else top_p, rng)
+    )
     return delayed_paths(plan.settings.beam_delay or 0, sampled) if plan.search == uses.PARLAI_DELAYED else sampled
 
 
@@ -73,7 +75,7 @@ def grow(
     trees = _plant(plan, decoding, rules_of(plan, rng))
     ids = decoding.prompts()[:, :1]
     recording = Recording(plan, decoding)
-    deadline = None if plan.settings.max_time is None else time.monotonic() + plan.settings.max_time
+    deadline = deadline_of(plan)
     waiting: Ids | None = None
     while True:
         logits = decoding.logits(ids)[:, 0]

@@ -91,6 +91,17 @@ PARLAI_DEFAULTS: Mapping[str, Any] = {
     "length_penalty": 0.65,
     "no_repeat_ngram_size": 0,
     "encoder_no_repeat_ngram_size": 0,
-    "top_k": 10,
+    "temperature": 1.0,
+    "num_beams": 1,
+    "num_return_sequences": 1,
 }
-"""What ParlAI does where a setting is unset and transformers does otherwise (TorchGeneratorAgent's own defaults)."""
+"""What ParlAI does where a setting is unset: TorchGeneratorAgent's own defaults."""
+
+OFF_BY_NONE: Mapping[str, Any] = {"top_k": 0, "min_length": 0}
+"""What None in a call stands for where the default would do something."""
+
+HOLD_IDS = (
+    *("bad_words_ids", "force_words_ids", "suppress_tokens", "begin_suppress_tokens"),
+    *("forced_bos_token_id", "forced_eos_token_id"),
+)
+"""Settings that consist of token ids, at whatever depth."""
