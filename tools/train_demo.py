@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # `tools` is no installed package
 
 STEPS = ("prepare", "train", "export", "evaluate", "card")
-SEED, TRAINING_STEPS, DESCENT = 20, 3400, 1700  # what the demo in the package was trained with
+SEED, TRAINING_STEPS = 20, 4400  # what the demo in the package was trained with
 
 
 def arguments() -> argparse.Namespace:
@@ -39,11 +39,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="the model folder (default: WORK/model)")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--steps", type=int, default=TRAINING_STEPS)
-    parser.add_argument("--descent", type=int, default=DESCENT, help="the last steps, down to rate zero")
     parser.add_argument("--held-out", type=int, default=3000, help="replies per corpus that perplexity is measured on")
     args = parser.parse_args()
-    if not 0 < args.descent <= args.steps:
-        parser.error(f"--descent {args.descent} must be between 1 and --steps {args.steps}")
     args.folder = args.folder or args.work / "model"
     if args.corpora is None and not args.chitchat_only and args.command in ("prepare", "all"):
         if "NPBLENDER_SHARED" not in os.environ:
@@ -71,7 +68,7 @@ def run(step: str, args: argparse.Namespace) -> None:
     elif step == "train":
         from tools.demo import net, training
 
-        recipe = training.Recipe(seed=args.seed, steps=args.steps, descent=args.descent)
+        recipe = training.Recipe(seed=args.seed, steps=args.steps)
         training.train(args.work, recipe, net.Shape())
     else:
         from tools.demo import card

@@ -12,9 +12,12 @@ import numpy as np
 from .corpus import FILES
 from .pieces import END, NEWLINE, NULL, START
 
-SHARES = {"chitchat": 0.38, "self_dialogue": 0.38, "persona": 0.24}
-LATE_SHARES = {"chitchat": 0.30, "self_dialogue": 0.22, "persona": 0.48}  # the corpus whose replies follow best
-LATE_FROM = 8  # the shelf from which the late shares hold
+# (first shelf, share of each corpus); the persona corpus' replies follow best, the others say more
+SHARES = (
+    (0, {"chitchat": 0.38, "self_dialogue": 0.38, "persona": 0.24}),
+    (8, {"chitchat": 0.30, "self_dialogue": 0.22, "persona": 0.48}),
+    (10, {"chitchat": 0.36, "self_dialogue": 0.38, "persona": 0.26}),
+)
 CONTEXT_TURNS = ((1, 0.34), (2, 0.26), (3, 0.20), (4, 0.12), (6, 0.08))
 LONGEST_CONTEXT = 128  # tokens, whole turns; the latest turn alone may be cut from its left
 PERSONA_SHARE = 0.30
@@ -104,7 +107,7 @@ class Stream:
 
     def _counts(self, number: int) -> np.ndarray:
         """How many samples of each corpus are on one shelf; a corpus that is not there gives none."""
-        chosen = LATE_SHARES if number >= LATE_FROM else SHARES
+        chosen = [shares for first, shares in SHARES if first <= number][-1]
         shares = np.array([chosen[name] if len(rows) else 0 for name, rows in zip(FILES, self._corpora, strict=True)])
         counts = np.round(shares / shares.sum() * self._size * SHELF).astype(int)
         counts[counts.argmax()] += self._size * SHELF - counts.sum()

@@ -63,10 +63,11 @@ def openings(result: dict) -> tuple[str, str]:
 def data(counts: dict) -> str:
     """What was read, dropped and learned from."""
     rows = []
+    starts = [f"share from step {first * batches.SHELF:,}" for first, _ in batches.SHARES]
     for name in FILES:
         if name in counts["turns"]:
             dropped = counts["dropped turns"][name]
-            shares = [f"{part[name]:.0%}" for part in (batches.SHARES, batches.LATE_SHARES)]
+            shares = [f"{part[name]:.0%}" for _, part in batches.SHARES]
             learned = counts["train"]["replies"].get(name, 0)
             numbers = [counts["conversations"][name], counts["turns"][name], sum(dropped.values()), learned]
             rows.append([TITLES[name], *numbers, *shares])
@@ -74,7 +75,7 @@ def data(counts: dict) -> str:
     dropped_rows = [[r, *(counts["dropped turns"].get(n, {}).get(r, 0) for n in FILES)] for r in reasons]
     return "\n\n".join(
         (
-            table(["corpus", "conversations", "turns", "dropped turns", "replies learned from", "share", "late"], rows),
+            table(["corpus", "conversations", "turns", "dropped turns", "replies learned from", *starts], rows),
             "Turns dropped, by reason:",
             table(["reason", *FILES], dropped_rows),
             f"Besides, {counts['train']['replies without a sentence that fits']:,} replies whose first sentence is "
@@ -101,10 +102,11 @@ def talks(result: dict) -> str:
 def training(recipe: dict, state: dict) -> str:
     """How it was trained, from the record the training left."""
     turns = ", ".join(f"{n} ({share:.0%})" for n, share in batches.CONTEXT_TURNS)
+    knots = ", ".join(f"{step:,} {part:.3g}" for step, part in recipe["knots"] if step < recipe["steps"])
     rows = [
         ["optimiser", f"AdamW, betas {recipe['betas']}, weight decay {recipe['weight_decay']} on matrices"],
-        ["rate", f"up to {recipe['rate']} in {recipe['warm_up']} steps, level, then in a line to zero"],
-        ["steps", f"{recipe['steps']:,}, of which the last {recipe['descent']:,} descend"],
+        ["rate", f"{recipe['rate']} times, at step: {knots}, {recipe['steps']:,} 0; lines between"],
+        ["steps", f"{recipe['steps']:,}"],
         ["batch", f"{recipe['batch_size']} replies of like length"],
         ["gradient norm", f"at most {recipe['clip']}"],
         ["dropout", str(state["shape"]["dropout"])],
@@ -146,8 +148,7 @@ decoder embeddings scaled, states at pads zeroed, turns joined by newlines.
 
 The licences' texts and the attributions are in `LICENSES.txt`. Held out and never trained on: the synthetic corpus'
 `split: test`, and a seeded {HELD_OUT_SHARE:.0%} of the conversations of each other corpus.
-*Share* is the part of what is read that comes from a corpus, and *late* is the same from step
-{batches.LATE_FROM * batches.SHELF:,} on.
+A *share* is the part of all samples read from that step on.
 
 Turns with profanity, slurs and other unfit words, postal addresses, telephone numbers, e-mail and web addresses,
 handles, placeholders and markup are dropped, and so are very long, upper-case and non-English ones; a conversation is

@@ -42,27 +42,41 @@ def perplexity(model, samples: Samples, rows: list[int], persona: bool, turns: i
     return math.exp(total / count)
 
 
+def baselines(work: Path, most: int) -> dict[str, dict[str, float]]:
+    """For each corpus: the perplexity of the baselines on at most `most` held-out replies. Kept in `baselines.json`."""
+    path = work / "baselines.json"
+    if path.exists() and path.stat().st_mtime > (work / "held_out.npz").stat().st_mtime:
+        kept = json.loads(path.read_text())
+        if kept["most"] == most:
+            return kept["perplexity"]
+    train, held_out, size = Samples(work / "train.npz"), Samples(work / "held_out.npz"), len(Cutter(work).ids)
+    learned = [train.reply(r) for r in range(len(train.rows))]
+    out: dict[str, dict[str, float]] = {}
+    chosen = {name: [held_out.reply(r) for r in some_rows(held_out, i, most)] for i, name in enumerate(FILES)}
+    for name, replies in chosen.items():
+        if replies:
+            out[name] = {"replies": len(replies), "tokens": sum(map(len, replies))}
+    for baseline, order in BASELINES.items():
+        table = KneserNey(learned, order, size)
+        for name in out:
+            out[name][baseline] = table.perplexity(chosen[name])
+    for corpus, name in enumerate(FILES):
+        if name in out:
+            own = [train.reply(r) for r in np.flatnonzero(train.rows[:, 3] == corpus)]
+            out[name]["the trigram, of this corpus alone"] = KneserNey(own, 3, size).perplexity(chosen[name])
+    path.write_text(json.dumps({"most": most, "perplexity": out}, indent=1))
+    return out
+
+
 def perplexities(model, work: Path, most: int) -> dict[str, dict[str, float]]:
     """For each corpus: the model with and without persona lines, and the baselines, on the same replies."""
-    train, held_out = Samples(work / "train.npz"), Samples(work / "held_out.npz")
-    learned = [train.reply(r) for r in range(len(train.rows))]
-    same = {name: KneserNey(learned, order, len(Cutter(work).ids)) for name, order in BASELINES.items()}
-    out: dict[str, dict[str, float]] = {}
+    held_out, out = Samples(work / "held_out.npz"), baselines(work, most)
     for corpus, name in enumerate(FILES):
-        rows = some_rows(held_out, corpus, most)
-        if not rows:
-            continue
-        replies = [held_out.reply(r) for r in rows]
-        own = [train.reply(r) for r in np.flatnonzero(train.rows[:, 3] == corpus)]
-        out[name] = {
-            "replies": len(rows),
-            "tokens": sum(map(len, replies)),
-            "this model": perplexity(model, held_out, rows, persona=False),
-            **{baseline: table.perplexity(replies) for baseline, table in same.items()},
-            "trigram of this corpus alone": KneserNey(own, 3, len(Cutter(work).ids)).perplexity(replies),
-        }
-        if name == "persona":
-            out[name]["this model, persona lines given"] = perplexity(model, held_out, rows, persona=True)
+        if name in out:
+            rows = some_rows(held_out, corpus, most)
+            out[name]["this model"] = perplexity(model, held_out, rows, persona=False)
+            if name == "persona":
+                out[name]["this model, given the persona lines"] = perplexity(model, held_out, rows, persona=True)
     return out
 
 

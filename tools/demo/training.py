@@ -8,6 +8,7 @@ import math
 import signal
 import time
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -22,10 +23,10 @@ from .pieces import START
 class Recipe:
     seed: int
     steps: int
-    descent: int  # the last so many steps
     batch_size: int = 96
     rate: float = 1.5e-3
-    warm_up: int = 300
+    # (step, part of the rate) up to the last step, where it is zero; lines between
+    knots: tuple[tuple[int, float], ...] = ((0, 0.0), (300, 1.0), (1700, 1.0), (2560, 840 / 1700))
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
     clip: float = 1.0
@@ -33,9 +34,11 @@ class Recipe:
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:
-    """The rate of one step: up, level, down to zero."""
-    up, down = (step + 1) / recipe.warm_up, (recipe.steps - step) / recipe.descent
-    return recipe.rate * min(1.0, up, down)
+    """The rate of one step: up, level, and down to zero; knots past the last step are left out."""
+    knots = [*(k for k in recipe.knots if k[0] < recipe.steps), (recipe.steps, 0.0)]
+    first, last = [pair for pair in pairwise(knots) if pair[0][0] <= step][-1]
+    along = (step + (step < knots[1][0]) - first[0]) / (last[0] - first[0])  # the first step is not at zero
+    return recipe.rate * (first[1] + along * (last[1] - first[1]))
 
 
 def held_out_loss(net: Net, samples: Samples, rows: list[int], turns: int = 4) -> tuple[float, int]:
@@ -47,7 +50,8 @@ def held_out_loss(net: Net, samples: Samples, rows: list[int], turns: int = 4) -
         for i in range(0, len(pairs), 64):
             part = pairs[i : i + 64]
             source, target = pad([c for c, _ in part]), pad([[START, *r] for _, r in part])
-            loss, tokens = net.loss(torch.from_numpy(source), torch.from_numpy(target))
+            device = net.shared.weight.device
+            loss, tokens = net.loss(torch.from_numpy(source).to(device), torch.from_numpy(target).to(device))
             total, count = total + float(loss), count + int(tokens)
     net.train()
     return total, count
@@ -103,18 +107,11 @@ def train(work: Path, recipe: Recipe, shape: Shape) -> None:
             begun, total, tokens = now, 0.0, 0
         if step % 200 == 0:
             save()
-    if step == recipe.steps:
-        hardware = f"{torch.get_num_threads()} threads of a CPU, shared with other work"
-        if device == "cuda":
-            hardware = torch.cuda.get_device_name()
-        record = {"recipe": asdict(recipe), "shape": asdict(shape), "seconds": seconds, "hardware": hardware}
-        (work / "trained.json").write_text(json.dumps(record, indent=1))
         if step % 500 == 0 or step == recipe.steps:
             for corpus, name in enumerate(FILES):
-                rows = some_rows(held_out, corpus, 500)
-                if rows:
-                    loss_sum, n = held_out_loss(net, held_out, rows)
-                    print(f"step {step}: held-out {name} perplexity {math.exp(loss_sum / n):.1f}", flush=True)
+                if rows := some_rows(held_out, corpus, 500):
+                    lost, number = held_out_loss(net, held_out, rows)
+                    print(f"step {step}: held-out {name} perplexity {math.exp(lost / number):.1f}", flush=True)
     save()
     if step == recipe.steps:
         hardware = f"{torch.get_num_threads()} threads of a CPU, shared with other work"
