@@ -64,10 +64,16 @@ def search_replies(
         None if block is None else [block],
         attention_mask=mask,
         return_dict_in_generate=True,
+        tokenizer=_for_stop_strings(settings, tokenizer),
         seed=rng,
         **call,
     )
     return candidates_of(record, len(sources), tokenizer)
+
+
+def _for_stop_strings(settings: Settings, tokenizer: BlenderbotSmallTokenizer) -> BlenderbotSmallTokenizer | None:
+    """The tokenizer, where there is a use for it."""
+    return None if settings.plan.settings.stop_strings is None else tokenizer
 
 
 def pad(sources: Sequence[Sequence[int]], fill: int) -> tuple[Any, Any]:
@@ -143,7 +149,11 @@ def stream_reply(
         return found
     ids, mask = pad([source], 0)
     arrays = Arrays(input_ids=ids, attention_mask=mask)
-    users = Users(logits_processor=() if block is None else (block,), seed=rng)
+    users = Users(
+        logits_processor=() if block is None else (block,),
+        tokenizer=_for_stop_strings(settings, tokenizer),
+        seed=rng,
+    )
     call = {**settings.call, "return_dict_in_generate": True}
     context = make_context(model.config, model.dialect)
     _, search, _ = start(model.weights, context, model.generation_config, arrays, users, settings.base, call, True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +102,8 @@ def write_transcript(path: str | os.PathLike[str], transcript: Transcript) -> No
         ValueError: the place can not be written to.
         TypeError: a setting that has no form in JSON.
     """
+    import tempfile  # here, so that a chat which saves nothing does not wait for it
+
     text = json.dumps(transcript.to_dict(), indent=2) + "\n"
     place = Path(path)
     try:

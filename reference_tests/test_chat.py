@@ -135,7 +135,8 @@ def test_a_reply_is_what_generate_gives_for_the_formatted_history(dialect: str, 
         **SHORT,
         **call,
     }
-    made = np.asarray(model.generate(ids, attention_mask=np.ones_like(ids), seed=5, **settings))[0]
+    seed = np.random.default_rng(5)
+    made = np.asarray(model.generate(ids, attention_mask=np.ones_like(ids), seed=seed, **settings))[0]
     raw = make_tokenizer("parlai").decode(made, skip_special_tokens=True)
     assert reply.raw == raw
     assert reply.text == str(reply) == natural_text(raw)
@@ -206,6 +207,19 @@ def test_the_model_sees_its_own_words_as_the_ids_they_were() -> None:
         *newline,
         *talk.tokenizer.encode("you"),
     ]
+
+
+def test_stop_strings_end_a_reply_where_the_dialect_has_them() -> None:
+    free = make_talk("transformers-5", num_beams=1, max_length=30).reply("hi")
+    word = next(word for word in free.raw.split() if word != free.raw.split()[0])
+    talk = make_talk("transformers-5", num_beams=1, max_length=30, stop_strings=[word])
+    stopped = talk.reply("hi")
+    assert stopped.ids == free.ids[: len(stopped.ids)]
+    assert stopped.raw.endswith(word)
+    assert word not in stopped.raw[: -len(word)]
+    assert len(stopped.ids) < len(free.ids)
+    with pytest.raises(ValueError, match="stop_strings"):
+        make_talk(stop_strings=[word])
 
 
 def test_long_conversations_forget_whole_turns_and_keep_the_persona() -> None:
