@@ -121,8 +121,8 @@ def test_errors_are_one_line_and_exit_2(arguments: tuple[str, ...], message: str
 
 
 def test_help_and_version() -> None:
-    for command in ([], ["chat"], ["generate"], ["tokenize"], ["info"]):
-        result = run_cli(*command, "--help")
+    for subcommand in ([], ["chat"], ["generate"], ["tokenize"], ["info"]):
+        result = run_cli(*subcommand, "--help")
         assert result.code == 0
         assert result.out.startswith("usage: npblender")
     assert run_cli("--version") == (0, f"npblender {npblender.__version__}\n", "")

@@ -3,7 +3,10 @@
 Its replies mean nothing, but they are made of words, marks and unfinished pieces, which is what a chat handles.
 """
 
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from npblender import (
     BlenderbotSmallConfig,
@@ -50,9 +53,12 @@ POSITIONS = 64
 
 
 def make_model(
-    seed: int = 0, dialect: str = "parlai", settings: GenerationConfig | None = None
+    seed: int = 0,
+    dialect: str = "parlai",
+    settings: GenerationConfig | None = None,
+    brevity: float = 0.0,
 ) -> BlenderbotSmallForConditionalGeneration:
-    """A model of that vocabulary with random weights."""
+    """A model of that vocabulary with random weights; `brevity` makes it end its replies sooner."""
     config = BlenderbotSmallConfig(
         vocab_size=len(make_tokenizer()),
         d_model=12,
@@ -66,6 +72,9 @@ def make_model(
         scale_embedding=True,
     )
     model = BlenderbotSmallForConditionalGeneration.from_config(config, seed=seed, dialect=dialect)
+    bias = model.weights.final_logits_bias
+    assert bias is not None
+    model.weights = replace(model.weights, final_logits_bias=bias + brevity * np.eye(1, bias.size, 2, bias.dtype))
     model.generation_config = GenerationConfig() if settings is None else settings
     return model
 
