@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="the model folder (default: WORK/model)")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--steps", type=int, default=TRAINING_STEPS)
-    parser.add_argument("--held-out", type=int, default=3000, help="replies per corpus that perplexity is measured on")
+    parser.add_argument("--held-out", type=int, default=2000, help="replies per corpus that perplexity is measured on")
     args = parser.parse_args()
     args.folder = args.folder or args.work / "model"
     if args.corpora is None and not args.chitchat_only and args.command in ("prepare", "all"):

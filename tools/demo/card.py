@@ -126,7 +126,7 @@ def card(work: Path, folder: Path) -> str:
     state = json.loads((work / "trained.json").read_text())
     shape, replies = state["shape"], result["replies"]
     opened, count = openings(result)
-    sizes = ", ".join(f"{key.replace('_', ' ')} {shape[key]:,}" for key in shape if key != "dropout")
+    sizes = ", ".join(f"{key.replace('_', ' ')} {shape[key]:,}" for key in shape if key not in ("dropout", "positions"))
     settings = ", ".join(f"`{key}` {value}" for key, value in GENERATION.items())
     examples = [[c, cell(" / ".join(t)), cell(reply), cell(own)] for c, t, own, reply in result["examples"]]
     return f"""# The demo model
@@ -138,7 +138,7 @@ float16 weights in this folder, with npblender.
 
 ## Size
 
-{sizes}.
+{sizes}, positions {batches.LONGEST_CONTEXT} (what was trained).
 Weights in float16, {(folder / "model.safetensors").stat().st_size:,} bytes. It was trained in the dialect `parlai`:
 decoder embeddings scaled, states at pads zeroed, turns joined by newlines.
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
+from .batches import LONGEST_CONTEXT
 from .lines import GENERATION
 from .net import Net, Shape
 from .pieces import END, NULL, SPECIAL, START
@@ -26,11 +27,11 @@ def load(path: Path) -> Net:
 
 
 def tensors(net: Net) -> dict[str, np.ndarray]:
-    """The weights under transformers' names, in float16."""
+    """The weights under transformers' names, in float16; positions only as far as they were trained."""
     out = {"model.shared.weight": net.shared.weight, "final_logits_bias": torch.zeros(1, net.shape.vocab_size)}
     for side, layers in (("encoder", net.encoder), ("decoder", net.decoder)):
         base = f"model.{side}"
-        out[f"{base}.embed_positions.weight"] = getattr(net, f"{side}_positions").weight
+        out[f"{base}.embed_positions.weight"] = getattr(net, f"{side}_positions").weight[:LONGEST_CONTEXT]
         out |= _pair(f"{base}.layernorm_embedding", getattr(net, f"{side}_norm"))
         for number, layer in enumerate(layers):
             here = f"{base}.layers.{number}"
@@ -79,7 +80,7 @@ def config(shape: Shape) -> dict:
         "forced_eos_token_id": END,
         "init_std": 0.02,
         "is_encoder_decoder": True,
-        "max_position_embeddings": shape.positions,
+        "max_position_embeddings": LONGEST_CONTEXT,
         "model_type": "blenderbot-small",
         "num_hidden_layers": shape.encoder_layers,
         "scale_embedding": True,
@@ -102,7 +103,7 @@ def export(work: Path, folder: Path) -> None:
     special = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIAL, strict=False))
     tokenizer = {
         **special,
-        "model_max_length": net.shape.positions,
+        "model_max_length": LONGEST_CONTEXT,
         "tokenizer_class": "BlenderbotSmallTokenizer",
     }
     for name, content in (

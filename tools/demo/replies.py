@@ -1,49 +1,33 @@
-"""What the exported demo answers: npblender itself speaks, with the settings of the folder.
-
-A context is the turns so far, joined by newlines, cut from the left by whole turns: what chat does.
-"""
+"""What the exported demo answers: npblender's own `Conversation` speaks, with the settings of the folder."""
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-
-from .batches import LONGEST_CONTEXT
+from typing import Any
 
 
 class Speaker:
     """A model folder that answers; every reply is remembered, since searches are not cheap."""
 
-    def __init__(self, folder: Path) -> None:
-        from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        from npblender.chat import Conversation
 
-        self.tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder)
-        self.model = BlenderbotSmallForConditionalGeneration.from_pretrained(folder)
+        self._talk = Conversation.from_pretrained(folder, **settings)
         self._known: dict[tuple[str, ...], str] = {}
 
+    @property
+    def model(self) -> Any:
+        return self._talk.model
+
     def __call__(self, turns: Sequence[str]) -> str:
-        """The reply to the last of `turns`."""
+        """The reply to the last of `turns`, which the two said in turn; no more than the model reads is read."""
         key = tuple(turns)
         if key not in self._known:
-            inputs = self.tokenizer(self.fitting(turns), return_tensors="np")
-            out = self.model.generate(**inputs)
-            self._known[key] = self.tokenizer.decode(
-                out[0], skip_special_tokens=True, clean_up_tokenization_spaces=True
-            )
+            self._talk.reset()
+            for place, turn in enumerate(key[:-1]):
+                self._talk.add_turn(turn, "model" if (len(key) - place) % 2 == 0 else "user")
+            self._known[key] = self._talk.reply(key[-1]).text
         return self._known[key]
-
-    def fitting(self, turns: Sequence[str]) -> str:
-        """As many of the last turns as fit the longest context of the training."""
-        text = turns[-1]
-        for turn in reversed(turns[:-1]):
-            longer = f"{turn}\n{text}"
-            if len(self.tokenizer(longer)["input_ids"]) > LONGEST_CONTEXT:
-                break
-            text = longer
-        return text
-
-    def unknown(self, reply: str) -> bool:
-        """Whether a reply holds the unknown token."""
-        return "__unk__" in reply
 
 
 def distinct(replies: Sequence[str], n: int) -> float:
