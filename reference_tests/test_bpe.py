@@ -118,6 +118,21 @@ def test_a_long_words_cost_grows_as_its_length(text):
     assert per_character[64_000] <= 1.01 * per_character[1_000] <= 3.03
 
 
+def test_long_words_do_not_take_the_quadratic_way(monkeypatch):
+    merges = [("a", "b")]
+    used: list[int] = []
+    plain = BytePairEncoding._rounds
+
+    def watched(self, symbols):
+        used.append(len(symbols))
+        return plain(self, symbols)
+
+    monkeypatch.setattr(BytePairEncoding, "_rounds", watched)
+    for length in (4, 200, 2_000):
+        BytePairEncoding(merges).segment("ab" * length)
+    assert used == [8]
+
+
 def test_a_hundred_thousand_characters():
     bpe = BytePairEncoding([("a", "b"), ("ab", "ab"), ("abab", "abab")])
     # The last b is closed and merges with nothing, so 49,999 times ab are left: 12,499 * 4 + 2 + 1.
