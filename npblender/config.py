@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from npblender import jsonfile
 from npblender.config_fields import ACTIVATION_ALIASES, ACTIVATIONS, ID_OR_IDS, check_extra, check_fields
+from npblender.fieldchecks import check_mapping
 
 __all__ = ["ACTIVATIONS", "LAYER_NORM_EPS", "BlenderbotSmallConfig"]
 
@@ -155,6 +156,7 @@ of 12
         >>> config.d_model, config.unk_token_id, dict(config.extra)
         (64, 3, {'unk_token_id': 3})
         """
+        check_mapping("a configuration", content)
         content = dict(content)
         model_type = content.pop("model_type", cls.model_type)
         if model_type != cls.model_type:

@@ -4,9 +4,21 @@ What it does not do: it knows no field's meaning and how no two fields depend on
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["check_number", "check_size", "check_switch", "check_token_id"]
+__all__ = ["check_mapping", "check_number", "check_size", "check_switch", "check_token_id"]
+
+
+def check_mapping(what: str, content: Any) -> None:
+    """What a JSON file holds, as Python has it.
+
+    >>> check_mapping("a configuration", [("d_model", 4)])
+    Traceback (most recent call last):
+    TypeError: a configuration must be a mapping from names to values, not a list
+    """
+    if not isinstance(content, Mapping):
+        raise TypeError(f"{what} must be a mapping from names to values, not a {type(content).__name__}")
 
 
 def check_size(name: str, value: Any, at_least: int = 1) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from npblender import jsonfile
 from npblender.config import BlenderbotSmallConfig
+from npblender.fieldchecks import check_mapping
 from npblender.generation_fields import GENERATION_DEFAULTS, NEUTRAL, check_extra, check_setting
 
 __all__ = ["GENERATION_DEFAULTS", "GenerationConfig"]
@@ -158,6 +159,7 @@ class GenerationConfig:
         >>> settings.to_dict()
         {'transformers_version': '4.27.0', 'num_beams': 10}
         """
+        check_mapping("generation settings", content)
         names = _field_names()
         values = {key: value for key, value in content.items() if key in names}
         extra = {key: value for key, value in content.items() if key not in names}

@@ -265,6 +265,12 @@ def test_what_is_covered_is_not_refused():
     assert BlenderbotSmallConfig(extra=harmless).extra == harmless
 
 
+def test_content_must_be_a_mapping():
+    for nonsense in ([("num_beams", 4)], None, "num_beams", 4):
+        with pytest.raises(TypeError, match="must be a mapping"):
+            BlenderbotSmallConfig.from_dict(nonsense)  # type: ignore[arg-type]
+
+
 def test_unknown_names_are_refused_in_calls():
     with pytest.raises(TypeError, match="d_modle"):
         BlenderbotSmallConfig(d_modle=4)  # type: ignore[call-arg]

@@ -220,6 +220,12 @@ def test_neutral_values_of_uncovered_settings_are_kept():
     assert GenerationConfig.from_dict(content).to_dict() == content
 
 
+def test_content_must_be_a_mapping():
+    for nonsense in ([("num_beams", 4)], None, "num_beams", 4):
+        with pytest.raises(TypeError, match="must be a mapping"):
+            GenerationConfig.from_dict(nonsense)  # type: ignore[arg-type]
+
+
 def test_unknown_names_are_refused_in_calls():
     with pytest.raises(TypeError, match="num_beam"):
         GenerationConfig(num_beam=4)  # type: ignore[call-arg]
