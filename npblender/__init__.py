@@ -14,6 +14,7 @@ from npblender.model import (
     BlenderbotSmallForConditionalGeneration,
     BlenderbotSmallModel,
 )
+from npblender.tokenizer import BlenderbotSmallTokenizer
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ __all__ = [
     "BlenderbotSmallForCausalLM",
     "BlenderbotSmallForConditionalGeneration",
     "BlenderbotSmallModel",
+    "BlenderbotSmallTokenizer",
     "Cache",
     "Dialect",
     "GenerationConfig",
