@@ -12,7 +12,7 @@ What it does not do: it reads and writes no files of its own (see resumable.py) 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -91,7 +91,7 @@ def replies_in_order(
         raise ValueError("a batch and a window hold at least one line")
     window = 32 * batch_size if window is None else window
     ready: dict[int, Record] = dict(known or {})
-    batches = _batches(requests, prepared, batch_size, window, skip, ready)
+    batches = _batches(requests, prepared, batch_size, window, skip, frozenset(ready), ready)
     running: dict[Future[list[Answer]], _Batch] = {}
     workers: Executor = _ThisThread() if executor is None else executor
     most = 1 if executor is None else max(1, window // batch_size)
@@ -111,7 +111,7 @@ def replies_in_order(
                 upcoming = next(batches, None)
             if running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    records = [r for r in running.pop(future).records(future.result()) if r["line"] > skip]
+                    records = [r for r in running.pop(future).records(future.result()) if r["line"] >= following]
                     if on_batch is not None:
                         on_batch(records)
                     ready.update((record["line"], record) for record in records)
@@ -152,13 +152,14 @@ def _batches(
     batch_size: int,
     window: int,
     skip: int,
+    known: Container[int],
     ready: dict[int, Record],
 ) -> Iterator[_Batch]:
     """Batches of like length, window by window; what can not be replied to goes to `ready` as it is."""
     remaining = iter(requests)
     while lines := list(islice(remaining, window)):
         start, end = lines[0].number, lines[-1].number
-        if end <= skip or all(number in ready for number in range(max(start, skip + 1), end + 1)):
+        if all(number <= skip or number in known for number in range(start, end + 1)):
             continue
         sources: list[tuple[Request, FittedSource]] = []
         for line in lines:
@@ -168,13 +169,13 @@ def _batches(
                     continue
                 except ValueError as error:
                     line = BadLine(line.number, str(error), line.carried)
-            if line.number > skip:
+            if line.number > skip and line.number not in known:
                 ready[line.number] = {"line": line.number, **line.carried, "error": line.reason}
         sources.sort(key=lambda each: len(each[1].ids))  # stable, so equal lengths keep their order
         yield _Batch(start)
         for at in range(0, len(sources), batch_size):
             of_batch = sources[at : at + batch_size]
-            if any(request.number > skip and request.number not in ready for request, _ in of_batch):
+            if any(request.number > skip and request.number not in known for request, _ in of_batch):
                 yield _Batch(start, tuple(r for r, _ in of_batch), tuple(s for _, s in of_batch))
 
 

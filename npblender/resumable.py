@@ -142,8 +142,9 @@ class ResumableOutput:
 
     def keep(self, records: Sequence[Record]) -> None:
         """Keep finished records until it is their turn."""
-        _append(self._beside, records)
-        self.known.update((record["line"], record) for record in records)
+        waiting = [record for record in records if record["line"] > self.done]
+        _append(self._beside, waiting)
+        self.known.update((record["line"], record) for record in waiting)
 
     def write(self, record: Record) -> None:
         """Write the next record of the output."""
