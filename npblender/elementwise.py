@@ -57,7 +57,7 @@ def same_dtype(name: str, x: npt.ArrayLike, other_name: str, other: FloatArray) 
     return array
 
 
-BLOCK = 4096  # values: a block of doubles is 32 KB, and a kernel's ten temporaries stay in the second-level cache
+BLOCK = 8192  # values: a block of doubles is 64 KB, and a kernel's few temporaries stay in the second-level cache
 
 
 def in_blocks(kernel: Callable[[FloatArray], FloatArray], x: FloatArray) -> FloatArray:

@@ -42,7 +42,6 @@ class _Constants:
     erf_tail: tuple[Scalar, ...]
     normal_near: tuple[Scalar, ...]
     normal_tail: tuple[Scalar, ...]
-    splitter: Scalar  # 2^k + 1, such that splitting leaves a head of 16 bits
     erf_is_one: float  # from this argument on
     tail_is_zero: float  # from this argument on, Q and its product with the argument underflow
     knee: float  # exp(-knee^2/2) is near the smallest normal number, but still far from the subnormals
@@ -61,7 +60,6 @@ def _constants(dtype: type[Scalar]) -> _Constants:
         erf_tail=chosen(erf_tables.ERF_TAIL, erf_tables.ERF_TAIL_EXTENDED),
         normal_near=chosen(erf_tables.NORMAL_NEAR, erf_tables.NORMAL_NEAR_EXTENDED),
         normal_tail=chosen(erf_tables.NORMAL_TAIL, erf_tables.NORMAL_TAIL_EXTENDED),
-        splitter=dtype(2.0 ** (info.nmant + 1 - 16) + 1),
         erf_is_one=7.0 if extended else 6.0,
         tail_is_zero=152.0 if wide_exponent else 39.0,
         knee=150.5 if wide_exponent else 37.5,
@@ -91,9 +89,9 @@ def _head(x: FloatArray) -> FloatArray:
     return x.astype(np.float32).astype(x.dtype)
 
 
-def _short_head(x: FloatArray) -> FloatArray:
-    """x rounded to 16 bits, by Veltkamp's splitting: its cube, of 48 bits, is exact."""
-    wide = x * _constants_of(x).splitter
+def short_head(x: FloatArray, bits: int) -> FloatArray:
+    """x rounded to `bits` bits, by Veltkamp's splitting: its powers are exact while they fit."""
+    wide = x * x.dtype.type(2.0 ** (np.finfo(x.dtype).nmant + 1 - bits) + 1)
     return wide - (wide - x)
 
 
@@ -107,18 +105,19 @@ def _apply(value: FloatArray, smooth: FloatArray, steep: FloatArray) -> None:
 
 
 def near_or_far(x: FloatArray, near: Kernel, far: Kernel) -> FloatArray:
-    """near(x) where |x| < 1, else far(x). Each must bear any argument, but only its own range is used."""
+    """near(x) where |x| < 1, else far(x)."""
     is_near = np.abs(x) < 1
     if is_near.all():
         return near(x)
-    value = far(x)
-    if is_near.any():
-        np.copyto(value, near(x), where=is_near)
+    is_far = ~is_near
+    value = np.empty_like(x)
+    value[is_far] = far(x[is_far])
+    value[is_near] = near(x[is_near])
     return value
 
 
 def _erf_near(x: FloatArray) -> FloatArray:
-    head = _short_head(x)
+    head = short_head(x, 16)  # its cube, of 48 bits, is exact
     rest = x - head
     small = _polynomial(_constants_of(x).erf_near, x * x)
     small *= x

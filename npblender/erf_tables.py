@@ -6,6 +6,9 @@ NORMAL_NEAR    erf(x/sqrt(2))/(2x) - 3/8        in powers of x^2, for |x| <= 1
 NORMAL_TAIL    (2u + 3/2) exp(u^2/2) Q(u) - 1   in powers of (u - 5)/(u + 5), for u >= 1
 
 Q(u) = erfc(u/sqrt(2))/2. The extended tables hold pairs of doubles, whose sum is the coefficient to 106 bits.
+
+GELU_NEW_LINEAR and GELU_NEW_CUBIC: 2 sqrt(2/pi), and 0.044715 times that, each the sum of a short number (24 and 16
+bits) and two doubles.
 """
 
 # degree 12; the exact polynomial is within 1.3e-19
@@ -175,3 +178,6 @@ NORMAL_TAIL_EXTENDED: tuple[tuple[float, float], ...] = (
     (4.401916339193317e-10, 9.043911188206119e-27),
     (-1.1302452122299242e-10, 5.9808637356463435e-27),
 )
+
+GELU_NEW_LINEAR: tuple[float, float, float] = (1.5957691669464111, -4.534068042105272e-08, 3.118092374528688e-24)
+GELU_NEW_CUBIC: tuple[float, float, float] = (0.07135391235351562, 9.039190846237764e-07, -2.797326714659816e-23)

@@ -210,7 +210,8 @@ def cross_entropy(logits: npt.ArrayLike, labels: npt.ArrayLike, ignore_index: in
         return scalar(np.nan)
     log_probabilities = log_softmax(logits[kept])  # [..., V] -> [kept, V]
     picked = log_probabilities[np.arange(targets.size), targets]
-    return scalar(-picked.mean())
+    with np.errstate(all="ignore"):
+        return scalar(-picked.mean())
 
 
 def dropout(x: npt.ArrayLike, p: float, rng: np.random.Generator | None) -> FloatArray:

@@ -66,9 +66,7 @@ def call_text(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
     return f"{function.__module__}.{function.__qualname__}({', '.join(arguments)})"
 
 
-def _report(
-    why: str, actual: np.ndarray, expected: np.ndarray, index: tuple[int, ...], call: str | None
-) -> str:
+def _report(why: str, actual: np.ndarray, expected: np.ndarray, index: tuple[int, ...], call: str | None) -> str:
     got, wanted = actual[index], expected[index]
     lines = [
         why,
@@ -106,6 +104,19 @@ def assert_same(actual: Any, expected: Any, call: str | None = None) -> None:
         raise AssertionError(_report("values differ", actual, expected, _first(differ), call))
 
 
+def _bound_in_ulps(tolerance: Tolerance, expected: mpf, largest: mpf, dtype: Any) -> float:
+    """The bound of `tolerance` in ulps at an mpmath number, in a tensor whose largest magnitude is `largest`."""
+    if tolerance.unit == "ulp":
+        return tolerance.value
+    scale = {
+        "ulp of the max": ulp_of(largest, dtype),
+        "relative": abs(expected),
+        "of the max": largest,
+        "absolute": mpf(1),
+    }[tolerance.unit]
+    return float(scale * tolerance.value / ulp_of(expected, dtype))
+
+
 def assert_close(actual: Any, expected: Any, tolerance: Tolerance, call: str | None = None) -> None:
     """Within a row of the tolerance table. `expected` may be of a wider dtype, or hold mpmath numbers.
 
@@ -117,18 +128,19 @@ def assert_close(actual: Any, expected: Any, tolerance: Tolerance, call: str | N
     if actual.size == 0:
         return
     if expected.dtype == object:
-        error = np.array([ulps(a, e) for a, e in zip(actual.ravel(), expected.ravel(), strict=True)])
-        assert tolerance.unit == "ulp", "mpmath numbers are compared in ulps"
-        bound = np.full(error.shape, tolerance.value)
-        error, bound = error.reshape(actual.shape), bound.reshape(actual.shape)
+        error = np.empty(actual.shape, np.longdouble)
+        bound = np.empty(actual.shape, np.longdouble)
+        largest = max((abs(e) for e in expected.ravel() if mp.isfinite(e)), default=mpf(0))
+        for index in np.ndindex(actual.shape):
+            error[index] = ulps(actual[index], expected[index])
+            bound[index] = _bound_in_ulps(tolerance, expected[index], largest, actual.dtype)
     else:
         special = ~np.isfinite(expected) | ~np.isfinite(actual)
         wrong = special & ~((actual == expected) | (np.isnan(actual) & np.isnan(expected)))
         if wrong.any():
             raise AssertionError(_report("NaN or infinity differ", actual, expected, _first(wrong), call))
-        wide = np.longdouble
-        error = np.zeros(actual.shape, wide)
-        np.subtract(actual, expected, out=error, where=~special, dtype=wide)
+        error = np.zeros(actual.shape, np.longdouble)
+        np.subtract(actual, expected, out=error, where=~special, dtype=np.longdouble)
         error = np.abs(error)
         bound = np.asarray(tolerance.bound(np.where(special, 0, expected), actual.dtype))
     if not (error <= bound).all():

@@ -60,7 +60,7 @@ def float_arrays(
         hnp.arrays(
             np.float32,
             shapes() if shape is None else shape,
-            elements=elements or moderate_floats(),
+            elements=moderate_floats() if elements is None else elements,
             fill=st.nothing(),
         )
     )

@@ -11,6 +11,8 @@ Q(u) = erfc(u/sqrt(2))/2 is the probability that a standard normal variable exce
 without the steep part: exp(y^2) erfc(y) falls like 1/(sqrt(pi) y), which the factor 2y + 1 balances. The short
 binary fractions 9/8, 9/32 and 3/8 take the large part out of the two power series, to be added exactly.
 
+gelu_new needs two constants besides, split so that their products with a short number are exact.
+
 Each fit interpolates at the Chebyshev points of its interval, in 60 digits, and is then written in powers of
 the variable; the degree is the smallest whose error, measured on a grid five times as fine, stays below the
 bound. The double tables serve float32 and float64, the extended ones longdouble, where a coefficient is the
@@ -40,6 +42,9 @@ NORMAL_NEAR    erf(x/sqrt(2))/(2x) - 3/8        in powers of x^2, for |x| <= 1
 NORMAL_TAIL    (2u + 3/2) exp(u^2/2) Q(u) - 1   in powers of (u - 5)/(u + 5), for u >= 1
 
 Q(u) = erfc(u/sqrt(2))/2. The extended tables hold pairs of doubles, whose sum is the coefficient to 106 bits.
+
+GELU_NEW_LINEAR and GELU_NEW_CUBIC: 2 sqrt(2/pi), and 0.044715 times that, each the sum of a short number (24 and 16
+bits) and two doubles.
 """
 '''
 
@@ -74,7 +79,7 @@ def horner(coefficients: list[mpf], variable: mpf) -> mpf:
 
 def fit(function: Callable[[mpf], mpf], low: mpf, high: mpf, bound: mpf) -> tuple[list[mpf], mpf]:
     """The interpolant of least degree whose error stays below `bound`, and that error."""
-    for degree in range(2, 64):
+    for degree in range(8, 64):
         coefficients = interpolate(function, low, high, degree)
         grid = [low + (high - low) * (1 - cos(pi * i / (5 * degree))) / 2 for i in range(5 * degree + 1)]
         error = max(abs(horner(coefficients, g) - function(g)) for g in grid)
@@ -113,6 +118,13 @@ def pair(value: mpf) -> tuple[float, float]:
     return head, float(value - mpf(head))
 
 
+def short_and_pair(value: mpf, bits: int) -> tuple[float, float, float]:
+    """`value` as its first `bits` bits, rounded, and a pair of doubles for what that leaves over."""
+    exponent = mp.frexp(value)[1]
+    short = mp.ldexp(mp.nint(mp.ldexp(value, bits - exponent)), exponent - bits)
+    return (float(short), *pair(value - short))
+
+
 def module_source() -> str:
     """The text of `npblender/erf_tables.py`."""
     mp.dps = 60
@@ -135,7 +147,10 @@ def module_source() -> str:
         kind = "tuple[tuple[float, float], ...]" if extended else "tuple[float, ...]"
         comment = f"# degree {len(pairs) - 1}; the exact polynomial is within {nstr(error, 2)}"
         parts.append("\n".join(["", comment, f"{name}: {kind} = (", *lines, ")\n"]))
-    return "".join(parts)
+    linear = 2 * sqrt(2 / pi)
+    for name, value, bits in (("LINEAR", linear, 24), ("CUBIC", mpf("0.044715") * linear, 16)):
+        parts.append(f"\nGELU_NEW_{name}: tuple[float, float, float] = {short_and_pair(value, bits)!r}")
+    return "".join(parts) + "\n"
 
 
 def main() -> int:
