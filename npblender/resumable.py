@@ -202,7 +202,8 @@ def _keep_whole_lines(file: BinaryIO) -> int:
         if (last := block.rfind(b"\n")) >= 0:
             end = at + last + 1
         at += len(block)
-    file.truncate(end)
+    if end < at:
+        file.truncate(end)
     file.seek(end)
     return lines
 
