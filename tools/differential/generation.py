@@ -1,0 +1,164 @@
+"""Compares npblender's searches with the originals', by running them all on seeded random models.
+
+    python tools/differential/generation.py --configs 100 --seed 0
+    python tools/differential/generation.py --write-docs          # and put the tables into docs/generation.md
+
+Both transformers answer the same calls (six a model, all their kinds of search, options drawn at random), and ParlAI's
+own agents search for replies (two agents a model, three calls each). Ids must be equal and scores equal but for the
+rounding of float32. Ends with status 1 if anything differs. The originals' environments are made by
+`tools/oracles.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tools.differential.originals import version_of  # noqa: E402
+from tools.differential.search_measure import (  # noqa: E402
+    ParlaiTally,
+    Tally,
+    answer,
+    compare_call,
+    compare_parlai_call,
+    model_of,
+)
+from tools.differential.searches_parlai import parlai_search_case  # noqa: E402
+from tools.differential.searches_transformers import WAYS, transformers_search_case  # noqa: E402
+from tools.differential.tables import markdown, write_between_markers  # noqa: E402
+from tools.oracles import oracle_python  # noqa: E402
+from tools.originals.exchange import read_answer, read_cases, wanted, write_case  # noqa: E402
+
+PAGE = ROOT / "docs" / "generation.md"
+TRANSFORMERS = ("transformers-5", "transformers-4")
+RUNNERS = dict.fromkeys(TRANSFORMERS, "run_transformers_search.py") | {"parlai": "run_parlai_search.py"}
+CALLS, AGENTS, AGENT_CALLS = 6, 2, 3
+
+
+def start(original: str, cases: Path, answers: Path) -> subprocess.Popen[str]:
+    """One original over one folder of cases, in its own environment, on one thread."""
+    runner = ROOT / "tools" / "originals" / RUNNERS[original]
+    quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [oracle_python(original), "-W", "ignore", runner, cases, answers, "--original", original]
+    return subprocess.Popen(
+        [str(part) for part in command],
+        env={**os.environ, **quiet},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run_originals(folder: Path, configs: int, seed: int) -> None:
+    """Draw the cases and have all three originals answer them."""
+    for number in range(configs):
+        rng = np.random.default_rng([seed, 0, number])
+        write_case(transformers_search_case(f"{seed}-{number:04}", rng, CALLS), folder / "transformers")
+    for number in range(configs * AGENTS):
+        rng = np.random.default_rng([seed, 1, number])
+        write_case(parlai_search_case(f"{seed}-{number:04}", rng, AGENT_CALLS), folder / "parlai")
+    cases = dict.fromkeys(TRANSFORMERS, folder / "transformers") | {"parlai": folder / "parlai"}
+    running = {name: start(name, place, folder / f"by {name}") for name, place in cases.items()}
+    for name, process in running.items():
+        said = process.communicate()[0]
+        if process.returncode:
+            raise RuntimeError(f"{name} ended with {process.returncode}:\n{said[-4000:]}")
+
+
+def compare_transformers(folder: Path, original: str) -> dict[str, Tally]:
+    """npblender in the dialect of `original` against its answers, by kind of search."""
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    for case in read_cases(folder / "transformers"):
+        theirs = read_answer(case.name, folder / f"by {original}")
+        for number, call in enumerate(case.calls):
+            if not wanted(call, original):
+                continue
+            tally, place = tallies[call["way"]], f"{original} {case.name} call {number} ({call['way']})"
+            if theirs.endings[number] is not None:
+                tally.failures.append(f"{place}: the original raises {theirs.endings[number]}")
+                continue
+            try:
+                found, tied = answer(case, call, original)
+            except Exception as error:
+                tally.failures.append(f"{place}: {type(error).__name__}: {error}; options {call['options']}")
+                continue
+            compare_call(tally, place, call, found, theirs.of_call(number), tied)
+    return tallies
+
+
+def compare_parlai(folder: Path) -> dict[str, ParlaiTally]:
+    """npblender against ParlAI's agents, by kind of search."""
+    tallies: dict[str, ParlaiTally] = defaultdict(ParlaiTally)
+    for case in read_cases(folder / "parlai"):
+        theirs, model = read_answer(case.name, folder / "by parlai"), model_of(case, "parlai", "float32")
+        for number, call in enumerate(case.calls):
+            way = (
+                "sampling"
+                if "do_sample" in call["options"]
+                else "delayed"
+                if "beam_delay" in call["options"]
+                else "beam"
+            )
+            place = f"parlai {case.name} call {number}"
+            compare_parlai_call(tallies[way], place, model, case.inputs[call["rows"]], call, theirs.of_call(number))
+    return tallies
+
+
+def tables(folder: Path) -> tuple[str, list[str]]:
+    """Both tables, and what failed."""
+    rows, failures = [], []
+    for original in TRANSFORMERS:
+        tallies = compare_transformers(folder, original)
+        for way in (way for way in WAYS if way in tallies):
+            tally = tallies[way]
+            failures += tally.failures
+            numbers = [f"{tally.calls:,}", f"{tally.rows:,}", f"{tally.score:.1e}", f"{tally.state:.1e}"]
+            version = version_of(original).split(" (")[0]
+            rows.append([version, way, *numbers, f"{tally.among_equals}", f"{len(tally.failures)}"])
+    header = ["against", "search", "calls", "sequences", "scores", "states", "decided among equals", "different"]
+    text = markdown(header, rows)
+    rows = []
+    for way, tally in sorted(compare_parlai(folder).items()):
+        failures += tally.failures
+        numbers = [f"{tally.calls:,}", f"{tally.contexts:,}", f"{tally.hypotheses:,}", f"{tally.closed:,}"]
+        rows.append([way, *numbers, f"{tally.score:.1e}", f"{len(tally.failures)}"])
+    header = ["search", "calls", "contexts", "finished hypotheses", "closed at the limit", "scores", "different"]
+    return text + "\n" + markdown(header, rows), failures
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Compare the searches with the originals'.")
+    parser.add_argument("--configs", type=int, default=100, help="how many random models")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
+    options = parser.parse_args(arguments)
+    if options.configs < 1:
+        parser.error("--configs takes a number from 1 on")
+    with tempfile.TemporaryDirectory() as folder:
+        run_originals(Path(folder), options.configs, options.seed)
+        text, failures = tables(Path(folder))
+    print(text)
+    for failure in failures[:40]:
+        print(f"FAILED {failure}", file=sys.stderr)
+    if failures:
+        print(f"{len(failures)} of the comparisons failed", file=sys.stderr)
+        return 1
+    if options.write_docs:
+        command = f"python tools/differential/generation.py --configs {options.configs} --seed {options.seed}"
+        versions = ", ".join(version_of(name) for name in RUNNERS)
+        write_between_markers(PAGE, "generation", f"Printed by `{command}` with {versions}.\n\n{text}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
