@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 
-FLOAT_TYPES: tuple[type[np.floating[Any]], ...] = (np.float32, np.float64, np.longdouble)
+FLOAT_CODES = frozenset("fdg")  # NumPy's codes of float32, float64 and longdouble
 
 
 def float_array(name: str, x: npt.ArrayLike) -> FloatArray:
@@ -32,7 +32,7 @@ for example x.astype(np.float32)
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(value)")
     array = np.asarray(x)
-    if array.dtype not in FLOAT_TYPES:
+    if array.dtype.char not in FLOAT_CODES or not array.dtype.isnative:
         raise TypeError(
             f"{name} has dtype {array.dtype}, but float32, float64 or longdouble is needed: "
             f"convert it first, for example {name}.astype(np.float32)"

@@ -50,13 +50,15 @@ def _along_axis(kernel: Callable[[FloatArray, FloatArray], None], x: npt.ArrayLi
         raise ValueError(f"axis {axis} does not exist in x of shape {x.shape}")
     if x.shape[axis] == 0:
         raise ValueError(f"axis {axis} of x, of shape {x.shape}, is empty: there is nothing to normalise over")
+    if axis in (-1, x.ndim - 1):
+        return by_rows(kernel, x)
     return np.moveaxis(by_rows(kernel, np.moveaxis(x, axis, -1)), -1, axis)
 
 
 def _softmax_rows(rows: FloatArray, out: FloatArray) -> None:
-    np.subtract(rows, rows.max(axis=-1, keepdims=True), out=out)
+    np.subtract(rows, np.maximum.reduce(rows, axis=-1, keepdims=True), out=out)
     np.exp(out, out=out)
-    out /= out.sum(axis=-1, keepdims=True)
+    np.divide(out, np.add.reduce(out, axis=-1, keepdims=True), out=out)
 
 
 def softmax(x: npt.ArrayLike, axis: int = -1) -> FloatArray:
@@ -75,8 +77,8 @@ def softmax(x: npt.ArrayLike, axis: int = -1) -> FloatArray:
 
 
 def _log_softmax_rows(rows: FloatArray, out: FloatArray) -> None:
-    np.subtract(rows, rows.max(axis=-1, keepdims=True), out=out)
-    out -= np.log(np.exp(out).sum(axis=-1, keepdims=True))
+    np.subtract(rows, np.maximum.reduce(rows, axis=-1, keepdims=True), out=out)
+    np.subtract(out, np.log(np.add.reduce(np.exp(out), axis=-1, keepdims=True)), out=out)
 
 
 def log_softmax(x: npt.ArrayLike, axis: int = -1) -> FloatArray:
@@ -113,14 +115,18 @@ def layer_norm(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, eps
             raise ValueError(f"{name} has shape {array.shape}, but the last axis of x needs {x.shape[-1:]}")
     if not isinstance(eps, Real) or not 0 <= eps < float("inf"):
         raise ValueError(f"eps is {eps!r}, but it must be a finite number, not negative")
-    epsilon = x.dtype.type(eps)
+    epsilon, size = x.dtype.type(eps), x.shape[-1]
 
     def normalise(rows: FloatArray, out: FloatArray) -> None:
-        np.subtract(rows, rows.mean(axis=-1, keepdims=True), out=out)
-        variance = np.square(out).mean(axis=-1, keepdims=True)
-        out /= np.sqrt(variance + epsilon)
-        out *= gain
-        out += shift
+        mean = np.add.reduce(rows, axis=-1, keepdims=True)
+        np.divide(mean, size, out=mean)
+        np.subtract(rows, mean, out=out)
+        variance = np.add.reduce(np.square(out), axis=-1, keepdims=True)
+        np.divide(variance, size, out=variance)
+        np.add(variance, epsilon, out=variance)
+        np.divide(out, np.sqrt(variance, out=variance), out=out)
+        np.multiply(out, gain, out=out)
+        np.add(out, shift, out=out)
 
     return by_rows(normalise, x)
 
@@ -144,11 +150,12 @@ def linear(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None =
         if bias.shape != weight.shape[:1]:
             raise ValueError(f"bias has shape {bias.shape}, but weight, {weight.shape}, needs {weight.shape[:1]}")
     leading = x.shape[:-1]
+    rows = x if x.ndim == 2 else x.reshape(math.prod(leading), x.shape[-1])  # [..., D] -> [rows, D]
     with np.errstate(all="ignore"):
-        y = x.reshape(math.prod(leading), x.shape[-1]) @ weight.T  # [..., D] -> [rows, F]
+        y: FloatArray = np.matmul(rows, weight.T)  # [rows, D] -> [rows, F]
         if bias is not None:
-            y += bias
-    return y.reshape(*leading, weight.shape[0])
+            np.add(y, bias, out=y)
+    return y if x.ndim == 2 else y.reshape(*leading, weight.shape[0])
 
 
 def _check_ids(name: str, ids: IntArray, size: int) -> None:
