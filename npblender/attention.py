@@ -30,13 +30,24 @@ def split_heads(x: Array, heads: int) -> Array:
 
 
 def merge_heads(x: Array) -> Array:
-    """[B, H, T, K] -> [B, T, D], undoing `split_heads`."""
+    """[B, H, T, K] -> [B, T, D], undoing `split_heads`.
+
+    >>> merge_heads(split_heads(np.arange(6).reshape(1, 1, 6), 3)).ravel()
+    array([0, 1, 2, 3, 4, 5])
+    """
     batch, heads, new, size = x.shape
     return x.transpose(0, 2, 1, 3).reshape(batch, new, heads * size)
 
 
 def project_queries(w: weights.Attention, x: Array, heads: int, context: Context) -> Array:
-    """[B, T, D] -> [B, H, T, K], divided by sqrt(K) so that scores of independent vectors have variance about 1."""
+    """[B, T, D] -> [B, H, T, K], divided by sqrt(K) so that scores of independent vectors have variance about 1.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> w, context = model.weights.encoder.layers[0].self_attn, Context(model.config, model.dialect)
+    >>> project_queries(w, np.ones((1, 4, 6), np.float32), 2, context).shape
+    (1, 2, 4, 3)
+    """
     q = split_heads(ops.linear(x, w.q_proj.weight, w.q_proj.bias), heads)
     q /= np.sqrt(q.dtype.type(q.shape[-1]))  # in place: the product is this function's own
     context.tap("q", q)
@@ -44,7 +55,14 @@ def project_queries(w: weights.Attention, x: Array, heads: int, context: Context
 
 
 def project_keys_values(w: weights.Attention, states: Array, heads: int, context: Context) -> tuple[Array, Array]:
-    """[B, L, D] -> keys and values, [B, H, L, K] each."""
+    """[B, L, D] -> keys and values, [B, H, L, K] each.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> w, context = model.weights.encoder.layers[0].self_attn, Context(model.config, model.dialect)
+    >>> [part.shape for part in project_keys_values(w, np.ones((1, 4, 6), np.float32), 2, context)]
+    [(1, 2, 4, 3), (1, 2, 4, 3)]
+    """
     k = split_heads(ops.linear(states, w.k_proj.weight, w.k_proj.bias), heads)
     context.tap("k", k)
     v = split_heads(ops.linear(states, w.v_proj.weight, w.v_proj.bias), heads)
@@ -66,6 +84,16 @@ def attend(
     `mask` broadcasts to [B, H, T, L], True = may attend. `head_mask` [H] multiplies the weights after the softmax,
     so a head with 0 contributes nothing but its share of the output bias (as in transformers 4.52.4). The weights
     returned are those before dropout.
+
+    Two keys, of which the query sees the second alone:
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> w, context = model.weights.encoder.layers[0].self_attn, Context(model.config, model.dialect)
+    >>> q, k, v = (np.ones((1, 2, n, 3), np.float32) for n in (1, 2, 2))
+    >>> output, weights = attend(w, q, k, v, np.array([False, True]), None, context)
+    >>> output.shape, weights[0, 0]
+    ((1, 1, 6), array([[0., 1.]], dtype=float32))
     """
     scores = q @ k.transpose(0, 1, 3, 2)  # [B, H, T, K] @ [B, H, K, L] -> [B, H, T, L]
     context.tap("scores", scores)
@@ -84,7 +112,14 @@ def attend(
 
 
 def add_and_norm(norm: weights.LayerNorm, residual: Array, output: Array, context: Context) -> Array:
-    """LayerNorm(residual + dropout(output)), [B, T, D]: post-LN, the norm after the sum, as the model was trained."""
+    """LayerNorm(residual + dropout(output)), [B, T, D]: post-LN, the norm after the sum, as the model was trained.
+
+    >>> from npblender.example import example_model
+    >>> context = Context(example_model().config, example_model().dialect)
+    >>> norm = weights.LayerNorm(np.ones(2), np.zeros(2))
+    >>> add_and_norm(norm, np.array([[[1.0, 0.0]]]), np.array([[[4.0, 1.0]]]), context).round(4)
+    array([[[ 1., -1.]]])
+    """
     total = residual + context.dropout(output, context.config.dropout)
     context.tap("sum", total)
     normed = ops.layer_norm(total, norm.weight, norm.bias)
@@ -96,15 +131,27 @@ class FeedForward(Protocol):
     """The part of a layer that both stacks have alike."""
 
     @property
-    def fc1(self) -> weights.Linear: ...
+    def fc1(self) -> weights.Linear:
+        """[F, D]."""
+
     @property
-    def fc2(self) -> weights.Linear: ...
+    def fc2(self) -> weights.Linear:
+        """[D, F]."""
+
     @property
-    def final_layer_norm(self) -> weights.LayerNorm: ...
+    def final_layer_norm(self) -> weights.LayerNorm:
+        """The norm after the block's sum."""
 
 
 def feed_forward(w: FeedForward, x: Array, context: Context) -> Array:
-    """LayerNorm(x + fc2(activation(fc1(x)))), [B, T, D] -> [B, T, F] -> [B, T, D]."""
+    """LayerNorm(x + fc2(activation(fc1(x)))), [B, T, D] -> [B, T, F] -> [B, T, D].
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> layer, context = model.weights.encoder.layers[0], Context(model.config, model.dialect)
+    >>> feed_forward(layer, np.ones((1, 4, 6), np.float32), context).shape
+    (1, 4, 6)
+    """
     hidden = ops.linear(x, w.fc1.weight, w.fc1.bias)  # [B, T, D] -> [B, T, F]
     context.tap("hidden", hidden)
     hidden = ops.ACTIVATIONS[context.config.activation_function](hidden)

@@ -123,7 +123,12 @@ class Cache(Sequence[LayerCache]):
 def empty_cache(
     batch: int, heads: int, head_size: int, cross: Sequence[tuple[Array, Array]] | int, dtype: Any
 ) -> Cache:
-    """A cache of no tokens. `cross` gives each layer's cross key and value, or the number of layers without them."""
+    """A cache of no tokens. `cross` gives each layer's cross key and value, or the number of layers without them.
+
+    >>> cache = empty_cache(1, 3, 2, 4, np.float32)  # four layers that see no source
+    >>> len(cache), cache.length, cache[0].key.shape, cache.source_length
+    (4, 0, (1, 3, 0, 2), None)
+    """
     nothing = np.empty((batch, heads, 0, head_size), dtype)
     if isinstance(cross, int):
         return Cache(tuple(LayerCache(nothing, nothing) for _ in range(cross)))

@@ -85,13 +85,28 @@ def _check_positional(name: str, given: int, order: Sequence[str]) -> None:
 
 
 def taken(method: Callable[..., Any]) -> list[str]:
-    """The names under which a public method takes arguments, Flax's included."""
+    """The names under which a public method takes arguments, Flax's included.
+
+    >>> taken(lambda input_ids, training: None)
+    ['input_ids', 'training', 'train']
+    """
     names = [name for name in inspect.signature(method).parameters if name not in ("self", "cls")]
     return [*names, *(alias for alias, name in ALIASES.items() if name in names)]
 
 
 def public_call(packed_order: Sequence[str] = ()) -> Callable[[Method], Method]:
-    """Decorate a method so that it takes Flax's names, packed arguments if an order is given, and nothing unknown."""
+    """Decorate a method so that it takes Flax's names, packed arguments if an order is given, and nothing unknown.
+
+    >>> class Model:
+    ...     @public_call(["input_ids", "attention_mask"])
+    ...     def forward(self, input_ids=None, attention_mask=None, *, training=False):
+    ...         return input_ids, training
+    >>> Model().forward({"input_ids": [[5]]}, train=True)
+    ([[5]], True)
+    >>> Model().forward(tempreature=1)
+    Traceback (most recent call last):
+    TypeError: forward() has no argument 'tempreature'; it takes input_ids, attention_mask, training
+    """
 
     def decorate(method: Method) -> Method:
         parameters = [p for name, p in inspect.signature(method).parameters.items() if name not in ("self", "cls")]

@@ -19,6 +19,8 @@ from npblender.taps import SILENT, Tap
 
 @dataclass(frozen=True)
 class Context:
+    """One call's configuration, dialect, listener and noise, and what the result is to carry."""
+
     config: BlenderbotSmallConfig
     dialect: Dialect
     tap: Tap = SILENT

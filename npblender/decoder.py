@@ -30,6 +30,12 @@ def start(w: weights.Decoder, batch: int, encoder_states: Array | None, context:
     """The cache before the first token: no keys of its own, and the source's [B, S, D], projected once a layer.
 
     Without encoder states (the causal head alone) the decoder has no cross-attention at all.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> cache = start(model.weights.decoder, 1, np.ones((1, 4, 6), np.float32), Context(model.config, model.dialect))
+    >>> cache.length, cache.source_length, [array.shape for array in cache[0]]
+    (0, 4, [(1, 3, 0, 2), (1, 3, 0, 2), (1, 3, 4, 2), (1, 3, 4, 2)])
     """
     heads, d = context.config.decoder_attention_heads, context.config.d_model
     dtype = w.embed_positions.weight.dtype
@@ -44,7 +50,14 @@ def start(w: weights.Decoder, batch: int, encoder_states: Array | None, context:
 
 
 def embed_target(w: weights.Decoder, tokens: Array, positions: NDArray[np.int64], context: Context) -> Array:
-    """Token embeddings, scaled already, [B, T, D] -> what the first layer gets, [B, T, D]."""
+    """Token embeddings, scaled already, [B, T, D] -> what the first layer gets, [B, T, D].
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> tokens, context = np.ones((1, 2, 6), np.float32), Context(model.config, model.dialect)
+    >>> embed_target(model.weights.decoder, tokens, np.array([[0, 1]]), context).shape
+    (1, 2, 6)
+    """
     x = ops.layer_norm(tokens, w.layernorm_embedding.weight, w.layernorm_embedding.bias)
     context.tap("norm", x)
     position_rows = ops.embed(positions, w.embed_positions.weight)  # [B, T, D]
@@ -66,7 +79,17 @@ def decoder_layer(
     cross_head_mask: Array | None,
     context: Context,
 ) -> tuple[Array, LayerCache, Array, Array | None]:
-    """[B, T, D] -> [B, T, D], the longer memory, self-attention [B, H, T, L] and cross-attention [B, H, T, S]."""
+    """[B, T, D] -> [B, T, D], the longer memory, self-attention [B, H, T, L] and cross-attention [B, H, T, S].
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> w, context = model.weights.decoder, Context(model.config, model.dialect)
+    >>> memory = start(w, 1, np.ones((1, 4, 6), np.float32), context)[0]
+    >>> x = np.ones((1, 1, 6), np.float32)
+    >>> x, memory, attention, cross = decoder_layer(w.layers[0], x, memory, None, None, None, None, context)
+    >>> x.shape, memory.key.shape, attention.shape, cross.shape
+    ((1, 1, 6), (1, 3, 1, 2), (1, 3, 1, 1), (1, 3, 1, 4))
+    """
     here, heads = context.at("self_attn"), context.config.decoder_attention_heads
     q = project_queries(w.self_attn, x, heads, here)  # [B, T, D] -> [B, H, T, K]
     memory = memory.append(*project_keys_values(w.self_attn, x, heads, here))  # [B, H, L, K]
@@ -101,7 +124,16 @@ def decode(
     cross_attn_head_mask: Array | None = None,  # [layers, H]
     position_ids: NDArray[np.int64] | None = None,  # [B, T]
 ) -> BaseModelOutputWithPastAndCrossAttentions:
-    """States [B, T, D] of the new tokens and the cache grown by them, from exactly one of ids and embeddings."""
+    """States [B, T, D] of the new tokens and the cache grown by them, from exactly one of ids and embeddings.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> w, context = model.weights, Context(model.config, model.dialect)
+    >>> cache = start(w.decoder, 1, None, context)
+    >>> out = decode(w.decoder, w.shared, context, cache, input_ids=np.array([[1, 9]]))
+    >>> out.last_hidden_state.shape, out.past_key_values.length
+    ((1, 2, 6), 2)
+    """
     here = context.at("decoder")
     embed = here.at("embed")
     scale = context.dialect.scale_decoder_inputs_embeds

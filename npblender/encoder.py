@@ -23,7 +23,13 @@ Array = NDArray[Any]
 
 
 def scale_embeddings(tokens: Array, context: Context) -> Array:
-    """Token embeddings [B, T, D] times sqrt(D), if the config has `scale_embedding` set."""
+    """Token embeddings [B, T, D] times sqrt(D), if the config has `scale_embedding` set.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> scale_embeddings(np.ones((1, 1, 6)), Context(model.config, model.dialect))[0, 0, 0].round(4)
+    np.float64(2.4495)
+    """
     d = tokens.dtype.type(tokens.shape[-1])
     return tokens * np.sqrt(d) if context.config.scale_embedding else tokens
 
@@ -32,6 +38,11 @@ def source_positions(batch: int, length: int, mask: Mask | None, context: Contex
     """[B, S]: columns 0 .. S-1; or, where the dialect says so, how many tokens before this one are not pads.
 
     In the second form (ParlAI's) left padding changes nothing; leading pads all stand at position 0.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> source_positions(1, 4, np.array([[False, False, True, True]]), Context(model.config, model.dialect))
+    array([[0, 0, 0, 1]])
     """
     if mask is not None and context.dialect.positions_follow_mask:
         return np.maximum(np.cumsum(mask, axis=1, dtype=np.int64) - 1, 0)
@@ -39,7 +50,13 @@ def source_positions(batch: int, length: int, mask: Mask | None, context: Contex
 
 
 def zero_pads(x: Array, mask: Mask | None, context: Context) -> Array:
-    """States [B, S, D] with zeros at pads, where the dialect wants them."""
+    """States [B, S, D] with zeros at pads, where the dialect wants them.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> zero_pads(np.ones((1, 2, 1)), np.array([[True, False]]), Context(model.config, model.dialect)).ravel()
+    array([1., 0.])
+    """
     if mask is None or not context.dialect.zero_padded_states:
         return x
     return x * mask[:, :, None]
@@ -52,7 +69,14 @@ def embed_source(
     positions: NDArray[np.int64] | None,
     context: Context,
 ) -> Array:
-    """Token embeddings, scaled already, [B, S, D] -> what the first layer gets, [B, S, D]."""
+    """Token embeddings, scaled already, [B, S, D] -> what the first layer gets, [B, S, D].
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> tokens, context = np.ones((1, 4, 6), np.float32), Context(model.config, model.dialect)
+    >>> embed_source(model.weights.encoder, tokens, None, None, context).shape
+    (1, 4, 6)
+    """
     if positions is None:
         positions = source_positions(tokens.shape[0], tokens.shape[1], mask, context)  # [B, S]
     position_rows = ops.embed(positions, w.embed_positions.weight)  # [B, S, D]
@@ -69,7 +93,14 @@ def embed_source(
 def encoder_layer(
     w: weights.EncoderLayer, x: Array, mask: Mask | None, head_mask: Array | None, context: Context
 ) -> tuple[Array, Array]:
-    """[B, S, D] -> [B, S, D] and the attention's weights [B, H, S, S]. `mask` is [B, S], `head_mask` [H]."""
+    """[B, S, D] -> [B, S, D] and the attention's weights [B, H, S, S]. `mask` is [B, S], `head_mask` [H].
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> layer, x = model.weights.encoder.layers[0], np.ones((1, 4, 6), np.float32)
+    >>> [part.shape for part in encoder_layer(layer, x, None, None, Context(model.config, model.dialect))]
+    [(1, 4, 6), (1, 2, 4, 4)]
+    """
     here, heads = context.at("self_attn"), context.config.encoder_attention_heads
     q = project_queries(w.self_attn, x, heads, here)  # [B, S, D] -> [B, H, S, K]
     k, v = project_keys_values(w.self_attn, x, heads, here)  # [B, S, D] -> [B, H, S, K]
@@ -92,7 +123,14 @@ def encode(
     head_mask: Array | None = None,  # [layers, H]
     position_ids: NDArray[np.int64] | None = None,  # [B, S]
 ) -> BaseModelOutput:
-    """The source's states [B, S, D], from exactly one of ids and embeddings."""
+    """The source's states [B, S, D], from exactly one of ids and embeddings.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> w, ids = model.weights, np.array([[5, 6, 7]])
+    >>> encode(w.encoder, w.shared, Context(model.config, model.dialect), input_ids=ids).last_hidden_state.shape
+    (1, 3, 6)
+    """
     here = context.at("encoder")
     embed = here.at("embed")
     if inputs_embeds is None:

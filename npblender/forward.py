@@ -51,7 +51,14 @@ class Target:
 
 
 def run_encoder(weights: Weights, source: Source, context: Context) -> BaseModelOutput:
-    """The source's states [B, S, D]."""
+    """The source's states [B, S, D].
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> context = Context(model.config, model.dialect)
+    >>> run_encoder(model.weights, Source(np.array([[5, 6, 7]])), context).last_hidden_state.shape
+    (1, 3, 6)
+    """
     assert weights.encoder is not None, "a causal head has no encoder"
     return encode(
         weights.encoder,
@@ -66,14 +73,29 @@ def run_encoder(weights: Weights, source: Source, context: Context) -> BaseModel
 
 
 def start_decoder(weights: Weights, batch: int, encoder_states: Array | None, context: Context) -> Cache:
-    """The cache before the first target token, with the source's keys and values if there is a source."""
+    """The cache before the first target token, with the source's keys and values if there is a source.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> cache = start_decoder(model.weights, 1, None, Context(model.config, model.dialect))
+    >>> cache.length, len(cache)
+    (0, 2)
+    """
     return start(weights.decoder, batch, encoder_states, context)
 
 
 def run_decoder(
     weights: Weights, target: Target, cache: Cache, context: Context
 ) -> BaseModelOutputWithPastAndCrossAttentions:
-    """States [B, T, D] of the new tokens, and the cache grown by T."""
+    """States [B, T, D] of the new tokens, and the cache grown by T.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> context = Context(model.config, model.dialect)
+    >>> cache = start_decoder(model.weights, 1, None, context)
+    >>> run_decoder(model.weights, Target(np.array([[1, 9]])), cache, context).past_key_values.length
+    2
+    """
     return decode(
         weights.decoder,
         weights.shared,
@@ -90,7 +112,14 @@ def run_decoder(
 
 
 def logits_of(weights: Weights, states: Array, context: Context) -> Array:
-    """[B, T, D] -> [B, T, V]: products with the shared matrix, plus the final bias where the model has one."""
+    """[B, T, D] -> [B, T, V]: products with the shared matrix, plus the final bias where the model has one.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> logits = logits_of(model.weights, np.ones((1, 2, 6), np.float32), Context(model.config, model.dialect))
+    >>> logits.shape, float(logits[0, 0, 1]) < -9e19  # ParlAI never says the start token, 1
+    ((1, 2, 11), True)
+    """
     bias = None if weights.final_logits_bias is None else weights.final_logits_bias[0]  # [1, V] -> [V]
     logits = ops.linear(states, weights.shared.weight, bias)
     if context.dialect.start_logit is not None and context.config.decoder_start_token_id is not None:
@@ -102,7 +131,14 @@ def logits_of(weights: Weights, states: Array, context: Context) -> Array:
 
 
 def loss_of(logits: Array, labels: Ids, context: Context) -> np.floating[Any]:
-    """Mean negative log-probability of the labels [B, T] that are not -100; NaN when all of them are (as in torch)."""
+    """Mean negative log-probability of the labels [B, T] that are not -100; NaN when all of them are (as in torch).
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> logits, labels = np.log([[[0.25, 0.75], [0.5, 0.5]]]), np.array([[0, -100]])
+    >>> loss_of(logits, labels, Context(model.config, model.dialect)).round(6)
+    np.float64(1.386294)
+    """
     loss = ops.cross_entropy(logits, labels, IGNORED_LABEL)
     context.tap("loss", np.asarray(loss))
     return loss

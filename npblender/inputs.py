@@ -140,7 +140,12 @@ def check_mask(name: str, value: Any, shape: tuple[int, int]) -> Mask:
 
 
 def check_size(name: str, array: Array, dtype: np.dtype[Any]) -> None:
-    """That every value is finite and leaves room for the products of a model that computes in `dtype`."""
+    """That every value is finite and leaves room for the products of a model that computes in `dtype`.
+
+    >>> check_size("inputs_embeds", np.array([1e30]), np.dtype("float32"))
+    Traceback (most recent call last):
+    ValueError: inputs_embeds holds values up to 1e+30, too large to compute with: float32 takes 4.29e+09
+    """
     largest = np.abs(array).max(initial=0)
     room = np.finfo(dtype).max ** dtype.type(0.25)
     if not np.isfinite(largest):
@@ -152,7 +157,11 @@ def check_size(name: str, array: Array, dtype: np.dtype[Any]) -> None:
 
 
 def check_embeddings(name: str, value: Any, d_model: int, dtype: np.dtype[Any]) -> Array:
-    """Embeddings or states [B, S, D], finite, in the model's dtype."""
+    """Embeddings or states [B, S, D], finite, in the model's dtype.
+
+    >>> check_embeddings("inputs_embeds", [[[0.5, 1.0]]], 2, np.dtype("float32"))
+    array([[[0.5, 1. ]]], dtype=float32)
+    """
     array = as_array(name, value)
     if array.size == 0:
         raise ValueError(f"{name} is empty, of shape {array.shape}: at least one row of at least one token is needed")
@@ -165,7 +174,11 @@ def check_embeddings(name: str, value: Any, d_model: int, dtype: np.dtype[Any]) 
 
 
 def check_head_mask(name: str, value: Any, layers: int, heads: int, dtype: np.dtype[Any]) -> Array:
-    """A head mask [layers, H] with values from 0 (the head is silenced) to 1 (it is not)."""
+    """A head mask [layers, H] with values from 0 (the head is silenced) to 1 (it is not).
+
+    >>> check_head_mask("head_mask", [[1, 0]], 1, 2, np.dtype("float64"))
+    array([[1., 0.]])
+    """
     array = as_array(name, value)
     if array.shape != (layers, heads):
         raise ValueError(f"{name} must have shape {(layers, heads)}, layers and heads, not {array.shape}")
@@ -175,7 +188,12 @@ def check_head_mask(name: str, value: Any, layers: int, heads: int, dtype: np.dt
 
 
 def check_positions(name: str, value: Any, shape: tuple[int, int], positions: int) -> Ids:
-    """Position ids [B, S] (or [S], [1, S], the same for every row) as int64, each below the number of positions."""
+    """Position ids [B, S] (or [S], [1, S], the same for every row) as int64, each below the number of positions.
+
+    >>> check_positions("position_ids", [0, 1], (2, 2), positions=5)
+    array([[0, 1],
+           [0, 1]])
+    """
     array = as_array(name, value)
     if array.shape not in (shape, shape[1:], (1, shape[1])):
         raise ValueError(f"{name} must have shape {shape}, one position a token, not {array.shape}")

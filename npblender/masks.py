@@ -27,7 +27,11 @@ def causal_mask(new: int, keys: int) -> Mask:
 
 
 def key_mask(attention_mask: Mask | None) -> Mask | None:
-    """[B, L] -> [B, 1, 1, L], or None where every key may be attended to (then nothing needs hiding)."""
+    """[B, L] -> [B, 1, 1, L], or None where every key may be attended to (then nothing needs hiding).
+
+    >>> key_mask(np.array([[True, False]])).shape, key_mask(np.array([[True, True]]))
+    ((1, 1, 1, 2), None)
+    """
     if attention_mask is None or attention_mask.all():
         return None
     return attention_mask[:, None, None, :]
@@ -37,6 +41,10 @@ def self_attention_mask(new: int, keys: int, attention_mask: Mask | None) -> Mas
     """The decoder's mask for T new tokens over L keys: causal, without keys that `attention_mask` [B, L] hides.
 
     It is [B, 1, T, L], [1, 1, T, L] or [B, 1, 1, L]; None where everything is allowed, as for one token at a time.
+
+    >>> self_attention_mask(2, 3, np.array([[False, True, True]])).astype(int)[0, 0]
+    array([[0, 1, 0],
+           [0, 1, 1]])
     """
     padding = key_mask(attention_mask)  # [B, 1, 1, L]
     if new == 1:

@@ -28,12 +28,15 @@ class ModelOutput:
     """
 
     def keys(self) -> tuple[str, ...]:
+        """The names of what is there."""
         return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
 
     def values(self) -> tuple[Any, ...]:
+        """What is there, in order."""
         return tuple(getattr(self, name) for name in self.keys())
 
     def items(self) -> tuple[tuple[str, Any], ...]:
+        """Names and what they name."""
         return tuple(zip(self.keys(), self.values(), strict=True))
 
     def to_tuple(self) -> tuple[Any, ...]:
@@ -41,6 +44,7 @@ class ModelOutput:
         return self.values()
 
     def get(self, key: str, default: Any = None) -> Any:
+        """What is there under a name, else the default."""
         return self[key] if key in self.keys() else default
 
     def __getitem__(self, key: str | int | slice) -> Any:

@@ -103,7 +103,11 @@ def _feed_forward(new: str) -> Iterator[tuple[str, str, str]]:
 
 
 def encoder_points(layers: int) -> Iterator[Point]:
-    """The encoder's points in the order in which they are computed. H, K and F are the encoder's."""
+    """The encoder's points in the order in which they are computed. H, K and F are the encoder's.
+
+    >>> [point.name for point in encoder_points(1)][-2:]
+    ['encoder.layers.0.output', 'encoder.states']
+    """
     for name in ENCODER_EMBEDDING:
         yield Point(f"encoder.embed.{name}", "B S D", EMBEDDING[name])
     for n in range(layers):
@@ -120,14 +124,22 @@ def encoder_points(layers: int) -> Iterator[Point]:
 
 
 def start_points(layers: int) -> Iterator[Point]:
-    """What is computed once a source for the decoder: each layer's cross keys and values. H and K are the decoder's."""
+    """What is computed once a source for the decoder: each layer's cross keys and values. H and K are the decoder's.
+
+    >>> [point.name for point in start_points(1)]
+    ['decoder.layers.0.encoder_attn.k', 'decoder.layers.0.encoder_attn.v']
+    """
     for n in range(layers):
         yield Point(f"decoder.layers.{n}.encoder_attn.k", "B H S K", "keys of the source")
         yield Point(f"decoder.layers.{n}.encoder_attn.v", "B H S K", "values of the source")
 
 
 def decoder_points(layers: int, *, cross: bool = True) -> Iterator[Point]:
-    """The decoder's points for T new tokens over L keys. H, K and F are the decoder's."""
+    """The decoder's points for T new tokens over L keys. H, K and F are the decoder's.
+
+    >>> len(list(decoder_points(1))), len(list(decoder_points(1, cross=False)))
+    (31, 23)
+    """
     for name in DECODER_EMBEDDING:
         yield Point(f"decoder.embed.{name}", "B T D", EMBEDDING[name])
     for n in range(layers):
@@ -143,7 +155,11 @@ def decoder_points(layers: int, *, cross: bool = True) -> Iterator[Point]:
 
 
 def head_points(*, labels: bool = False) -> Iterator[Point]:
-    """The language-model head's points."""
+    """The language-model head's points.
+
+    >>> [point.name for point in head_points(labels=True)]
+    ['logits', 'log_probabilities', 'loss']
+    """
     yield Point("logits", "B T V", "products with the shared matrix, plus the final bias")
     yield Point("log_probabilities", "B T V", "log-softmax of the logits")
     if labels:

@@ -21,35 +21,41 @@ from npblender.config import BlenderbotSmallConfig
 
 Array: TypeAlias = NDArray[Any]
 Parts: TypeAlias = frozenset[str]
+Make: TypeAlias = Callable[[str, tuple[int, ...]], Array]
 
 ENCODER, DECODER, LOGITS_BIAS = "encoder", "decoder", "final_logits_bias"
-FULL_MODEL: Parts = frozenset({ENCODER, DECODER, LOGITS_BIAS})
-"""The parts of the model that answers: both stacks and the bias on its logits."""
-BASE_MODEL: Parts = frozenset({ENCODER, DECODER})
-"""The parts of the model without a head."""
-CAUSAL_MODEL: Parts = frozenset({DECODER})
-"""The parts of the decoder alone, read as a language model."""
+FULL_MODEL: Parts = frozenset({ENCODER, DECODER, LOGITS_BIAS})  # the model that answers
+BASE_MODEL: Parts = frozenset({ENCODER, DECODER})  # the model without a head
+CAUSAL_MODEL: Parts = frozenset({DECODER})  # the decoder alone, read as a language model
 
 
 @dataclass(frozen=True, eq=False)
 class Linear:
+    """x @ weight.T + bias."""
+
     weight: Array  # [out, in]
     bias: Array  # [out]
 
 
 @dataclass(frozen=True, eq=False)
 class LayerNorm:
+    """Scale and shift after normalising."""
+
     weight: Array  # [D]
     bias: Array  # [D]
 
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
+    """A table of rows."""
+
     weight: Array  # [V, D] for tokens, [P, D] for positions
 
 
 @dataclass(frozen=True, eq=False)
 class Attention:
+    """The four maps of an attention; H heads of K = D / H share each."""
+
     q_proj: Linear  # [D, D]
     k_proj: Linear  # [D, D]
     v_proj: Linear  # [D, D]
@@ -58,6 +64,8 @@ class Attention:
 
 @dataclass(frozen=True, eq=False)
 class EncoderLayer:
+    """Self-attention, then feed-forward, each with the norm that follows it."""
+
     self_attn: Attention
     self_attn_layer_norm: LayerNorm
     fc1: Linear  # [F, D]
@@ -67,6 +75,8 @@ class EncoderLayer:
 
 @dataclass(frozen=True, eq=False)
 class DecoderLayer:
+    """Self-attention, attention to the source, then feed-forward, each with the norm that follows it."""
+
     self_attn: Attention
     self_attn_layer_norm: LayerNorm
     encoder_attn: Attention
@@ -78,6 +88,8 @@ class DecoderLayer:
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
+    """Positions, the norm of the embeddings, and the layers."""
+
     embed_positions: Embedding  # [P, D]
     layernorm_embedding: LayerNorm
     layers: tuple[EncoderLayer, ...]
@@ -85,6 +97,8 @@ class Encoder:
 
 @dataclass(frozen=True, eq=False)
 class Decoder:
+    """As the encoder, with layers that see the source."""
+
     embed_positions: Embedding  # [P, D]
     layernorm_embedding: LayerNorm
     layers: tuple[DecoderLayer, ...]
@@ -92,6 +106,8 @@ class Decoder:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
+    """All parameters of a model."""
+
     shared: Embedding  # [V, D]: tokens in, tokens out
     encoder: Encoder | None  # None in a causal head
     decoder: Decoder
@@ -103,11 +119,13 @@ class Weights:
         return self.shared.weight.dtype
 
 
-Make: TypeAlias = Callable[[str, tuple[int, ...]], Array]
-
-
 def build(config: BlenderbotSmallConfig, make: Make, parts: Parts = FULL_MODEL) -> Weights:
-    """The tree for `config`, each array given by `make(name, shape)`: the one place that knows every shape."""
+    """The tree for `config`, each array given by `make(name, shape)`: the one place that knows every shape.
+
+    >>> from npblender.example import EXAMPLE_CONFIG
+    >>> build(EXAMPLE_CONFIG, lambda name, shape: np.zeros(shape)).decoder.layers[1].fc2.weight.shape
+    (6, 7)
+    """
     d, positions = config.d_model, config.max_position_embeddings
 
     def linear(name: str, out: int, inner: int) -> Linear:
@@ -120,11 +138,7 @@ def build(config: BlenderbotSmallConfig, make: Make, parts: Parts = FULL_MODEL) 
         return Attention(*(linear(f"{name}.{p}_proj", d, d) for p in ("q", "k", "v", "out")))
 
     def feed_forward(name: str, inner: int) -> tuple[Linear, Linear, LayerNorm]:
-        return (
-            linear(f"{name}.fc1", inner, d),
-            linear(f"{name}.fc2", d, inner),
-            norm(f"{name}.final_layer_norm"),
-        )
+        return linear(f"{name}.fc1", inner, d), linear(f"{name}.fc2", d, inner), norm(f"{name}.final_layer_norm")
 
     def encoder_layer(name: str) -> EncoderLayer:
         self_attn, self_norm = attention(f"{name}.self_attn"), norm(f"{name}.self_attn_layer_norm")
@@ -177,7 +191,13 @@ def parameter_count(config: BlenderbotSmallConfig) -> int:
 
 
 def from_arrays(config: BlenderbotSmallConfig, arrays: Mapping[str, Array], parts: Parts = FULL_MODEL) -> Weights:
-    """The tree over the given arrays, which must be there under every expected name and in the expected shape."""
+    """The tree over the given arrays, which must be there under every expected name and in the expected shape.
+
+    >>> from npblender.example import EXAMPLE_CONFIG
+    >>> from_arrays(EXAMPLE_CONFIG, {})
+    Traceback (most recent call last):
+    ValueError: the parameter 'shared.weight' of shape (11, 6) is missing
+    """
 
     def take(name: str, shape: tuple[int, ...]) -> Array:
         if name not in arrays:
@@ -205,7 +225,12 @@ def _walk(node: Any, name: str) -> Iterator[tuple[str, Array]]:
 
 
 def to_arrays(weights: Weights) -> dict[str, Array]:
-    """Every parameter under its name, in the order of the tree; no copies."""
+    """Every parameter under its name, in the order of the tree; no copies.
+
+    >>> from npblender.example import EXAMPLE_CONFIG
+    >>> list(to_arrays(random_weights(EXAMPLE_CONFIG, seed=0)))[:2]
+    ['shared.weight', 'encoder.embed_positions.weight']
+    """
     return dict(_walk(weights, ""))
 
 
@@ -218,9 +243,8 @@ def random_weights(
     a lost factor hides in the noise. Here matrices have variance 1/in, norms scatter around 1 and biases around 0.
     Drawn in float64 and rounded once, so the float32 model is the float64 one rounded.
 
-    >>> tiny = BlenderbotSmallConfig(vocab_size=11, d_model=6, encoder_layers=1, decoder_layers=1,
-    ...     encoder_attention_heads=2, decoder_attention_heads=3, encoder_ffn_dim=5, decoder_ffn_dim=7)
-    >>> random_weights(tiny, seed=0).encoder.layers[0].fc1.weight.shape
+    >>> from npblender.example import EXAMPLE_CONFIG
+    >>> random_weights(EXAMPLE_CONFIG, seed=0).encoder.layers[0].fc1.weight.shape
     (5, 6)
     """
     rng = np.random.default_rng(seed)
