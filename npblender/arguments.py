@@ -45,7 +45,13 @@ def make_context(
     output_attentions: bool | None = None,
     output_hidden_states: bool | None = None,
 ) -> Context:
-    """The record that one call's parts share, its switches filled in from the configuration."""
+    """The record that one call's parts share, its switches filled in from the configuration.
+
+    >>> from npblender.example import EXAMPLE_CONFIG
+    >>> from npblender.dialects import PARLAI
+    >>> make_context(EXAMPLE_CONFIG, PARLAI, output_attentions=True).collect_attentions
+    True
+    """
     training = switch("training", training, False)
     if training and generator is None:
         raise ValueError("training=True draws dropout: pass generator=np.random.default_rng(seed), or a seed")
@@ -70,7 +76,12 @@ def make_context(
 def check_tokens(
     config: BlenderbotSmallConfig, dtype: np.dtype[Any], prefix: str, input_ids: Any, inputs_embeds: Any
 ) -> tuple[Ids | None, Array | None, tuple[int, int]]:
-    """Ids or embeddings, whichever of the two is given, and their batch and length."""
+    """Ids or embeddings, whichever of the two is given, and their batch and length.
+
+    >>> from npblender.example import EXAMPLE_CONFIG
+    >>> check_tokens(EXAMPLE_CONFIG, np.dtype("float32"), "decoder_", [[1, 9]], None)
+    (array([[1, 9]]), None, (1, 2))
+    """
     ids_name, embeds_name = f"{prefix}input_ids", f"{prefix}inputs_embeds"
     if (input_ids is None) == (inputs_embeds is None):
         raise ValueError(f"pass exactly one of {ids_name} and {embeds_name}")
@@ -92,7 +103,12 @@ def check_source(
     head_mask: Any = None,
     position_ids: Any = None,
 ) -> Source:
-    """The encoder's arguments. Without a mask it is made from the ids if `mask_from_ids` says so, else all ones."""
+    """The encoder's arguments. Without a mask it is made from the ids if `mask_from_ids` says so, else all ones.
+
+    >>> from npblender.example import EXAMPLE_CONFIG
+    >>> check_source(EXAMPLE_CONFIG, np.dtype("float32"), mask_from_ids=True, input_ids=[[5, 0]]).attention_mask
+    array([[ True, False]])
+    """
     ids, embeds, shape = check_tokens(config, dtype, "", input_ids, inputs_embeds)
     check_length("inputs_embeds" if ids is None else "input_ids", shape[1], config.max_position_embeddings)
     if attention_mask is not None:
@@ -128,6 +144,11 @@ def check_target(
 
     The caller calls most of them `prefix` and the name here, and the source's mask `source_mask_name`. Cross keys in
     the past win over `encoder_states`, from which they were made: so do they in transformers.
+
+    >>> from npblender.example import EXAMPLE_CONFIG
+    >>> target, cache = check_target(EXAMPLE_CONFIG, np.dtype("float32"), None, None, prefix="", input_ids=[[1, 9]])
+    >>> target.input_ids, cache
+    (array([[1, 9]]), None)
     """
     ids, embeds, shape = check_tokens(config, dtype, prefix, input_ids, inputs_embeds)
     batch, new = shape

@@ -87,6 +87,9 @@ class Cache(Sequence[LayerCache]):
         """The cache of the given rows, in that order: how a beam search keeps and copies its beams.
 
         Raises ValueError for a row that is not there.
+
+        >>> empty_cache(2, 3, 2, 4, np.float32).take(np.array([1, 1, 0])).batch
+        3
         """
         rows = np.asarray(rows)
         if rows.size and not (rows.min() >= 0 and rows.max() < self.batch):
@@ -94,18 +97,33 @@ class Cache(Sequence[LayerCache]):
         return replace(self, layers=tuple(layer.take(rows) for layer in self.layers))
 
     def crop(self, length: int) -> Cache:
-        """The cache as it was after the first `length` tokens."""
+        """The cache as it was after the first `length` tokens.
+
+        >>> layer = LayerCache(np.ones((1, 3, 5, 2)), np.ones((1, 3, 5, 2)))
+        >>> Cache((layer,)).crop(2).length
+        2
+        """
         if not 0 <= length <= self.length:
             raise ValueError(f"a cache of {self.length} tokens can not be cropped to {length}")
         shorter = tuple(replace(c, key=c.key[:, :, :length], value=c.value[:, :, :length]) for c in self.layers)
         return replace(self, layers=shorter)
 
     def allot(self, max_length: int) -> Cache:
-        """This cache, with the number of tokens it is meant to hold in the end."""
+        """This cache, with the number of tokens it is meant to hold in the end.
+
+        >>> empty_cache(1, 3, 2, 4, np.float32).allot(9).max_length
+        9
+        """
         return replace(self, max_length=max_length)
 
     def with_cross(self, started: Cache) -> Cache:
-        """This cache's own keys with the cross keys of `started`: a source added to past keys that lacked one."""
+        """This cache's own keys with the cross keys of `started`: a source added to past keys that lacked one.
+
+        >>> source = np.ones((1, 3, 7, 2))
+        >>> started = Cache((LayerCache(source[:, :, :0], source[:, :, :0], source, source),))
+        >>> Cache((LayerCache(source, source),)).with_cross(started).source_length
+        7
+        """
         pairs = zip(self.layers, started.layers, strict=True)
         layers = tuple(replace(a, cross_key=b.cross_key, cross_value=b.cross_value) for a, b in pairs)
         return replace(self, layers=layers)

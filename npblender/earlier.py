@@ -23,7 +23,11 @@ PAST_FORMS = "past_key_values takes what an earlier call returned, or a tuple of
 
 
 def encoder_states_of(value: Any) -> tuple[Any, Any, Any]:
-    """States, hidden states and attentions of `encoder_outputs`: a record, a mapping, a tuple, or states alone."""
+    """States, hidden states and attentions of `encoder_outputs`: a record, a mapping, a tuple, or states alone.
+
+    >>> encoder_states_of(("states",))
+    ('states', None, None)
+    """
     if isinstance(value, BaseModelOutput):
         return value.last_hidden_state, value.hidden_states, value.attentions
     if isinstance(value, ModelOutput):
@@ -40,7 +44,12 @@ def encoder_states_of(value: Any) -> tuple[Any, Any, Any]:
 
 
 def check_encoder_outputs(config: BlenderbotSmallConfig, dtype: np.dtype[Any], value: Any) -> BaseModelOutput:
-    """Given encoder outputs, in any of the forms transformers takes, as a record."""
+    """Given encoder outputs, in any of the forms transformers takes, as a record.
+
+    >>> from npblender.example import EXAMPLE_CONFIG
+    >>> check_encoder_outputs(EXAMPLE_CONFIG, np.dtype("float32"), np.ones((1, 4, 6))).last_hidden_state.shape
+    (1, 4, 6)
+    """
     states, hidden_states, attentions = encoder_states_of(value)
     states = check_embeddings("encoder_outputs", states, config.d_model, dtype)
     batch, length = states.shape[:2]
@@ -64,6 +73,10 @@ def as_cache(past_key_values: Any, dtype: np.dtype[Any]) -> Cache:
     """A `Cache` from itself or from transformers' nested tuples of 2 or 4 arrays a layer.
 
     The numbers of a `Cache` are those that the model computed; a tuple's might come from anywhere, and are checked.
+
+    >>> key = value = np.ones((1, 3, 5, 2), np.float32)
+    >>> as_cache(((key, value), (key, value)), np.dtype("float32")).length
+    5
     """
     if isinstance(past_key_values, Cache):
         return past_key_values
@@ -81,7 +94,13 @@ def as_cache(past_key_values: Any, dtype: np.dtype[Any]) -> Cache:
 
 
 def check_past(config: BlenderbotSmallConfig, dtype: np.dtype[Any], value: Any, batch: int) -> Cache:
-    """Given past keys and values as a cache that fits the decoder and this call's batch."""
+    """Given past keys and values as a cache that fits the decoder and this call's batch.
+
+    >>> from npblender.example import EXAMPLE_CONFIG
+    >>> check_past(EXAMPLE_CONFIG, np.dtype("float32"), (), batch=1)
+    Traceback (most recent call last):
+    ValueError: past_key_values has 0 layers; the decoder has 2
+    """
     cache = as_cache(value, dtype)
     layers, heads = config.decoder_layers, config.decoder_attention_heads
     if len(cache) != layers:

@@ -80,7 +80,13 @@ class PreTrainedModel:
         dialect: str | Dialect = "parlai",
         dtype: DTypeLike = "float32",
     ) -> Model:
-        """A model with seeded random weights, the same for the same seed on every machine (see `random_weights`)."""
+        """A model with seeded random weights, the same for the same seed on every machine (see `random_weights`).
+
+        >>> from npblender import BlenderbotSmallModel
+        >>> from npblender.example import EXAMPLE_CONFIG
+        >>> BlenderbotSmallModel.from_config(EXAMPLE_CONFIG, seed=0, dtype="float64").dtype
+        dtype('float64')
+        """
         if not isinstance(config, BlenderbotSmallConfig):
             raise TypeError(f"config must be a BlenderbotSmallConfig, not {type(config).__name__}")
         seed = whole("seed", seed)
@@ -102,6 +108,12 @@ class PreTrainedModel:
         else "parlai". `dtype` is "float32", "float64" or "longdouble", whatever the file stores.
 
         Raises FileNotFoundError for a folder or file that is not there, ValueError for files that do not fit.
+
+        >>> from npblender import BlenderbotSmallForConditionalGeneration
+        >>> BlenderbotSmallForConditionalGeneration.from_pretrained("no such folder")
+        Traceback (most recent call last):
+        FileNotFoundError: there is no folder 'no such folder'; give a folder on this machine that holds config.json \
+and the weights (nothing is downloaded)
         """
         folder = demo.folder() if folder is None else folder
         config = BlenderbotSmallConfig.from_pretrained(folder)
@@ -116,6 +128,14 @@ class PreTrainedModel:
         """Write what `from_pretrained` here and in both transformers reads, the dialect under a key of ours.
 
         `dtype` is what the file stores: "float16", "float32", "float64"; None stores what the model has.
+
+        >>> import tempfile
+        >>> from npblender.example import example_model
+        >>> model = example_model()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save_pretrained(folder)
+        ...     type(model).from_pretrained(folder).dialect.name
+        'parlai'
         """
         checkpoint.save(folder, self.config, self.weights, self.generation_config, self.dialect, dtype)
 
@@ -133,7 +153,14 @@ class PreTrainedModel:
         return self.weights.shared
 
     def set_input_embeddings(self, value: Embedding | Array) -> None:
-        """Put another matrix [V, D] in its place."""
+        """Put another matrix [V, D] in its place.
+
+        >>> from npblender.example import example_model
+        >>> model = example_model()
+        >>> model.set_input_embeddings(np.zeros((11, 6)))
+        >>> model.get_input_embeddings().weight.any()
+        np.False_
+        """
         shape = (self.config.vocab_size, self.config.d_model)
         array = as_array("value", value.weight if isinstance(value, Embedding) else value)
         if array.shape != shape:
@@ -149,6 +176,10 @@ class PreTrainedModel:
 
         The size is rounded up to `pad_to_multiple_of`; without one it stays. transformers draws new rows at random
         around the mean, or with `mean_resizing=False` around 0, which is refused: the mean itself needs no seed.
+
+        >>> from npblender.example import example_model
+        >>> example_model().resize_token_embeddings(14).weight.shape
+        (14, 6)
         """
         size = self.config.vocab_size if new_num_tokens is None else whole("new_num_tokens", new_num_tokens, at_least=1)
         if pad_to_multiple_of is not None:

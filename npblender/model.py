@@ -147,6 +147,10 @@ class BlenderbotSmallForCausalLM(PreTrainedModel):
         The arguments are those of `BlenderbotSmallForConditionalGeneration.forward` on the decoder's side. `labels`
         are NOT shifted: label i belongs to the logits at i, as in transformers. `logits_to_keep` computes the last n
         logits only (0 = all), or those at the given indices.
+
+        >>> from npblender.example import example_model
+        >>> example_model(BlenderbotSmallForCausalLM).forward([[1, 9, 4]], logits_to_keep=1).logits.shape
+        (1, 1, 11)
         """
         context = make_context(
             self.config, self.dialect, tap, training, generator, output_attentions, output_hidden_states

@@ -17,7 +17,7 @@ from npblender.arguments import Seed, make_context
 from npblender.cache import Cache
 from npblender.calls import KERAS_ORDER, public_call
 from npblender.context import Context
-from npblender.earlier import as_cache, check_encoder_outputs
+from npblender.earlier import check_encoder_outputs
 from npblender.forward import shift_right, start_decoder
 from npblender.handle import PreTrainedModel
 from npblender.inputs import IGNORED_LABEL, check_ids, whole
@@ -27,6 +27,7 @@ from npblender.stacks import (
     BlenderbotSmallEncoder,
     call_decoder,
     call_encoder,
+    given_encoder,
     keeps_cache,
     returned,
     wants_cache,
@@ -90,11 +91,8 @@ class EncoderDecoder(PreTrainedModel):
         Raises:
             ValueError, TypeError: an argument that does not fit; the message names it and says what would do.
 
-        >>> from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration
-        >>> tiny = BlenderbotSmallConfig(vocab_size=11, d_model=6, encoder_layers=1, decoder_layers=1,
-        ...     encoder_attention_heads=2, decoder_attention_heads=3, encoder_ffn_dim=5, decoder_ffn_dim=7)
-        >>> model = BlenderbotSmallForConditionalGeneration.from_config(tiny, seed=0)
-        >>> out = model([[5, 6, 7]], decoder_input_ids=[[1, 9]])
+        >>> from npblender.example import example_model
+        >>> out = example_model().forward([[5, 6, 7]], decoder_input_ids=[[1, 9]])
         >>> out.logits.shape, out.past_key_values.length, list(out.keys())
         ((1, 2, 11), 2, ['logits', 'past_key_values', 'encoder_last_hidden_state'])
         """
@@ -124,7 +122,7 @@ class EncoderDecoder(PreTrainedModel):
                     raise ValueError(
                         f"{name} would not be used: the source is encoded already; leave one of the two out"
                     )
-            encoder = self.given_encoder(encoder_outputs, past_key_values)
+            encoder = given_encoder(self, encoder_outputs, past_key_values)
         decoder = call_decoder(
             self,
             context,
@@ -148,7 +146,12 @@ class EncoderDecoder(PreTrainedModel):
 
     @wraps(BlenderbotSmallEncoder.forward, assigned=())
     def encode(self, *args: Any, **arguments: Any) -> Any:
-        """The source's states: ids [B, S] -> `last_hidden_state` [B, S, D]; arguments as `get_encoder()` takes them."""
+        """The source's states: ids [B, S] -> `last_hidden_state` [B, S, D]; arguments as `get_encoder()` takes them.
+
+        >>> from npblender.example import example_model
+        >>> example_model().encode([[5, 6, 7]]).last_hidden_state.shape
+        (1, 3, 6)
+        """
         return self.get_encoder()(*args, **arguments)
 
     @public_call()
@@ -156,6 +159,12 @@ class EncoderDecoder(PreTrainedModel):
         """A cache of no tokens over the source's keys and values, to begin `decode` with (Flax).
 
         `max_length` is how many tokens may follow; a `decoder_attention_mask` of that width is understood.
+
+        >>> from npblender.example import example_model
+        >>> model = example_model()
+        >>> cache = model.init_cache(1, 9, model.encode([[5, 6, 7]]))
+        >>> cache.length, cache.source_length, cache.max_length
+        (0, 3, 9)
         """
         states = check_encoder_outputs(self.config, self.dtype, encoder_outputs).last_hidden_state
         if len(states) != whole("batch_size", batch_size):
@@ -189,11 +198,17 @@ class EncoderDecoder(PreTrainedModel):
         """Target ids [B, T] over an encoded source -> states or logits, and the cache for what follows (Flax).
 
         The source is in `encoder_outputs`, or in `past_key_values` from `init_cache` or from an earlier call.
+
+        >>> from npblender.example import example_model
+        >>> model = example_model()
+        >>> out = model.decode([[1, 9]], model.encode([[5, 6, 7]]))
+        >>> out.logits.shape, out.past_key_values.length
+        ((1, 2, 11), 2)
         """
         context = make_context(
             self.config, self.dialect, tap, training, generator, output_attentions, output_hidden_states
         )
-        encoder = self.given_encoder(encoder_outputs, past_key_values)
+        encoder = given_encoder(self, encoder_outputs, past_key_values)
         decoder = call_decoder(
             self,
             context,
@@ -219,17 +234,6 @@ class EncoderDecoder(PreTrainedModel):
     def get_decoder(self) -> BlenderbotSmallDecoder:
         """The decoder as a callable from ids and encoder states to states, transformers' module of that name."""
         return BlenderbotSmallDecoder(self)
-
-    def given_encoder(self, encoder_outputs: Any, past_key_values: Any) -> BaseModelOutput | None:
-        """Given encoder outputs; None if the past, which must then hold cross keys, is all there is of the source."""
-        if encoder_outputs is not None:
-            return check_encoder_outputs(self.config, self.dtype, encoder_outputs)
-        past = None if past_key_values is None else as_cache(past_key_values, self.dtype)
-        if past is None or len(past) == 0 or past.source_length is None:
-            raise ValueError(
-                "there is no source: pass input_ids, inputs_embeds, encoder_outputs, or past_key_values with cross keys"
-            )
-        return None
 
     def label_ids(self, labels: Any) -> Labels:
         """Checked labels [B, T]."""

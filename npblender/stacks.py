@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from npblender.arguments import Seed, check_source, check_target, make_context
 from npblender.calls import public_call
 from npblender.context import Context
+from npblender.earlier import as_cache, check_encoder_outputs
 from npblender.forward import Source, run_decoder, run_encoder, start_decoder
 from npblender.handle import PreTrainedModel
 from npblender.inputs import check_embeddings, switch
@@ -24,17 +25,34 @@ Array = NDArray[Any]
 
 
 def returned(model: PreTrainedModel, output: ModelOutput, return_dict: bool | None) -> Any:
-    """The record itself, or as in transformers the tuple of what is in it."""
+    """The record itself, or as in transformers the tuple of what is in it.
+
+    >>> from npblender.example import example_model
+    >>> returned(example_model(), BaseModelOutput("states"), return_dict=False)
+    ('states',)
+    """
     return output if switch("return_dict", return_dict, model.config.return_dict) else output.to_tuple()
 
 
 def keeps_cache(context: Context) -> bool:
-    """Whether a call can leave a whole cache behind: LayerDrop makes holes in it."""
+    """Whether a call can leave a whole cache behind: LayerDrop makes holes in it.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> keeps_cache(Context(model.config, model.dialect))
+    True
+    """
     return context.rng is None or context.config.decoder_layerdrop == 0
 
 
 def wants_cache(context: Context, use_cache: bool | None) -> bool:
-    """Whether a result carries a cache: as the caller or else the configuration says, if it can be kept."""
+    """Whether a result carries a cache: as the caller or else the configuration says, if it can be kept.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> wants_cache(Context(model.config, model.dialect), None)
+    True
+    """
     wanted = switch("use_cache", use_cache, context.config.use_cache)
     if use_cache and not keeps_cache(context):
         raise ValueError("use_cache=True with decoder LayerDrop leaves layers of the cache short; use one of the two")
@@ -42,7 +60,14 @@ def wants_cache(context: Context, use_cache: bool | None) -> bool:
 
 
 def call_encoder(model: PreTrainedModel, context: Context, **arguments: Any) -> tuple[BaseModelOutput, Source]:
-    """Check the encoder's arguments and run it; the source is returned for its mask."""
+    """Check the encoder's arguments and run it; the source is returned for its mask.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> output, source = call_encoder(model, Context(model.config, model.dialect), input_ids=[[5, 6, 0]])
+    >>> output.last_hidden_state.shape, source.attention_mask
+    ((1, 3, 6), array([[ True,  True, False]]))
+    """
     source = check_source(model.config, model.dtype, mask_from_ids=model.dialect.mask_from_ids, **arguments)
     return run_encoder(model.weights, source, context), source
 
@@ -54,7 +79,14 @@ def call_decoder(
     past_key_values: Any,
     **arguments: Any,
 ) -> BaseModelOutputWithPastAndCrossAttentions:
-    """Check the decoder's arguments and run it, over given past keys or from the start."""
+    """Check the decoder's arguments and run it, over given past keys or from the start.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> context = Context(model.config, model.dialect)
+    >>> call_decoder(model, context, None, None, prefix="", input_ids=[[1, 9]]).last_hidden_state.shape
+    (1, 2, 6)
+    """
     target, cache = check_target(model.config, model.dtype, past_key_values, encoder_states, **arguments)
     if cache is None or (cache.source_length is None and encoder_states is not None):
         tokens = target.inputs_embeds if target.input_ids is None else target.input_ids
@@ -64,8 +96,31 @@ def call_decoder(
     return run_decoder(model.weights, target, cache, context)
 
 
+def given_encoder(model: PreTrainedModel, encoder_outputs: Any, past_key_values: Any) -> BaseModelOutput | None:
+    """Given encoder outputs; None if the past, which must then hold cross keys, is all there is of the source.
+
+    >>> from npblender.example import example_model
+    >>> given_encoder(example_model(), None, None)
+    Traceback (most recent call last):
+    ValueError: there is no source: pass input_ids, inputs_embeds, encoder_outputs, or past_key_values with cross keys
+    """
+    if encoder_outputs is not None:
+        return check_encoder_outputs(model.config, model.dtype, encoder_outputs)
+    past = None if past_key_values is None else as_cache(past_key_values, model.dtype)
+    if past is None or len(past) == 0 or past.source_length is None:
+        raise ValueError(
+            "there is no source: pass input_ids, inputs_embeds, encoder_outputs, or past_key_values with cross keys"
+        )
+    return None
+
+
 def check_states(model: PreTrainedModel, encoder_hidden_states: Any) -> Array | None:
-    """The states [B, S, D] that a decoder called on its own attends to, if there are any."""
+    """The states [B, S, D] that a decoder called on its own attends to, if there are any.
+
+    >>> from npblender.example import example_model
+    >>> check_states(example_model(), [[[0.5] * 6] * 4]).shape
+    (1, 4, 6)
+    """
     if encoder_hidden_states is None:
         return None
     return check_embeddings("encoder_hidden_states", encoder_hidden_states, model.config.d_model, model.dtype)
@@ -93,7 +148,12 @@ class BlenderbotSmallEncoder:
         generator: Seed = None,
         tap: Sink | None = None,
     ) -> Any:
-        """The source's states as a `BaseModelOutput`. Arguments as in the whole model's `forward`."""
+        """The source's states as a `BaseModelOutput`. Arguments as in the whole model's `forward`.
+
+        >>> from npblender.example import example_model
+        >>> example_model().get_encoder().forward([[5, 6, 7]]).last_hidden_state.shape
+        (1, 3, 6)
+        """
         model = self.model
         context = make_context(
             model.config, model.dialect, tap, training, generator, output_attentions, output_hidden_states
@@ -140,7 +200,13 @@ class BlenderbotSmallDecoder:
         generator: Seed = None,
         tap: Sink | None = None,
     ) -> Any:
-        """The target's states and cache. Without encoder states there is no cross-attention, as in transformers."""
+        """The target's states and cache. Without encoder states there is no cross-attention, as in transformers.
+
+        >>> from npblender.example import example_model
+        >>> out = example_model().get_decoder().forward([[1, 9]])
+        >>> out.last_hidden_state.shape, out.past_key_values.length
+        ((1, 2, 6), 2)
+        """
         model = self.model
         context = make_context(
             model.config, model.dialect, tap, training, generator, output_attentions, output_hidden_states
