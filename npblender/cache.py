@@ -30,14 +30,23 @@ class LayerCache:
             raise ValueError("a layer of a cache has cross keys and cross values, or neither")
 
     def append(self, key: Array, value: Array) -> LayerCache:
-        """The layer's memory with T more tokens, [B, H, L, K] and [B, H, T, K] -> [B, H, L + T, K]."""
+        """The layer's memory with T more tokens, [B, H, L, K] and [B, H, T, K] -> [B, H, L + T, K].
+
+        >>> five, two = np.ones((1, 3, 5, 2)), np.ones((1, 3, 2, 2))
+        >>> LayerCache(five, five).append(two, two).key.shape
+        (1, 3, 7, 2)
+        """
         if self.key.shape[2] == 0:
             return replace(self, key=key, value=value)
         longer_key = np.concatenate([self.key, key], axis=2)
         return replace(self, key=longer_key, value=np.concatenate([self.value, value], axis=2))
 
     def take(self, rows: NDArray[np.int64]) -> LayerCache:
-        """The memory of the given rows, in that order."""
+        """The memory of the given rows, in that order.
+
+        >>> LayerCache(np.ones((2, 3, 5, 2)), np.ones((2, 3, 5, 2))).take(np.array([1, 1, 0])).key.shape
+        (3, 3, 5, 2)
+        """
         return LayerCache(*(array[rows] for array in self.arrays))
 
     @property

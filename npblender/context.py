@@ -29,13 +29,30 @@ class Context:
     collect_attentions: bool = False  # whether the result carries every attention's weights
 
     def at(self, name: str) -> Context:
-        """The same pass, heard one level further in."""
+        """The same pass, heard one level further in.
+
+        >>> from npblender.dialects import PARLAI
+        >>> Context(BlenderbotSmallConfig(), PARLAI, Tap(print)).at("encoder").tap.path
+        'encoder.'
+        """
         return replace(self, tap=self.tap.at(name)) if self.tap else self
 
     def dropout(self, x: NDArray[Any], p: float) -> NDArray[Any]:
-        """Dropout while training, nothing otherwise."""
+        """Dropout while training, nothing otherwise.
+
+        >>> from npblender.dialects import PARLAI
+        >>> Context(BlenderbotSmallConfig(), PARLAI).dropout(np.ones(3), 0.5)
+        array([1., 1., 1.])
+        >>> Context(BlenderbotSmallConfig(), PARLAI, rng=np.random.default_rng(0)).dropout(np.ones(3), 0.5)
+        array([2., 0., 0.])
+        """
         return x if self.rng is None else ops.dropout(x, p, self.rng)
 
     def drops_layer(self, p: float) -> bool:
-        """Whether LayerDrop (Fan et al. 2019) leaves the next layer out: one draw a layer, only while training."""
+        """Whether LayerDrop (Fan et al. 2019) leaves the next layer out: one draw a layer, only while training.
+
+        >>> from npblender.dialects import PARLAI
+        >>> Context(BlenderbotSmallConfig(), PARLAI).drops_layer(1.0)
+        False
+        """
         return self.rng is not None and p > 0.0 and bool(self.rng.random() < p)

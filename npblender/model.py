@@ -42,11 +42,11 @@ class BlenderbotSmallModel(EncoderDecoder):
 
     parts = BASE_MODEL
 
-    def label_ids(self, labels: Any) -> Labels:
+    def _label_ids(self, labels: Any) -> Labels:
         """Refused: a loss needs logits."""
         raise TypeError("labels need a head: use BlenderbotSmallForConditionalGeneration")
 
-    def result(
+    def _result(
         self,
         context: Context,
         encoder: BaseModelOutput | None,
@@ -66,7 +66,7 @@ class BlenderbotSmallModel(EncoderDecoder):
             encoder_attentions=None if encoder is None else encoder.attentions,
         )
 
-    def decoded(
+    def _decoded(
         self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions
     ) -> BaseModelOutputWithPastAndCrossAttentions:
         """What `decode` returns: the decoder's record as it is."""
@@ -78,7 +78,7 @@ class BlenderbotSmallForConditionalGeneration(GenerationMixin, EncoderDecoder):
 
     parts = FULL_MODEL
 
-    def result(
+    def _result(
         self,
         context: Context,
         encoder: BaseModelOutput | None,
@@ -100,7 +100,7 @@ class BlenderbotSmallForConditionalGeneration(GenerationMixin, EncoderDecoder):
             encoder_attentions=None if encoder is None else encoder.attentions,
         )
 
-    def decoded(
+    def _decoded(
         self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions
     ) -> CausalLMOutputWithCrossAttentions:
         """What `decode` returns: logits, as in Flax."""

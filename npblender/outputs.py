@@ -44,7 +44,11 @@ class ModelOutput:
         return self.values()
 
     def get(self, key: str, default: Any = None) -> Any:
-        """What is there under a name, else the default."""
+        """What is there under a name, else the default.
+
+        >>> BaseModelOutput(last_hidden_state="x").get("attentions", "none")
+        'none'
+        """
         return self[key] if key in self.keys() else default
 
     def __getitem__(self, key: str | int | slice) -> Any:

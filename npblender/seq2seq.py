@@ -96,9 +96,9 @@ class EncoderDecoder(PreTrainedModel):
         >>> out.logits.shape, out.past_key_values.length, list(out.keys())
         ((1, 2, 11), 2, ['logits', 'past_key_values', 'encoder_last_hidden_state'])
         """
-        label_ids = None if labels is None else self.label_ids(labels)
+        label_ids = None if labels is None else self._label_ids(labels)
         if label_ids is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
-            decoder_input_ids = self.shifted(label_ids)
+            decoder_input_ids = self._shifted(label_ids)
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             start = self.config.decoder_start_token_id
             raise ValueError(f"decoder_input_ids is missing: a reply begins with [[{start}]]; or pass labels")
@@ -140,7 +140,7 @@ class EncoderDecoder(PreTrainedModel):
             cache_position=cache_position,
         )
         cache = decoder.past_key_values if cached else None
-        return returned(self, self.result(context, encoder, decoder, label_ids, cache), return_dict)
+        return returned(self, self._result(context, encoder, decoder, label_ids, cache), return_dict)
 
     __call__ = forward
 
@@ -225,7 +225,7 @@ class EncoderDecoder(PreTrainedModel):
         )
         if not keeps_cache(context):
             decoder = replace(decoder, past_key_values=None)
-        return returned(self, self.decoded(context, decoder), return_dict)
+        return returned(self, self._decoded(context, decoder), return_dict)
 
     def get_encoder(self) -> BlenderbotSmallEncoder:
         """The encoder as a callable from ids to states, transformers' module of that name."""
@@ -235,18 +235,18 @@ class EncoderDecoder(PreTrainedModel):
         """The decoder as a callable from ids and encoder states to states, transformers' module of that name."""
         return BlenderbotSmallDecoder(self)
 
-    def label_ids(self, labels: Any) -> Labels:
+    def _label_ids(self, labels: Any) -> Labels:
         """Checked labels [B, T]."""
         return check_ids("labels", labels, self.config.vocab_size, ignored=IGNORED_LABEL)
 
-    def shifted(self, labels: Labels) -> Labels:
+    def _shifted(self, labels: Labels) -> Labels:
         """Decoder input made from labels."""
         start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
         if start is None or pad is None:
             raise ValueError("decoder_input_ids can be made from labels only if the config has a start id and a pad id")
         return shift_right(labels, start, pad)
 
-    def result(
+    def _result(
         self,
         context: Context,
         encoder: BaseModelOutput | None,
@@ -257,6 +257,6 @@ class EncoderDecoder(PreTrainedModel):
         """What `forward` returns."""
         raise NotImplementedError
 
-    def decoded(self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions) -> ModelOutput:
+    def _decoded(self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions) -> ModelOutput:
         """What `decode` returns."""
         raise NotImplementedError

@@ -40,7 +40,11 @@ class Tap:
             self.sink(self.path + name, view)
 
     def at(self, name: str) -> Tap:
-        """The same tap, one level further in."""
+        """The same tap, one level further in.
+
+        >>> Tap(print).at("encoder").at("embed").path
+        'encoder.embed.'
+        """
         return self if self.sink is None else Tap(self.sink, f"{self.path}{name}.")
 
     def __bool__(self) -> bool:

@@ -87,6 +87,7 @@ def read_merges(path: Path) -> list[tuple[str, str]]:
 
 
 def write_merges(path: Path, merges: Iterable[tuple[str, str]]) -> None:
+    """Write merges as subword-nmt writes its codes: a header, then a line a merge, in their order."""
     lines = [_MERGES_HEADER, *(f"{left} {right}" for left, right in merges)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 

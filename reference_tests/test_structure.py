@@ -1,0 +1,210 @@
+"""The shape of the package: imports go one way, files are small, what is public is documented, nothing else needed."""
+
+import ast
+import graphlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import npblender
+
+ROOT = Path(npblender.__file__).resolve().parent
+REPOSITORY = ROOT.parent
+
+ROOMS = [
+    # settings, read from files and checked
+    *("jsonfile", "fieldchecks", "config_fields", "config", "generation_fields", "generation_config", "dialects"),
+    # mathematics that knows no model
+    *("elementwise", "erf_tables", "erf", "gelu", "activations", "ops", "masks"),
+    # parameters, and the names of what is computed from them
+    *("weights", "taps"),
+    # the forward pass
+    *("cache", "outputs", "context", "attention", "encoder", "decoder", "inputs", "forward"),
+    # its border: what a call may hold
+    *("earlier", "arguments", "calls"),
+    # text, files, search
+    *("tokenizer", "checkpoint", "demo", "generation"),
+    # the public models
+    *("handle", "stacks", "seq2seq", "model", "example"),
+    # conversations
+    *("display", "profiles", "history", "blocklist", "requests", "transcript", "chat_settings", "replies", "chat"),
+    # many inputs
+    *("jobs", "workers", "batch", "resumable"),
+    # the face of the package, and the command line
+    *("__init__", "cli", "__main__"),
+]
+"""Every module or folder of the package in reading order: each imports only from those before it. A new one takes its
+place here, after all that it imports and before all that import it."""
+
+WITH_EXAMPLES = [
+    *(
+        "dialects",
+        "elementwise",
+        "gelu",
+        "activations",
+        "ops",
+        "masks",
+        "weights",
+        "taps",
+        "cache",
+        "outputs",
+        "context",
+    ),
+    *("attention", "encoder", "decoder", "inputs", "forward", "earlier", "arguments", "calls"),
+    *("handle", "stacks", "seq2seq", "model", "example"),
+]
+"""The rooms that a reader or a porter goes through: every public function and method there shows an example."""
+
+RUNTIME = {"numpy", "safetensors", "npblender"}
+MOST_LINES = 265  # "about 250"
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name without `npblender.`; packages by the name of their folder."""
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def parsed(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """(module, name) for everything that a tree imports; the name is empty for a plain import."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def own(tree: ast.AST) -> Iterator[str]:
+    """Which of the package's modules a tree imports."""
+    for module, name in imported(tree):
+        if module.partition(".")[0] == "npblender":
+            inside = module.removeprefix("npblender").removeprefix(".")
+            longer = f"{inside}.{name}".strip(".")
+            yield longer if longer in MODULES else inside or "__init__"
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def test_every_module_has_its_room() -> None:
+    rooms = {room(name) for name in MODULES}
+    assert sorted(rooms - set(ROOMS)) == [], "give them a place in ROOMS"
+    assert sorted(set(ROOMS) - rooms) == [], "they are gone"
+    assert len(ROOMS) == len(set(ROOMS))
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_go_one_way(name: str) -> None:
+    """Between rooms no import goes down the list, not even one inside a function or for types only."""
+    place = ROOMS.index(room(name))
+    later = [other for other in own(parsed(name)) if room(other) != room(name) and ROOMS.index(room(other)) > place]
+    assert not later, f"{name} imports {later}, which come later in ROOMS"
+
+
+@pytest.mark.parametrize("folder", sorted({room(name) for name in MODULES if "." in name}))
+def test_no_circle_inside_a_room(folder: str) -> None:
+    """Among the modules of a folder no circle of imports is run when they are loaded."""
+    graph = {}
+    for name in MODULES:
+        if room(name) == folder:
+            tree = parsed(name)
+            at_load = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+            graph[name] = {other for node in at_load for other in own(node) if room(other) == folder} - {name}
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_nothing_but_numpy_and_safetensors_is_imported(name: str) -> None:
+    """What is optional is imported inside the function that needs it, and never while the package is loaded."""
+    tree = parsed(name)
+    at_load = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    needed = {module.partition(".")[0] for node in at_load for module, _ in imported(node)}
+    assert needed <= RUNTIME | set(sys.stdlib_module_names)
+
+
+def test_loading_the_package_loads_nothing_optional() -> None:
+    """In a fresh interpreter: all that `import npblender` adds to NumPy and safetensors is its own or Python's."""
+    needed = "import sys, numpy.random, safetensors.numpy; before = set(sys.modules)"
+    code = f"{needed}; import npblender; print(*sorted(set(sys.modules) - before))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    tops = {module.partition(".")[0] for module in run.stdout.split()}
+    assert "npblender" in tops
+    assert tops <= RUNTIME | set(sys.stdlib_module_names), "a package's start should not cost that"
+    assert run.stderr == ""
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_files_stay_small(name: str) -> None:
+    lines = MODULES[name].read_text(encoding="utf-8").count("\n")
+    assert lines <= MOST_LINES, f"{name} has {lines} lines: split it by idea"
+
+
+def public(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name, node
+            for child in node.body if isinstance(node, ast.ClassDef) else []:
+                if isinstance(child, ast.FunctionDef) and not child.name.startswith("_"):
+                    yield f"{node.name}.{child.name}", child
+
+
+def parameters(function: ast.FunctionDef) -> list[str]:
+    listed = function.args
+    every = [*listed.posonlyargs, *listed.args, *listed.kwonlyargs, listed.vararg, listed.kwarg]
+    return [argument.arg for argument in every if argument is not None and argument.arg not in ("self", "cls")]
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_what_is_public_is_documented(name: str) -> None:
+    tree = parsed(name)
+    assert ast.get_docstring(tree), f"{name} does not say what it does"
+    silent = [thing for thing, node in public(tree) if "." not in thing and not ast.get_docstring(node)]
+    assert not silent, f"{silent} of {name} have no docstring"
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_public_functions_show_an_example(name: str) -> None:
+    """Their docstrings hold something that doctest runs, wherever there is something to pass."""
+    lacking = [
+        thing
+        for thing, node in public(parsed(name))
+        if isinstance(node, ast.FunctionDef) and parameters(node) and ">>>" not in (ast.get_docstring(node) or "")
+    ]
+    assert not lacking, f"{lacking} of {name} show no example"
+
+
+def text_files() -> list[Path]:
+    kinds = ("*.py", "*.md", "*.toml")
+    folders = [ROOT, REPOSITORY / "reference_tests", REPOSITORY / "tools", REPOSITORY / "docs"]
+    return [path for folder in folders for kind in kinds for path in folder.rglob(kind)]
+
+
+def test_no_file_knows_the_machine_it_was_written_on() -> None:
+    """No absolute path of a home, a checkout or a temporary folder; no note to oneself."""
+    machine = re.compile(r"(?<![\w./~-])/(?:home|root|work|tmp|Users)/\w")
+    notes = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
+    files = [path for path in text_files() if path != Path(__file__).resolve()]
+    assert len(files) > 50
+    found = [
+        f"{path.relative_to(REPOSITORY)}: {line.strip()}"
+        for path in files
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if machine.search(line) or notes.search(line)
+    ]
+    assert not found
