@@ -6,6 +6,7 @@ tokenizer = BlenderbotSmallTokenizer.from_pretrained()
 """
 
 from npblender.cache import Cache
+from npblender.chat import Conversation
 from npblender.config import BlenderbotSmallConfig
 from npblender.dialects import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
 from npblender.generation_config import GenerationConfig
@@ -28,6 +29,7 @@ __all__ = [
     "BlenderbotSmallModel",
     "BlenderbotSmallTokenizer",
     "Cache",
+    "Conversation",
     "Dialect",
     "GenerationConfig",
 ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,30 +19,11 @@ from npblender.chat_settings import Settings, make_settings
 from npblender.history import FittedSource, Speaker, Turn, make_source, persona_line
 from npblender.model import BlenderbotSmallForConditionalGeneration
 from npblender.profiles import PROFILES, Profile, resolve_profile
-from npblender.replies import Candidate, stream_reply
+from npblender.replies import Reply, stream_reply
 from npblender.tokenizer import BlenderbotSmallTokenizer
 from npblender.transcript import Transcript, read_transcript, write_transcript
 
 __all__ = ["Conversation", "Reply"]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One reply, and how it came about."""
-
-    text: str
-    """As people write it: `i'm fine.`"""
-    raw: str
-    """As the tokenizer's way back gives it: `i ' m fine .`"""
-    ids: tuple[int, ...]
-    score: float | None
-    n_best: tuple[Candidate, ...]
-    """Every reply that the search found, the one that was given first."""
-    source: FittedSource
-    """What the model was shown: `source.ids`, `source.dropped_turns`, `source.cut_tokens`."""
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class Conversation:
@@ -215,6 +195,14 @@ class Conversation:
         """Forget what was said. Persona and settings stay."""
         self._turns = ()
         self.last_reply = None
+
+    def source(self) -> FittedSource:
+        """What the model would be shown now.
+
+        Raises:
+            ValueError: nothing has been said.
+        """
+        return self._source_of(self._persona, self._turns)
 
     def to_transcript(self) -> Transcript:
         """The conversation as a record of plain values.

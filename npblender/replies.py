@@ -17,6 +17,7 @@ from npblender.display import natural_text, stream_natural
 from npblender.generation import uses
 from npblender.generation.api import Users, start
 from npblender.generation.prepare import Arrays
+from npblender.history import FittedSource
 from npblender.tokenizer.bpe import CONTINUED
 from npblender.tokenizer.detokenize import join_parlai
 from npblender.tokenizer.pretokenize import NEWLINE
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from npblender.model import BlenderbotSmallForConditionalGeneration
     from npblender.tokenizer import BlenderbotSmallTokenizer
 
-__all__ = ["Candidate", "search_replies", "stream_reply"]
+__all__ = ["Candidate", "Reply", "search_replies", "shown_score", "stream_reply"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,25 @@ class Candidate:
     """As the search found it, its start and end included."""
     score: float | None = None
     """The search's score, higher is better; None for a search that has none."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One reply, and how it came about."""
+
+    text: str
+    """As people write it: `i'm fine.`"""
+    raw: str
+    """As the tokenizer's way back gives it: `i ' m fine .`"""
+    ids: tuple[int, ...]
+    score: float | None
+    n_best: tuple[Candidate, ...]
+    """Every reply that the search found, the one that was given first."""
+    source: FittedSource
+    """What the model was shown: `source.ids`, `source.dropped_turns`, `source.cut_tokens`."""
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def search_replies(
@@ -103,6 +123,15 @@ def candidates_of(record: Any, batch: int, tokenizer: BlenderbotSmallTokenizer) 
     ]
     each = len(rows) // batch
     return [tuple(found[first : first + each]) for first in range(0, len(found), each)]
+
+
+def shown_score(score: float | None) -> float | None:
+    """A score for JSON: what lies behind the sixth decimal is rounding noise of the search.
+
+    >>> shown_score(-6.028933525085449)
+    -6.028934
+    """
+    return None if score is None else round(score, 6)
 
 
 def candidate(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int], score: float | None = None) -> Candidate:

@@ -26,7 +26,7 @@ from npblender.dialects import Dialect
 from npblender.jobs import Answering
 from npblender.model import BlenderbotSmallForConditionalGeneration
 from npblender.profiles import resolve_profile
-from npblender.replies import Candidate, search_replies
+from npblender.replies import Candidate, search_replies, shown_score
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
 __all__ = ["Answer", "answer_batch", "local_processes"]
@@ -78,9 +78,9 @@ def _answer(candidates: Sequence[Candidate], n_best: int) -> Answer:
     {'reply': 'hi!', 'score': -0.5}
     """
     best = candidates[0]
-    answer: Answer = {"reply": best.text, "score": best.score}
+    answer: Answer = {"reply": best.text, "score": shown_score(best.score)}
     if n_best:
-        answer["n_best"] = [{"reply": each.text, "score": each.score} for each in candidates[:n_best]]
+        answer["n_best"] = [{"reply": each.text, "score": shown_score(each.score)} for each in candidates[:n_best]]
     return answer
 
 

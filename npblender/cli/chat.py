@@ -100,12 +100,14 @@ def say(conversation: Conversation, text: str, as_json: bool) -> None:
 
 def reply_object(text: str, reply: Reply) -> dict[str, Any]:
     """What --json prints of a reply."""
+    from npblender.replies import shown_score
+
     return {
         "input": text,
         "reply": reply.text,
         "raw": reply.raw,
-        "score": reply.score,
-        "n_best": [{"reply": each.text, "score": each.score} for each in reply.n_best],
+        "score": shown_score(reply.score),
+        "n_best": [{"reply": each.text, "score": shown_score(each.score)} for each in reply.n_best],
         "source_tokens": len(reply.source.ids),
         "dropped_turns": reply.source.dropped_turns,
         "cut_tokens": reply.source.cut_tokens,
