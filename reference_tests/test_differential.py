@@ -137,13 +137,15 @@ def perturbed(answer: Answer, name: str, by: float) -> Answer:
 def test_a_tally_sees_a_change_in_every_kind_of_tensor() -> None:
     # Whether npblender is right is not the question here: it plays both sides, and one of them is disturbed.
     seen = set()
-    for seed in (3, 12):
+    for seed in range(20):
+        if seen == set(KINDS):
+            break
         case = drawn(seed)[0]
         answer = ours.answer_case(case, "transformers-4")
         assert not (clean := tally_of(case, answer, answer)).failures, clean.failures
         names = {kind_of(name.split("/", 1)[1]): name for name, value in answer.tensors.items() if value.any()}
         for kind, name in names.items():
-            if np.isnan(answer.tensors[name]).any():
+            if kind in seen or np.isnan(answer.tensors[name]).any():
                 continue
             assert len(tally_of(case, perturbed(answer, name, 1e-11), answer).failures) == 1, (kind, name)
             assert not tally_of(case, perturbed(answer, name, 1e-14), answer).failures, (kind, name)

@@ -8,7 +8,7 @@ Each original lives in an environment of its own, outside the repository:
 
 They lie in `~/.cache/npblender/oracles/NAME`; the environment variable `NPBLENDER_ORACLES` names another
 parent folder. An environment whose stamp file holds the pins below is reused at once; one whose stamp is
-missing or differs is made anew. Each takes about 880 MB.
+missing or differs is made anew. Each takes 1.1 to 1.9 GB.
 
 This file needs only the standard library. It does NOT run the originals: see `tools/originals/`.
 """
@@ -36,6 +36,7 @@ class Oracle:
     about: str
     installs: tuple[tuple[str, ...], ...]  # one pip call each: its arguments
     imports: tuple[str, ...]
+    newest_python: tuple[int, int] = (3, 99)  # the last one that its wheels are made for
 
 
 # torch comes first, so that what follows finds it and does not choose another one.
@@ -67,6 +68,17 @@ ORACLES = {
             ),
         ),
         imports=("torch", "safetensors", "parlai.agents.transformer.modules"),
+    ),
+    "keras-flax": Oracle(
+        about="transformers 4's Keras and Flax classes, for the arguments that torch's do not have",
+        installs=(
+            (
+                *("tensorflow-cpu==2.15.1", "jax==0.4.13", "jaxlib==0.4.13", "flax==0.7.0", "numpy==1.26.4"),
+                *("transformers==4.52.4", "safetensors==0.8.0"),
+            ),
+        ),
+        imports=("tensorflow", "flax", "transformers"),
+        newest_python=(3, 11),
     ),
 }
 
@@ -173,6 +185,12 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"no original is called {', '.join(unknown)}; there are {', '.join(ORACLES)}")
     for name in options.names or ORACLES:
+        if sys.version_info[:2] > ORACLES[name].newest_python and not is_ready(name):
+            newest = ".".join(map(str, ORACLES[name].newest_python))
+            print(f"{name:16} not made: its packages exist for Python up to {newest}, and this is another")
+            if name in options.names and not options.list:
+                return 1
+            continue
         if options.list:
             state = "ready" if is_ready(name) else "missing"
             print(f"{name:16} {state:8} {oracles_folder() / name}  ({ORACLES[name].about})")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,15 +25,18 @@ sys.path.insert(0, str(ROOT))
 
 from tools.differential import ours, precision  # noqa: E402
 from tools.differential.cases import head_mask_case, parlai_case, transformers_case  # noqa: E402
+from tools.differential.keras_flax import keras_flax_case  # noqa: E402
 from tools.differential.measure import KINDS, Tally  # noqa: E402
 from tools.differential.originals import Job, run_all, version_of, write_cases  # noqa: E402
 from tools.differential.tables import markdown, write_between_markers  # noqa: E402
+from tools.oracles import ORACLES, is_ready  # noqa: E402
 from tools.originals.exchange import Case, read_answer, read_cases  # noqa: E402
 
 PAGE = ROOT / "docs" / "differential.md"
 
 
-HEAD_MASKS, BEYOND_FLOAT32 = "head masks", "parlai float32, in float64"
+HEAD_MASKS, BEYOND_FLOAT32, KERAS_FLAX = "head masks", "parlai float32, in float64", "keras-flax"
+SLOW = 12  # Keras and Flax take seconds a call: they get one model in so many
 
 
 @dataclass(frozen=True)
@@ -60,18 +64,23 @@ COMPARISONS = (
     # transformers 4 is the only original with head masks; the others' dialects meet it where all agree.
     Comparison("transformers-5", "transformers-4", HEAD_MASKS, "float64, head masks", 1e-12),
     Comparison("parlai", "transformers-4", HEAD_MASKS, "float64, head masks", 1e-12, left_out=frozenset({"logits"})),
+    Comparison("transformers-4", KERAS_FLAX, KERAS_FLAX, "float64, Keras and Flax", 1e-12, every_tensor=False),
 )
 
 
 def draw_cases(name: str, configs: int, seed: int) -> list[Case]:
     """The cases of one folder; a case depends on the seed and its number only."""
-    kinds = ("transformers", "parlai float32", "parlai float64", HEAD_MASKS)
+    kinds = ("transformers", "parlai float32", "parlai float64", HEAD_MASKS, KERAS_FLAX)
+    if name == KERAS_FLAX:
+        configs = max(1, configs // SLOW)
     generators = [np.random.default_rng([seed, kinds.index(name), number]) for number in range(configs)]
     named = [(rng, f"{seed}-{number:04}") for number, rng in enumerate(generators)]
     if name == "transformers":
         return [transformers_case(rng, case) for rng, case in named]
     if name == HEAD_MASKS:
         return [head_mask_case(rng, case) for rng, case in named]
+    if name == KERAS_FLAX:
+        return [keras_flax_case(rng, case) for rng, case in named]
     return [parlai_case(rng, case, name.removeprefix("parlai ")) for rng, case in named]
 
 
@@ -115,18 +124,20 @@ def row(dialect: str, original: str, arithmetic: str, tally: Tally) -> list[str]
     return [dialect, version_of(original).split(" (")[0], arithmetic, *counts, *differences, bound, mistakes]
 
 
-def run(configs: int, seed: int, folder: Path) -> tuple[list[list[str]], list[str]]:
-    """All comparisons: the rows of the table, and what failed."""
-    for name in dict.fromkeys(comparison.cases for comparison in COMPARISONS):
-        write_cases(draw_cases(name, configs, seed), folder / name)
+def run(comparisons: Sequence[Comparison], configs: int, seed: int, folder: Path) -> tuple[list[list[str]], list[str]]:
+    """The rows of the table, and what failed."""
+    drawn = {}
+    for name in dict.fromkeys(comparison.cases for comparison in comparisons):
+        drawn[name] = draw_cases(name, configs, seed)
+        write_cases(drawn[name], folder / name)
     write_cases(map(widened, read_cases(folder / "parlai float32")), folder / BEYOND_FLOAT32)
-    jobs = [Job(c.original, folder / c.cases, folder / c.answers) for c in COMPARISONS]
+    jobs = [Job(c.original, folder / c.cases, folder / c.answers) for c in comparisons]
     jobs.append(Job("parlai", folder / BEYOND_FLOAT32, folder / f"{BEYOND_FLOAT32} by parlai"))
     run_all(dict.fromkeys(jobs))
     rows, failures = [], []
-    for comparison in COMPARISONS:
+    for comparison in comparisons:
         tally = compare(comparison, folder)
-        assert tally.models == configs, "every case is compared"
+        assert tally.models == len(drawn[comparison.cases]), "every case is compared"
         rows.append(row(f"`{comparison.dialect}`", comparison.original, comparison.arithmetic, tally))
         failures += [f"{comparison.dialect} ({comparison.arithmetic}): {failure}" for failure in tally.failures]
     own = rounding_of_parlai(folder)
@@ -144,12 +155,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.configs < 1:
         parser.error("--configs takes a number from 1 on")
+    comparisons = COMPARISONS
+    if not is_ready(KERAS_FLAX) and sys.version_info[:2] > ORACLES[KERAS_FLAX].newest_python:
+        comparisons = tuple(c for c in COMPARISONS if c.original != KERAS_FLAX)
+        print(f"Keras and Flax are left out: see `python tools/oracles.py {KERAS_FLAX}`", file=sys.stderr)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if options.keep:
             options.keep.mkdir(parents=True)
             folder = options.keep
-        rows, failures = run(options.configs, options.seed, folder)
+        rows, failures = run(comparisons, options.configs, options.seed, folder)
     text = markdown(HEADER, rows)
     print(text)
     if not options.no_precision:
@@ -163,7 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"and {len(failures) - 40} more", file=sys.stderr)
     if options.write_docs and not failures:
         command = f"python tools/differential/compare.py --configs {options.configs} --seed {options.seed}"
-        versions = ", ".join(version_of(original) for original in dict.fromkeys(c.original for c in COMPARISONS))
+        versions = ", ".join(version_of(original) for original in dict.fromkeys(c.original for c in comparisons))
         note = f"Printed by `{command}` with NumPy {np.__version__}, {versions}.\n"
         write_between_markers(PAGE, "differential", f"{note}\n{text}")
     return 1 if failures else 0

@@ -44,7 +44,7 @@ def draw_config(rng: np.random.Generator, activations: tuple[str, ...] = ACTIVAT
         "forced_eos_token_id": end,
         "max_position_embeddings": int(rng.integers(4, 13)) * 2 + 1,
         "pad_token_id": pad,
-        "scale_embedding": bool(rng.integers(2)),
+        "scale_embedding": bool(rng.uniform() < 0.7),  # the published checkpoint scales
         "use_cache": bool(rng.uniform() < 0.8),
         "vocab_size": int(rng.integers(11, 66)) * 2 + 1,
     }

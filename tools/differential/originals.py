@@ -16,8 +16,15 @@ RUNNERS = {
     "transformers-5": "run_transformers.py",
     "transformers-4": "run_transformers.py",
     "parlai": "run_parlai.py",
+    "keras-flax": "run_keras_flax.py",
 }
-PACKAGES = {"transformers-5": "transformers", "transformers-4": "transformers", "parlai": "parlai"}
+# Of each original, the package that is it, and those it computes with.
+PACKAGES = {
+    "transformers-5": ("transformers", "torch"),
+    "transformers-4": ("transformers", "torch"),
+    "parlai": ("parlai", "torch"),
+    "keras-flax": ("transformers", "tensorflow-cpu", "jax", "flax"),
+}
 
 
 @dataclass(frozen=True)
@@ -72,5 +79,6 @@ def answers_of(original: str, cases: list[Case], threads: int = 1) -> list[Answe
 
 def version_of(original: str) -> str:
     """For instance "transformers 5.23.0 (torch 2.13.0+cpu)"."""
-    versions, package = installed_versions(original), PACKAGES[original]
-    return f"{package} {versions[package]} (torch {versions['torch']})"
+    versions, (package, *beneath) = installed_versions(original), PACKAGES[original]
+    below = ", ".join(f"{name} {versions[name]}" for name in beneath)
+    return f"{package} {versions[package]} ({below})"

@@ -19,10 +19,9 @@ from tools.originals.exchange import (
     ENCODER_OUTPUTS,
     Answer,
     Case,
-    describe_error,
+    answer_calls,
     flatten,
     flatten_cache,
-    wanted,
 )
 
 
@@ -67,29 +66,31 @@ class Runner:
             return tuple(self.case.inputs[name] for name in content)
         if form == "encoder_of":
             return BaseModelOutput(*(self.outputs[content].get(name) for name in ENCODER_OUTPUTS))
+        if form == "encoded_by":
+            return self.outputs[content]
         if form == "past_of":
             return self.outputs[content]["past_key_values"]
         raise ValueError(f"a case holds an argument of the unknown form {form!r}")
 
     def call(self, number: int, call: dict[str, Any]) -> dict[str, np.ndarray]:
-        model = self.model(call["class"], call.get("dtype", self.case.dtype))
-        output = model(**{name: self.value(value) for name, value in call["arguments"].items()})
+        class_name = call["class"].removeprefix("TF").removeprefix("Flax")
+        method = getattr(self.model(class_name, call.get("dtype", self.case.dtype)), call.get("method", "__call__"))
+        arguments = {name: self.value(value) for name, value in call["arguments"].items()}
+        if "packed" in call:
+            switches = {name: arguments.pop(name) for name in list(arguments) if name.startswith(("output_", "use_"))}
+            output = method(list(arguments.values()) if call["packed"] == "list" else arguments, **switches)
+        else:
+            output = method(**arguments)
+        if isinstance(output, Cache):  # of init_cache
+            self.outputs[number] = {"past_key_values": output}
+            return {}
         self.outputs[number] = output
         return dict(flat_output(output))
 
 
 def answer_case(case: Case, dialect: str, original: str | None = None) -> Answer:
-    """npblender's answers to the calls meant for `original`, by default the one with the dialect's name."""
-    runner, answer = Runner(case, dialect), Answer()
-    for number, call in enumerate(case.calls):
-        if not wanted(call, original or dialect):
-            answer.endings.append("skipped")
-            continue
-        try:
-            tensors = runner.call(number, call)
-        except Exception as error:  # counted as a failure where the call is measured, unless it ought to be refused
-            answer.endings.append(describe_error(error))
-        else:
-            answer.endings.append(None)
-            answer.tensors.update({f"{number}/{name}": value for name, value in tensors.items()})
-    return answer
+    """npblender's answers to the calls meant for `original`, by default the one with the dialect's name.
+
+    An error is an answer too: where the call is measured it counts as a failure, unless it ought to be refused.
+    """
+    return answer_calls(case, original or dialect, Runner(case, dialect).call)

@@ -151,3 +151,20 @@ def wanted(call: Mapping[str, Any], original: str) -> bool:
 
 def describe_error(error: Exception) -> dict[str, str]:
     return {"type": type(error).__name__, "message": str(error)[:2000]}
+
+
+def answer_calls(case: Case, original: str, run: Callable[[int, dict[str, Any]], dict[str, np.ndarray]]) -> Answer:
+    """The answers of `run(number, call)` to the calls meant for `original`; an error is an answer too."""
+    answer = Answer()
+    for number, call in enumerate(case.calls):
+        if not wanted(call, original):
+            answer.endings.append("skipped")
+            continue
+        try:
+            tensors = run(number, call)
+        except Exception as error:
+            answer.endings.append(describe_error(error))
+        else:
+            answer.endings.append(None)
+            answer.tensors.update({f"{number}/{name}": value for name, value in tensors.items()})
+    return answer

@@ -28,13 +28,11 @@ import numpy as np
 import parlai.agents.transformer.modules.attention as parlai_attention
 import torch
 from exchange import (
-    Answer,
     Case,
-    describe_error,
+    answer_calls,
     flatten,
     flatten_cache,
     read_cases,
-    wanted,
     write_answer,
 )
 from parlai.agents.transformer.modules import TransformerGeneratorModel
@@ -203,6 +201,7 @@ class Runner:
             ids = np.where(mask.astype(bool), ids, self.case.config["pad_token_id"])
         return self.model.encoder(torch.from_numpy(ids))
 
+    @torch.no_grad()
     def call(self, number: int, call: dict[str, Any]) -> dict[str, np.ndarray]:
         arguments = call["arguments"]
         known = {"input_ids", "attention_mask", "encoder_outputs", "decoder_input_ids", "past_key_values"}
@@ -238,23 +237,6 @@ class Runner:
         return tensors
 
 
-def answer_case(case: Case, original: str) -> Answer:
-    runner, answer = Runner(case), Answer()
-    for number, call in enumerate(case.calls):
-        if not wanted(call, original):
-            answer.endings.append("skipped")
-            continue
-        try:
-            with torch.no_grad():
-                tensors = runner.call(number, call)
-        except Exception as error:  # whatever the original raises is its answer
-            answer.endings.append(describe_error(error))
-        else:
-            answer.endings.append(None)
-            answer.tensors.update({f"{number}/{name}": value for name, value in tensors.items()})
-    return answer
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Answer a folder of cases with ParlAI.")
     parser.add_argument("cases", type=Path)
@@ -264,7 +246,7 @@ def main() -> int:
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     for case in read_cases(chosen.cases):
-        write_answer(case.name, answer_case(case, chosen.original), chosen.answers)
+        write_answer(case.name, answer_calls(case, chosen.original, Runner(case).call), chosen.answers)
     return 0
 
 

@@ -25,13 +25,11 @@ import torch
 import transformers
 from exchange import (
     ENCODER_OUTPUTS,
-    Answer,
     Case,
-    describe_error,
+    answer_calls,
     flatten,
     flatten_cache,
     read_cases,
-    wanted,
     write_answer,
 )
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
@@ -141,22 +139,6 @@ class Runner:
         return dict(flat_output(output))
 
 
-def answer_case(case: Case, original: str) -> Answer:
-    runner, answer = Runner(case), Answer()
-    for number, call in enumerate(case.calls):
-        if not wanted(call, original):
-            answer.endings.append("skipped")
-            continue
-        try:
-            tensors = runner.call(number, call)
-        except Exception as error:  # whatever the original raises is its answer
-            answer.endings.append(describe_error(error))
-        else:
-            answer.endings.append(None)
-            answer.tensors.update({f"{number}/{name}": value for name, value in tensors.items()})
-    return answer
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Answer a folder of cases with transformers.")
     parser.add_argument("cases", type=Path)
@@ -167,7 +149,7 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     transformers.logging.set_verbosity_error()
     for case in read_cases(options.cases):
-        write_answer(case.name, answer_case(case, options.original), options.answers)
+        write_answer(case.name, answer_calls(case, options.original, Runner(case).call), options.answers)
     return 0
 
 
