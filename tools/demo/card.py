@@ -91,6 +91,25 @@ def perplexities(measured: dict) -> str:
     return table(["", *measured], [[name, *(row.get(name, "-") for row in measured.values())] for name in names])
 
 
+def verdict(measured: dict) -> str:
+    """Where this model is better than every baseline, and where it is not, in words.
+
+    >>> verdict({"a": {"tokens": 9, "bigram": 8.0, "this model": 6.0}, "b": {"bigram": 5.0, "this model": 6.0}})
+    'This model is better than every baseline on a. On b the best baseline is still better by 17 %.'
+    """
+    best = {
+        name: min(v for key, v in row.items() if key not in ("replies", "tokens") and "this model" not in key)
+        for name, row in measured.items()
+    }
+    ahead = [name for name, row in measured.items() if row["this model"] < best[name]]
+    words = [f"This model is better than every baseline on {' and '.join(ahead) or 'none of them'}."]
+    for name in measured:
+        if name not in ahead:
+            behind = 1 - best[name] / measured[name]["this model"]
+            words.append(f"On {name} the best baseline is still better by {behind:.0%}.".replace("%", " %"))
+    return " ".join(words)
+
+
 def talks(result: dict) -> str:
     """The conversations, the user's lines and the replies below them."""
     blocks = [
@@ -168,6 +187,8 @@ Per token of the reply, `__end__` included. This model sees up to four turns of 
 baselines are fitted on the replies that the model learned from.
 
 {perplexities(result["perplexity"])}
+
+{verdict(result["perplexity"])}
 
 ## Replies
 

@@ -26,7 +26,7 @@ class Recipe:
     batch_size: int = 96
     rate: float = 1.5e-3
     # (step, part of the rate) up to the last step, where it is zero; lines between
-    knots: tuple[tuple[int, float], ...] = ((0, 0.0), (300, 1.0), (1700, 1.0), (2560, 840 / 1700))
+    knots: tuple[tuple[int, float], ...] = ((0, 0.0), (300, 1.0), (1700, 1.0), (2560, 0.4941), (3400, 0.2685))
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
     clip: float = 1.0
