@@ -1,8 +1,9 @@
 """Every argument of the originals' model calls, typed in from their sources: transformers 5.23.0 and 4.52.4.
 
 Keys are the original, its class without prefix, and the method; `self` and `**kwargs` are left out, and what
-transformers 5 allows inside its `**kwargs` is listed apart. `tools/differential/signatures.py` holds this table
-against the installed originals. It holds no word on what npblender does with an argument: see `test_model_surface`.
+transformers 5 allows inside its forward's `**kwargs` is listed apart. `tools/differential/signatures.py` holds this
+table against the installed originals. It says nothing of what npblender does with an argument: see
+`test_model_surface`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ EMBEDS = "encoder_outputs past_key_values inputs_embeds decoder_inputs_embeds"
 STATES = "input_ids attention_mask encoder_hidden_states encoder_attention_mask"
 FLAX_TARGET = "decoder_attention_mask decoder_position_ids past_key_values"
 FLAX = f"{RETURNS} train params dropout_rng"
-GENERATE_5 = (
+GENERATE = (
     "inputs generation_config logits_processor stopping_criteria prefix_allowed_tokens_fn synced_gpus assistant_model "
-    "streamer negative_prompt_ids negative_prompt_attention_mask custom_generate"
+    "streamer negative_prompt_ids negative_prompt_attention_mask"
 )
 KERAS = f"{SOURCE} decoder_position_ids {HEADS} {EMBEDS} use_cache {RETURNS}"
 FLAX_DECODE = f"decoder_input_ids encoder_outputs encoder_attention_mask {FLAX_TARGET}"
@@ -40,6 +41,7 @@ SIGNATURES: dict[tuple[str, str, str], str] = {
     ("torch 4", "Decoder", "forward"): f"{STATES} {CROSS} {IN_4}",
     ("torch 4", "ForConditionalGeneration", "resize_token_embeddings"): RESIZE,
     ("torch 4", "Model", "set_input_embeddings"): "value",
+    ("torch 4", "ForConditionalGeneration", "generate"): f"{GENERATE} use_model_defaults custom_generate",
     ("torch 5", "Model", "forward"): f"{SOURCE} {EMBEDS} use_cache",
     ("torch 5", "ForConditionalGeneration", "forward"): f"{SOURCE} {EMBEDS} labels use_cache",
     ("torch 5", "ForCausalLM", "forward"): f"{STATES} past_key_values inputs_embeds labels use_cache logits_to_keep",
@@ -47,6 +49,7 @@ SIGNATURES: dict[tuple[str, str, str], str] = {
     ("torch 5", "Decoder", "forward"): f"{STATES} past_key_values inputs_embeds use_cache",
     ("torch 5", "ForConditionalGeneration", "resize_token_embeddings"): RESIZE,
     ("torch 5", "Model", "set_input_embeddings"): "value",
+    ("torch 5", "ForConditionalGeneration", "generate"): f"{GENERATE} custom_generate",
     ("TF", "Model", "call"): f"{KERAS} training",
     ("TF", "ForConditionalGeneration", "call"): f"{KERAS} labels training",
     ("TF", "Encoder", "call"): f"input_ids inputs_embeds attention_mask head_mask {RETURNS} training",
@@ -54,6 +57,8 @@ SIGNATURES: dict[tuple[str, str, str], str] = {
         "input_ids inputs_embeds attention_mask position_ids encoder_hidden_states encoder_attention_mask head_mask "
         f"cross_attn_head_mask past_key_values use_cache {RETURNS} training"
     ),
+    ("TF", "ForConditionalGeneration", "generate"): "inputs generation_config logits_processor seed",
+    ("Flax", "PreTrainedModel", "generate"): "input_ids generation_config prng_key trace params logits_processor",
     ("Flax", "PreTrainedModel", "__call__"): f"{SOURCE} position_ids decoder_position_ids {FLAX}",
     ("Flax", "PreTrainedModel", "encode"): f"input_ids attention_mask position_ids {FLAX}",
     ("Flax", "PreTrainedModel", "decode"): f"{FLAX_DECODE} {FLAX}",

@@ -24,6 +24,8 @@ REFUSED = {
     "max_length_k",
     "is_causal",
     "seq_idx",
+    *("synced_gpus", "assistant_model", "negative_prompt_ids", "negative_prompt_attention_mask"),
+    *("use_model_defaults", "custom_generate", "prng_key", "trace"),
 }
 KINDS = {"Model": "base", "ForCausalLM": "causal"}
 METHODS = {"call": "forward", "__call__": "forward"}
@@ -47,9 +49,10 @@ def test_every_argument_is_honoured_or_refused_by_name(key: tuple[str, str, str]
     method = method_of(key[1], key[2])
     unknown = [name for name in names(*key) if name not in taken(method)]
     assert set(unknown) <= REFUSED
+    inputs = {"inputs": [[3, 4]]} if key[2] == "generate" else {}
     for name in unknown:
         with pytest.raises(TypeError, match=f"{name!r}"):
-            method(**{name: None})
+            method(**{**inputs, name: None})
 
 
 def test_the_call_itself_shows_its_arguments() -> None:

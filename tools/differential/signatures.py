@@ -31,7 +31,10 @@ ENVIRONMENTS = {
     "TF": "transformers-4",
     "Flax": "transformers-4",
 }
-SOURCES = {"TF": "modeling_tf_blenderbot_small.py", "Flax": "modeling_flax_blenderbot_small.py"}
+SOURCES = {
+    "TF": ("models/blenderbot_small/modeling_tf_blenderbot_small.py", "generation/tf_utils.py"),
+    "Flax": ("models/blenderbot_small/modeling_flax_blenderbot_small.py", "generation/flax_utils.py"),
+}
 
 ASK = """
 import inspect, json, sys
@@ -47,7 +50,7 @@ except ImportError:
     declared = []
 print(json.dumps([found, declared]))
 """
-WHERE = "import transformers.models.blenderbot_small as package; print(list(package.__path__)[0])"
+WHERE = "import transformers; print(transformers.__path__[0])"
 
 
 def run(original: str, code: str, given: str = "") -> str:
@@ -65,15 +68,20 @@ def torch_signatures(original: str, methods: list[tuple[str, str]]) -> tuple[lis
 
 def parsed_signatures(original: str, methods: list[tuple[str, str]]) -> list[list[str]]:
     """The arguments of TF or Flax classes, from their source."""
-    source = Path(run(original, WHERE).strip()) / SOURCES[original]
+    place = Path(run(original, WHERE).strip())
     functions = {
         (node.name, child.name): [argument.arg for argument in child.args.args if argument.arg != "self"]
-        for node in ast.parse(source.read_text()).body
+        for source in SOURCES[original]
+        for node in ast.parse((place / source).read_text()).body
         if isinstance(node, ast.ClassDef)
         for child in node.body
         if isinstance(child, ast.FunctionDef)
     }
-    return [functions[f"{original}{FAMILY}{class_name}", method] for class_name, method in methods]
+
+    def owner(class_name: str, method: str) -> str:
+        return f"{original}GenerationMixin" if method == "generate" else f"{original}{FAMILY}{class_name}"
+
+    return [functions[owner(class_name, method), method] for class_name, method in methods]
 
 
 def our_method(class_name: str, method: str) -> Any:
@@ -90,8 +98,9 @@ def our_method(class_name: str, method: str) -> Any:
 
 def refuses(method: Any, name: str) -> bool:
     """Whether a call with this argument alone ends in a TypeError that names it."""
+    inputs = {"inputs": [[3, 4]]} if method.__name__ == "generate" else {}
     try:
-        method(**{name: None})
+        method(**inputs, **{name: None})
     except TypeError as error:
         return repr(name) in str(error)
     except ValueError:
