@@ -83,6 +83,11 @@ class Cache(Sequence[LayerCache]):
         return int(self.layers[0].key.shape[0])
 
     @property
+    def sees_source(self) -> bool:
+        """Whether there are cross keys."""
+        return bool(self.layers) and self.layers[0].cross_key is not None
+
+    @property
     def source_length(self) -> int | None:
         """How many source tokens the cross keys cover; None in a decoder that sees no encoder."""
         cross = self.layers[0].cross_key

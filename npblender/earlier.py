@@ -79,6 +79,9 @@ def as_cache(past_key_values: Any, dtype: np.dtype[Any]) -> Cache:
     5
     """
     if isinstance(past_key_values, Cache):
+        strange = [n for n, layer in enumerate(past_key_values) if not isinstance(layer, LayerCache)]
+        if strange:
+            raise TypeError(f"{PAST_FORMS}; layer {strange[0]} is something else")
         return past_key_values
     if not isinstance(past_key_values, tuple | list):
         raise TypeError(f"{PAST_FORMS}, not {type(past_key_values).__name__}")
@@ -106,8 +109,6 @@ def check_past(config: BlenderbotSmallConfig, dtype: np.dtype[Any], value: Any, 
     if len(cache) != layers:
         raise ValueError(f"past_key_values has {len(cache)} layers; the decoder has {layers}")
     for n, layer in enumerate(cache):
-        if not isinstance(layer, LayerCache):
-            raise TypeError(f"{PAST_FORMS}; layer {n} is something else")
         for part, array in zip(("key", "value", "cross key", "cross value"), layer, strict=False):
             if not isinstance(array, np.ndarray) or array.dtype != dtype:
                 found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__

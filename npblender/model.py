@@ -159,7 +159,7 @@ class BlenderbotSmallForCausalLM(PreTrainedModel):
         decoder = call_decoder(
             self,
             context,
-            check_states(self, encoder_hidden_states),
+            check_states(self, encoder_hidden_states, past_key_values),
             past_key_values,
             prefix="",
             input_ids=input_ids,

@@ -79,7 +79,8 @@ class EncoderDecoder(PreTrainedModel):
             head_mask, decoder_head_mask, cross_attn_head_mask: [layers, H]; 0 silences a head, 1 does not.
                 Honoured in every dialect, as transformers 4.52.4 does.
             encoder_outputs: what `encode` returned, or a tuple (states [B, S, D], ...).
-            past_key_values: what an earlier call returned; positions go on from its length.
+            past_key_values: what an earlier call returned; positions go on from its length, and the source is the one
+                whose cross keys it has.
             position_ids, decoder_position_ids: [B, S] and [B, T] in place of the dialect's own (Keras, Flax).
             labels: ids [B, T], -100 = ignored: the result then has a `loss`, and no cache.
             use_cache, output_attentions, output_hidden_states, return_dict: as in transformers; None stands

@@ -107,23 +107,33 @@ def given_encoder(model: PreTrainedModel, encoder_outputs: Any, past_key_values:
     if encoder_outputs is not None:
         return check_encoder_outputs(model.config, model.dtype, encoder_outputs)
     past = None if past_key_values is None else as_cache(past_key_values, model.dtype)
-    if past is None or len(past) == 0 or past.source_length is None:
+    if past is None or not past.sees_source:
         raise ValueError(
             "there is no source: pass input_ids, inputs_embeds, encoder_outputs, or past_key_values with cross keys"
         )
     return None
 
 
-def check_states(model: PreTrainedModel, encoder_hidden_states: Any) -> Array | None:
+def check_states(model: PreTrainedModel, encoder_hidden_states: Any, past_key_values: Any) -> Array | None:
     """The states [B, S, D] that a decoder called on its own attends to, if there are any.
 
+    transformers leaves cross-attention out of a step that is not given them again, whatever its past holds; so a past
+    with cross keys needs them here.
+
     >>> from npblender.example import example_model
-    >>> check_states(example_model(), [[[0.5] * 6] * 4]).shape
+    >>> check_states(example_model(), [[[0.5] * 6] * 4], None).shape
     (1, 4, 6)
     """
-    if encoder_hidden_states is None:
-        return None
-    return check_embeddings("encoder_hidden_states", encoder_hidden_states, model.config.d_model, model.dtype)
+    if encoder_hidden_states is not None:
+        d, dtype = model.config.d_model, model.dtype
+        return check_embeddings("encoder_hidden_states", encoder_hidden_states, d, dtype)
+    past = None if past_key_values is None else as_cache(past_key_values, model.dtype)
+    if past is not None and past.sees_source:
+        raise ValueError(
+            "past_key_values has cross keys: pass the encoder_hidden_states they are of in every step, "
+            "as transformers needs them"
+        )
+    return None
 
 
 class BlenderbotSmallEncoder:
@@ -215,7 +225,7 @@ class BlenderbotSmallDecoder:
         output = call_decoder(
             model,
             context,
-            check_states(model, encoder_hidden_states),
+            check_states(model, encoder_hidden_states, past_key_values),
             past_key_values,
             prefix="",
             input_ids=input_ids,

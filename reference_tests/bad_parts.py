@@ -13,6 +13,7 @@ from npblender.dialects import PARLAI, resolve_dialect
 from npblender.weights import random_weights
 from reference_tests.bad_calls import (
     BASE,
+    CAUSAL,
     CONFIG,
     HE,
     MODEL,
@@ -21,6 +22,7 @@ from reference_tests.bad_calls import (
     PAST,
     SIZES,
     STATES,
+    TARGET,
     D,
     H,
     V,
@@ -79,9 +81,10 @@ PASTS: dict[str, Bad] = {
     **{
         f"past_key_values {n}": Bad(call(past_key_values=value), TypeError, PAST_FORM)
         for n, value in enumerate(
-            ["abc", 5, {}, OUT, ((1, 2, 3),) * 2, (None, None), ("ab",) * 2, np.ones(3), Cache((1, 2))]  # type: ignore[arg-type]
+            ["abc", 5, {}, OUT, ((1, 2, 3),) * 2, (None, None), ("ab",) * 2, np.ones(3), Cache((1, 2))]
         )
     },
+    "no layers and no source either": Bad(call(input_ids=None, past_key_values=Cache((1, 2))), TypeError, PAST_FORM),
     "no layers": Bad(call(past_key_values=()), ValueError, "past_key_values 0 layers decoder 2"),
     "no layers in a cache": Bad(call(past_key_values=Cache(())), ValueError, "past_key_values 0 layers decoder 2"),
     "no layers and no source": Bad(call(input_ids=None, past_key_values=()), ValueError, NO_SOURCE),
@@ -111,6 +114,11 @@ PASTS: dict[str, Bad] = {
         call(input_ids=None, past_key_values=tuple((*own, *(a[:, :, :0] for a in own)) for own in SHORT_PAST)),
         ValueError,
         "past_key_values source of no tokens",
+    ),
+    "cross keys without their states": Bad(
+        lambda: CAUSAL(TARGET, past_key_values=CAUSAL(TARGET, encoder_hidden_states=STATES).past_key_values),
+        ValueError,
+        "past_key_values cross keys encoder_hidden_states every step",
     ),
     "no source in it": Bad(call(input_ids=None, past_key_values=SHORT_PAST), ValueError, NO_SOURCE),
     "another source": Bad(

@@ -159,8 +159,8 @@ def test_nothing_given_is_written_to(seed: int, training: bool) -> None:
             array.flags.writeable = False
     prefix = "" if case.kind == "causal" else "decoder_"
     token = {f"{prefix}input_ids": ids_of(rng, case.config, len(past[0][0]), 1)}
-    sources = ("input_ids", "inputs_embeds", "encoder_outputs", "encoder_hidden_states")
-    source = {} if case.kind == "causal" else {n: v for n, v in arguments.items() if n in sources}
+    sources = ["encoder_hidden_states"] if case.kind == "causal" else ["input_ids", "inputs_embeds", "encoder_outputs"]
+    source = {name: value for name, value in arguments.items() if name in sources}
     longer = model(**source, **token, past_key_values=past, **noise).past_key_values
     assert longer.length == past.length + 1
     assert_same_bits([list(layer) for layer in past], before)
