@@ -140,7 +140,7 @@ class BlockList:
         for token in reversed(tokens):
             part = self._spelling[token] if token < len(self._spelling) else ""
             whole += part.endswith(" ")
-            if whole > self._longest:  # the words of the phrases, and one more for what lies before a begun word
+            if whole >= self._longest:  # as many whole words as can stand before the last one of a phrase
                 break
             parts.append(part)
         text = "".join(reversed(parts))

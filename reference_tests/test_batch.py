@@ -166,6 +166,12 @@ def test_sampling_depends_on_the_seed_and_not_on_where_a_run_began(tiny_folder: 
     assert rest == whole[11:]
 
 
+def test_every_batch_draws_its_own_random_numbers(tiny_folder: Path) -> None:
+    options = {"do_sample": True, "max_length": 12, "seed": 3}
+    found = list(reply_to_all(["hi"] * 4, tiny_folder, batch_size=1, **options))
+    assert len({record["reply"] for record in found}) > 1
+
+
 def test_runners_up_are_reported_when_asked_for(tiny_folder: Path) -> None:
     (record,) = reply_to_all(["hi"], tiny_folder, dialect="transformers-5", n_best=2, **SHORT)
     assert record["n_best"][0]["reply"] == record["reply"]
@@ -352,15 +358,39 @@ def test_what_is_finished_is_not_done_again(tmp_path: Path, tiny_folder: Path) -
     job = Answering(str(tiny_folder), seed=1)
     prepared = prepare(job)
     requests = [as_request(number, text) for number, text in enumerate(LINES, start=1)]
-    while True:
-        with ResumableOutput(tmp_path / "out.jsonl", {}) as output:
-            if output.done == len(LINES):
-                break
-            options = {"skip": output.done, "known": output.known, "on_batch": output.keep}
-            replies = replies_in_order(requests, job, prepared, Counting(), batch_size=3, window=9, **options)
-            output.write(next(replies))
-            replies.close()
-    assert len(searched) == len(set(searched))
+    for number, records_a_run in enumerate(([1] * len(LINES), [0, 99], [0, 0, 5, 99], [7, 99])):
+        searched.clear()
+        for most in records_a_run:
+            with ResumableOutput(tmp_path / f"{number}.jsonl", {}) as output:
+                options = {"skip": output.done, "known": output.known, "on_batch": output.keep}
+                replies = replies_in_order(requests, job, prepared, Counting(), batch_size=3, window=9, **options)
+                for count, record in enumerate(replies, start=1):
+                    if count > most:
+                        break
+                    output.write(record)
+                    if count == most:
+                        break
+                replies.close()
+        assert output.done == len(LINES)
+        assert len(searched) == len(set(searched)) == 7  # windows of nine, nine and three lines
+
+
+def test_a_batch_that_is_done_again_reports_what_was_missing_only(tiny_folder: Path) -> None:
+    job = Answering(str(tiny_folder), seed=1)
+    requests = [as_request(number, text) for number, text in enumerate(LINES[:6], start=1)]
+    known = {2: {"line": 2, "reply": "known"}}
+    told_of: list[int] = []
+    found = replies_in_order(
+        *(requests, job, prepare(job), Quick()),
+        batch_size=6,
+        skip=1,
+        known=known,
+        on_batch=lambda batch: told_of.extend(record["line"] for record in batch),
+    )
+    assert [(record["line"], record["reply"] == "known") for record in found] == [
+        *((2, True), (3, False), (4, False), (5, False), (6, False))
+    ]
+    assert sorted(told_of) == [3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("missing", ["output", "beside"])

@@ -263,6 +263,7 @@ def test_undo_takes_back_exchanges_and_reset_everything_but_the_persona() -> Non
     first = talk.reply("hi")
     talk.reply("you")
     removed = talk.undo()
+    assert talk.last_reply is None
     assert [turn.speaker for turn in removed] == ["user", "model"]
     assert [turn.text for turn in talk.turns] == ["hi", first.text]
     talk.add_turn("tea")

@@ -51,7 +51,9 @@ def count(shown: list[str], phrase: list[str]) -> int:
 
 @given(
     st.lists(st.integers(4, len(TOKENS) - 1), max_size=7),
-    st.lists(st.sampled_from(["a", "ab", "aab", "c", "a b", "ab'a", "'", "b c ab", "B"]), min_size=1, max_size=3),
+    st.lists(
+        st.sampled_from(["a", "ab", "aab", "c", "a b", "ab'a", "'", "b c ab", "B", "a '", "c'"]), min_size=1, max_size=3
+    ),
 )
 def test_forbidden_is_what_would_show_a_phrase(ids: list[int], phrases: list[str]) -> None:
     """The oracle appends every token in turn, decodes, and looks for the phrases in what a reader would see."""
