@@ -129,6 +129,8 @@ def test_decoding_by_hand():
     assert transformers.decode(ids[1:6], clean_up_tokenization_spaces=True) == "hello, lower!"
     assert parlai.decode([4]) == "\n"
     assert parlai.decode([]) == transformers.decode([]) == ""
+    assert parlai.convert_tokens_to_string(["", "low", ""]) == " low "
+    assert transformers.convert_tokens_to_string(["", "low", ""]) == "low"
     assert parlai.decode(7) == "low"
     assert transformers.decode(7) == "low@@"
 
@@ -141,6 +143,8 @@ def test_decoding_takes_what_numpy_gives():
     assert tokenizer.decode(ids) == ["hello !", "low !"]
     assert tokenizer.decode(np.int32(5)) == tokenizer.convert_ids_to_tokens(np.int64(5)) == "hello"
     assert tokenizer.decode(ids.astype(np.uint8)[0]) == "hello !"
+    assert tokenizer.decode(range(5, 7)) == tokenizer.decode(iter([5, 6])) == "hello low"
+    assert tokenizer.batch_decode(iter([[5], (6,)])) == ["hello", "low"]
 
 
 def test_numbers_that_are_no_ids_read_as_unknown():
@@ -166,12 +170,16 @@ def test_added_tokens():
     assert tokenizer.add_tokens(["<turn>", "<turn>", strip, "low"]) == 2
     assert (len(tokenizer), tokenizer.vocab_size) == (50, 48)
     assert tokenizer.tokenize("er<turn>er lower <s> \n!") == ["er", "<turn>", "er", "low", "er", "<s>", "!"]
+    # White space goes with a stripping token on its own sides only: the line break before <turn> stays.
+    assert tokenizer.tokenize("er\n<s>\nlow\n<turn>") == ["er", "<s>", "low", NEWLINE, "<turn>"]
     assert tokenizer.encode("<turn>") == [48]
     assert tokenizer.encode("<turn>", split_special_tokens=True) != [48]
     assert tokenizer.all_special_tokens == ["__start__", "__end__", "__unk__", "__null__", "<s>"]
     assert tokenizer.decode([48, 49], skip_special_tokens=True) == "<turn>"
     assert tokenizer.add_special_tokens({"sep_token": "<sep>", "additional_special_tokens": ["<s>"]}) == 1
     assert (tokenizer.sep_token, tokenizer.sep_token_id, tokenizer.cls_token_id) == ("<sep>", 50, None)
+    tokenizer.add_tokens(["<turn>ed", "urn>"])
+    assert tokenizer.tokenize("<turn>ed<turn>urn>ed") == ["<turn>ed", "<turn>", "urn>", "e@@", "d"]
     with pytest.raises(ValueError, match=r"'parlai' cuts no tokens out .* dialect='transformers-5'"):
         example_tokenizer("parlai").add_tokens("<turn>")
     with pytest.raises(ValueError, match="single_word"):

@@ -5,7 +5,7 @@ Names and meaning are transformers'. Batches, padding and truncation are in enco
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import index as as_index
 from typing import Any, overload
 
@@ -108,7 +108,7 @@ class TokenConverter(NamedTokens):
     @overload
     def convert_ids_to_tokens(self, ids: int, skip_special_tokens: bool = False) -> str: ...
     @overload
-    def convert_ids_to_tokens(self, ids: Sequence[int], skip_special_tokens: bool = False) -> list[str]: ...
+    def convert_ids_to_tokens(self, ids: Iterable[int], skip_special_tokens: bool = False) -> list[str]: ...
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> str | list[str]:
         """The token of an id, or the tokens of several; the unknown token for an id that is none.
 
@@ -117,7 +117,7 @@ class TokenConverter(NamedTokens):
         ['low@@', 'er']
         """
         given = ids.tolist() if isinstance(ids, np.ndarray | np.generic) else ids
-        if isinstance(given, list | tuple):
+        if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
             tokens = [self._token_of(_whole(number)) for number in given]
             # By token and not by id: a number that is no id reads as the unknown token, which is special too.
             skipped = set(self.all_special_tokens) if skip_special_tokens else set()
@@ -187,7 +187,7 @@ class TokenConverter(NamedTokens):
         >>> example_tokenizer().batch_decode([[5, 10], [6]])
         ['hello !', 'low']
         """
-        rows = sequences.tolist() if isinstance(sequences, np.ndarray) else sequences
+        rows = sequences.tolist() if isinstance(sequences, np.ndarray) else list(sequences)
         if any(not isinstance(row, list | tuple | np.ndarray) for row in rows):
             raise TypeError("batch_decode takes several sequences; decode takes one")
         return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in rows]

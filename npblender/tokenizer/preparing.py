@@ -25,6 +25,11 @@ class RowPreparer(TokenConverter):
     model_max_length: int
     model_input_names: list[str]
 
+    @property
+    def pad_token_type_id(self) -> int:
+        """What fills `token_type_ids` up."""
+        return 0
+
     def prepare_for_model(
         self,
         ids: Sequence[int],
