@@ -75,6 +75,10 @@ def run(argv: Sequence[str]) -> int:
         if os.environ.get("NPBLENDER_TRACEBACK"):
             raise
         report(f"{type(error).__name__}: {error} (set NPBLENDER_TRACEBACK=1 to see where)", program)
+    try:
+        sys.stdout.flush()
+    except OSError:  # what could not be written will not be later either
+        leave_output_alone()
     return FAILED
 
 
