@@ -137,7 +137,8 @@ def _continue(plan: Plan, running: Beams, log_probs: Array, length: int, rng: np
     count = max(2, 1 + len(plan.eos)) * beams
     if count > beams * vocabulary:
         raise ValueError(f"num_beams={beams} looks at {count} continuations; {vocabulary} tokens do not give as many")
-    totals = log_probs.reshape(batch, beams, vocabulary) + running.scores[:, :, None]
+    with np.errstate(over="ignore"):  # of what `remove_invalid_values` has made finite
+        totals = log_probs.reshape(batch, beams, vocabulary) + running.scores[:, :, None]
     flat = totals.reshape(batch, -1)  # [B, K * V]
     if rng is None:
         picked = [top(row, count) for row in flat]
@@ -168,12 +169,13 @@ def _finish(
     penalty = plan.settings.length_penalty
     assert penalty is not None
     ended = candidates.ended & (np.arange(candidates.ended.shape[1]) < beams)
-    scores = candidates.scores / np.float32((length - plan.prompt_length) ** penalty)
-    if plan.settings.early_stopping is True:
-        scores = scores + finished.ended.all(axis=1, keepdims=True) * NOT_YET
-    if can_improve is not None:
-        scores = scores + ~can_improve * NOT_YET
-    scores = scores + ~ended * NOT_YET
+    with np.errstate(over="ignore"):
+        scores = candidates.scores / np.float32((length - plan.prompt_length) ** penalty)
+        if plan.settings.early_stopping is True:
+            scores = scores + finished.ended.all(axis=1, keepdims=True) * NOT_YET
+        if can_improve is not None:
+            scores = scores + ~can_improve * NOT_YET
+        scores = scores + ~ended * NOT_YET
     return finished.join(Beams(candidates.ids, scores, candidates.origins, ended)).best(beams)
 
 
@@ -187,6 +189,7 @@ def _may_improve(plan: Plan, running: Beams, finished: Beams, length: int) -> ND
     assert penalty is not None
     hopes_for_more = plan.settings.early_stopping == "never" and penalty > 0
     hoped = (plan.max_length if hopes_for_more else length) - plan.prompt_length
-    best_possible = running.scores[:, :1] / np.float32(hoped**penalty)
+    with np.errstate(over="ignore"):
+        best_possible = running.scores[:, :1] / np.float32(hoped**penalty)
     worst = np.where(finished.ended, finished.scores.min(axis=1, keepdims=True), NOT_YET)
     return np.asarray((best_possible > worst).any(axis=1, keepdims=True))

@@ -110,7 +110,8 @@ def advance(
     """
     size, vocabulary = log_probs.shape
     count = max(2, 1 + len(plan.eos)) * size
-    scores, indices = top((log_probs + totals[:, None]).reshape(-1), count)
+    with np.errstate(over="ignore"):  # of what `remove_invalid_values` has made finite
+        scores, indices = top((log_probs + totals[:, None]).reshape(-1), count)
     beams, tokens = indices // vocabulary, indices % vocabulary
     ends = np.isin(tokens, plan.eos)
     for rank in np.flatnonzero(ends[:size]):  # an eos that is not among the best K is passed over

@@ -81,9 +81,15 @@ def _complaints(plan: Plan, dialect: Dialect, config: BlenderbotSmallConfig, cal
         )
     if settings.temperature == 0:
         yield "temperature must be above 0; for the most probable token each time say do_sample=False"
+    for name in ("forced_bos_token_id", "forced_eos_token_id"):
+        forced = set(_flat(getattr(settings, name)))
+        if forced and forced <= set(_flat(settings.suppress_tokens)):
+            yield f"{name} forces {sorted(forced)}, and suppress_tokens rules it out: nothing would be left"
     if dialect.search == "parlai":
         if len(plan.eos) != 1:
             yield f"a search in ParlAI's way ends at one eos_token_id, not at {list(plan.eos)}"
+        if plan.num_beams > config.vocab_size:
+            yield f"num_beams={plan.num_beams} are to be filled from the {config.vocab_size} tokens of the first step"
     else:
         yield from _transformers_complaints(plan)
     yield from _strangers(settings, plan, config)

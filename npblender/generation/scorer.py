@@ -94,4 +94,6 @@ def best_of(plan: Plan, shelves: list[list[Shelf]]) -> tuple[NDArray[np.int64], 
         origins[n, : len(kept.origins)] = kept.origins
         if len(kept.ids) < width and plan.eos:
             sequences[n, len(kept.ids)] = plan.eos[0]
-    return sequences, np.array([kept.score for kept in chosen], np.float32), origins
+    with np.errstate(over="ignore"):
+        scores = np.array([kept.score for kept in chosen], np.float32)
+    return sequences, scores, origins

@@ -131,8 +131,18 @@ def tables(folder: Path) -> tuple[str, list[str]]:
     for way, tally in sorted(compare_parlai(folder).items()):
         failures += tally.failures
         numbers = [f"{tally.calls:,}", f"{tally.contexts:,}", f"{tally.hypotheses:,}", f"{tally.closed:,}"]
+        numbers.append(f"{tally.hopeless:,}")
         rows.append([way, *numbers, f"{tally.score:.1e}", f"{len(tally.failures)}"])
-    header = ["search", "calls", "contexts", "finished hypotheses", "closed at the limit", "scores", "different"]
+    header = [
+        "search",
+        "calls",
+        "contexts",
+        "finished hypotheses",
+        "closed at the limit",
+        "all blocked",
+        "scores",
+        "different",
+    ]
     return text + "\n" + markdown(header, rows), failures
 
 

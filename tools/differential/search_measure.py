@@ -25,6 +25,7 @@ SEQ2SEQ = "BlenderbotSmallForConditionalGeneration"
 SCORE_BOUND = 1e-6  # times the score where that is above 1
 STATE_BOUND = {"float64": 1e-12, "float32": 2e-5}  # of the tensor's largest entry
 PARLAI_BOUND = 1e-4
+HOPELESS = -1e15  # a score at or below this is that of a path on which something blocked was said
 UNFILLED = -1e8  # a score at or below this belongs to a place that no hypothesis has filled
 BY_GROUP = ("beam_indices", "transition_scores/False", "transition_scores/True")
 """What 4.52.4 numbers by group, or leaves out where the best hypothesis did not meet its constraint."""
@@ -173,7 +174,7 @@ def _first_difference(
 
 
 def score_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The largest |ours - theirs| / max(1, |theirs|); infinite if infinities stand in other places.
+    """The largest |ours - theirs| / max(1, |theirs|); infinite if infinities or NaN stand in other places.
 
     >>> score_difference(np.array([1.0, -np.inf, -20.0]), np.array([1.5, -np.inf, -22.0]))
     0.5
@@ -181,7 +182,7 @@ def score_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     with np.errstate(invalid="ignore"):
         difference = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
         scaled = difference / np.maximum(1, np.abs(theirs.astype(np.float64)))
-    scaled[ours == theirs] = 0
+    scaled[(ours == theirs) | (np.isnan(ours) & np.isnan(theirs))] = 0
     return float(np.where(np.isnan(scaled), np.inf, scaled).max(initial=0))
 
 
@@ -193,6 +194,7 @@ class ParlaiTally:
     contexts: int = 0
     hypotheses: int = 0
     closed: int = 0  # contexts whose search ParlAI closed, because nothing had ended
+    hopeless: int = 0  # contexts in which every path was blocked: which of them is closed means nothing
     score: float = 0.0
     failures: list[str] = field(default_factory=list)
 
@@ -215,6 +217,9 @@ def compare_parlai_call(
         tally.hypotheses += len(theirs)
         limit = call["options"]["max_length"] + 1
         tally.closed += len(theirs) == 1 and len(theirs[0]) == limit
+        if scores.max() < HOPELESS and found[0].score < HOPELESS and len(found) == 1:
+            tally.hopeless += 1
+            continue
         if [each.ids for each in found] != theirs:
             tally.failures.append(f"{place}, context {n}: other hypotheses; options {call['options']}")
             continue

@@ -60,6 +60,9 @@ def draw_transformers_options(rng: np.random.Generator, config: dict[str, Any], 
         o.drawn["exponential_decay_length_penalty"] = (o.count(12, 18), o.number(1.01, 1.5))
         for name in ("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"):
             o.drawn.pop(name, None)  # 4.52.4 makes NaN of an eos that is blocked
+    forced = o.drawn.get("forced_bos_token_id")
+    if forced in o.drawn.get("suppress_tokens", ()):
+        del o.drawn["suppress_tokens"]  # refused by 5.23, and nothing would be left
     o.maybe(0.1, "renormalize_logits", lambda: True)
     o.maybe(0.05, "remove_invalid_values", lambda: True)
     if o.chance(0.15):
@@ -123,6 +126,7 @@ def _draw_beams(o: Options, way: str) -> None:
         if o.chance(0.4):
             words.append([[token, *o.tokens(0, 2)] for token in {o.token() for _ in range(3)}])
         o.drawn["force_words_ids"] = words
+        o.drawn.pop("forced_eos_token_id", None)  # where words are missing then, all that is left is impossible
     o.drawn["num_beams"] = beams
     o.maybe(0.6, "length_penalty", lambda: o.number(-1.0, 2.0))
     o.maybe(0.6, "early_stopping", lambda: [True, False, "never"][o.count(0, 3)])
@@ -142,7 +146,7 @@ def transformers_search_case(name: str, rng: np.random.Generator, calls: int) ->
         arguments = _draw_arguments(case, rng, rows, options, way)
         toys: dict[str, Any] = {}
         if way in ("greedy", "sample", "beam", "beam sample"):
-            if rng.uniform() < 0.08:
+            if rng.uniform() < 0.08 and "exponential_decay_length_penalty" not in options:
                 toys["allowed"] = int(rng.integers(2, 5))
             if rng.uniform() < 0.1:
                 toys["stop"] = int(rng.integers(3, config["vocab_size"]))
