@@ -1,0 +1,41 @@
+"""Runs every comparison with the originals, one after another, and ends with status 1 if one of them fails.
+
+    python tools/differential/all.py
+
+This is what the continuous integration runs. The originals' environments are made by `tools/oracles.py`. The demo's
+own golden is checked with the others.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SUITES = (
+    ("arguments", "tools/differential/signatures.py"),
+    ("forward pass", "tools/differential/compare.py --configs 60 --seed 1"),
+    ("goldens", "tools/export_goldens.py --check"),
+    ("model folders", "tools/differential_checkpoint.py"),
+    ("generation", "tools/differential/generation.py --configs 100 --seed 1"),
+    ("tokenizers", "tools/compare_tokenizers.py --sample 3000 --seed 1"),
+)
+
+
+def main() -> int:
+    failed = []
+    for name, command in SUITES:
+        print(f"-- {name}: python {command}", flush=True)
+        start = time.monotonic()
+        status = subprocess.run([sys.executable, *command.split()], cwd=ROOT).returncode
+        print(f"-- {name}: {'failed' if status else 'holds'} after {time.monotonic() - start:.0f} s\n", flush=True)
+        if status:
+            failed.append(name)
+    print(f"failed: {', '.join(failed)}" if failed else f"all {len(SUITES)} comparisons with the originals hold")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
