@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import doctest
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,9 +17,10 @@ import pytest
 from npblender.config import BlenderbotSmallConfig
 from npblender.weights import expected_shapes
 from tools import oracles
-from tools.differential import cases, draw, ours
+from tools.differential import cases, draw, measure, ours, tables
 from tools.differential.measure import KINDS, Tally, relative_difference
 from tools.differential.tables import write_between_markers
+from tools.originals import exchange
 from tools.originals.exchange import Answer, Case, kind_of, read_answer, read_cases, write_answer, write_case
 
 SEEDS = range(6)
@@ -209,3 +212,10 @@ def test_other_pins_are_not_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     python.touch()
     (tmp_path / "parlai" / oracles.STAMP).write_text('{"name": "parlai", "installs": [["torch==1.0"]]}')
     assert not oracles.is_ready("parlai")
+
+
+@pytest.mark.parametrize("module", [exchange, measure, tables], ids=lambda module: module.__name__)
+def test_the_examples_in_the_tools_hold(module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted
+    assert not result.failed
