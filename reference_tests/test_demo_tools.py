@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.demo import batches, blocked, card, clean, corpus, filters, ngrams, pieces, prepare, replies
+from tools.demo import batches, blocked, card, clean, corpus, filters, ngrams, pieces, prepare, recipe, replies
 
 SIZE = 7  # tokens of the small language below
 SENTENCES = st.lists(st.lists(st.integers(5, SIZE - 1), min_size=1, max_size=6), min_size=1, max_size=12)
@@ -214,6 +214,19 @@ def test_batches_depend_on_seed_and_step_alone(samples):
     assert np.array_equal(stream.batch(batches.SHELF + 3).source, late.source)
     assert stream._pick(2, 0, 30) == again._pick(2, 0, 30) != other._pick(2, 0, 30)
     assert all(sorted(stream._pick(2, 3 * n, 3)) == [0, 1, 2] for n in range(9))  # whole passes
+
+
+def test_the_rate_goes_through_its_knots_and_ends_at_zero():
+    made = recipe.Recipe(seed=1, steps=recipe.KNOTS_FOR)
+    rates = [recipe.learning_rate(step, made) for step in range(made.steps)]
+    for at, part in made.knots[1:]:
+        assert rates[at] == pytest.approx(part * made.rate)
+    assert rates[0] == pytest.approx(made.rate / 300)  # not zero: a step is never wasted
+    assert 0 < rates[-1] < made.rate / 1000
+    assert max(rates) == made.rate
+    short = recipe.Recipe(seed=1, steps=40)
+    assert max(recipe.learning_rate(step, short) for step in range(40)) == pytest.approx(made.rate)
+    assert recipe.learning_rate(39, short) == pytest.approx(made.rate * 0.2685 / 6)  # 6 of 40 steps from the last knot
 
 
 def test_distinct_and_tables_by_hand():

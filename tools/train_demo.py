@@ -67,8 +67,9 @@ def run(step: str, args: argparse.Namespace) -> None:
         print(json.dumps(evaluation.evaluate(args.work, args.folder, args.held_out), indent=1))
     elif step == "train":
         from tools.demo import net, training
+        from tools.demo.recipe import Recipe
 
-        recipe = training.Recipe(seed=args.seed, steps=args.steps)
+        recipe = Recipe(seed=args.seed, steps=args.steps)
         training.train(args.work, recipe, net.Shape())
     else:
         from tools.demo import card

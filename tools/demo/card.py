@@ -9,6 +9,7 @@ from pathlib import Path
 from . import batches, prepare
 from .corpus import FILES, HELD_OUT_SHARE
 from .lines import GENERATION
+from .recipe import KNOTS_FOR
 
 JUDGEMENTS = Path(__file__).with_name("judgements.json")
 TITLES = {
@@ -121,7 +122,7 @@ def talks(result: dict) -> str:
 def training(recipe: dict, state: dict) -> str:
     """How it was trained, from the record the training left."""
     turns = ", ".join(f"{n} ({share:.0%})" for n, share in batches.CONTEXT_TURNS)
-    knots = ", ".join(f"{step:,} {part:.3g}" for step, part in recipe["knots"] if step < recipe["steps"])
+    knots = ", ".join(f"{step * recipe['steps'] / KNOTS_FOR:,.0f} {part:.3g}" for step, part in recipe["knots"])
     rows = [
         ["optimiser", f"AdamW, betas {recipe['betas']}, weight decay {recipe['weight_decay']} on matrices"],
         ["rate", f"{recipe['rate']} times, at step: {knots}, {recipe['steps']:,} 0; lines between"],

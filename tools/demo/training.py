@@ -1,14 +1,10 @@
-"""The training loop: AdamW, a warm-up, a plateau and a linear descent to zero; resumes exactly from its checkpoint.
-
-The plateau lets the end be chosen late: up to the start of the descent, every schedule is the same.
-"""
+"""The training loop: it goes on from its checkpoint as if it had not stopped, dropout's random numbers apart."""
 
 import json
 import math
 import signal
 import time
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,28 +13,18 @@ from .batches import Samples, Stream, pad, some_rows
 from .corpus import FILES
 from .net import Net, Shape
 from .pieces import START
+from .recipe import Recipe, learning_rate
 
 
-@dataclass(frozen=True)
-class Recipe:
-    seed: int
-    steps: int
-    batch_size: int = 96
-    rate: float = 1.5e-3
-    # (step, part of the rate) up to the last step, where it is zero; lines between
-    knots: tuple[tuple[int, float], ...] = ((0, 0.0), (300, 1.0), (1700, 1.0), (2560, 0.4941), (3400, 0.2685))
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    bfloat16: bool = True  # products in bfloat16, weights and sums in float32
-
-
-def learning_rate(step: int, recipe: Recipe) -> float:
-    """The rate of one step: up, level, and down to zero; knots past the last step are left out."""
-    knots = [*(k for k in recipe.knots if k[0] < recipe.steps), (recipe.steps, 0.0)]
-    first, last = [pair for pair in pairwise(knots) if pair[0][0] <= step][-1]
-    along = (step + (step < knots[1][0]) - first[0]) / (last[0] - first[0])  # the first step is not at zero
-    return recipe.rate * (first[1] + along * (last[1] - first[1]))
+def resume(state: dict, recipe: Recipe, shape: Shape) -> None:
+    """Refuse a checkpoint of another training, naming what differs."""
+    for name, mine in (("recipe", recipe), ("shape", shape)):
+        kept, wanted = json.loads(state[name]), json.loads(json.dumps(asdict(mine)))
+        if differing := [key for key in wanted if kept.get(key) != wanted[key]]:
+            raise ValueError(
+                f"checkpoint.pt is of a training with another {name}: {', '.join(differing)}; delete it to begin anew, "
+                f"or give the options it was made with"
+            )
 
 
 def held_out_loss(net: Net, samples: Samples, rows: list[int], turns: int = 4) -> tuple[float, int]:
@@ -72,6 +58,7 @@ def train(work: Path, recipe: Recipe, shape: Shape) -> None:
     path = work / "checkpoint.pt"
     if path.exists():
         state = torch.load(path, weights_only=True, map_location=device)
+        resume(state, recipe, shape)
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         step, seconds = state["step"], state["seconds"]
