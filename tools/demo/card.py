@@ -68,7 +68,7 @@ def data(counts: dict) -> str:
     for name in FILES:
         if name in counts["turns"]:
             dropped = counts["dropped turns"][name]
-            shares = [f"{part[name]:.0%}" for _, part in batches.SHARES]
+            shares = [f"{part[name] / sum(part[n] for n in counts['turns']):.0%}" for _, part in batches.SHARES]
             learned = counts["train"]["replies"].get(name, 0)
             numbers = [counts["conversations"][name], counts["turns"][name], sum(dropped.values()), learned]
             rows.append([TITLES[name], *numbers, *shares])
