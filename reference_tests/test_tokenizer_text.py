@@ -171,7 +171,7 @@ def test_added_tokens():
     assert (len(tokenizer), tokenizer.vocab_size) == (50, 48)
     assert tokenizer.tokenize("er<turn>er lower <s> \n!") == ["er", "<turn>", "er", "low", "er", "<s>", "!"]
     # White space goes with a stripping token on its own sides only: the line break before <turn> stays.
-    assert tokenizer.tokenize("er\n<s>\nlow\n<turn>") == ["er", "<s>", "low", NEWLINE, "<turn>"]
+    assert tokenizer.tokenize("er\n<s>\ner\n<turn>") == ["er", "<s>", "er", NEWLINE, "<turn>"]
     assert tokenizer.encode("<turn>") == [48]
     assert tokenizer.encode("<turn>", split_special_tokens=True) != [48]
     assert tokenizer.all_special_tokens == ["__start__", "__end__", "__unk__", "__null__", "<s>"]
