@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from npblender.blocklist import BlockList, read_phrases
@@ -55,6 +55,8 @@ def count(shown: list[str], phrase: list[str]) -> int:
         st.sampled_from(["a", "ab", "aab", "c", "a b", "ab'a", "'", "b c ab", "B", "a '", "c'"]), min_size=1, max_size=3
     ),
 )
+@example([6], ["a '"])
+@example([8], ["b"])
 def test_forbidden_is_what_would_show_a_phrase(ids: list[int], phrases: list[str]) -> None:
     """The oracle appends every token in turn, decodes, and looks for the phrases in what a reader would see."""
     phrase_words = [pretokenize_parlai(phrase) for phrase in phrases]

@@ -75,9 +75,12 @@ def test_json_lines_with_fields(generate, tmp_path: Path) -> None:
 
 def test_a_persona_for_all_goes_before_that_of_a_line(generate, tiny_folder: Path) -> None:
     own = {"text": "hi", "persona": ["i sing"]}
-    both = {"text": "hi", "persona": ["i like cats", "i sing"]}
-    found = records(generate("--persona", "i like cats", "--format", "jsonl", stdin=json.dumps(own).encode()).out)
-    (expected,) = reply_to_all([both], tiny_folder, **SETTINGS)
+    both = {"text": "hi", "persona": ["the movie is very good", "i sing"]}
+    alone, expected = reply_to_all([own, both], tiny_folder, **SETTINGS)
+    assert alone["reply"] != expected["reply"]
+    found = records(
+        generate("--persona", "the movie is very good", "--format", "jsonl", stdin=json.dumps(own).encode()).out
+    )
     assert found[0]["reply"] == expected["reply"]
     assert found[0]["persona"] == ["i sing"]  # the line is repeated as it was
 
