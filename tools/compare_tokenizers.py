@@ -63,7 +63,8 @@ class Setting:
     originals: tuple[str, ...]
     sample: int | None
     seed: int
-    versions: dict[str, dict[str, str]]
+    versions: dict[str, dict[str, str]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     def ours(self, original: str) -> BlenderbotSmallTokenizer:
         return BlenderbotSmallTokenizer.from_pretrained(self.folder, dialect=original)
@@ -201,7 +202,8 @@ def corpora(setting: Setting) -> list[Result]:
         for original, row in rows.items():
             row.notes = _share_of_unknown(setting.ours(original), texts, counts)
         results += rows.values()
-        print(f"{name}: {sum(counts)} turns, {len(texts)} distinct; {_differing(setting, texts, counts)}", flush=True)
+        setting.remarks.append(f"{_share_that_differs(setting, texts, counts):.1%} of the turns of {name}")
+        print(f"{name}: {len(texts)} distinct turns compared", flush=True)
     return results
 
 
@@ -214,14 +216,12 @@ def _share_of_unknown(tokenizer: BlenderbotSmallTokenizer, texts: list[str], cou
     return f"{unknown / tokens:.2%}"
 
 
-def _differing(setting: Setting, texts: list[str], counts: list[int]) -> str:
+def _share_that_differs(setting: Setting, texts: list[str], counts: list[int]) -> float:
+    """The share of turns for which the two ways give different ids."""
     first, second = setting.ours("parlai"), setting.ours("transformers-5")
-    differing = sum(
-        count
-        for text, count in zip(texts, counts, strict=True)
-        if first(text)["input_ids"] != second(text)["input_ids"]
-    )
-    return f"the modes give different ids for {differing / sum(counts):.1%} of turns"
+    pairs = zip(texts, counts, strict=True)
+    differing = sum(count for text, count in pairs if first(text)["input_ids"] != second(text)["input_ids"])
+    return differing / sum(counts)
 
 
 def table(results: list[Result], setting: Setting) -> str:
@@ -242,7 +242,8 @@ def table(results: list[Result], setting: Setting) -> str:
         f"{original}: " + ", ".join(f"{package} {version}" for package, version in versions.items())
         for original, versions in setting.versions.items()
     ]
-    return markdown(head, rows) + "\n" + "; ".join(made) + ".\n"
+    differing = f"The two ways give different ids for {', '.join(setting.remarks)}. " if setting.remarks else ""
+    return f"{markdown(head, rows)}\n{differing}Made with {'; '.join(made)}.\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -267,7 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
     suites = [suite for suite in wanted if shared or suite in ("random", "calls", "saved")]
     if options.write_docs and (suites != list(SUITES) or options.original or options.sample or options.tokenizer):
         parser.error("--write-docs wants every suite, every original, all turns and the published tokenizer")
-    setting = Setting(folder, shared, tuple(options.original or ORIGINALS), options.sample, options.seed, {})
+    setting = Setting(folder, shared, tuple(options.original or ORIGINALS), options.sample, options.seed)
     run = {
         "published": published,
         "random": random_suite,
