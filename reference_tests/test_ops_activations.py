@@ -79,6 +79,14 @@ def test_float32_gelu_at_every_node_and_half_way_between():
         assert_close(ops.gelu(single), ops.gelu(single.astype(np.float64)), TOLERANCES["gelu/float32"])
 
 
+@DTYPES
+def test_gelu_is_x_or_zero_far_from_zero(dtype, rng):
+    x = np.exp(rng.uniform(np.log(10), np.log(3e38), 20_000)).astype(dtype)
+    assert_same(ops.gelu(x), x)
+    x = -x[x > 152]
+    assert_same(ops.gelu(x), np.full_like(x, -0.0))
+
+
 def test_the_gelu_table_can_not_be_written_to():
     for table in (gelu_module._PHI, gelu_module._HALF_DENSITY):
         with pytest.raises(ValueError, match="read-only"):
