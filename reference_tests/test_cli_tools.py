@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import safetensors
 
 import npblender
-from npblender.cli.info import blas_threads
+from npblender.cli.threads import SMALL, _function, _openblas, blas_threads, suit_threads
 from npblender.weights import to_arrays
 from reference_tests.cli_runs import ROOT, command, environment, one_error, run_cli
 from reference_tests.tiny_folder import make_model, make_tokenizer
@@ -94,14 +93,24 @@ def test_info_for_people(tiny_folder: Path) -> None:
     ]
 
 
-def test_info_asks_the_blas_for_its_threads() -> None:
-    code = "from npblender.cli.info import blas_threads; print(blas_threads())"
-    if not isinstance(blas_threads(), int):
+def test_a_small_model_gets_one_thread_unless_the_user_says_otherwise() -> None:
+    """Asked of the BLAS itself; set back afterwards, since the process goes on."""
+    before = blas_threads()
+    if not isinstance(before, int):
         pytest.skip("NumPy's BLAS is not the OpenBLAS that its wheels bring along")
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, env=environment(OPENBLAS_NUM_THREADS="1"), check=True
-    )
-    assert found.stdout == b"1\n"
+    set_threads = _function(_openblas(), "set_num_threads")
+    try:
+        set_threads(2)
+        if blas_threads() != 2:
+            pytest.skip("this machine has one core")
+        suit_threads(SMALL + 1, {})
+        assert blas_threads() == 2
+        suit_threads(SMALL, {"OMP_NUM_THREADS": "2"})
+        assert blas_threads() == 2
+        suit_threads(SMALL, {})
+        assert blas_threads() == 1
+    finally:
+        set_threads(before)
 
 
 ERRORS = {

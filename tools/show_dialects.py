@@ -142,26 +142,32 @@ def rows() -> list[tuple[str, Way, Way, dict[str, Any]]]:
     four = Way(TRANSFORMERS_4)
     text = {"pretokenizer": "transformers", "cut_special_tokens": True}
     no_mask = without(PARLAI, mask_from_ids=False, mask_from_ids_in_generate=False)
-    lengths = {**GREEDY, "min_length": 12}
+    lengths = {"num_beams": 1, "max_new_tokens": 40, "min_length": 20}
+    padded = replace(parlai, pads_right=3)
+    unscaled = Way(without(TRANSFORMERS_4, scale_decoder_embeddings=False))
+    by_column = Way(without(PARLAI, positions_follow_mask=False), pads_left=3)
+    lowest = Way(without(PARLAI, masked_score=None), pads_right=3)
+    not_zeroed = Way(without(PARLAI, zero_padded_states=False), pads_right=3)
+    one_less = Way(without(TRANSFORMERS_4, min_length_counts_start=False))
     return [
-        ("decoder embeddings without sqrt(d)", four, Way(without(TRANSFORMERS_4, scale_decoder_embeddings=False)), GREEDY),
-        ("positions count columns, 3 pads on the left", replace(parlai, pads_left=3),
-         Way(without(PARLAI, positions_follow_mask=False), pads_left=3), GREEDY),
-        ("pads attended to, 3 on the right, no mask", Way(PARLAI, pads_right=3, mask=False),
-         Way(no_mask, pads_right=3, mask=False), GREEDY),
-        ("masked score finfo.min, 3 pads on the right", Way(PARLAI, pads_right=3),
-         Way(without(PARLAI, masked_score=None), pads_right=3), GREEDY),
-        ("states at pads not zeroed, 3 on the right", Way(PARLAI, pads_right=3),
-         Way(without(PARLAI, zero_padded_states=False), pads_right=3), GREEDY),
+        ("decoder embeddings without sqrt(d)", four, unscaled, GREEDY),
+        ("positions count columns, 3 pads on the left", replace(parlai, pads_left=3), by_column, GREEDY),
+        (
+            "pads attended to, 3 on the right, no mask",
+            replace(padded, mask=False),
+            Way(no_mask, "\n", 0, 3, False),
+            GREEDY,
+        ),
+        ("masked score finfo.min, 3 pads on the right", padded, lowest, GREEDY),
+        ("states at pads not zeroed, 3 on the right", padded, not_zeroed, GREEDY),
         ("`__start__` may be generated", parlai, Way(without(PARLAI, start_logit=None)), GREEDY),
         ("transformers' way of cutting text", parlai, Way(without(PARLAI, **text)), GREEDY),
         ("turns joined by `__end__ __start__`", parlai, replace(parlai, separator=" __end__ __start__ "), GREEDY),
-        ("`min_length` counts the start", Way(TRANSFORMERS_4),
-         Way(without(TRANSFORMERS_4, min_length_counts_start=False)), lengths),
+        ("`min_length` 20 counts the start", four, one_less, lengths),
         ("transformers' beam search instead of ParlAI's", parlai, Way(without(PARLAI, search="transformers")), BEAMS),
         ("all of it: transformers 4", parlai, four, BEAMS),
         ("all of it: transformers 5", parlai, Way(TRANSFORMERS_5), BEAMS),
-    ]  # fmt: skip
+    ]
 
 
 def effects_table(asker: Asker, report: Callable[[str], None]) -> str:

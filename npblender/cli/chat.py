@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from npblender.cli.options import add_model_options, add_reply_options, block_phrases, check_text, search_settings
+from npblender.cli.threads import suit_threads
 from npblender.display import json_line, one_line
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def begin(arguments: argparse.Namespace, persona: list[str]) -> Conversation:
     conversation = Conversation.from_pretrained(
         arguments.model, dialect=arguments.dialect, dtype=arguments.dtype, persona=persona, **options, **settings
     )
+    suit_threads(conversation.model.num_parameters())
     if arguments.load is not None:
         conversation.load(arguments.load)
         conversation.configure(**settings)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from npblender.cli.options import add_model_options
+from npblender.cli.threads import THREAD_VARIABLES, blas_threads, suit_threads
 from npblender.display import json_line, printable
 
 __all__ = ["add_parser"]
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 def add_parser(commands: Any) -> None:
@@ -26,7 +25,9 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show what would run."""
-    found = {**model_facts(arguments), **machine_facts()}
+    model = model_facts(arguments)
+    suit_threads(model["parameters"])  # as chat does it
+    found = {**model, **machine_facts()}
     if arguments.json:
         print(json_line(found))
         return 0
@@ -107,21 +108,3 @@ def machine_facts() -> dict[str, Any]:
             **{name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
         },
     }
-
-
-def blas_threads() -> int | str:
-    """How many threads NumPy's own OpenBLAS uses, by asking it; a word where it can not be asked."""
-    import ctypes
-
-    import numpy
-
-    package = Path(numpy.__file__).parent
-    for library in [*package.parent.glob("numpy.libs/*openblas*"), *package.glob(".dylibs/*openblas*")]:
-        try:
-            loaded = ctypes.CDLL(str(library))
-        except OSError:
-            continue
-        for name in ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_", "openblas_get_num_threads"):
-            if hasattr(loaded, name):
-                return int(getattr(loaded, name)())
-    return "unknown (NumPy's BLAS is not the OpenBLAS that comes with it)"
