@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 from npblender.cli.main import main
 
@@ -31,7 +32,11 @@ def run_cli(*arguments: object, stdin: bytes = b"", encoding: str = "utf-8") -> 
     before = sys.stdin
     sys.stdin = wrapped[0]
     try:
-        with contextlib.redirect_stdout(wrapped[1]), contextlib.redirect_stderr(wrapped[2]):
+        with (
+            mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}),  # so that the command sets no threads of this process
+            contextlib.redirect_stdout(wrapped[1]),
+            contextlib.redirect_stderr(wrapped[2]),
+        ):
             code = main([str(argument) for argument in arguments])
     finally:
         sys.stdin = before

@@ -80,6 +80,7 @@ def test_info_counts_and_names_what_would_run(tiny_folder: Path) -> None:
     assert found["versions"]["safetensors"] == safetensors.__version__
     assert found["blas"]["name"]
     assert found["threads"]["cores this process may use"] >= 1
+    assert found["threads"]["OMP_NUM_THREADS"] == "1"
 
 
 def test_info_for_people(tiny_folder: Path) -> None:
