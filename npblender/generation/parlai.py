@@ -123,22 +123,30 @@ class Tree:
         """Whether the best path has ended in some step, and as many have as there are beams."""
         return self.top_has_ended and len(self.finished) >= self.rules.beams
 
-    def advance(self, log_probs: Array) -> None:
-        """One step: log-probabilities [K, V] of the next token, which are changed in place."""
+    def block(self, log_probs: Array) -> None:
+        """Make hopeless what may not be said next: an early eos, repeated and quoted n-grams, listed phrases; in place.
+
+        log_probs [K, V]. What the caller has put in front is not blocked, and nothing else is possible there.
+        """
         rules, length = self.rules, self.paths.shape[1]
-        given = log_probs[:, self.prefix[length - 1]].copy() if length <= len(self.prefix) else None
+        if length <= len(self.prefix):
+            token = self.prefix[length - 1]
+            log_probs[:, :token] = log_probs[:, token + 1 :] = HOPELESS
+            return
         if length < rules.min_length:
             log_probs[:, rules.eos] = HOPELESS
-        self.scores = np.where(self.paths[: len(self.scores), -1] == rules.eos, HOPELESS, self.scores)
         if rules.block_ngram:
             block_ngrams(log_probs, self.paths, self.paths, rules.block_ngram)
         block_phrases(log_probs, self.paths, rules.block_list)
         if rules.context_block_ngram:
             sources = np.broadcast_to(self.context, (len(self.paths), len(self.context)))
             block_ngrams(log_probs, self.paths, sources, rules.context_block_ngram)
-        if given is not None:  # what the caller asks for is not blocked
-            log_probs[:] = HOPELESS
-            log_probs[:, self.prefix[length - 1]] = given
+
+    def advance(self, log_probs: Array) -> None:
+        """One step: log-probabilities [K, V] of the next token, which are changed in place."""
+        rules, length = self.rules, self.paths.shape[1]
+        self.scores = np.where(self.paths[: len(self.scores), -1] == rules.eos, HOPELESS, self.scores)
+        self.block(log_probs)
         rows, tokens, self.scores = rules.select(log_probs, self.scores, length - 1)
         self.paths = np.concatenate([self.paths[rows], tokens[:, None]], axis=1)
         self.histories.append((rows, tokens, self.scores))
