@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from npblender.chat.display import json_line, one_line
 from npblender.cli.options import add_model_options, add_reply_options, block_phrases, check_text, search_settings
 from npblender.cli.threads import suit_threads
-from npblender.display import json_line, one_line
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation, Reply
@@ -102,7 +102,7 @@ def say(conversation: Conversation, text: str, as_json: bool) -> None:
 
 def reply_object(text: str, reply: Reply) -> dict[str, Any]:
     """What --json prints of a reply."""
-    from npblender.replies import shown_score
+    from npblender.chat.replies import shown_score
 
     return {
         "input": text,

@@ -22,6 +22,7 @@ from npblender.cli.options import (
     whole_number,
 )
 from npblender.cli.progress import Progress
+from npblender.cli.threads import count_parameters, suit_threads
 
 __all__ = ["add_parser"]
 
@@ -54,10 +55,10 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reply to every line."""
     from npblender.batch import replies_in_order
-    from npblender.jobs import Answering, prepare, told
-    from npblender.requests import BadLine, Request, parse_lines
-    from npblender.resumable import ResumableOutput
-    from npblender.workers import local_processes
+    from npblender.batch.jobs import Answering, prepare, told
+    from npblender.batch.resumable import ResumableOutput
+    from npblender.batch.workers import local_processes
+    from npblender.chat.requests import BadLine, Request, parse_lines
 
     if arguments.overwrite and arguments.out is None:
         raise ValueError("--overwrite needs --out")
@@ -73,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
         n_best=arguments.n_best or 0,
     )
     prepared = prepare(job)
+    if not arguments.workers:
+        suit_threads(count_parameters(prepared.config))
     jsonl = arguments.format == "jsonl" or (arguments.format == "auto" and arguments.input.endswith(".jsonl"))
     with ExitStack() as stack:
         source = stack.enter_context(open_input(arguments.input, arguments.out))

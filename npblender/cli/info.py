@@ -8,9 +8,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from npblender.chat.display import json_line, printable
 from npblender.cli.options import add_model_options
-from npblender.cli.threads import THREAD_VARIABLES, blas_threads, suit_threads
-from npblender.display import json_line, printable
+from npblender.cli.threads import THREAD_VARIABLES, blas_threads, count_parameters, suit_threads
 
 __all__ = ["add_parser"]
 
@@ -45,18 +45,15 @@ def model_facts(arguments: argparse.Namespace) -> dict[str, Any]:
     """Folder, dialect, parameters and settings; the weights are counted and not read."""
     from npblender import demo
     from npblender.config import BlenderbotSmallConfig
+    from npblender.config.generation_config import GenerationConfig
     from npblender.dialects import resolve_dialect
-    from npblender.generation_config import GenerationConfig
-    from npblender.weights import expected_shapes
 
     folder = demo.folder() if arguments.model is None else arguments.model
     config = BlenderbotSmallConfig.from_pretrained(folder)
-    shapes = expected_shapes(config)
-    sizes = (size_of(shape) for name, shape in shapes.items() if name != "final_logits_bias")
     return {
         "model": str(folder),
         "dialect": resolve_dialect(arguments.dialect or config.npblender_dialect or "parlai").name,
-        "parameters": sum(sizes),
+        "parameters": count_parameters(config),
         "config": config.to_dict(),
         "weights": stored_facts(Path(folder)),
         "generation": GenerationConfig.from_pretrained(folder).to_dict(),
@@ -74,14 +71,6 @@ def stored_facts(folder: Path) -> dict[str, Any]:
         "tensors": len(tensors),
         "bytes": sum(tensor.size for tensor in tensors),
     }
-
-
-def size_of(shape: tuple[int, ...]) -> int:
-    """How many numbers an array of this shape has."""
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 def machine_facts() -> dict[str, Any]:

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from npblender.chat.display import json_line
 from npblender.cli.chat import reply_object
 from npblender.cli.terminal import Terminal
-from npblender.display import json_line
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation

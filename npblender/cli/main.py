@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from npblender import __version__
+from npblender.chat.display import one_line
 from npblender.cli import chat, generate, info, tokenize
-from npblender.display import one_line
 
 __all__ = ["main"]
 

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from npblender.blocklist import read_phrases
+from npblender.chat.blocklist import read_phrases
+from npblender.chat.profiles import PROFILES
 from npblender.dialects import DIALECTS
-from npblender.profiles import PROFILES
 
 __all__ = ["add_model_options", "add_reply_options", "block_phrases", "check_text", "search_settings", "whole_number"]
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from npblender.display import one_line
+from npblender.chat.display import one_line
 
 __all__ = ["Progress", "spell_seconds"]
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
-from npblender.display import printable
+from npblender.chat.display import printable
 
 __all__ = ["Terminal"]
 

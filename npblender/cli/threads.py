@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["THREAD_VARIABLES", "blas_threads", "suit_threads"]
+if TYPE_CHECKING:
+    from npblender.config import BlenderbotSmallConfig
+
+__all__ = ["THREAD_VARIABLES", "blas_threads", "count_parameters", "suit_threads"]
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SMALL = 20_000_000
@@ -25,6 +29,18 @@ def blas_threads() -> int | str:
     if library is None:
         return "unknown (NumPy's BLAS is not the OpenBLAS that comes with it)"
     return int(_function(library, "get_num_threads")())
+
+
+def count_parameters(config: BlenderbotSmallConfig) -> int:
+    """How many numbers a model of this configuration has, as `num_parameters` counts them, without its weights.
+
+    >>> from npblender.config import BlenderbotSmallConfig
+    >>> count_parameters(BlenderbotSmallConfig(vocab_size=54944))
+    87508992
+    """
+    from npblender.weights import LOGITS_BIAS, expected_shapes
+
+    return sum(prod(shape) for name, shape in expected_shapes(config).items() if name != LOGITS_BIAS)
 
 
 def suit_threads(parameters: int, environment: Mapping[str, str] = os.environ) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from npblender.chat.display import json_line, printable
 from npblender.cli.options import add_model_options, check_text
-from npblender.display import json_line, printable
 
 __all__ = ["add_parser"]
 
