@@ -8,8 +8,8 @@ tokenizer = BlenderbotSmallTokenizer.from_pretrained()
 from npblender.cache import Cache
 from npblender.chat import Conversation
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
-from npblender.generation_config import GenerationConfig
 from npblender.model import (
     BlenderbotSmallForCausalLM,
     BlenderbotSmallForConditionalGeneration,

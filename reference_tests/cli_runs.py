@@ -33,7 +33,7 @@ def run_cli(*arguments: object, stdin: bytes = b"", encoding: str = "utf-8") -> 
     sys.stdin = wrapped[0]
     try:
         with (
-            mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}),  # so that the command sets no threads of this process
+            mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}),  # so that it sets no threads of this process
             contextlib.redirect_stdout(wrapped[1]),
             contextlib.redirect_stderr(wrapped[2]),
         ):

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npblender import attention, context, decoder, encoder, forward, masks, model, ops, taps
+from npblender import attention, context, decoder, encoder, forward, masks, ops, taps
 from npblender.cache import LayerCache
+from npblender.model import heads
 
 Patch = pytest.MonkeyPatch
 
@@ -89,7 +90,7 @@ def logits_with(change: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Patc
         weights, here = change(weights, here)
         return right(weights, states, here)
 
-    return lambda patch: patch.setattr(model, "logits_of", logits_of)
+    return lambda patch: patch.setattr(heads, "logits_of", logits_of)
 
 
 def in_float64(patch: Patch) -> None:

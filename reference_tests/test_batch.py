@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import npblender.batch
+import npblender.batch.running
 from npblender.batch import replies_in_order, reply_to_all
+from npblender.batch.jobs import Answering, prepare, told
+from npblender.batch.resumable import ResumableOutput
+from npblender.batch.workers import answer_batch, local_processes
 from npblender.chat import Conversation
-from npblender.jobs import Answering, prepare, told
-from npblender.requests import BadLine, Request, as_request, parse_lines
-from npblender.resumable import ResumableOutput
-from npblender.workers import answer_batch, local_processes
+from npblender.chat.requests import BadLine, Request, as_request, parse_lines
 from reference_tests.tiny_folder import WORDS, make_model, make_tokenizer
 
 SHORT = {"min_length": 2, "max_length": 6, "num_beams": 2}
@@ -102,7 +102,7 @@ def test_batches_hold_inputs_of_like_length(tiny_folder: Path, monkeypatch: pyte
         seen.append([len(ids) for ids in sources])
         return answer_batch(job, sources, first)
 
-    monkeypatch.setattr(npblender.batch, "answer_batch", watch)
+    monkeypatch.setattr(npblender.batch.running, "answer_batch", watch)
     list(reply_to_all(TEXTS, tiny_folder, batch_size=4, **SHORT))
     assert [length for lengths in seen for length in lengths] == sorted(len(make_tokenizer().encode(t)) for t in TEXTS)
     assert [len(lengths) for lengths in seen] == [4] * 5
@@ -119,7 +119,7 @@ def test_bad_inputs_are_reported_and_the_others_go_on(tiny_folder: Path) -> None
 
 def test_one_input_can_not_spoil_its_batch(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong in a search: the others of the batch are searched for one by one."""
-    real = npblender.workers.search_replies
+    real = npblender.batch.workers.search_replies
     bad = len(make_tokenizer().encode(TEXTS[4]))
 
     def fragile(model, tokenizer, sources, settings, **options):
@@ -127,7 +127,7 @@ def test_one_input_can_not_spoil_its_batch(tiny_folder: Path, monkeypatch: pytes
             raise FloatingPointError("overflow")
         return real(model, tokenizer, sources, settings, **options)
 
-    monkeypatch.setattr(npblender.workers, "search_replies", fragile)
+    monkeypatch.setattr(npblender.batch.workers, "search_replies", fragile)
     records = list(reply_to_all(TEXTS[:8], tiny_folder, batch_size=8, **SHORT))
     assert [record.get("error") for record in records] == [
         "FloatingPointError: overflow" if len(make_tokenizer().encode(text)) == bad else None for text in TEXTS[:8]
@@ -211,13 +211,13 @@ def test_the_order_of_the_input_is_kept_whatever_the_workers_do(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executor = Backwards()
-    real = npblender.batch.wait
+    real = npblender.batch.running.wait
 
     def wait(futures, **options):
         executor.finish_one()
         return real(futures, **options)
 
-    monkeypatch.setattr(npblender.batch, "wait", wait)
+    monkeypatch.setattr(npblender.batch.running, "wait", wait)
     read: list[int] = []
 
     def inputs() -> Iterator[str]:

@@ -10,12 +10,12 @@ import pytest
 
 from npblender import PARLAI, TRANSFORMERS_5, BlenderbotSmallConfig, GenerationConfig
 from npblender.chat import Conversation
-from npblender.chat_settings import make_settings
-from npblender.display import natural_text
-from npblender.history import Turn, make_source
-from npblender.profiles import PROFILES, Profile
+from npblender.chat.display import natural_text
+from npblender.chat.history import Turn, make_source
+from npblender.chat.profiles import PROFILES, Profile
+from npblender.chat.settings import make_settings
+from npblender.chat.transcript import Transcript, read_transcript, write_transcript
 from npblender.tokenizer.example import example_tokenizer
-from npblender.transcript import Transcript, read_transcript, write_transcript
 from reference_tests.tiny_folder import POSITIONS, make_model, make_tokenizer, save_folder
 
 SHORT = {"min_length": 3, "max_length": 9}

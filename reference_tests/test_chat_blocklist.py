@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from npblender.blocklist import BlockList, read_phrases
+from npblender.chat.blocklist import BlockList, read_phrases
 from npblender.tokenizer import BlenderbotSmallTokenizer, pretokenize_parlai
 from reference_tests.tiny_folder import make_model, make_tokenizer
 

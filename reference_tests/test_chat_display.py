@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npblender.display import NaturalSpacing, json_line, natural_text, one_line, printable, stream_natural
+from npblender.chat.display import NaturalSpacing, json_line, natural_text, one_line, printable, stream_natural
 from npblender.tokenizer import pretokenize_parlai
 from npblender.tokenizer.detokenize import clean_up_tokenization
 

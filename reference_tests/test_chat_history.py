@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npblender.history import FittedSource, Turn, encode_turn, fit_history, make_source, persona_line, separator_ids
-from npblender.profiles import PROFILES, Profile, resolve_profile
+from npblender.chat.history import (
+    FittedSource,
+    Turn,
+    encode_turn,
+    fit_history,
+    make_source,
+    persona_line,
+    separator_ids,
+)
+from npblender.chat.profiles import PROFILES, Profile, resolve_profile
 from npblender.tokenizer import BlenderbotSmallTokenizer
 from reference_tests.tiny_folder import SPECIAL, WORDS, make_tokenizer
 

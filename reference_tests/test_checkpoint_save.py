@@ -17,8 +17,8 @@ from safetensors.numpy import load_file
 
 from npblender.checkpoint import dtypes, load, save
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import PARLAI, TRANSFORMERS_5, resolve_dialect
-from npblender.generation_config import GenerationConfig
 from npblender.weights import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL, Linear, Weights, random_weights, to_arrays
 from reference_tests.asserts import assert_same
 from reference_tests.stored import TINY, names_of
@@ -110,7 +110,7 @@ def test_arrays_in_any_layout(tmp_path: Path):
 def test_the_same_bytes_every_time(tmp_path: Path):
     code = (
         "import sys; from npblender.checkpoint import save; from npblender.weights import random_weights;"
-        "from npblender.generation_config import GenerationConfig; from reference_tests.stored import TINY;"
+        "from npblender.config.generation_config import GenerationConfig; from reference_tests.stored import TINY;"
         "save(sys.argv[1], TINY.replace(extra={'b': 1, 'a': {'d': 2, 'c': 3}}), random_weights(TINY, 5),"
         "GenerationConfig(num_beams=2, top_k=5), 'parlai')"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from npblender.chat import Conversation
-from npblender.display import one_line
+from npblender.chat.display import one_line
 from reference_tests.cli_runs import command, environment, one_error, run_cli, run_process
 from reference_tests.tiny_folder import make_model, make_tokenizer
 
@@ -84,7 +84,7 @@ def test_say_once_and_in_a_row(chat) -> None:
 
 def test_a_reply_with_line_breaks_is_one_line(chat, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model's own line break, and controls that a vocabulary might hold."""
-    monkeypatch.setattr("npblender.replies.raw_text", lambda *_: "one . \n two \x1b[31m \x07 \u202e")
+    monkeypatch.setattr("npblender.chat.replies.raw_text", lambda *_: "one . \n two \x1b[31m \x07 \u202e")
     assert chat(stdin=b"hi\n").lines == ["one. two \\x1b[31m \\x07 \\u202e"]
 
 
@@ -143,7 +143,7 @@ def test_a_line_too_long_for_the_model_is_noted(chat) -> None:
 
 
 def test_what_the_output_can_not_encode_is_written_out(chat, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("npblender.replies.raw_text", lambda *_: "café")
+    monkeypatch.setattr("npblender.chat.replies.raw_text", lambda *_: "café")
     assert chat("--say", "hi", encoding="ascii").out == "caf\\xe9\n"
 
 

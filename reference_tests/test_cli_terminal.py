@@ -137,7 +137,7 @@ def test_json_gives_one_object_a_reply() -> None:
 def test_control_characters_never_reach_the_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither the model's nor the user's, wherever they come back."""
     nasty = "\x1b]0;title\x07\x9b2J\r\x08\u202e"
-    monkeypatch.setattr("npblender.replies.raw_text", lambda *_: f"one \n two {nasty}")
+    monkeypatch.setattr("npblender.chat.replies.raw_text", lambda *_: f"one \n two {nasty}")
     path = f"{tmp_path}/{nasty.replace('/', '')}.json"
     visit = Visit(f"/persona {nasty}", f"hi {nasty}", "/why", "/undo", f"/{nasty}", f"/save {path}", "/persona")
     shown = visit.paper.getvalue()
@@ -153,7 +153,7 @@ def test_an_interrupted_reply_is_taken_back_and_a_second_one_leaves(monkeypatch:
         yield "half a"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("npblender.chat.stream_reply", interrupted)
+    monkeypatch.setattr("npblender.chat.conversation.stream_reply", interrupted)
     visit = Visit("hi", "", KeyboardInterrupt, "never read")
     assert visit.code == 130
     assert visit.shown[:2] == ["model> half a", "Cancelled; your line was taken back. Ctrl-C again leaves."]

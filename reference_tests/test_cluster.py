@@ -26,7 +26,7 @@ def test_a_dask_cluster_gives_what_this_thread_gives(tiny_folder: Path) -> None:
         executor = client.get_executor()
         there = list(reply_to_all([*TEXTS, ""], tiny_folder, executor=executor, batch_size=2, **SETTINGS))
         done_by = {worker: len(tasks) for worker, tasks in client.processing().items()}
-        spans = client.run(lambda: __import__("npblender.workers", fromlist=["_load"])._load.cache_info().misses)
+        spans = client.run(lambda: __import__("npblender.batch.workers", fromlist=["_load"])._load.cache_info().misses)
     assert there == here
     assert len(done_by) == 2
     assert sorted(spans.values()) == [1, 1]  # both took part, and each loaded the model once

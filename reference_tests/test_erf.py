@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from mpmath import mp
 
-from npblender import erf as module
-from npblender.elementwise import BLOCK
-from npblender.erf import erf, normal_cdf
+from npblender.ops import error_function as module
+from npblender.ops.elementwise import BLOCK
+from npblender.ops.error_function import erf, normal_cdf
 from reference_tests import naive
 from reference_tests.asserts import assert_close, assert_same, call_text, exact, ulps
 from reference_tests.strategies import FLOATS, any_floats, float_arrays

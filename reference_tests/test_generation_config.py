@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender.config import BlenderbotSmallConfig
-from npblender.generation_config import GENERATION_DEFAULTS, GenerationConfig
+from npblender.config.generation_config import GENERATION_DEFAULTS, GenerationConfig
 from reference_tests.strategies import json_values
 
 # The settings of facebook/blenderbot_small-90M, as published.

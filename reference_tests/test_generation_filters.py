@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import TRANSFORMERS_4, TRANSFORMERS_5
 from npblender.generation import filters, truncation
 from npblender.generation.chain import apply, make_chain
 from npblender.generation.plan import make_plan
-from npblender.generation_config import GenerationConfig
 from reference_tests.generation_cases import lively_model
 from reference_tests.strategies import read_only
 

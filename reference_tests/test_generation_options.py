@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5
 from npblender.generation import uses
 from npblender.generation.plan import Plan, make_plan
-from npblender.generation_config import GenerationConfig
 from reference_tests.generation_cases import lively_model
 
 MODELS = {dialect: lively_model(0, dialect) for dialect in ("parlai", "transformers-4", "transformers-5")}
@@ -233,7 +233,7 @@ def test_more_refusals() -> None:
 
 def test_more_ends_than_tokens_are_refused() -> None:
     model = MODELS["transformers-5"]
-    with pytest.raises(ValueError, match="continuations; .* tokens do not give as many"):
+    with pytest.raises(ValueError, match=r"continuations; .* tokens do not give as many"):
         model.generate(SOURCE, num_beams=2, eos_token_id=list(range(model.config.vocab_size)))
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from npblender.generation_config import GenerationConfig
+from npblender.config.generation_config import GenerationConfig
 from reference_tests.generation_cases import (
     END,
     PAD,

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 import npblender
-from npblender import activations, model, ops
+from npblender import model, ops
 from npblender.dialects import resolve_dialect
+from npblender.ops import activations
 from reference_tests.forward_faults import FAULTS, SWAPPED, Fault, everywhere
 from reference_tests.tolerances import TOLERANCES
 from tools.differential.measure import relative_difference

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from npblender import gelu as gelu_module
 from npblender import ops
+from npblender.ops import gelu_kernels as gelu_module
 from reference_tests import naive
 from reference_tests.asserts import assert_close, assert_same, call_text, exact, ulps
 from reference_tests.strategies import FLOATS, any_floats, float_arrays, layouts, moderate_floats, shapes

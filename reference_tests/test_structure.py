@@ -17,9 +17,9 @@ REPOSITORY = ROOT.parent
 
 ROOMS = [
     # settings, read from files and checked
-    *("jsonfile", "fieldchecks", "config_fields", "config", "generation_fields", "generation_config", "dialects"),
+    *("jsonfile", "fieldchecks", "config", "dialects"),
     # mathematics that knows no model
-    *("elementwise", "erf_tables", "erf", "gelu", "activations", "ops", "masks"),
+    *("ops", "masks"),
     # parameters, and the names of what is computed from them
     *("weights", "taps"),
     # the forward pass
@@ -28,12 +28,8 @@ ROOMS = [
     *("earlier", "arguments", "calls"),
     # text, files, search
     *("tokenizer", "checkpoint", "demo", "generation"),
-    # the public models
-    *("handle", "stacks", "seq2seq", "model", "example"),
-    # conversations
-    *("display", "profiles", "history", "blocklist", "requests", "transcript", "chat_settings", "replies", "chat"),
-    # many inputs
-    *("jobs", "workers", "batch", "resumable"),
+    # the public models, conversations, many inputs
+    *("model", "example", "chat", "batch"),
     # the face of the package, and the command line
     *("__init__", "cli", "__main__"),
 ]
@@ -41,21 +37,9 @@ ROOMS = [
 place here, after all that it imports and before all that import it."""
 
 WITH_EXAMPLES = [
-    *(
-        "dialects",
-        "elementwise",
-        "gelu",
-        "activations",
-        "ops",
-        "masks",
-        "weights",
-        "taps",
-        "cache",
-        "outputs",
-        "context",
-    ),
+    *("dialects", "ops", "masks", "weights", "taps", "cache", "outputs", "context"),
     *("attention", "encoder", "decoder", "inputs", "forward", "earlier", "arguments", "calls"),
-    *("handle", "stacks", "seq2seq", "model", "example"),
+    *("model", "example"),
 ]
 """The rooms that a reader or a porter goes through: every public function and method there shows an example."""
 

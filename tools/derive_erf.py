@@ -1,4 +1,4 @@
-"""Derive the coefficients of `npblender/erf_tables.py` from the definition of erf, with mpmath's digits.
+"""Derive the coefficients of `npblender/ops/erf_tables.py` from the definition of erf, with mpmath's digits.
 
 Four functions are fitted, all smooth and small, so that plain polynomials do and lose nothing by rounding:
 
@@ -30,11 +30,11 @@ from pathlib import Path
 
 from mpmath import binomial, cos, erf, erfc, exp, mp, mpf, nstr, pi, sqrt
 
-MODULE = Path(__file__).resolve().parent.parent / "npblender" / "erf_tables.py"
+MODULE = Path(__file__).resolve().parent.parent / "npblender" / "ops" / "erf_tables.py"
 ERF_CENTRE = 4  # the argument that a tail's variable maps to 0: about the one that needs the fewest terms
 NORMAL_CENTRE = 5
 
-HEAD = '''"""Coefficients for `npblender.erf`, lowest power first: made by `tools/derive_erf.py`, not by hand.
+HEAD = '''"""Coefficients for `error_function`, lowest power first: made by `tools/derive_erf.py`, not by hand.
 
 ERF_NEAR       erf(x)/x - 9/8 + 9/32 x^2        in powers of x^2, for |x| <= 1
 ERF_TAIL       (2y + 1) exp(y^2) erfc(y) - 1    in powers of (y - 4)/(y + 4), for y >= 1
@@ -126,7 +126,7 @@ def short_and_pair(value: mpf, bits: int) -> tuple[float, float, float]:
 
 
 def module_source() -> str:
-    """The text of `npblender/erf_tables.py`."""
+    """The text of `npblender/ops/erf_tables.py`."""
     mp.dps = 60
     parts = [HEAD]
     plans = (  # 1 - erfc(y) is 1 beyond y = 6 or 7, and Q(u) underflows beyond u = 39 or 152
@@ -156,8 +156,8 @@ def module_source() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--write", action="store_true", help="write npblender/erf_tables.py")
-    action.add_argument("--check", action="store_true", help="compare with npblender/erf_tables.py")
+    action.add_argument("--write", action="store_true", help="write npblender/ops/erf_tables.py")
+    action.add_argument("--check", action="store_true", help="compare with npblender/ops/erf_tables.py")
     chosen = parser.parse_args()
     source = module_source()
     if chosen.write:

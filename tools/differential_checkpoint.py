@@ -35,7 +35,7 @@ sys.path.insert(0, str(ROOT))
 
 from npblender import BlenderbotSmallConfig, GenerationConfig, checkpoint  # noqa: E402
 from npblender.checkpoint.names import canonical_name  # noqa: E402
-from npblender.generation_config import GENERATION_DEFAULTS  # noqa: E402
+from npblender.config.generation_config import GENERATION_DEFAULTS  # noqa: E402
 from npblender.weights import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL, random_weights, to_arrays  # noqa: E402
 from tools.differential.draw import draw_config  # noqa: E402
 from tools.oracles import ORACLES, oracle_python  # noqa: E402

@@ -17,8 +17,8 @@ from npblender.checkpoint.dtypes import STORAGE, Array
 from npblender.checkpoint.files import SINGLE_FILE
 from npblender.checkpoint.names import stored_name
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import Dialect, describe_dialect, resolve_dialect
-from npblender.generation_config import GenerationConfig
 from npblender.weights import (
     BASE_MODEL,
     CAUSAL_MODEL,

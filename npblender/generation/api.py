@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from npblender.config.generation_config import GenerationConfig
 from npblender.context import Context
 from npblender.generation import uses
 from npblender.generation.beams import search_beams
@@ -30,7 +31,6 @@ from npblender.generation.refusals import refuse_givens
 from npblender.generation.rows import drawn_by, follow, most_probable
 from npblender.generation.stopping import Criterion, make_stopping
 from npblender.generation.trees import grow
-from npblender.generation_config import GenerationConfig
 from npblender.inputs import Ids, check_ids
 from npblender.weights import Weights
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from npblender.arguments import make_context
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import Dialect
 from npblender.generation.api import Record, Seed, Streamer, Users, generate, start
 from npblender.generation.chain import Filter
@@ -18,7 +19,6 @@ from npblender.generation.prepare import Arrays
 from npblender.generation.stopping import Criterion
 from npblender.generation.streaming import text_pieces
 from npblender.generation.transitions import transition_scores
-from npblender.generation_config import GenerationConfig
 from npblender.inputs import Ids
 from npblender.taps import Sink
 from npblender.weights import Weights

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import Dialect
 from npblender.generation import uses
 from npblender.generation.refusals import refuse, refuse_unknown
 from npblender.generation.settling import fill_in, without_unused
-from npblender.generation_config import GenerationConfig
 from npblender.inputs import Ids
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import Dialect
 from npblender.generation import uses
-from npblender.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
     from npblender.generation.plan import Plan

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import Dialect
 from npblender.generation import uses
-from npblender.generation_config import GenerationConfig
 
 
 def fill_in(dialect: Dialect, settings: GenerationConfig, call: Mapping[str, Any]) -> GenerationConfig:

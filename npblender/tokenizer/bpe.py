@@ -138,8 +138,8 @@ class BytePairEncoding:
             product = self._products[best]
             while best in ranks:
                 at = ranks.index(best)
-                symbols[at : at + 2] = [product]
-                del ranks[at]
+                symbols[at] = product
+                del symbols[at + 1], ranks[at]
                 if at:
                     ranks[at - 1] = rank_of((symbols[at - 1], product), none)
                 if at + 1 < len(symbols):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from npblender.tokenizer.batch import BatchEncoding
-from npblender.tokenizer.options import EncodingOptions
+from npblender.tokenizer.options import EncodingOptions, remembered_options, resolve_options
 from npblender.tokenizer.preparing import RowPreparer
 from npblender.tokenizer.rows import batch_of_rows, make_row
 from npblender.tokenizer.texts import Source, rows_of, source_of
@@ -84,21 +84,22 @@ class BatchEncoder(RowPreparer):
             raise ValueError("text_pair_target needs text_target, as text_pair needs text")
         if return_offsets_mapping:
             raise ValueError("return_offsets_mapping is not available: pieces do not keep their places in the text")
-        options = self._options(
-            padding=padding,
-            truncation=truncation,
-            max_length=max_length,
-            stride=stride,
-            is_split_into_words=is_split_into_words,
-            pad_to_multiple_of=pad_to_multiple_of,
-            padding_side=padding_side,
-            return_tensors=return_tensors,
-            return_token_type_ids=return_token_type_ids,
-            return_attention_mask=return_attention_mask,
-            return_overflowing_tokens=return_overflowing_tokens,
-            return_special_tokens_mask=return_special_tokens_mask,
-            return_length=return_length,
-            split_special_tokens=split_special_tokens,
+        options = remembered_options(
+            self._own_settings(),
+            padding,
+            truncation,
+            max_length,
+            stride,
+            is_split_into_words,
+            pad_to_multiple_of,
+            padding_side,
+            return_tensors,
+            return_token_type_ids,
+            return_attention_mask,
+            return_overflowing_tokens,
+            return_special_tokens_mask,
+            return_length,
+            split_special_tokens,
         )
         if text is None:
             return self._encode(text_target, text_pair_target, options)
@@ -133,14 +134,16 @@ class BatchEncoder(RowPreparer):
         """
         if stride:
             raise ValueError("stride would have no effect: encode returns no overflow; call the tokenizer itself")
-        options = self._options(
-            padding=padding,
-            truncation=truncation,
-            max_length=max_length,
-            is_split_into_words=is_split_into_words,
-            pad_to_multiple_of=pad_to_multiple_of,
-            padding_side=padding_side,
-            return_tensors=return_tensors,
+        options = resolve_options(
+            self._own_settings(),
+            padding,
+            truncation,
+            max_length,
+            0,
+            is_split_into_words,
+            pad_to_multiple_of,
+            padding_side,
+            return_tensors,
             return_attention_mask=False,
             split_special_tokens=split_special_tokens,
         )

@@ -8,18 +8,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from npblender.fieldchecks import check_size, check_switch
 from npblender.tokenizer.batch import check_tensor_type
 from npblender.tokenizer.lengths import Side, Truncation
 
-__all__ = ["UNBOUNDED", "EncodingOptions", "check_side", "remembered_options", "resolve_options"]
+__all__ = ["UNBOUNDED", "EncodingOptions", "OwnSettings", "check_side", "remembered_options", "resolve_options"]
 
 UNBOUNDED = int(1e30)
 """`model_max_length` where no file says one: transformers' number for it."""
 
 Padding = Literal["longest", "max_length", "do_not_pad"]
+
+
+class OwnSettings(NamedTuple):
+    """What a tokenizer brings to every call."""
+
+    padding_side: str
+    truncation_side: str
+    model_max_length: int
+    model_input_names: tuple[str, ...]
+    split_special_tokens: bool
 
 
 @dataclass(frozen=True)
@@ -65,40 +75,24 @@ def _choice(name: str, value: Any, kind: Any, when_true: str, when_false: str) -
     return value
 
 
-@lru_cache(maxsize=256, typed=True)
-def _resolved(**options: Any) -> EncodingOptions:
-    return resolve_options(**options)
-
-
-def remembered_options(**options: Any) -> EncodingOptions:
-    """`resolve_options`, which is worked out once for each set of options: calls mostly repeat one."""
-    try:
-        hash(tuple(options.values()))
-    except TypeError:
-        return resolve_options(**options)  # where the value that can not be hashed is refused by its name
-    return _resolved(**options)
-
-
 def resolve_options(
-    *,
-    padding_side: str,
-    truncation_side: str,
-    return_attention_mask: bool,
-    return_token_type_ids: bool,
-    split_special_tokens: bool,
-    model_max_length: int,
+    own: OwnSettings,
     padding: bool | str | None = False,
     truncation: bool | str | None = None,
     max_length: int | None = None,
     stride: int = 0,
     is_split_into_words: bool = False,
     pad_to_multiple_of: int | None = None,
+    padding_side: str | None = None,
     return_tensors: str | None = None,
+    return_token_type_ids: bool | None = None,
+    return_attention_mask: bool | None = None,
     return_overflowing_tokens: bool = False,
     return_special_tokens_mask: bool = False,
     return_length: bool = False,
+    split_special_tokens: bool | None = None,
 ) -> EncodingOptions:
-    """The options of a call as they are meant.
+    """The options of a call as they are meant; where the call says nothing, the tokenizer's own settings.
 
     `max_length` alone truncates. With `padding="max_length"` or truncation and no `max_length`, the tokenizer's
     `model_max_length` is taken.
@@ -106,6 +100,15 @@ def resolve_options(
     Raises:
         TypeError, ValueError: an option of a wrong type or value, or one that would have no effect.
     """
+    truncation_side, model_max_length = own.truncation_side, own.model_max_length
+    if padding_side is None:
+        padding_side = own.padding_side
+    if split_special_tokens is None:
+        split_special_tokens = own.split_special_tokens
+    if return_attention_mask is None:
+        return_attention_mask = "attention_mask" in own.model_input_names
+    if return_token_type_ids is None:
+        return_token_type_ids = "token_type_ids" in own.model_input_names
     switches = {
         "is_split_into_words": is_split_into_words,
         "return_token_type_ids": return_token_type_ids,
@@ -162,3 +165,19 @@ def resolve_options(
         return_tensors="np" if return_tensors == "np" else None,
         **switches,
     )
+
+
+_remembered = lru_cache(maxsize=256, typed=True)(resolve_options)
+
+
+def remembered_options(own: OwnSettings, *given: Any) -> EncodingOptions:
+    """`resolve_options`, worked out once for each set of options, since calls mostly repeat one.
+
+    >>> own = OwnSettings("right", "right", 512, ("input_ids", "attention_mask"), False)
+    >>> remembered_options(own, True) is remembered_options(own, True)
+    True
+    """
+    try:
+        return _remembered(own, *given)
+    except TypeError:  # a wrong type, or one that can not be remembered: refused by name either way
+        return resolve_options(own, *given)

@@ -11,7 +11,7 @@ from typing import Any
 from npblender.tokenizer.batch import BatchEncoding
 from npblender.tokenizer.conversion import TokenConverter
 from npblender.tokenizer.lengths import Side, Truncation, truncate
-from npblender.tokenizer.options import EncodingOptions, remembered_options
+from npblender.tokenizer.options import OwnSettings, resolve_options
 from npblender.tokenizer.rows import batch_of_rows, make_row, rows_of_encodings
 
 __all__ = ["RowPreparer"]
@@ -56,7 +56,8 @@ class RowPreparer(TokenConverter):
         >>> example_tokenizer().prepare_for_model([5, 9, 7], max_length=2)["input_ids"]
         [5, 9]
         """
-        options = self._options(
+        options = resolve_options(
+            self._own_settings(),
             padding=padding,
             truncation=truncation,
             max_length=max_length,
@@ -93,7 +94,8 @@ class RowPreparer(TokenConverter):
         {'input_ids': [[5, 0], [6, 7]], 'attention_mask': [[1, 0], [1, 1]]}
         """
         rows, batched, arrays = rows_of_encodings(encoded_inputs)
-        options = self._options(
+        options = resolve_options(
+            self._own_settings(),
             padding=padding,
             max_length=max_length,
             pad_to_multiple_of=pad_to_multiple_of,
@@ -101,6 +103,8 @@ class RowPreparer(TokenConverter):
             return_attention_mask=return_attention_mask,
             return_tensors="np" if arrays and return_tensors is None else return_tensors,
         )
+        if options.return_attention_mask:
+            rows = [{"input_ids": (ids := row["input_ids"]), "attention_mask": [1] * len(ids), **row} for row in rows]
         return batch_of_rows(rows, batched, options, self.pad_token_id, prepend_batch_axis=False)
 
     def truncate_sequences(
@@ -119,14 +123,11 @@ class RowPreparer(TokenConverter):
         """
         return truncate(ids, pair_ids, num_tokens_to_remove, truncation_strategy, self.truncation_side, stride)
 
-    def _options(self, **given: Any) -> EncodingOptions:
-        """The options of a call, with this tokenizer's own settings where the call says nothing."""
-        if given.get("padding_side") is None:
-            given["padding_side"] = self.padding_side
-        if given.get("split_special_tokens") is None:
-            given["split_special_tokens"] = self.split_special_tokens
-        if given.get("return_attention_mask") is None:
-            given["return_attention_mask"] = "attention_mask" in self.model_input_names
-        if given.get("return_token_type_ids") is None:
-            given["return_token_type_ids"] = "token_type_ids" in self.model_input_names
-        return remembered_options(**given, truncation_side=self.truncation_side, model_max_length=self.model_max_length)
+    def _own_settings(self) -> OwnSettings:
+        return OwnSettings(
+            self.padding_side,
+            self.truncation_side,
+            self.model_max_length,
+            tuple(self.model_input_names),
+            self.split_special_tokens,
+        )

@@ -37,7 +37,9 @@ def make_row(ids: list[int], pair_ids: list[int] | None, options: EncodingOption
         ids, pair_ids, overflowing = truncate(
             ids, pair_ids, excess, options.truncation, options.truncation_side, options.stride
         )
-    row: Row = {"input_ids": ids + (pair_ids or [])}
+    row: Row = {"input_ids": ids if pair_ids is None else ids + pair_ids}
+    if options.return_attention_mask:
+        row["attention_mask"] = [1] * len(row["input_ids"])
     if options.return_token_type_ids:
         row["token_type_ids"] = [0] * len(ids) + [1] * len(pair_ids or ())
     if options.return_special_tokens_mask:
@@ -52,12 +54,11 @@ def make_row(ids: list[int], pair_ids: list[int] | None, options: EncodingOption
 def batch_of_rows(
     rows: Sequence[Row], batched: bool, options: EncodingOptions, pad_id: int | None, prepend_batch_axis: bool = True
 ) -> BatchEncoding:
-    """Fill rows up to one length, give them masks, and turn them into columns; `batched` unset gives the one row.
+    """Fill rows up to one length and turn them into columns; `batched` unset gives the one row.
 
     Raises:
         ValueError: padding without a pad token, or rows of unequal length that should become an array.
     """
-    length = 0
     if options.padding != "do_not_pad" and rows:
         if pad_id is None:
             raise ValueError("this tokenizer has no pad_token to pad with; set one, or pass padding=False")
@@ -65,16 +66,15 @@ def batch_of_rows(
         wanted = options.max_length if options.padding == "max_length" else longest
         assert wanted is not None, "resolve_options gives padding='max_length' a length"
         length = round_up(wanted, options.pad_to_multiple_of)
-    names = list(rows[0]) if rows else ["input_ids"]
-    if options.return_attention_mask and "attention_mask" not in names:
-        names.insert(1, "attention_mask")
-        rows = [{**row, "attention_mask": [1] * len(row["input_ids"])} for row in rows]
-    if length:
-        fillings = {"input_ids": pad_id or 0, **_FILLINGS}
-        for name in fillings.keys() & set(names):
+        fillings = {"input_ids": pad_id, **_FILLINGS}
+        for name in fillings.keys() & set(rows[0]):
             rows = [{**row, name: pad_row(row[name], length, fillings[name], options.padding_side)} for row in rows]
-    columns = {name: [row[name] for row in rows] for name in names} if batched else rows[0]
-    encoding = BatchEncoding({name: columns[name] for name in names})
+    if not batched:
+        encoding = BatchEncoding(rows[0])
+    elif rows:
+        encoding = BatchEncoding({name: [row[name] for row in rows] for name in rows[0]})
+    else:
+        encoding = BatchEncoding({name: [] for name in make_row([], None, options)})
     return encoding.convert_to_tensors(options.return_tensors, prepend_batch_axis and not batched)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from npblender.config.generation_config import GenerationConfig
 from npblender.generation import beams, constrained, contrastive, groups
 from npblender.generation.top import top
-from npblender.generation_config import GenerationConfig
 from tools.differential.ours import build
 from tools.originals.exchange import Case, flatten
 from tools.originals.toys import allowed_tokens, favour, stop_after

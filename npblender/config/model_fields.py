@@ -86,17 +86,14 @@ def check_fields(values: Mapping[str, Any]) -> None:
         check_switch(name, values[name])
     if values["activation_function"] not in ACTIVATIONS:
         raise ValueError(
-            f"activation_function {values['activation_function']!r} is not covered; use one of "
-            f"{', '.join(ACTIVATIONS)}"
+            f"activation_function {values['activation_function']!r} is not covered; use one of {', '.join(ACTIVATIONS)}"
         )
     for name in (*_IDS, *ID_OR_IDS):
         several = name in ID_OR_IDS and isinstance(values[name], tuple)
         for each in values[name] if several else (values[name],):
             check_token_id(name, each, values["vocab_size"])
     if not values["tie_word_embeddings"]:
-        raise ValueError(
-            "tie_word_embeddings false is not covered, only true: logits come from the token embeddings"
-        )
+        raise ValueError("tie_word_embeddings false is not covered, only true: logits come from the token embeddings")
     if not isinstance(values["npblender_dialect"], str | dict | None):
         raise TypeError(
             f"npblender_dialect must be a dialect's name, or its fields, not {values['npblender_dialect']!r}"

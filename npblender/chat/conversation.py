@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from npblender.blocklist import BlockList
-from npblender.chat_settings import Settings, make_settings
-from npblender.history import FittedSource, Speaker, Turn, make_source, persona_line
+from npblender.chat.blocklist import BlockList
+from npblender.chat.history import FittedSource, Speaker, Turn, make_source, persona_line
+from npblender.chat.profiles import PROFILES, Profile, resolve_profile
+from npblender.chat.replies import Reply, stream_reply
+from npblender.chat.settings import Settings, make_settings
+from npblender.chat.transcript import Transcript, read_transcript, write_transcript
 from npblender.model import BlenderbotSmallForConditionalGeneration
-from npblender.profiles import PROFILES, Profile, resolve_profile
-from npblender.replies import Reply, stream_reply
 from npblender.tokenizer import BlenderbotSmallTokenizer
-from npblender.transcript import Transcript, read_transcript, write_transcript
 
 __all__ = ["Conversation", "Reply"]
 

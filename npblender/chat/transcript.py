@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from npblender.history import Turn
-from npblender.profiles import resolve_profile
+from npblender.chat.history import Turn
+from npblender.chat.profiles import resolve_profile
 
 __all__ = ["Transcript", "read_transcript", "write_transcript"]
 

@@ -16,8 +16,8 @@ from npblender.calls import public_call
 from npblender.context import Context
 from npblender.earlier import as_cache, check_encoder_outputs
 from npblender.forward import Source, run_decoder, run_encoder, start_decoder
-from npblender.handle import PreTrainedModel
 from npblender.inputs import check_embeddings, switch
+from npblender.model.handle import PreTrainedModel
 from npblender.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
 from npblender.taps import Sink
 

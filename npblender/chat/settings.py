@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from npblender.chat.profiles import Profile
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import Dialect
 from npblender.generation.plan import Plan, make_plan
-from npblender.generation_config import GenerationConfig
-from npblender.profiles import Profile
 
 __all__ = ["HasSettings", "Settings", "make_settings"]
 
@@ -62,7 +62,7 @@ def make_settings(profile: Profile, model: HasSettings, call: Mapping[str, Any])
 
     >>> from types import SimpleNamespace
     >>> from npblender import PARLAI, BlenderbotSmallConfig
-    >>> from npblender.profiles import PROFILES
+    >>> from npblender.chat.profiles import PROFILES
     >>> own = GenerationConfig(num_beams=4)
     >>> model = SimpleNamespace(config=BlenderbotSmallConfig(), dialect=PARLAI, generation_config=own)
     >>> settings = make_settings(PROFILES["parlai"], model, {"min_length": 5}).plan.settings

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from npblender import jsonfile
-from npblender.config_fields import ACTIVATION_ALIASES, ACTIVATIONS, ID_OR_IDS, check_extra, check_fields
+from npblender.config.model_fields import ACTIVATION_ALIASES, ACTIVATIONS, ID_OR_IDS, check_extra, check_fields
 from npblender.fieldchecks import check_mapping
 
 __all__ = ["ACTIVATIONS", "LAYER_NORM_EPS", "BlenderbotSmallConfig"]

@@ -16,10 +16,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from npblender.activations import ACTIVATIONS, gelu_new, relu, silu
-from npblender.elementwise import FloatArray, by_rows, float_array, same_dtype
-from npblender.erf import erf
-from npblender.gelu import gelu
+from npblender.ops.activations import ACTIVATIONS, gelu_new, relu, silu
+from npblender.ops.elementwise import FloatArray, by_rows, float_array, same_dtype
+from npblender.ops.error_function import erf
+from npblender.ops.gelu_kernels import gelu
 
 __all__ = [
     "ACTIVATIONS",

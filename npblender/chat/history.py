@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
-from npblender.profiles import PERSONA_PREFIX, PERSONA_WORDS, Profile
+from npblender.chat.profiles import PERSONA_PREFIX, PERSONA_WORDS, Profile
 from npblender.tokenizer.pretokenize import NEWLINE
 
 __all__ = [
@@ -208,7 +208,7 @@ def make_source(
     Raises:
         ValueError: see `fit_history` and `separator_ids`; or a user's turn that becomes no token.
 
-    >>> from npblender.profiles import PROFILES
+    >>> from npblender.chat.profiles import PROFILES
     >>> from npblender.tokenizer.example import example_tokenizer
     >>> turns = [Turn("user", "hello"), Turn("model", "hello!", raw="hello !"), Turn("user", "low")]
     >>> make_source(example_tokenizer(), PROFILES["parlai"], [], turns, limit=512).ids

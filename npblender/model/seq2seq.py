@@ -19,10 +19,9 @@ from npblender.calls import KERAS_ORDER, public_call
 from npblender.context import Context
 from npblender.earlier import check_encoder_outputs
 from npblender.forward import shift_right, start_decoder
-from npblender.handle import PreTrainedModel
 from npblender.inputs import IGNORED_LABEL, check_ids, whole
-from npblender.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
-from npblender.stacks import (
+from npblender.model.handle import PreTrainedModel
+from npblender.model.stacks import (
     BlenderbotSmallDecoder,
     BlenderbotSmallEncoder,
     call_decoder,
@@ -32,6 +31,7 @@ from npblender.stacks import (
     returned,
     wants_cache,
 )
+from npblender.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
 from npblender.taps import Sink
 
 Labels = NDArray[np.int64]

@@ -16,8 +16,8 @@ from numpy.typing import DTypeLike, NDArray
 from npblender import checkpoint, demo
 from npblender.calls import public_call
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import Dialect, resolve_dialect
-from npblender.generation_config import GenerationConfig
 from npblender.inputs import as_array, check_size, switch, whole
 from npblender.weights import (
     FULL_MODEL,

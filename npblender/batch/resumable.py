@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from npblender.display import json_line
-from npblender.requests import ADDED_FIELDS, BadLine, Request
+from npblender.chat.display import json_line
+from npblender.chat.requests import ADDED_FIELDS, BadLine, Request
 
 __all__ = ["ResumableOutput"]
 

@@ -1,7 +1,7 @@
 """The exact GELU, x times the standard normal distribution function Phi of x, in every dtype.
 
-float64 and longdouble use the polynomials of `npblender.erf`. float32, where the model spends its time, uses a
-table of Phi at the multiples of 1/1024 and Taylor's formula from the nearest of them, n, with d = x - n:
+float64 and longdouble use the polynomials of `error_function`. float32, where the model spends its time, uses a table
+of Phi at the multiples of 1/1024 and Taylor's formula from the nearest of them, n, with d = x - n:
 
     Phi(n + d) = Phi(n) + phi(n) (d - n d^2/2 + ...), phi the normal density
 
@@ -13,14 +13,14 @@ NaN and is computed again in float64. The value of each element depends on that 
 Measured (`tools/measure_ops.py`; figures in docs/ops.md): within 4 ulp in float32, float64 and longdouble, in the
 whole left tail, subnormal results included.
 
-Not here: the tanh approximation, which is `npblender.activations.gelu_new`.
+Not here: the tanh approximation, which is `npblender.ops.activations.gelu_new`.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from npblender.elementwise import FloatArray, float_array, in_blocks
-from npblender.erf import near_or_far, normal_cdf, normal_near, normal_tail
+from npblender.ops.elementwise import FloatArray, float_array, in_blocks
+from npblender.ops.error_function import near_or_far, normal_cdf, normal_near, normal_tail
 
 _CELLS = 1024  # nodes per unit
 _LOWEST, _HIGHEST = -12.5, 6.0  # of the nodes; from 5.5 on, Phi is 1 in float32

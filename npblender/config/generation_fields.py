@@ -200,6 +200,4 @@ def check_extra(extra: Mapping[str, Any]) -> None:
     """
     for name, neutral in NEUTRAL.items():
         if name in extra and extra[name] not in neutral:
-            raise ValueError(
-                f"the setting {name} {extra[name]!r} is not covered; remove it, or set it to null"
-            )
+            raise ValueError(f"the setting {name} {extra[name]!r} is not covered; remove it, or set it to null")

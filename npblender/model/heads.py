@@ -19,8 +19,10 @@ from npblender.calls import public_call
 from npblender.context import Context
 from npblender.forward import logits_of, loss_of
 from npblender.generation import GenerationMixin
-from npblender.handle import PreTrainedModel
 from npblender.inputs import IGNORED_LABEL, as_array, check_ids, whole
+from npblender.model.handle import PreTrainedModel
+from npblender.model.seq2seq import EncoderDecoder
+from npblender.model.stacks import BlenderbotSmallDecoder, call_decoder, check_states, returned, wants_cache
 from npblender.outputs import (
     BaseModelOutput,
     BaseModelOutputWithPastAndCrossAttentions,
@@ -28,8 +30,6 @@ from npblender.outputs import (
     Seq2SeqLMOutput,
     Seq2SeqModelOutput,
 )
-from npblender.seq2seq import EncoderDecoder
-from npblender.stacks import BlenderbotSmallDecoder, call_decoder, check_states, returned, wants_cache
 from npblender.taps import Sink
 from npblender.weights import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL
 

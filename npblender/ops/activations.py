@@ -1,6 +1,6 @@
 """The activation functions that a BlenderbotSmall configuration may name, elementwise and vectorised.
 
-GELU, the model's own, has a module to itself (`npblender.gelu`); here are the others and the mapping by name.
+GELU, the model's own, has a module to itself (`gelu_kernels`); here are the others and the mapping by name.
 
 Not here: gradients, and activations that no such configuration uses.
 """
@@ -11,10 +11,10 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from npblender.elementwise import FloatArray, float_array, in_blocks
-from npblender.erf import short_head
-from npblender.erf_tables import GELU_NEW_CUBIC, GELU_NEW_LINEAR
-from npblender.gelu import gelu
+from npblender.ops.elementwise import FloatArray, float_array, in_blocks
+from npblender.ops.erf_tables import GELU_NEW_CUBIC, GELU_NEW_LINEAR
+from npblender.ops.error_function import short_head
+from npblender.ops.gelu_kernels import gelu
 
 
 def _times_logistic(x: FloatArray, argument: FloatArray, rest: FloatArray | None = None) -> FloatArray:

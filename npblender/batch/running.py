@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from npblender.batch.jobs import Answering, Preparation, prepare
+from npblender.batch.workers import Answer, answer_batch
+from npblender.chat.history import FittedSource
+from npblender.chat.requests import BadLine, Request, as_request
 from npblender.dialects import Dialect
-from npblender.history import FittedSource
-from npblender.jobs import Answering, Preparation, prepare
-from npblender.requests import BadLine, Request, as_request
-from npblender.workers import Answer, answer_batch
 
 __all__ = ["Record", "replies_in_order", "reply_to_all"]
 

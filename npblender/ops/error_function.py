@@ -27,8 +27,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from npblender import erf_tables
-from npblender.elementwise import FloatArray, float_array, in_blocks
+from npblender.ops import erf_tables
+from npblender.ops.elementwise import FloatArray, float_array, in_blocks
 
 Scalar: TypeAlias = np.floating[Any]
 Kernel: TypeAlias = Callable[[FloatArray], FloatArray]

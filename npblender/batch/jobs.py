@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from npblender import demo, jsonfile
-from npblender.chat_settings import Settings, make_settings
+from npblender.chat.history import FittedSource, make_source
+from npblender.chat.profiles import Profile, resolve_profile
+from npblender.chat.requests import Request
+from npblender.chat.settings import Settings, make_settings
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import Dialect, describe_dialect, resolve_dialect
-from npblender.generation_config import GenerationConfig
-from npblender.history import FittedSource, make_source
-from npblender.profiles import Profile, resolve_profile
-from npblender.requests import Request
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
 __all__ = ["Answering", "Preparation", "prepare", "told"]

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from npblender.blocklist import BlockList
-from npblender.chat_settings import make_settings
+from npblender.batch.jobs import Answering
+from npblender.chat.blocklist import BlockList
+from npblender.chat.profiles import resolve_profile
+from npblender.chat.replies import Candidate, search_replies, shown_score
+from npblender.chat.settings import make_settings
 from npblender.dialects import Dialect
-from npblender.jobs import Answering
 from npblender.model import BlenderbotSmallForConditionalGeneration
-from npblender.profiles import resolve_profile
-from npblender.replies import Candidate, search_replies, shown_score
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
 __all__ = ["Answer", "answer_batch", "local_processes"]

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from npblender import jsonfile
-from npblender.config import BlenderbotSmallConfig
+from npblender.config.generation_fields import GENERATION_DEFAULTS, NEUTRAL, check_extra, check_setting
+from npblender.config.model_config import BlenderbotSmallConfig
 from npblender.fieldchecks import check_mapping
-from npblender.generation_fields import GENERATION_DEFAULTS, NEUTRAL, check_extra, check_setting
 
 __all__ = ["GENERATION_DEFAULTS", "GenerationConfig"]
 

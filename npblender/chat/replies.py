@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from npblender.arguments import make_context
-from npblender.chat_settings import Settings
-from npblender.display import natural_text, stream_natural
+from npblender.chat.display import natural_text, stream_natural
+from npblender.chat.history import FittedSource
+from npblender.chat.settings import Settings
 from npblender.generation import uses
 from npblender.generation.api import Users, start
 from npblender.generation.prepare import Arrays
-from npblender.history import FittedSource
 from npblender.tokenizer.bpe import CONTINUED
 from npblender.tokenizer.detokenize import join_parlai
 from npblender.tokenizer.pretokenize import NEWLINE
 
 if TYPE_CHECKING:
-    from npblender.blocklist import BlockList
+    from npblender.chat.blocklist import BlockList
     from npblender.model import BlenderbotSmallForConditionalGeneration
     from npblender.tokenizer import BlenderbotSmallTokenizer
 

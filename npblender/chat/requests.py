@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from npblender.history import Turn
-from npblender.profiles import PERSONA_PREFIX
+from npblender.chat.history import Turn
+from npblender.chat.profiles import PERSONA_PREFIX
 
 __all__ = ["BadLine", "Request", "as_request", "parse_lines", "parse_text"]
 

@@ -1,0 +1,46 @@
+"""The elementary operations, in one room: everything the model computes is made of these.
+
+    elementwise     blocks that stay in cache, and the check of every input
+    erf_tables      coefficients, written by tools/derive_erf.py
+    error_function  erf and the normal distribution function
+    gelu_kernels    GELU, its table in float32
+    activations     gelu, gelu_new, relu, silu by name
+    operations      softmax, layer norm, products, lookup, loss, dropout
+Nothing here knows of heads, layers or configurations.
+"""
+
+from npblender.ops.operations import (
+    ACTIVATIONS,
+    FloatArray,
+    IntArray,
+    cross_entropy,
+    dropout,
+    embed,
+    erf,
+    gelu,
+    gelu_new,
+    layer_norm,
+    linear,
+    log_softmax,
+    relu,
+    silu,
+    softmax,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "FloatArray",
+    "IntArray",
+    "cross_entropy",
+    "dropout",
+    "embed",
+    "erf",
+    "gelu",
+    "gelu_new",
+    "layer_norm",
+    "linear",
+    "log_softmax",
+    "relu",
+    "silu",
+    "softmax",
+]
