@@ -197,7 +197,7 @@ MERGE_FAULTS = [
     ([("lo", "w")], ValueError, "merge 1 .* no earlier merge makes 'lo'"),
     ([("w", "lo</w>"), ("l", "o</w>")], ValueError, "merge 1 .* no earlier merge makes 'lo</w>'"),
     ([("l", "o"), ("h", "e"), ("l", "o")], ValueError, r"\('l', 'o'\) stands there twice"),
-    ([("x", "y")], ValueError, r"of the 1 tokens that the merges make, such as 'xy@@', 0 are entries"),
+    ([("x", "y")], ValueError, r"of the 1 tokens that the merges make, 1 are no entries, such as 'xy@@'"),
 ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from npblender.tokenizer.batch import BatchEncoding
-from npblender.tokenizer.options import EncodingOptions, remembered_options, resolve_options
+from npblender.tokenizer.options import EncodingOptions, remembered_options
 from npblender.tokenizer.preparing import RowPreparer
 from npblender.tokenizer.rows import batch_of_rows, make_row
 from npblender.tokenizer.texts import Source, rows_of, source_of
@@ -134,7 +134,8 @@ class BatchEncoder(RowPreparer):
         """
         if stride:
             raise ValueError("stride would have no effect: encode returns no overflow; call the tokenizer itself")
-        options = resolve_options(
+        nothing_beside_ids = (False,) * 5
+        options = remembered_options(
             self._own_settings(),
             padding,
             truncation,
@@ -144,8 +145,8 @@ class BatchEncoder(RowPreparer):
             pad_to_multiple_of,
             padding_side,
             return_tensors,
-            return_attention_mask=False,
-            split_special_tokens=split_special_tokens,
+            *nothing_beside_ids,
+            split_special_tokens,
         )
         first = self._given_ids("text", text, options)
         second = None if text_pair is None else self._given_ids("text_pair", text_pair, options)
