@@ -21,7 +21,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tools.differential import draw_search, generation, search_measure  # noqa: E402
+from tools.differential import generation, search_measure  # noqa: E402
 from tools.differential.originals import version_of  # noqa: E402
 from tools.differential.searches_parlai import parlai_search_case  # noqa: E402
 from tools.differential.searches_transformers import transformers_search_case  # noqa: E402
@@ -45,22 +45,9 @@ CALLS = 40
 
 def golden_cases() -> dict[str, tuple[Case, tuple[str, ...]]]:
     """The models with their calls, and who answers them. Weights are float32 numbers, which both sides widen."""
-    draw = draw_search.draw_search_config
-
-    def small(rng: np.random.Generator, *, one_sided: bool) -> dict[str, object]:
-        config = draw(rng, one_sided=one_sided) | SIZES
-        both = {"encoder_attention_heads": 5, "encoder_ffn_dim": SIZES["decoder_ffn_dim"]} if one_sided else {}
-        return config | both
-
-    modules = (sys.modules[parlai_search_case.__module__], sys.modules[transformers_search_case.__module__])
-    for module in modules:
-        module.draw_search_config = small  # type: ignore[attr-defined]
-    try:
-        transformers = transformers_search_case("transformers", np.random.default_rng([2, 1]), CALLS)
-        parlai = parlai_search_case("parlai", np.random.default_rng([2, 2]), CALLS // 2)
-    finally:
-        for module in modules:
-            module.draw_search_config = draw  # type: ignore[attr-defined]
+    one_sided = SIZES | {"encoder_attention_heads": 5, "encoder_ffn_dim": SIZES["decoder_ffn_dim"]}
+    transformers = transformers_search_case("transformers", np.random.default_rng([2, 4]), CALLS, SIZES)
+    parlai = parlai_search_case("parlai", np.random.default_rng([2, 2]), CALLS // 2, one_sided)
     for call in transformers.calls:
         if call["options"].get("return_dict_in_generate"):
             for name in ("output_logits", "output_attentions", "output_hidden_states"):

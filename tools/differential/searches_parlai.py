@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,9 @@ def draw_parlai_options(rng: np.random.Generator, config: dict[str, Any]) -> dic
     return options
 
 
-def parlai_search_case(name: str, rng: np.random.Generator, calls: int) -> Case:
-    """One agent and some calls to it."""
-    config = draw_search_config(rng, one_sided=True)
+def parlai_search_case(name: str, rng: np.random.Generator, calls: int, sizes: Mapping[str, Any] | None = None) -> Case:
+    """One agent and some calls to it; its sizes are drawn where `sizes` does not give them."""
+    config = draw_search_config(rng, one_sided=True) | dict(sizes or {})
     weights = draw_search_weights(rng, config, "float32", final_bias=False)
     case = Case(name, config, "float32", weights, {}, [])
     for number in range(calls):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -133,9 +134,11 @@ def _draw_beams(o: Options, way: str) -> None:
     o.maybe(0.5, "num_return_sequences", lambda: o.count(1, beams + 1))
 
 
-def transformers_search_case(name: str, rng: np.random.Generator, calls: int) -> Case:
-    """One model and some calls to its `generate`."""
-    config = draw_search_config(rng, one_sided=False)
+def transformers_search_case(
+    name: str, rng: np.random.Generator, calls: int, sizes: Mapping[str, Any] | None = None
+) -> Case:
+    """One model and some calls to its `generate`; its sizes are drawn where `sizes` does not give them."""
+    config = draw_search_config(rng, one_sided=False) | dict(sizes or {})
     case = Case(name, config, "float64", draw_search_weights(rng, config, "float64", final_bias=True), {}, [])
     special = {f"{which}_token_id": config[f"{which}_token_id"] for which in ("pad", "bos", "eos", "decoder_start")}
     for number in range(calls):
