@@ -23,6 +23,7 @@ import subprocess
 import sys
 import traceback
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def outputs_of(path: Path) -> list[tuple[Block, str]]:
     blocks = blocks_of(page)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     found = []
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, following in zip_longest(blocks, blocks[1:]):
         if block.language == "python":
             line = page[: block.start].count("\n")
             printed = run_python("\n" * line + block.text, namespace, str(path.relative_to(ROOT)))
