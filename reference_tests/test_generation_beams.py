@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from npblender.generation.drawing import draw_several
+from npblender.generation.parlai import Rules, Tree, beam_paths
 from npblender.generation.top import CHUNK, top
 from reference_tests.generation_cases import (
     END,
@@ -173,6 +174,39 @@ def test_parlais_search_by_hand(
     found = [(each.ids, each.score) for each in out.n_best[0]]
     assert [ids for ids, _ in found] == [ids for ids, _ in wanted]
     assert np.allclose([s for _, s in found], [s for _, s in wanted], rtol=5e-6, atol=5e-6)
+
+
+def test_a_search_of_parlai_solved_by_hand() -> None:
+    """Two beams over pad, start, eos, a, b. In step two `a` ends at the top; it keeps its place and brings nothing.
+
+    So only `b a` goes on, in step three, where its eos is second to `b a b`; that makes two finished, and the best path
+    has ended before: the search is over, and `b a b` is dropped.
+    """
+    eos, a, b = 2, 3, 4
+    told = Rules(2, eos, 0, 0.65, 0, 0, (), beam_paths)
+    tree = Tree(told, np.empty(0, np.int64), np.full((2, 1), START), np.empty(0, np.int64))
+
+    def step(*rows: dict[int, float]) -> None:
+        log_probs = np.full((2, 5), np.log(np.float32(1e-6)), np.float32)
+        for row, shares in enumerate(rows):
+            for token, share in shares.items():
+                log_probs[row, token] = np.log(share)
+        tree.advance(log_probs)
+
+    step({a: 0.6, b: 0.3, eos: 0.1}, {eos: 1.0})  # the second row does not count in the first step
+    assert tree.paths.tolist() == [[START, a], [START, b]]
+    step({eos: 0.5, a: 0.2, b: 0.3}, {a: 0.9, b: 0.1})  # .30 ends, .27 goes on, before .18 and .12
+    assert tree.paths.tolist() == [[START, a, eos], [START, b, a]]
+    assert tree.top_has_ended
+    assert not tree.is_done, "one has finished, of two beams"
+    step({a: 1.0}, {b: 0.6, eos: 0.4})  # what comes after an eos is hopeless
+    assert tree.paths.tolist() == [[START, b, a, b], [START, b, a, eos]]
+    assert tree.is_done
+    found, origins = tree.n_best()
+    assert [each.ids for each in found] == [(START, a, eos), (START, b, a, eos)]
+    assert found[0].score == pytest.approx(math.log(0.30) / (4 / 6) ** 0.65, rel=1e-6)
+    assert found[1].score == pytest.approx(math.log(0.3 * 0.9 * 0.4) / (5 / 6) ** 0.65, rel=1e-6)
+    assert origins == [[0, 0], [0, 1, 1]]
 
 
 def test_what_parlai_returns_when_fewer_have_finished() -> None:

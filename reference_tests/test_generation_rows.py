@@ -77,6 +77,19 @@ def test_ended_rows_are_filled_with_pads() -> None:
         assert (row[len(end) :] == PAD).all()
 
 
+def test_without_a_pad_the_eos_fills_up() -> None:
+    model = lively_model(3, vocab_size=13)
+    for seed in range(50):
+        source = contexts(seed, model, 3)
+        rows = model.generate(source, attention_mask=source != PAD, max_length=12, pad_token_id=None)
+        short = [row for row in rows if len(stripped(row)) < rows.shape[1]]
+        for row in short:
+            assert set(row[len(stripped(row)) :].tolist()) == {END}
+        if short:
+            return
+    raise AssertionError("no reply ended early")
+
+
 def test_several_ids_may_end_a_reply() -> None:
     model = lively_model(0)
     source = [[5, 6, 7, 8]]

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -72,7 +72,11 @@ def generate(
     if streamer is not None:
         streamer.put(prompts)
     record = drain(search, streamer)
-    return record if plan.settings.return_dict_in_generate else record.sequences
+    if not plan.settings.return_dict_in_generate:
+        return record.sequences
+    if isinstance(record, GenerateBeamEncoderDecoderOutput) and record.n_best is None and not plan.wants("scores"):
+        return replace(record, sequences_scores=None)  # transformers shows it with the steps' scores only
+    return record
 
 
 def drain(search: Search, streamer: Streamer | None = None) -> Record:

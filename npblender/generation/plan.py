@@ -90,7 +90,9 @@ def make_plan(
     settings = fill_in(dialect, merged, call)
     settings = without_unused(settings, search)
     eos = _ids(settings.eos_token_id, config.eos_token_id, "eos_token_id" in call)
-    pad = settings.pad_token_id if settings.pad_token_id is not None else config.pad_token_id
+    pad = settings.pad_token_id
+    if pad is None and "pad_token_id" not in call:
+        pad = config.pad_token_id
     start = settings.decoder_start_token_id
     for fallback in (config.decoder_start_token_id, settings.bos_token_id, config.bos_token_id):
         start = fallback if start is None else start

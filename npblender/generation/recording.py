@@ -44,7 +44,7 @@ class Recording:
         """The record of a search that follows several paths a source."""
         return GenerateBeamEncoderDecoderOutput(
             sequences=sequences,
-            sequences_scores=sequences_scores if n_best is not None or self.plan.wants("scores") else None,
+            sequences_scores=sequences_scores,
             beam_indices=beam_indices,
             n_best=n_best,
             **self._common(),

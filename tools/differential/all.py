@@ -20,6 +20,7 @@ SUITES = (
     ("goldens", "tools/export_goldens.py --check"),
     ("model folders", "tools/differential_checkpoint.py"),
     ("generation", "tools/differential/generation.py --configs 100 --seed 1"),
+    ("goldens of generation", "tools/export_generation_goldens.py --check"),
     ("tokenizers", "tools/compare_tokenizers.py --sample 3000 --seed 1"),
 )
 
