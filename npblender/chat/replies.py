@@ -5,7 +5,7 @@ What it does not do: it keeps no history, prints nothing, and does not decide wh
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from npblender.chat.display import natural_text, stream_natural
 from npblender.chat.history import FittedSource
 from npblender.chat.settings import Settings
 from npblender.generation import uses
-from npblender.generation.api import Users, start
+from npblender.generation.api import Search, Users, drain, start
 from npblender.generation.prepare import Arrays
 from npblender.tokenizer.bpe import CONTINUED
 from npblender.tokenizer.detokenize import join_parlai
@@ -73,27 +73,40 @@ def search_replies(
     rng: np.random.Generator | None = None,
 ) -> list[tuple[Candidate, ...]]:
     """For each source (ids without pads) the replies that one search found, best first; at least one each."""
-    ids, mask = pad(sources, model.config.pad_token_id or 0)
-    call = dict(settings.call)
-    if settings.plan.search in (uses.BEAM, uses.BEAM_SAMPLE) and "num_return_sequences" not in call:
-        call["num_return_sequences"] = settings.plan.num_beams  # the runners-up too
-        call["output_scores"] = True  # without which transformers' record has no score of a whole reply
-    record: Any = model.generate(
-        ids,
-        settings.base,
-        None if block is None else [block],
-        attention_mask=mask,
-        return_dict_in_generate=True,
-        tokenizer=_for_stop_strings(settings, tokenizer),
-        seed=rng,
-        **call,
-    )
+    wanted = {}
+    if settings.plan.search in (uses.BEAM, uses.BEAM_SAMPLE) and "num_return_sequences" not in settings.call:
+        wanted["num_return_sequences"] = settings.plan.num_beams  # the runners-up too
+    record = drain(_begin(model, tokenizer, sources, settings, block, rng, wanted))
     return candidates_of(record, len(sources), tokenizer)
 
 
-def _for_stop_strings(settings: Settings, tokenizer: BlenderbotSmallTokenizer) -> BlenderbotSmallTokenizer | None:
-    """The tokenizer, where there is a use for it."""
-    return None if settings.plan.settings.stop_strings is None else tokenizer
+def _begin(
+    model: BlenderbotSmallForConditionalGeneration,
+    tokenizer: BlenderbotSmallTokenizer,
+    sources: Sequence[Sequence[int]],
+    settings: Settings,
+    block: BlockList | None,
+    rng: np.random.Generator | None,
+    wanted: Mapping[str, Any],
+) -> Search:
+    """The search that `generate` would run, as a generator of its tokens whose result is its record.
+
+    `generate` itself shows the scores of whole replies only beside those of every step, which for many sources are
+    gigabytes.
+    """
+    ids, mask = pad(sources, model.config.pad_token_id or 0)
+    users = Users(
+        logits_processor=() if block is None else (block,),
+        tokenizer=None if settings.plan.settings.stop_strings is None else tokenizer,
+        seed=rng,
+    )
+    context = make_context(model.config, model.dialect)
+    arrays = Arrays(input_ids=ids, attention_mask=mask)
+    call = {**settings.call, **wanted}
+    _, search, _ = start(
+        model.weights, context, model.generation_config, arrays, users, settings.base, call, streaming=settings.streams
+    )
+    return search
 
 
 def pad(sources: Sequence[Sequence[int]], fill: int) -> tuple[Any, Any]:
@@ -176,16 +189,7 @@ def stream_reply(
         if found[0].text:
             yield found[0].text
         return found
-    ids, mask = pad([source], 0)
-    arrays = Arrays(input_ids=ids, attention_mask=mask)
-    users = Users(
-        logits_processor=() if block is None else (block,),
-        tokenizer=_for_stop_strings(settings, tokenizer),
-        seed=rng,
-    )
-    call = {**settings.call, "return_dict_in_generate": True}
-    context = make_context(model.config, model.dialect)
-    _, search, _ = start(model.weights, context, model.generation_config, arrays, users, settings.base, call, True)
+    search = _begin(model, tokenizer, [source], settings, block, rng, {})
     record = yield from _words_as_text(search, tokenizer)
     (found,) = candidates_of(record, 1, tokenizer)
     return found

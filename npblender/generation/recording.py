@@ -28,7 +28,7 @@ class Recording:
         if self.scores is not None:
             self.scores += (scores.copy(),)
         if self.logits is not None:
-            self.logits += (logits.copy(),)
+            self.logits += (logits.astype(np.float32),)
 
     def of_rows(self, ids: NDArray[np.int64]) -> GenerateEncoderDecoderOutput:
         """The record of a search that follows one path a row."""
