@@ -27,7 +27,9 @@ def refuse_unknown(call: Mapping[str, Any]) -> None:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise TypeError(f"generate() has no option {name!r}; {hint}There are {', '.join(names)}")
+            raise TypeError(
+                f"generate() has no option {name!r}; {hint}There are {', '.join(names)}; and seed for what is drawn"
+            )
 
 
 def refuse(plan: Plan, dialect: Dialect, config: BlenderbotSmallConfig, call: Mapping[str, Any]) -> None:

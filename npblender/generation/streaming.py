@@ -28,12 +28,10 @@ def text_pieces(
     >>> list(text_pieces([np.array([i]) for i in (5, 7, 8, 10, 2)], tokenizer))
     ['hello', ' lower', ' !']
     """
-    options: dict[str, Any] = {"skip_special_tokens": True}
-    if clean_up_tokenization_spaces is not None:
-        options["clean_up_tokenization_spaces"] = clean_up_tokenization_spaces
-    cleans = getattr(tokenizer, "clean_up_tokenization_spaces", False)
-    if clean_up_tokenization_spaces is not None:
-        cleans = clean_up_tokenization_spaces
+    cleans = clean_up_tokenization_spaces
+    if cleans is None:
+        cleans = tokenizer.clean_up_tokenization_spaces
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": cleans}
     ids: list[int] = []
     ends: list[int] = []  # where words end: the text of ids[:end] shows no half word
     shown = ""

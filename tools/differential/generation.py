@@ -1,6 +1,6 @@
 """Compares npblender's searches with the originals', by running them all on seeded random models.
 
-    python tools/differential/generation.py --configs 100 --seed 0
+    python tools/differential/generation.py --configs 130 --seed 0
     python tools/differential/generation.py --write-docs          # and put the tables into docs/generation.md
 
 Both transformers answer the same calls (six a model, all their kinds of search, options drawn at random), and ParlAI's
@@ -148,7 +148,7 @@ def tables(folder: Path) -> tuple[str, list[str]]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Compare the searches with the originals'.")
-    parser.add_argument("--configs", type=int, default=100, help="how many random models")
+    parser.add_argument("--configs", type=int, default=130, help="how many random models")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
     options = parser.parse_args(arguments)
