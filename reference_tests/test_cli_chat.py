@@ -107,6 +107,9 @@ def test_options_reach_the_search(chat, tiny_folder: Path) -> None:
     sampled = run_cli(*base, "--sample", "--seed", "7").lines
     assert sampled == run_cli(*base, "--sample", "--seed", "7").lines
     assert sampled != run_cli(*base, "--sample", "--seed", "8").lines
+    assert sampled == expected("hi", do_sample=True, num_beams=1, seed=7)
+    three = run_cli(*base, "--sample", "--seed", "7", "--set", "num_beams=3").lines
+    assert three == expected("hi", do_sample=True, num_beams=3, seed=7)
     assert run_cli(*base).lines == expected("hi", num_beams=10)
     assert run_cli(*base, "--set", "num_beams=3").lines == expected("hi", num_beams=3)
     model = make_model(seed=2, dialect="transformers-5")

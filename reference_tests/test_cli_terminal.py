@@ -8,14 +8,16 @@ import select
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from npblender import BlenderbotSmallForConditionalGeneration
+from npblender import BlenderbotSmallForConditionalGeneration, GenerationConfig
 from npblender.chat import Conversation
 from npblender.cli.interactive import COMMANDS, Session
+from npblender.cli.options import search_settings
 from npblender.cli.terminal import STYLES, Terminal, wants_colour
 from reference_tests.cli_runs import command, environment
 from reference_tests.tiny_folder import make_model, make_tokenizer
@@ -121,6 +123,14 @@ def test_why_shows_the_runners_up_with_scores() -> None:
     ]
     alone = Visit("hi", "/why", do_sample=True, num_beams=1, seed=1)
     assert "This search keeps no runners-up; /beams 10 does." in alone.shown
+
+
+def test_what_the_command_line_samples_is_streamed_whatever_the_files_say() -> None:
+    chosen = search_settings(Namespace(greedy=False, sample=True, beams=None, set=["top_k=5"]))
+    assert chosen == {"do_sample": True, "top_k": 5, "num_beams": 1}
+    model = make_model(seed=2, settings=GenerationConfig(num_beams=6))
+    talk = Conversation(model, make_tokenizer(), max_length=30, seed=1, **chosen)
+    assert len(list(talk.stream("hi"))) > 2
 
 
 def test_an_unknown_command_is_not_said_and_two_slashes_are() -> None:

@@ -89,6 +89,8 @@ def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
             settings[name] = json.loads(value)
         except ValueError:
             settings[name] = value
+    if arguments.sample:
+        settings.setdefault("num_beams", 1)  # one path, so that words can be streamed, whatever the model's files say
     return settings
 
 
