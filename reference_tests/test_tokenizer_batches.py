@@ -51,6 +51,9 @@ def test_arrays_by_hand():
     one = TOKENIZER("hello low", return_tensors="np")
     assert (one.input_ids.shape, one.attention_mask.shape) == ((1, 2), (1, 2))
     assert TOKENIZER.encode("hello low", return_tensors="np").shape == (1, 2)
+    assert TOKENIZER("", return_tensors="np").input_ids.shape == (1, 0)
+    assert TOKENIZER(["", ""], return_tensors="np").input_ids.shape == (2, 0)
+    assert TOKENIZER([], return_tensors="np").input_ids.shape == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +143,11 @@ def test_a_pair_is_cut_to_equal_lengths_first(first, second, remove):
             assert abs(len(one) - len(two)) <= 1
 
 
+def test_what_fills_up_is_the_pad_token():
+    marked = BlenderbotSmallTokenizer(EXAMPLE_VOCABULARY, EXAMPLE_MERGES, pad_token="?")
+    assert marked(["low low", "low"], padding=True)["input_ids"] == [[6, 6], [6, 12]]
+
+
 def test_padding_encodings():
     rows = [TOKENIZER("hello low"), TOKENIZER("low")]
     wanted = {"input_ids": [[5, 6], [6, 0]], "attention_mask": [[1, 1], [1, 0]]}
@@ -149,6 +157,9 @@ def test_padding_encodings():
     assert arrays.input_ids.dtype == np.int64
     assert plain(arrays) == wanted
     assert dict(TOKENIZER.pad(rows[1], padding="max_length", max_length=2))["input_ids"] == [6, 0]
+    assert dict(TOKENIZER.pad({"input_ids": [[5], [6, 6]]}, return_attention_mask=False)) == {
+        "input_ids": [[5, 0], [6, 6]]
+    }
     assert dict(TOKENIZER.pad({"input_ids": []})) == {"input_ids": [], "attention_mask": []}
 
 

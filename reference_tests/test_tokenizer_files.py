@@ -64,6 +64,7 @@ def test_saved_and_loaded_again(tmp_path):
     paths = tokenizer.save_pretrained(tmp_path / "new" / "folder")
     names = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"]
     assert [Path(path).name for path in paths] == names
+    assert json.loads(Path(paths[3]).read_text(encoding="utf-8")) == EXAMPLE_VOCABULARY
     again = load(tmp_path / "new" / "folder")
     assert same(tokenizer, again)
     assert again.extra_special_tokens == tokenizer.extra_special_tokens == ["<x>"]
@@ -117,6 +118,7 @@ def test_the_small_files_of_transformers(folder):
     tokenizer = load(folder, dialect="transformers-4")
     assert tokenizer.tokenize("low<s>low<t>") == ["low", "<s>", "low", "<t>"]
     assert (tokenizer.extra_special_tokens, len(tokenizer)) == (["<s>"], 50)
+    assert [tokenizer.added_tokens_decoder[index].special for index in (48, 49)] == [True, False]
     with pytest.raises(ValueError, match="'parlai' cuts no tokens out"):
         load(folder)
 

@@ -85,7 +85,6 @@ def _as_array(name: str, value: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
                 f"{name} has rows of {min(lengths)} to {max(lengths)} tokens, which make no array: pass padding=True "
                 f"(and truncation=True to shorten the longest)"
             )
-        return np.array(value, dtype=np.int64).reshape(len(value), *lengths)
-    if isinstance(value, Sequence) and not value:
+    elif isinstance(value, Sequence) and not value:
         return np.zeros((0, 0), dtype=np.int64)  # a batch of no texts
     return np.array(value, dtype=np.int64)
