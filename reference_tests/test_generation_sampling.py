@@ -13,7 +13,7 @@ from reference_tests.generation_cases import END, PAD, START, every_reply, livel
 
 DIALECTS = ("transformers-4", "transformers-5", "parlai")
 SOURCE = [5, 3, 4, 5]
-DRAWS = 3000
+DRAWS = 2000
 
 
 def chi_square(counts: dict[Any, int], probabilities: dict[Any, float]) -> tuple[float, int]:
@@ -166,7 +166,7 @@ def test_a_delayed_beam_search_draws_and_then_searches(rng: np.random.Generator)
     best = np.argsort(-p)[:4]
     wanted = {int(token): p[token] / p[best].sum() for token in best}
     counts: Counter[int] = Counter()
-    for _ in range(300):
+    for _ in range(200):
         row = model.generate([SOURCE], beam_delay=1, top_k=4, max_length=6, seed=rng)[0]
         counts[int(row[1])] += 1
         rest = model.generate([SOURCE], decoder_input_ids=[row[:2]], max_length=6)[0]

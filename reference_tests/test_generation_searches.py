@@ -241,7 +241,7 @@ def test_contrastive_records_have_one_entry_a_token() -> None:
 # Prompt lookup
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(seed=seeds(), dialect=st.sampled_from(TRANSFORMERS), count=st.integers(1, 6), longest=st.integers(1, 3))
 def test_prompt_lookup_is_greedy_search(seed: int, dialect: str, count: int, longest: int) -> None:
     """Token for token in float64, with filters and whatever ends the reply."""
@@ -266,7 +266,7 @@ def test_prompt_lookup_is_greedy_search(seed: int, dialect: str, count: int, lon
 def test_prompt_lookup_in_float32_differs_at_near_ties_only() -> None:
     """Where the first difference is, the best two tokens lie within rounding of each other."""
     replies = differences = 0
-    for seed in range(30):
+    for seed in range(15):
         model = lively_model(seed, dtype="float32", vocab_size=11, max_position_embeddings=40)
         source = contexts(seed, model, 1)
         plain = model.generate(source, max_length=40, eos_token_id=None)[0]
@@ -277,7 +277,7 @@ def test_prompt_lookup_in_float32_differs_at_near_ties_only() -> None:
             place = int(np.flatnonzero(plain != guessed)[0])
             scores = np.sort(log_probabilities(model, source[0], [plain[:place]])[0, -1])
             assert scores[-1] - scores[-2] < 1e-4
-    assert replies == 30
+    assert replies == 15
     assert differences <= 3
 
 
