@@ -30,7 +30,7 @@ def _times_logistic(x: FloatArray, argument: FloatArray, rest: FloatArray | None
     negative = argument < 0
     e = np.exp(-head)
     if rest is not None:
-        e *= np.exp(np.where(negative, rest, -rest))
+        e += e * np.expm1(np.where(negative, rest, -rest))
     value: FloatArray = np.where(negative, np.maximum(x, -zero) * e, x) / (1 + e)
     if not (size <= knee).all():
         value *= np.where(negative, np.exp(head - size), 1)
