@@ -78,7 +78,7 @@ TOLERANCES: Mapping[str, Tolerance] = MappingProxyType(
             "ulp",
             (0.51, 4, 4),
             f"promised; {ROUNDED_ONCE}",
-            "tools/measure_ops.py: GNEW",
+            "tools/measure_ops.py: 0.50, 2.34, 2.18; float64 at 3 million points against longdouble: 3.59",
         ),
         **_by_dtype(
             "silu",
