@@ -51,15 +51,23 @@ def test_the_cache_changes_nothing(seed: int, dialect: str, beams: int) -> None:
     assert np.array_equal(cached, model.generate(source, max_length=9, num_beams=beams, use_cache=False))
 
 
-@settings(max_examples=25)
-@given(seed=seeds(), dialect=st.sampled_from((*TRANSFORMERS, "parlai")), beams=st.sampled_from([1, 4]))
-def test_batch_mates_change_nothing(seed: int, dialect: str, beams: int) -> None:
-    """Each row of a ragged batch, its pads hidden, is what it is alone."""
+@settings(max_examples=30)
+@given(seed=seeds(), dialect=st.sampled_from((*TRANSFORMERS, "parlai")), early=st.sampled_from([None, True, False]))
+def test_batch_mates_change_nothing(seed: int, dialect: str, early: bool | None) -> None:
+    """Each row of a ragged batch, its pads hidden, is what it is alone.
+
+    Not so the beams of 4.52.4 unless they stop early: a source takes more of them as long as any other goes on.
+    """
+    if early is False and dialect == "transformers-4":
+        early = True
+    options = {} if early is None else {"num_beams": 4, "early_stopping": early}
+    if early is not None and dialect == "parlai":
+        options = {"num_beams": 4}
     model = lively_model(seed, dialect)
     source = contexts(seed, model, 3)
-    together = model.generate(source, attention_mask=source != PAD, max_length=10, num_beams=beams)
+    together = model.generate(source, attention_mask=source != PAD, max_length=14, **options)
     for row, ids in zip(together, source, strict=True):
-        alone = model.generate([ids[ids != PAD]], max_length=10, num_beams=beams)[0]
+        alone = model.generate([ids[ids != PAD]], max_length=14, **options)[0]
         assert stripped(row) == stripped(alone)
 
 
