@@ -9,8 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from npblender.config.generation_config import GenerationConfig
+from npblender.dialects import TRANSFORMERS_5
+from npblender.generation import beams as beam_search
 from npblender.generation.drawing import draw_several
 from npblender.generation.parlai import Rules, Tree, beam_paths
+from npblender.generation.plan import make_plan
 from npblender.generation.top import CHUNK, top
 from reference_tests.generation_cases import (
     END,
@@ -273,6 +277,40 @@ def test_returned_scores_are_those_of_the_sequences(seed: int, dialect: str, ear
     for row, score in zip(out.sequences, out.sequences_scores, strict=True):
         reply = stripped(row)
         assert score == pytest.approx(sum_of(model, source[0], reply) / (len(reply) - 1), rel=3e-6, abs=3e-6)
+
+
+def some_beams(scores: list[float], ended: list[bool], first: int) -> beam_search.Beams:
+    """Sequences of one source whose second id numbers them from `first` on."""
+    count = len(scores)
+    ids = np.array([[[START, first + n, END] for n in range(count)]])
+    return beam_search.Beams(ids, np.array([scores], np.float32), np.zeros((1, count, 2), np.int64), np.array([ended]))
+
+
+@pytest.mark.parametrize(
+    ("early", "can_improve", "ended", "kept"),
+    [
+        (False, True, [True, False, False, False], [20, 10]),  # -0.5 * 2 / 2 is better than both
+        (True, True, [True, False, False, False], [10, 11]),  # full, and early stopping: nothing more comes in
+        (False, False, [True, False, False, False], [10, 11]),  # settled: nothing more comes in
+        (False, True, [False, True, False, False], [10, 21]),
+        (False, True, [False, False, True, True], [10, 11]),  # not among the best two candidates
+        (False, True, [True, True, False, False], [20, 10]),
+    ],
+)
+def test_what_is_kept_of_what_has_finished(early: bool, can_improve: bool, ended: list[bool], kept: list[int]) -> None:
+    """Two finished sequences with -0.8 and -1.2; candidates of two tokens with sums of -1.0, -1.8, -1.9 and -2.0."""
+    plan = make_plan(
+        TRANSFORMERS_5,
+        lively_model(0).config,
+        GenerationConfig(),
+        None,
+        {"num_beams": 2, "early_stopping": early, "length_penalty": 1.0, "max_length": 9},
+    )
+    finished = some_beams([-0.8, -1.2], [True, True], 10)
+    candidates = some_beams([-1.0, -1.8, -1.9, -2.0], ended, 20)
+    found = beam_search._finish(plan, finished, candidates, np.array([[can_improve]]), 3)
+    assert found.ids[0, :, 1].tolist() == kept
+    assert found.ended.all()
 
 
 def test_early_stopping_stops_earlier() -> None:
