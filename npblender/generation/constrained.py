@@ -99,6 +99,15 @@ def advance(
     return step
 
 
+def descending(ranking: Array) -> NDArray[np.int64]:
+    """The places of a ranking from its highest value down; the earlier one first among equals.
+
+    >>> descending(np.array([1.0, 3.0, 1.0]))
+    array([1, 0, 2])
+    """
+    return np.argsort(-ranking, kind="stable")
+
+
 def further(step: Next, ids: Ids, sums: Array, nothing: Progress) -> Next:
     """The beams of `step` and those that bring a constraint further, the best of each measure of progress by turns."""
     targets = [(*ids[row].tolist(), int(token)) for row, token in zip(step.rows, step.tokens, strict=True)]
@@ -122,7 +131,7 @@ def further(step: Next, ids: Ids, sums: Array, nothing: Progress) -> Next:
     longest = max(constraint.size for constraint in nothing.pending)
     banks = np.array([progress.bank(longest) for progress in progresses])
     ranking = banks.astype(np.float32) * np.float32(100) + np.array(scores, np.float32)
-    order = np.argsort(-ranking, kind="stable")
+    order = descending(ranking)
     sorted_banks = banks[order]
     starts = np.r_[True, sorted_banks[1:] != sorted_banks[:-1]]
     firsts = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))

@@ -64,14 +64,22 @@ class Ties:
             self.seen |= bool((ranked[:, 1:] == ranked[:, :-1]).any())
             return best_of_beams(own, count)
 
+        ranked_of_constrained = constrained.descending
+
+        def ranked(ranking: np.ndarray) -> np.ndarray:
+            self.seen |= len(np.unique(ranking)) < len(ranking)
+            return ranked_of_constrained(ranking)
+
         places = (beams, groups, constrained, contrastive)
         try:
             beams.Beams.best = best  # type: ignore[method-assign]
+            constrained.descending = ranked
             for place in places:
                 place.top = self.top  # type: ignore[assignment]
             yield
         finally:
             beams.Beams.best = best_of_beams  # type: ignore[method-assign]
+            constrained.descending = ranked_of_constrained
             for place in places:
                 place.top = top  # type: ignore[assignment]
 
