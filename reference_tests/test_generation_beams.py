@@ -13,7 +13,7 @@ from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import TRANSFORMERS_5
 from npblender.generation import beams as beam_search
 from npblender.generation.drawing import draw_several
-from npblender.generation.parlai import Rules, Tree, beam_paths
+from npblender.generation.parlai import HOPELESS, Rules, Tree, beam_paths
 from npblender.generation.plan import make_plan
 from npblender.generation.top import CHUNK, top
 from reference_tests.generation_cases import (
@@ -211,6 +211,18 @@ def test_a_search_of_parlai_solved_by_hand() -> None:
     assert found[0].score == pytest.approx(math.log(0.30) / (4 / 6) ** 0.65, rel=1e-6)
     assert found[1].score == pytest.approx(math.log(0.3 * 0.9 * 0.4) / (5 / 6) ** 0.65, rel=1e-6)
     assert origins == [[0, 0], [0, 1, 1]]
+
+
+def test_an_end_that_is_blocked_has_not_ended() -> None:
+    """Where too little is possible the beams are filled with what is not; an eos among it finishes nothing."""
+    told = Rules(4, 2, 3, 0.65, 0, 0, (), beam_paths)
+    tree = Tree(told, np.empty(0, np.int64), np.full((4, 1), START), np.empty(0, np.int64))
+    log_probs = np.full((4, 5), HOPELESS)
+    log_probs[:, 3] = 0
+    tree.advance(log_probs)
+    assert tree.paths[:, 1].tolist() == [3, 0, 1, END]
+    assert tree.finished == []
+    assert not tree.top_has_ended
 
 
 def test_what_parlai_returns_when_fewer_have_finished() -> None:
