@@ -225,6 +225,20 @@ def test_an_end_that_is_blocked_has_not_ended() -> None:
     assert not tree.top_has_ended
 
 
+def test_a_hidden_id_is_a_pad_to_the_context_block() -> None:
+    """What the mask hides may be quoted; the same source with pads in its place gives the same reply."""
+    model = lively_model(1, "parlai", vocab_size=13)
+    free = model.generate([[5, 6, 7]], max_length=6, min_length=6, attention_mask=[[1, 1, 1]])[0]
+    quoted = int(free[1])
+    hidden = [[5, 6, 7, quoted]]
+    options = {"max_length": 6, "min_length": 6, "encoder_no_repeat_ngram_size": 1, "attention_mask": [[1, 1, 1, 0]]}
+    rows = [model.generate(ids, **options)[0].tolist() for ids in (hidden, [[5, 6, 7, PAD]])]
+    assert rows[0] == rows[1]
+    assert rows[0][1] == quoted or quoted in (5, 6, 7)
+    attended = model.generate(hidden, **(options | {"attention_mask": [[1, 1, 1, 1]]}))[0]
+    assert quoted not in attended.tolist()
+
+
 def test_what_parlai_returns_when_fewer_have_finished() -> None:
     model = lively_model(1, "parlai")
     out = model.generate(

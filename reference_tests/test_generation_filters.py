@@ -179,6 +179,7 @@ def test_top_p_is_the_fewest_that_reach_p(scores: np.ndarray, p: float, keep: in
         share = probabilities(row)
         least = min(left, key=lambda token: share[token])
         assert sum(share[token] for token in left) >= p - 1e-6
+        assert len(left) >= min(keep, np.isfinite(row).sum())
         assert len(left) <= keep or sum(share[token] for token in left - {least}) <= p + 1e-6
         assert min(row[list(left)]) >= max((row[token] for token in range(V) if token not in left), default=-np.inf)
 
@@ -219,6 +220,7 @@ def test_typical_takes_what_is_nearest_to_the_entropy(scores: np.ndarray, mass: 
         ranked = sorted(distance, key=lambda token: distance[token])
         if len(ranked) > len(left):
             assert sum(p[token] for token in left) >= mass - 1e-5
+        assert len(left) >= min(keep, len(ranked))
         farthest = max(distance[token] for token in left)
         assert all(token in left for token in distance if distance[token] < farthest - 1e-5)
 
@@ -283,6 +285,23 @@ def test_begin_suppress_waits_for_a_forced_first_token() -> None:
     assert not np.isneginf(plain([[1, 3]], scores)[0, 2])
     later = chain_of(begin_suppress_tokens=[2], forced_bos_token_id=4)
     assert np.isneginf(later([[1, 4]], scores)[0, 2])
+    assert np.array_equal(filters.begin_suppress(scores, np.array([[1]]), 2, [2]), scores)
+
+
+def test_beam_sampling_keeps_a_token_that_is_no_end() -> None:
+    """One token more than there are ids that end a reply, however sharply the distribution is cut."""
+    scores = [[1.0, 2.0, 3.0, 4.0, 5.0]]
+    shapes: list[dict[str, Any]] = [
+        {"top_k": 1},
+        {"top_k": 0, "top_p": 0.01},
+        {"top_k": 0, "min_p": 0.99},
+        {"top_k": 0, "epsilon_cutoff": 0.99},
+    ]
+    for shape in shapes:
+        alone = chain_of(do_sample=True, **shape)([[1]], scores)
+        beams = chain_of(do_sample=True, num_beams=2, **shape)([[1]], scores)
+        both_end = chain_of(do_sample=True, num_beams=2, eos_token_id=[2, 3], **shape)([[1]], scores)
+        assert [len(kept(found)[0]) for found in (alone, beams, both_end)] == [1, 2, 3]
 
 
 def test_an_eos_is_no_bad_word() -> None:

@@ -98,6 +98,20 @@ def test_without_a_pad_the_eos_fills_up() -> None:
     raise AssertionError("no reply ended early")
 
 
+def test_without_an_eos_an_ended_row_is_not_filled_up() -> None:
+    """As in transformers: only an eos makes pads of what follows; a criterion ends rows one by one."""
+    model = lively_model(3)
+    free = model.generate([[5, 6], [7, 8]], max_length=9, eos_token_id=None)
+    ends = [np.array([True, False]) if n == 4 else np.array([n == 7]) for n in range(10)]
+    found = model.generate(
+        [[5, 6], [7, 8]],
+        max_length=9,
+        eos_token_id=None,
+        stopping_criteria=[lambda ids, scores: ends[ids.shape[1]]],
+    )
+    assert np.array_equal(found, free[:, :7])
+
+
 def test_several_ids_may_end_a_reply() -> None:
     model = lively_model(0)
     source = [[5, 6, 7, 8]]
@@ -157,18 +171,27 @@ def test_a_prompt_is_taken_as_if_it_had_been_said(seed: int, dialect: str) -> No
 
 
 def test_a_prompts_pads_are_hidden_by_its_mask() -> None:
-    """Left pads in a prompt do shift its positions, as in transformers; what is hidden is not read."""
-    model = lively_model(4)
-    mask = [[1, 0, 1], [1, 1, 1]]
-    rows = model.generate(
-        [[5, 6], [7, 8]], decoder_input_ids=[[1, 9, 4], [1, 9, 4]], decoder_attention_mask=mask, max_length=7
-    )
-    other = model.generate(
-        [[5, 6], [7, 8]], decoder_input_ids=[[1, 3, 4], [1, 9, 4]], decoder_attention_mask=mask, max_length=7
-    )
-    assert np.array_equal(rows[:, 2:], other[:, 2:])
-    assert rows[0, 1] == 9
-    assert other[0, 1] == 3
+    """What is hidden is not read, in any step; and it would have made a difference."""
+    differences = 0
+    for seed in range(8):
+        model = lively_model(seed)
+        for mask in ([[1, 0, 1], [1, 1, 1]], None):
+            first, other = (
+                model.generate(
+                    [[5, 6], [7, 8]],
+                    decoder_input_ids=[[1, token, 4], [1, 9, 4]],
+                    decoder_attention_mask=mask,
+                    max_length=11,
+                    eos_token_id=None,
+                )
+                for token in (9, 3)
+            )
+            assert (first[0, 1], other[0, 1]) == (9, 3)
+            if mask is None:
+                differences += not np.array_equal(first[:, 2:], other[:, 2:])
+            else:
+                assert np.array_equal(first[:, 2:], other[:, 2:])
+    assert differences > 0
 
 
 def test_the_source_may_come_as_embeddings_or_encoded() -> None:
@@ -195,11 +218,18 @@ def test_who_hides_pads_without_a_mask(dialect: str, hides: bool) -> None:
     assert (differ == 0) == hides
 
 
-def test_pads_that_are_eos_too_are_not_hidden_by_4_52() -> None:
-    model = lively_model(6, "transformers-4")
+@pytest.mark.parametrize(("dialect", "hides"), [("parlai", True), ("transformers-4", False)])
+def test_pads_that_are_eos_too_are_hidden_by_parlai_only(dialect: str, hides: bool) -> None:
     source = np.array([[5, 6, 7, PAD, PAD]])
-    attended = model.generate(source, attention_mask=np.ones_like(source), max_length=8, eos_token_id=PAD)
-    assert np.array_equal(attended, model.generate(source, max_length=8, eos_token_id=PAD))
+    found: dict[str, list[list[int]]] = {"attended": [], "hidden": [], "unsaid": []}
+    masks = {"attended": np.ones_like(source), "hidden": (source != PAD).astype(int), "unsaid": None}
+    for seed in range(6):
+        model = lively_model(seed, dialect)
+        for name, mask in masks.items():
+            row = model.generate(source, attention_mask=mask, max_length=8, eos_token_id=PAD)[0]
+            found[name].append(row.tolist())
+    assert found["attended"] != found["hidden"]
+    assert found["unsaid"] == found["hidden" if hides else "attended"]
 
 
 def test_what_a_record_holds() -> None:

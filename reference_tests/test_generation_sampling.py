@@ -120,6 +120,14 @@ def test_draws_without_putting_back(rng: np.random.Generator) -> None:
     assert_distribution(counts, wanted)
 
 
+def test_the_smallest_number_draws_nothing_impossible() -> None:
+    class Zero(np.random.Generator):
+        def random(self, size: Any = None, *_: Any, **__: Any) -> Any:
+            return np.zeros(size)
+
+    assert draw(np.array([[0.0, 0.5, 0.5]]), Zero(np.random.PCG64(0))).tolist() == [1]
+
+
 def test_nothing_to_draw_is_an_error() -> None:
     with pytest.raises(ValueError, match="no token left to draw"):
         draw(np.zeros((1, 3)), np.random.default_rng(0))

@@ -8,10 +8,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from npblender.config.generation_config import GenerationConfig
+from npblender.dialects import TRANSFORMERS_4
 from npblender.generation.constraints import Progress, start, words_of
 from npblender.generation.contrastive import likeness
-from npblender.generation.groups import diversity
+from npblender.generation.groups import advance, diversity
 from npblender.generation.lookup import guess
+from npblender.generation.plan import make_plan
+from npblender.generation.scorer import Shelf
 from reference_tests.generation_cases import END, PAD, contexts, lively_model, log_probabilities, stripped, sum_of
 from reference_tests.strategies import seeds
 
@@ -64,6 +68,50 @@ def test_without_other_groups_a_group_is_greedy(seed: int, groups: int) -> None:
     assume(all(a[0] - b[0] > 1e-4 for a, b in itertools.pairwise(wanted)))
     assert [row.tolist() for row in out.sequences] == [row for _, row in wanted]
     assert np.allclose(out.sequences_scores, [total for total, _ in wanted], rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=15)
+@given(seed=seeds(), way=st.sampled_from(["groups", "words"]))
+def test_scores_are_sums_over_the_rows_that_tokens_came_from(seed: int, way: str) -> None:
+    """Of groups of several beams; the record of constrained beams holds sums already, the last of which is the score."""
+    model = lively_model(seed, "transformers-4")
+    options: dict[str, Any] = {"num_beam_groups": 2, "diversity_penalty": 0.7}
+    if way == "words":
+        options = {"force_words_ids": [[7, 9]]}
+    out = model.generate(
+        contexts(seed, model, 2),
+        max_length=9,
+        num_beams=6,
+        num_return_sequences=2,
+        length_penalty=0.0,
+        return_dict_in_generate=True,
+        output_scores=True,
+        **options,
+    )
+    parts = model.compute_transition_scores(out.sequences, out.scores, out.beam_indices)
+    for row, score, origins, part in zip(out.sequences, out.sequences_scores, out.beam_indices, parts, strict=True):
+        length = int((origins >= 0).sum())
+        assert length == len(stripped(row)) - 1
+        total = part.sum() if way == "groups" else part[length - 1]
+        assert score == pytest.approx(total, rel=1e-5, abs=1e-5)
+
+
+def test_what_one_step_of_a_group_keeps() -> None:
+    """Two beams: the best continuation ends and is kept; the third, behind the best two, ends and is passed over."""
+    model = lively_model(0)
+    call = {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1.0, "max_length": 9}
+    plan = make_plan(TRANSFORMERS_4, model.config, GenerationConfig(), None, call)
+    shelf = Shelf(plan, 2)
+    log_probs = np.full((2, 6), -9.0, np.float32)
+    log_probs[0, [END, 3]] = [-0.1, -0.2]
+    log_probs[1, [END, 4]] = [-0.3, -0.4]
+    step = advance(
+        plan, shelf, np.array([[1, 5], [1, 6]]), np.zeros(2, np.float32), log_probs, np.array([4, 5]), [()] * 6, 2
+    )
+    assert [(kept.ids.tolist(), kept.origins) for kept in shelf.kept] == [([1, 5], (4,))]
+    assert shelf.kept[0].score == pytest.approx(-0.1 / 2)
+    assert (step.rows.tolist(), step.tokens.tolist()) == ([0, 1], [3, 4])
+    assert step.scores.tolist() == pytest.approx([-0.2, -0.4])
 
 
 def test_a_higher_penalty_makes_groups_differ_more() -> None:
@@ -137,6 +185,13 @@ def test_scores_of_forced_replies_are_those_of_the_sequences(seed: int) -> None:
     assert out.sequences_scores[0] == pytest.approx(total, rel=1e-5, abs=1e-5)
     parts = model.compute_transition_scores(out.sequences, out.scores, out.beam_indices)
     assert parts[0].min() == pytest.approx(total * (len(reply) - 1), rel=1e-5), "the record's scores are sums here"
+
+
+def test_without_room_for_the_words_the_best_without_them_come_back() -> None:
+    model = lively_model(2, vocab_size=23)
+    out = model.generate([[5, 6]], max_length=4, num_beams=3, num_return_sequences=3, force_words_ids=[[7, 8, 9, 10]])
+    assert out.shape == (3, 4)
+    assert len({tuple(row) for row in out.tolist()}) == 3
 
 
 @given(

@@ -26,7 +26,7 @@ class Recording:
     def step(self, logits: Array, scores: Array) -> None:
         """Note one step's logits [R, V] and processed scores [R, V]."""
         if self.scores is not None:
-            self.scores += (scores.copy(),)
+            self.scores += (scores,)
         if self.logits is not None:
             self.logits += (logits.astype(np.float32),)
 
