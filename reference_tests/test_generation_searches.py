@@ -73,7 +73,7 @@ def test_without_other_groups_a_group_is_greedy(seed: int, groups: int) -> None:
 @settings(max_examples=15)
 @given(seed=seeds(), way=st.sampled_from(["groups", "words"]))
 def test_scores_are_sums_over_the_rows_that_tokens_came_from(seed: int, way: str) -> None:
-    """Of groups of several beams; the record of constrained beams holds sums already, the last of which is the score."""
+    """Of groups of several beams; the record of constrained beams holds sums, the last of which is the score."""
     model = lively_model(seed, "transformers-4")
     options: dict[str, Any] = {"num_beam_groups": 2, "diversity_penalty": 0.7}
     if way == "words":
