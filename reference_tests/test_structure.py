@@ -28,8 +28,8 @@ ROOMS = [
     *("earlier", "arguments", "calls"),
     # text, files, search
     *("tokenizer", "checkpoint", "demo", "generation"),
-    # the public models, conversations, many inputs
-    *("model", "example", "chat", "batch"),
+    # the public models, what a port is checked against, conversations, many inputs
+    *("model", "example", "groundtruth", "chat", "batch"),
     # the face of the package, and the command line
     *("__init__", "cli", "__main__"),
 ]

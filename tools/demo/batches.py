@@ -17,6 +17,7 @@ SHARES = (
     (0, {"chitchat": 0.38, "self_dialogue": 0.38, "persona": 0.24}),
     (8, {"chitchat": 0.30, "self_dialogue": 0.22, "persona": 0.48}),
     (10, {"chitchat": 0.36, "self_dialogue": 0.38, "persona": 0.26}),
+    (16, {"chitchat": 0.30, "self_dialogue": 0.49, "persona": 0.21}),
 )
 CONTEXT_TURNS = ((1, 0.34), (2, 0.26), (3, 0.20), (4, 0.12), (6, 0.08))
 LONGEST_CONTEXT = 128  # tokens, whole turns; the latest turn alone may be cut from its left
