@@ -19,7 +19,7 @@ from typing import Any
 
 from npblender.checkpoint.dtypes import STORED_BITS
 
-__all__ = ["StoredTensor", "read_header"]
+__all__ = ["StoredTensor", "read_header", "read_metadata"]
 
 _LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000  # the library's own limit
@@ -44,6 +44,24 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         ValueError: the file is cut short, or anything in its header is malformed, contradicts the file's
             length, or contradicts another entry. The message names the file and what is wrong.
     """
+    header, data_start, total = _read(path)
+    header.pop("__metadata__", None)
+    tensors = [_entry(path, name, entry, data_start) for name, entry in header.items()]
+    return _check_places(path, tensors, data_start, total)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts that the file's header carries beside its tensors, by name; empty if there are none.
+
+    Raises:
+        ValueError: the header is cut short or malformed.
+    """
+    metadata = _read(path)[0].get("__metadata__")
+    return {} if metadata is None else dict(metadata)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], int, int]:
+    """The header, where the data behind it starts, and how long the file is."""
     with path.open("rb") as file:
         prefix = file.read(_LENGTH_BYTES)
         total = file.seek(0, 2)
@@ -55,9 +73,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         if _LENGTH_BYTES + length > total:
             raise ValueError(f"{path} was cut short: {_LENGTH_BYTES + length - total} bytes of its header are missing")
         file.seek(_LENGTH_BYTES)
-        header = _parse(path, file.read(length))
-    tensors = [_entry(path, name, entry, _LENGTH_BYTES + length) for name, entry in header.items()]
-    return _check_places(path, tensors, _LENGTH_BYTES + length, total)
+        return _parse(path, file.read(length)), _LENGTH_BYTES + length, total
 
 
 def _parse(path: Path, text: bytes) -> dict[str, Any]:
@@ -75,7 +91,7 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} has a damaged header: {error}") from error
-    metadata = header.pop("__metadata__", None)
+    metadata = header.get("__metadata__")
     texts = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
     if not (metadata is None or texts):
         raise ValueError(f"{path} has a damaged header: __metadata__ must hold texts")
