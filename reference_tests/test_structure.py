@@ -28,8 +28,8 @@ ROOMS = [
     *("earlier", "arguments", "calls"),
     # text, files, search
     *("tokenizer", "checkpoint", "demo", "generation"),
-    # the public models, what a port is checked against, conversations, many inputs
-    *("model", "example", "groundtruth", "chat", "batch"),
+    # the public models, conversations, many inputs, what a port is checked against
+    *("model", "example", "chat", "batch", "groundtruth"),
     # the face of the package, and the command line
     *("__init__", "cli", "__main__"),
 ]
