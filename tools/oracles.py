@@ -1,9 +1,10 @@
-"""Makes the virtual environments in which the originals of this model run.
+"""Makes the virtual environments in which the originals of this model run, and other engines beside them.
 
 Each original lives in an environment of its own, outside the repository:
 
-    python tools/oracles.py                  # build what is missing, all of them
+    python tools/oracles.py                  # build what is missing, all the originals
     python tools/oracles.py transformers-5   # or only one
+    python tools/oracles.py onnxruntime      # an engine, for the benchmark and for a second float32 port
     python tools/oracles.py --list           # say what is there
 
 They lie in `~/.cache/npblender/oracles/NAME`; the environment variable `NPBLENDER_ORACLES` names another
@@ -31,7 +32,7 @@ STAMP = "npblender-oracle.json"
 
 @dataclass(frozen=True)
 class Oracle:
-    """One original: what pip installs, in which order, and the modules that must then import."""
+    """One original or engine: what pip installs, in which order, and the modules that must then import."""
 
     about: str
     installs: tuple[tuple[str, ...], ...]  # one pip call each: its arguments
@@ -82,6 +83,22 @@ ORACLES = {
     ),
 }
 
+# Engines that run a model of these sizes: no originals, so nothing is learned from them about behaviour.
+ENGINES = {
+    "onnxruntime": Oracle(
+        about="ONNX and its runtime: the graphs that tools/onnx_graph writes",
+        installs=(("onnxruntime==1.32.0", "onnx==1.23.2", "numpy==2.2.6", "safetensors==0.8.0"),),
+        imports=("onnx", "onnxruntime", "safetensors"),
+    ),
+    "ctranslate2": Oracle(
+        about="CTranslate2: an encoder-decoder of the same sizes",
+        installs=(("ctranslate2==4.8.5", "numpy==2.2.6", "safetensors==0.8.0", "setuptools"),),
+        imports=("ctranslate2", "safetensors"),
+    ),
+}
+
+ENVIRONMENTS = {**ORACLES, **ENGINES}
+
 
 def oracles_folder() -> Path:
     """The folder that holds the environments; it need not exist yet."""
@@ -93,7 +110,7 @@ def stamp_of(name: str) -> dict[str, object]:
     """What the stamp of a finished environment says: the pins and the Python they were installed for."""
     return {
         "name": name,
-        "installs": [list(call) for call in ORACLES[name].installs],
+        "installs": [list(call) for call in ENVIRONMENTS[name].installs],
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
     }
 
@@ -136,8 +153,8 @@ def oracle_python(name: str) -> Path:
     Raises ValueError for a name that is not in the table, and FileNotFoundError, naming the command that
     makes it, where the environment is missing, unfinished or of other pins.
     """
-    if name not in ORACLES:
-        raise ValueError(f"no original is called {name!r}; there are {', '.join(ORACLES)}")
+    if name not in ENVIRONMENTS:
+        raise ValueError(f"no original is called {name!r}; there are {', '.join(ENVIRONMENTS)}")
     if not is_ready(name):
         raise FileNotFoundError(
             f"the environment of {name} is not ready in {oracles_folder() / name}; "
@@ -166,9 +183,9 @@ def build(name: str) -> Path:
         folder = oracles_folder() / name
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         pip = [str(_python_of(name)), "-m", "pip"]
-        for call in ORACLES[name].installs:
+        for call in ENVIRONMENTS[name].installs:
             subprocess.run([*pip, "install", "--quiet", *call], check=True)
-        imports = "\n".join(f"import {module}" for module in ORACLES[name].imports)
+        imports = "\n".join(f"import {module}" for module in ENVIRONMENTS[name].imports)
         subprocess.run([str(_python_of(name)), "-W", "ignore", "-c", imports], check=True)
         listing = subprocess.run([*pip, "list", "--format=json"], check=True, capture_output=True, text=True)
         versions = {entry["name"]: entry["version"] for entry in json.loads(listing.stdout)}
@@ -177,23 +194,25 @@ def build(name: str) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Make the environments in which the originals run.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(ORACLES)} (default: all)")
+    parser = argparse.ArgumentParser(description="Make the environments in which the originals and engines run.")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"some of: {', '.join(ENVIRONMENTS)} (default: the originals)"
+    )
     parser.add_argument("--list", action="store_true", help="print which are ready, and build nothing")
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.names if name not in ORACLES]
+    unknown = [name for name in options.names if name not in ENVIRONMENTS]
     if unknown:
-        parser.error(f"no original is called {', '.join(unknown)}; there are {', '.join(ORACLES)}")
-    for name in options.names or ORACLES:
-        if sys.version_info[:2] > ORACLES[name].newest_python and not is_ready(name):
-            newest = ".".join(map(str, ORACLES[name].newest_python))
+        parser.error(f"no original is called {', '.join(unknown)}; there are {', '.join(ENVIRONMENTS)}")
+    for name in options.names or (ENVIRONMENTS if options.list else ORACLES):
+        if sys.version_info[:2] > ENVIRONMENTS[name].newest_python and not is_ready(name):
+            newest = ".".join(map(str, ENVIRONMENTS[name].newest_python))
             print(f"{name:16} not made: its packages exist for Python up to {newest}, and this is another")
             if name in options.names and not options.list:
                 return 1
             continue
         if options.list:
             state = "ready" if is_ready(name) else "missing"
-            print(f"{name:16} {state:8} {oracles_folder() / name}  ({ORACLES[name].about})")
+            print(f"{name:16} {state:8} {oracles_folder() / name}  ({ENVIRONMENTS[name].about})")
             continue
         try:
             print(f"{name:16} {build(name)}", flush=True)
