@@ -8,7 +8,8 @@ Three kinds of fenced blocks are run, from the repository's root:
     ```python    in one namespace a page, in order; what it prints is the ```text block right after it, if there is one
     ```console   lines `$ command` run in a shell; the lines after one are what it prints, standard error excluded
     ```sh        not run here: commands that install, take long, or need files of one's own
-A page's figures and tables that are not blocks are written by the tools named beside them. Needs npblender only.
+A page whose commands need another program says so, `<!-- needs: node -->`, and is passed over where that is not
+installed. Figures and tables that are not blocks are written by the tools named beside them. Needs npblender only.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import difflib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import traceback
@@ -29,6 +31,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NEEDS = re.compile(r"^<!-- needs: (\S+) -->$", re.MULTILINE)
 SHELL_SECONDS = 300
 
 
@@ -106,6 +109,10 @@ def outputs_of(path: Path) -> list[tuple[Block, str]]:
 def check(path: Path, update: bool) -> bool:
     """Whether the page shows what its blocks print; with `update` it does afterwards."""
     name = path.relative_to(ROOT)
+    missing = [program for program in NEEDS.findall(path.read_text(encoding="utf-8")) if shutil.which(program) is None]
+    if missing:
+        print(f"{name}: passed over, for want of {', '.join(missing)}", flush=True)
+        return True
     try:
         found = outputs_of(path)
     except Exception:
