@@ -10,14 +10,14 @@ from npblender.chat import Conversation
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
+from npblender.groundtruth import Trace, trace
 from npblender.model import (
     BlenderbotSmallForCausalLM,
     BlenderbotSmallForConditionalGeneration,
     BlenderbotSmallModel,
 )
 from npblender.tokenizer import BlenderbotSmallTokenizer
-
-__version__ = "0.1.0"
+from npblender.version import __version__ as __version__
 
 __all__ = [
     "PARLAI",
@@ -32,4 +32,6 @@ __all__ = [
     "Conversation",
     "Dialect",
     "GenerationConfig",
+    "Trace",
+    "trace",
 ]

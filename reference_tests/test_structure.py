@@ -17,7 +17,7 @@ REPOSITORY = ROOT.parent
 
 ROOMS = [
     # settings, read from files and checked
-    *("jsonfile", "fieldchecks", "config", "dialects"),
+    *("version", "jsonfile", "fieldchecks", "config", "dialects"),
     # mathematics that knows no model
     *("ops", "masks"),
     # parameters, and the names of what is computed from them

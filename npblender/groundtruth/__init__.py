@@ -1,1 +1,8 @@
 """Numbers that a port is checked against: traces, their units of noise, comparison, golden packs."""
+
+from npblender.groundtruth.inputs import TraceInputs
+from npblender.groundtruth.recording import record, trace
+from npblender.groundtruth.tracefile import Trace
+from npblender.groundtruth.units import Noise, Score, diverged, score
+
+__all__ = ["Noise", "Score", "Trace", "TraceInputs", "diverged", "record", "score", "trace"]
