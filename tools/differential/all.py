@@ -18,6 +18,7 @@ SUITES = (
     ("arguments", "tools/differential/signatures.py"),
     ("forward pass", "tools/differential/compare.py --configs 60 --seed 1"),
     ("goldens", "tools/export_goldens.py --check"),
+    ("traces of torch models", "tools/export_traces.py --check"),
     ("model folders", "tools/differential_checkpoint.py"),
     ("generation", "tools/differential/generation.py --configs 100 --seed 1"),
     ("goldens of generation", "tools/export_generation_goldens.py --check"),
