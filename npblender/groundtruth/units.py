@@ -39,10 +39,11 @@ LARGEST_WORST = 25.0
 SPREAD = 3.0
 """How many times the largest deviation seen when the noise was measured a single value may be off."""
 
-FALLBACK_ULPS = 4.0
-"""Where no noise was measured, it is taken for this many float32 ulps of the rms of the reference."""
+FALLBACK_ULPS = 6.0
+"""Where no noise was measured, it is taken for this many float32 ulps of the rms of the reference. Measured, half of the
+points have less than 3.9 (the demo) or 6.4 (random weights of the 90M's size), and nine of ten less than 7.5 or 11.4."""
 
-FALLBACK_SPREAD = 5.0
+FALLBACK_SPREAD = 8.0
 """How many times its rms the largest deviation is taken to be where no noise was measured."""
 
 STANDS_FOR_HIDDEN = 1e18

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from npblender.context import Context
 from npblender.encoder import source_positions
 from npblender.forward import Source, Target
-from npblender.groundtruth.relabelling import draw_labels, relabelled, restore
+from npblender.groundtruth.relabelling import Labels, draw_labels, relabelled, restore
 from npblender.groundtruth.running import Evaluation, planned_points
 
 __all__ = ["Variant", "legitimate_variants", "longer_source", "reordered_source", "rows_alone", "rows_twice"]
@@ -48,10 +48,6 @@ class Variant:
         return point != "loss" or self.rows is None
 
 
-def _same(name: str, array: Array) -> Array:
-    return array
-
-
 def legitimate_variants(evaluation: Evaluation) -> Iterator[Variant]:
     """At least three variants of an evaluation, the same ones every time.
 
@@ -66,21 +62,27 @@ def legitimate_variants(evaluation: Evaluation) -> Iterator[Variant]:
     """
     yield Variant("as it is", evaluation, _same)
     rng = np.random.default_rng(SEED)
-    yield _relabelled(Variant("relabelled", evaluation, _same), rng)
-    yield _relabelled(Variant("relabelled again", evaluation, _same), rng)
-    for make in (rows_alone, rows_twice, longer_source, reordered_source):
-        for variant in make(evaluation):
-            yield _relabelled(variant, rng)
+    for make in (_alone, _again, rows_alone, rows_twice, longer_source, reordered_source):
+        labels = draw_labels(evaluation.config, rng)
+        renamed = relabelled(evaluation, labels)
+        for variant in make(renamed):
+            yield replace(variant, restore=_in_turn(variant.restore, labels))
 
 
-def _relabelled(variant: Variant, rng: np.random.Generator) -> Variant:
-    """The variant under new labels."""
-    labels = draw_labels(variant.evaluation.config, rng)
-    inner = variant.restore
-    evaluation = relabelled(variant.evaluation, labels)
-    return replace(
-        variant, evaluation=evaluation, restore=lambda name, array: inner(name, restore(name, array, labels))
-    )
+def _same(name: str, array: Array) -> Array:
+    return array
+
+
+def _in_turn(first: Restore, labels: Labels) -> Restore:
+    return lambda name, array: restore(name, first(name, array), labels)
+
+
+def _alone(evaluation: Evaluation) -> Iterator[Variant]:
+    yield Variant("relabelled", evaluation, _same)
+
+
+def _again(evaluation: Evaluation) -> Iterator[Variant]:
+    yield Variant("relabelled again", evaluation, _same)
 
 
 def _each_row(record: Any, take: Callable[[Array], Array], shared: tuple[str, ...]) -> Any:
