@@ -2,7 +2,8 @@
 
 A fault is planted for one run, by patching functions of the package, by changing the weights as a wrong loader would,
 or by changing what is fed; there is no second forward pass here. The faults themselves are in `zoo_arithmetic`
-(single operations), `zoo_wiring` (what goes where) and `zoo_border` (files, dialects and what is fed).
+(single operations), `zoo_wiring` (what goes where) and `zoo_border` (files, dialects and what is fed); all of them
+together are `zoo_all.ZOO`.
 """
 
 from __future__ import annotations

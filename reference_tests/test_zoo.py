@@ -1,0 +1,75 @@
+"""The zoo of faults: the comparison names the right point of every one, and lets an unharmed port pass."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from npblender.dialects import DIALECTS, Dialect
+from npblender.groundtruth.comparison import compare
+from npblender.groundtruth.tracefile import Trace
+from reference_tests.zoo import INPUTS, PREFILL, Fault, harmed, reference, zoo_arrays
+from reference_tests.zoo_all import ARITHMETIC, BORDER, WIRING, ZOO
+
+CASES = [
+    pytest.param(fault, dialect, id=f"{name}, {dialect.name}")
+    for name, fault in ZOO.items()
+    for dialect in fault.dialects
+]
+
+
+@cache
+def truth(dialect: Dialect) -> Trace:
+    return reference(dialect)
+
+
+def test_no_fault_is_lost() -> None:
+    """Names are told apart between the three modules, and there are enough in every dialect."""
+    assert len(ZOO) == len(ARITHMETIC) + len(WIRING) + len(BORDER)
+    for dialect in DIALECTS:
+        assert sum(dialect in fault.dialects for fault in ZOO.values()) > 60
+
+
+def test_the_input_shows_what_it_should() -> None:
+    """Two rows, pads on both sides, a row of attention that may attend to nothing, a prompt and steps."""
+    assert len(INPUTS["input_ids"]) == 2
+    assert INPUTS["attention_mask"][1][0] == INPUTS["attention_mask"][1][-1] == 0
+    for dialect in DIALECTS:
+        arrays = truth(dialect).arrays
+        masked = arrays["prefill.decoder.layers.0.self_attn.masked_scores"]  # [B, H, T, L]
+        assert (masked[1, :, 0] < -1e18).all()
+        assert np.array_equal(arrays["prefill.decoder.layers.0.self_attn.weights"][1, :, 0], np.full((3, 3), 1 / 3))
+        assert masked.shape[2] == PREFILL
+        assert [name for name in arrays if name.endswith("decoder.states")] == [
+            *(f"{step}.decoder.states" for step in ("prefill", "step1", "step2", "step3"))
+        ]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_an_unharmed_float32_model_stays_below_three_units(dialect: Dialect) -> None:
+    report = compare(truth(dialect), harmed(None, dialect))
+    assert report.first_divergence is None
+    assert not report.missing
+    assert not report.surplus
+    scores = [point.score for point in report.points]
+    assert len(scores) > 200
+    assert max(score.units for score in scores if score is not None) < 3
+    assert all(score is not None and score.measured for score in scores)
+
+
+@pytest.mark.parametrize(("fault", "dialect"), CASES)
+def test_the_comparison_names_the_point(fault: Fault, dialect: Dialect) -> None:
+    report = compare(truth(dialect), harmed(fault, dialect))
+    assert report.first is not None, "nothing was seen"
+    assert report.first.name == fault.point
+    assert report.first.score is None or report.first.score.units > 30
+
+
+def test_planting_leaves_nothing_behind() -> None:
+    """A fault is there for one run: afterwards the package computes what it did."""
+    before = {name: array.copy() for name, array in zoo_arrays().items()}
+    for fault in ZOO.values():
+        harmed(fault, fault.dialects[0])
+    after = harmed(None, DIALECTS[0])
+    assert all(np.array_equal(before[name], array) for name, array in zoo_arrays().items())
+    assert compare(truth(DIALECTS[0]), after).first_divergence is None
