@@ -1,0 +1,132 @@
+"""A file of a pack while it is made, and the two plain forms that most of them have: arrays of cases, and JSON.
+
+A file of cases is safetensors: the tensors `CASE/in/NAME` and `CASE/out/NAME`, and in the metadata key `cases` a JSON
+object that gives each case its reason, its parameters and the noise of its outputs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender.groundtruth.tensorfile import read_tensors, tensor_bytes
+from npblender.groundtruth.units import Noise
+
+__all__ = ["Case", "PackFile", "as_stored", "case_file", "json_file", "read_cases", "read_json", "tensor_records"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class PackFile:
+    """One file: where it goes, what checks it, what it is, its bytes and its tensors as the manifest lists them."""
+
+    path: str
+    kind: str
+    about: str
+    content: bytes
+    tensors: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Some inputs, what was asked, and the true outputs with the float32 noise of each."""
+
+    name: str
+    why: str
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    noise: Mapping[str, Noise] = field(default_factory=dict)
+
+
+def as_stored(array: Array, stored: str) -> Array:
+    """A float64 array in the dtype in which a pack stores it, rounded to nearest; other arrays as they are.
+
+    Finite values beyond the dtype's range, which only scores of hidden keys have, become its ends.
+
+    >>> as_stored(np.array([0.1, -1.7e308]), "float32")
+    array([ 1.0000000e-01, -3.4028235e+38], dtype=float32)
+    """
+    if array.dtype != np.float64:
+        return array
+    largest = np.finfo(stored).max
+    bounded = np.where(np.isfinite(array), np.clip(array, -largest, largest), array)
+    with np.errstate(under="ignore"):
+        return np.asarray(bounded.astype(stored))
+
+
+def tensor_records(arrays: Mapping[str, Array], noise: Mapping[str, Noise]) -> dict[str, Any]:
+    """What a manifest says of some tensors: dtype, shape, and the noise where there is any."""
+    return {
+        name: {"dtype": str(array.dtype), "shape": list(array.shape)}
+        | ({"noise": vars(noise[name])} if name in noise else {})
+        for name, array in arrays.items()
+    }
+
+
+def case_file(path: str, kind: str, about: str, cases: Iterable[Case], stored: str) -> PackFile:
+    """A file of cases. Outputs in float64 are stored as `stored`; inputs are stored as they are."""
+    arrays: dict[str, Array] = {}
+    noise: dict[str, Noise] = {}
+    records: dict[str, Any] = {}
+    for case in cases:
+        arrays |= {f"{case.name}/in/{name}": value for name, value in case.inputs.items()}
+        arrays |= {f"{case.name}/out/{name}": as_stored(value, stored) for name, value in case.outputs.items()}
+        noise |= {f"{case.name}/out/{name}": each for name, each in case.noise.items()}
+        records[case.name] = {
+            "why": case.why,
+            "parameters": dict(case.parameters),
+            "noise": {name: vars(each) for name, each in case.noise.items()},
+        }
+    content = tensor_bytes(arrays, {"cases": json.dumps(records, ensure_ascii=False, separators=(",", ":"))})
+    return PackFile(path, kind, about, content, tensor_records(arrays, noise))
+
+
+def read_cases(path: Path) -> list[Case]:
+    """The cases of a file that `case_file` made.
+
+    Raises:
+        ValueError: it is damaged, or no file of cases.
+    """
+    arrays, metadata = read_tensors(path)
+    if "cases" not in metadata:
+        raise ValueError(f"{path} is no file of cases: its metadata have no key 'cases'")
+    records = json.loads(metadata["cases"])
+    cases = []
+    for name, record in records.items():
+        sides = {
+            side: {
+                key.removeprefix(f"{name}/{side}/"): array
+                for key, array in arrays.items()
+                if key.startswith(f"{name}/{side}/")
+            }
+            for side in ("in", "out")
+        }
+        noise = {key: Noise(**each) for key, each in record["noise"].items()}
+        cases.append(Case(name, record["why"], sides["in"], sides["out"], record["parameters"], noise))
+    return cases
+
+
+def json_file(path: str, kind: str, about: str, content: Any) -> PackFile:
+    """A JSON file; the same content gives the same bytes."""
+    text = json.dumps(content, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+    return PackFile(path, kind, about, text.encode("utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(path.read_bytes().decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error

@@ -1,0 +1,152 @@
+"""The manifest of a golden pack: which files there are, what each holds, and who made them, from what.
+
+It is one JSON file, written with sorted keys and without times, so that the same pack gives the same bytes. Whether a
+pack is whole is decided here, by name: a file that is missing, surplus or changed is said. What the files hold is
+checked elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from npblender import jsonfile
+
+__all__ = ["FORMAT", "MANIFEST", "SCHEMA", "FileRecord", "Manifest", "damage", "read_manifest", "sha256", "write_pack"]
+
+FORMAT, SCHEMA, MANIFEST = "npblender-golden-pack", 1, "manifest.json"
+KEYS = ("name", "dialect", "seed", "stored", "truth", "producer", "model", "cross_checks")
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of a pack; `tensors` says dtype, shape and noise of each array in it."""
+
+    kind: str  # what checks it: see `verify`
+    about: str
+    sha256: str
+    bytes: int
+    tensors: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is said of a pack as a whole."""
+
+    name: str
+    dialect: Any  # as `describe_dialect` writes it
+    seed: int
+    stored: str  # how float64 truths are stored: "float64" or "float32"
+    truth: Mapping[str, Any]  # for each kind of file, what its answers were computed with
+    producer: Mapping[str, Any]  # names and versions
+    model: Mapping[str, Any]  # its configuration, where its weights lie, their sha256
+    cross_checks: tuple[Mapping[str, Any], ...] = ()  # who else was asked, and how far the answers lay apart
+    files: Mapping[str, FileRecord] = field(default_factory=dict)  # by path, with forward slashes
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as its file holds it."""
+        content: dict[str, Any] = {"format": FORMAT, "schema": SCHEMA}
+        content |= {key: getattr(self, key) for key in KEYS}
+        content["cross_checks"] = list(self.cross_checks)
+        content["files"] = {path: vars(record) for path, record in self.files.items()}
+        return content
+
+
+def sha256(content: bytes) -> str:
+    """The digest of some bytes, in hexadecimal.
+
+    >>> sha256(b"")[:8]
+    'e3b0c442'
+    """
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_pack(folder: str | os.PathLike[str], manifest: Manifest, contents: Mapping[str, bytes]) -> None:
+    """Write a pack into a folder that is new or empty, or that holds a pack, which it replaces.
+
+    Raises:
+        ValueError: the folder holds something else, or the system refuses to write there.
+    """
+    place = jsonfile.new_folder(folder)
+    if any(place.iterdir()):
+        if not (place / MANIFEST).is_file():
+            raise ValueError(f"{str(place)!r} is not empty and holds no pack; name a new folder")
+        for path in [*read_manifest(place).files, MANIFEST]:
+            (place / path).unlink(missing_ok=True)
+    for path, content in contents.items():
+        target = place / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with jsonfile.replacing(target) as unfinished:
+            unfinished.write_bytes(content)
+    write_manifest(place, manifest)
+
+
+def write_manifest(place: Path, manifest: Manifest) -> None:
+    """Write the manifest alone: what it says of the files must be true already."""
+    text = json.dumps(manifest.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    with jsonfile.replacing(place / MANIFEST) as unfinished:
+        unfinished.write_bytes(text.encode("utf-8"))
+
+
+def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
+    """Read a pack's manifest.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no manifest in it.
+        ValueError: it is no manifest, one of another schema, or lacks something.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f"{str(folder)!r} is no golden pack: it holds no {MANIFEST}")
+    content = jsonfile.read_object(path)
+    if content.pop("format", None) != FORMAT:
+        raise ValueError(f'{path} is no manifest of a golden pack: its "format" is not "{FORMAT}"')
+    schema = content.pop("schema", None)
+    if schema != SCHEMA:
+        raise ValueError(f"{path} has schema version {schema!r}; this program reads version {SCHEMA}")
+    wrong = sorted(set(content) ^ {*KEYS, "files"})
+    if wrong:
+        raise ValueError(f"{path} lacks, or has besides what a manifest has: {', '.join(wrong)}")
+    files = content.pop("files")
+    if not isinstance(files, dict) or not isinstance(content["cross_checks"], list):
+        raise ValueError(f"{path}: its files must be an object and its cross_checks a list")
+    records = {name: _record(path, name, record) for name, record in files.items()}
+    return Manifest(**content | {"cross_checks": tuple(content["cross_checks"])}, files=records)
+
+
+def _record(manifest: Path, name: str, content: Any) -> FileRecord:
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name or not pure.parts:
+        raise ValueError(f"{manifest}: {name!r} is no path of a file in the pack")
+    wanted = set(FileRecord.__dataclass_fields__)
+    if not isinstance(content, dict) or set(content) != wanted:
+        raise ValueError(f"{manifest}: the record of {name!r} must have {', '.join(sorted(wanted))}")
+    return FileRecord(**content)
+
+
+def damage(folder: str | os.PathLike[str], manifest: Manifest) -> dict[str, str]:
+    """What is wrong with the files themselves, by path: missing, surplus, or other bytes than the manifest says.
+
+    An empty answer means that the pack is whole.
+    """
+    place = Path(folder)
+    found = {}
+    for path, record in manifest.files.items():
+        file = place / path
+        if not file.is_file():
+            found[path] = "is missing"
+            continue
+        content = file.read_bytes()
+        if len(content) != record.bytes:
+            found[path] = f"has {len(content)} bytes, and the manifest says {record.bytes}"
+        elif sha256(content) != record.sha256:
+            found[path] = "has another sha256 than the manifest says"
+    there = {path.relative_to(place).as_posix() for path in place.rglob("*") if not path.is_dir()}
+    for path in sorted(there - set(manifest.files) - {MANIFEST}):
+        found[path] = "is surplus: the manifest does not know it"
+    return found

@@ -1,0 +1,118 @@
+"""What a check of one file of a pack finds, and what it is checked with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from npblender.dialects import Dialect
+from npblender.groundtruth.units import Noise, diverged, score
+from npblender.model import BlenderbotSmallForConditionalGeneration
+from npblender.tokenizer import BlenderbotSmallTokenizer
+from npblender.weights import from_arrays, to_arrays
+
+__all__ = ["Subject", "Tally", "Verdict"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a pack is made with or checked against: a model in the pack's dialect, and the folder that it came from."""
+
+    model: BlenderbotSmallForConditionalGeneration
+    folder: Path
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """In which the model computes."""
+        return self.model.dtype
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether the folder has a tokenizer."""
+        return all((self.folder / name).is_file() for name in ("vocab.json", "merges.txt"))
+
+    def tokenizer(self, dialect: Dialect) -> BlenderbotSmallTokenizer:
+        """The folder's tokenizer in any dialect.
+
+        Raises:
+            FileNotFoundError: the folder has none.
+        """
+        return BlenderbotSmallTokenizer.from_pretrained(self.folder, dialect=dialect)
+
+    def sibling(self, dtype: DTypeLike) -> Subject:
+        """The same model with its weights in another dtype."""
+        weights = self.model.weights
+        arrays = {name: array.astype(dtype) for name, array in to_arrays(weights).items()}
+        model = type(self.model)(
+            self.model.config,
+            from_arrays(self.model.config, arrays),
+            dialect=self.model.dialect,
+            generation_config=self.model.generation_config,
+        )
+        return replace(self, model=model)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a file agrees, in one line, and what does not."""
+
+    good: bool
+    summary: str
+    problems: tuple[str, ...] = ()
+
+
+class Tally:
+    """Collects what the checks of one file find, and the largest error in units among them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.worst_units = 0.0
+        self.worst_name = ""
+        self.problems: list[str] = []
+
+    def compare(self, name: str, reference: ArrayLike, mine: ArrayLike, noise: Noise | None) -> None:
+        """Judge one array by its noise."""
+        self.count += 1
+        expected, found = np.asarray(reference), np.asarray(mine)
+        if expected.shape != found.shape:
+            self.problems.append(f"{name} has shape {found.shape}, and the pack {expected.shape}")
+            return
+        result = score(expected, found, noise)
+        if result.units >= self.worst_units:
+            self.worst_units, self.worst_name = result.units, name
+        if diverged(result):
+            at = "" if result.worst_index is None else f" at {list(result.worst_index)}"
+            self.problems.append(
+                f"{name}: {result.units:.3g} units of noise (worst {result.worst:.3g}{at}: "
+                f"{result.mine_value!r}, and the pack has {result.reference_value!r})"
+            )
+
+    def equal(self, name: str, reference: Any, mine: Any) -> None:
+        """Judge what must be the same."""
+        self.count += 1
+        if reference != mine:
+            self.problems.append(f"{name} is {_short(mine)}, and the pack has {_short(reference)}")
+
+    def verdict(self, what: str) -> Verdict:
+        """The verdict on a file of so many `what`."""
+        units = f", at most {self.worst_units:.2f} units ({self.worst_name})" if self.worst_name else ""
+        return Verdict(not self.problems, f"{self.count} {what}{units}", tuple(self.problems))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def named(values: Mapping[str, Any]) -> str:
+    """Parameters as one line.
+
+    >>> named({"size": 3, "penalty": 1.5})
+    'size=3, penalty=1.5'
+    """
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
