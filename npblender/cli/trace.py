@@ -1,0 +1,190 @@
+"""`npblender trace`: every named number of one run of the model, as a file for a port to be compared with.
+
+The file is safetensors; beside the arrays it says what was run and how much of each point is float32 noise.
+`npblender compare` reads it, and so does anything that reads safetensors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from npblender.chat.display import printable
+from npblender.cli.options import add_model_options, check_text, whole_number
+from npblender.cli.threads import count_parameters, suit_threads
+
+if TYPE_CHECKING:
+    from npblender.config import BlenderbotSmallConfig
+    from npblender.groundtruth import TraceInputs
+
+__all__ = ["add_parser"]
+
+EPILOG = """With ids no tokenizer is needed. FILE.json holds an object with input_ids, attention_mask,
+decoder_input_ids, decoder_attention_mask, labels, or whatever else the forward pass takes, each a list of rows; or
+text and reply, each a text or a list of texts; and perhaps steps and prefill. What a trace says was run (its metadata
+key inputs) is such an object. Without a target the decoder reads the start token alone. Points of a run in steps
+begin with prefill. and step1., step2. and so on; see docs/points.md for all names."""
+
+TEXTS = ("text", "reply")
+
+
+def id_row(text: str) -> list[int]:
+    """One row of ids.
+
+    >>> id_row("5, 6,7")
+    [5, 6, 7]
+    """
+    try:
+        return [int(each) for each in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of ids such as 5,6,7") from None
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "trace", help="write every named number of one run", description=__doc__, epilog=EPILOG
+    )
+    what = parser.add_argument_group("what is run (one of --text, --input-ids, --inputs)")
+    what.add_argument("--text", metavar="TEXT", help="what the encoder reads")
+    what.add_argument("--reply", metavar="TEXT", help="what the decoder reads behind the start token; needs --text")
+    what.add_argument("--input-ids", type=id_row, metavar="IDS", help="one row of ids, such as 5,6,7")
+    what.add_argument("--decoder-input-ids", type=id_row, metavar="IDS", help="one row of ids, such as 1,9")
+    what.add_argument("--inputs", metavar="FILE.json", help="batches, masks, prompts, labels: see below")
+    what.add_argument("--steps", action="store_true", help="run the target token by token over a cache")
+    what.add_argument("--prefill", type=whole_number, metavar="N", help="target tokens of the first step (default: 1)")
+    where = parser.add_argument_group("what becomes of it (--out, --table or both)")
+    where.add_argument("--out", metavar="FILE", help="the safetensors file to write")
+    where.add_argument("--table", action="store_true", help="print name, shape, mean, std, min and max of every point")
+    where.add_argument(
+        "--points", action="append", metavar="GLOB", help="only points of these names, such as '*.norm'; repeatable"
+    )
+    where.add_argument("--dtype", default="float32", help="float32, float64 or longdouble (default: float32)")
+    where.add_argument("--no-noise", action="store_true", help="do not measure the points' float32 noise")
+    add_model_options(parser)
+    parser.set_defaults(run=run, command="trace")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trace one run."""
+    from npblender import BlenderbotSmallForConditionalGeneration, demo
+    from npblender.config import BlenderbotSmallConfig
+    from npblender.groundtruth import record
+    from npblender.groundtruth.table import trace_table
+
+    check_output(arguments)
+    folder = demo.folder() if arguments.model is None else arguments.model
+    config = BlenderbotSmallConfig.from_pretrained(folder)
+    inputs = given_inputs(arguments, config)
+    suit_threads(count_parameters(config))
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(
+        folder, dialect=arguments.dialect, dtype=stored_dtype(Path(folder))
+    )
+    found = record(model, inputs, points=arguments.points, dtype=arguments.dtype, noise=not arguments.no_noise)
+    if arguments.out is not None:
+        found.save(arguments.out)
+    if arguments.table:
+        print(trace_table(found))
+    if arguments.out is not None:
+        print(printable(f"{arguments.out}: {len(found.points)} points in {found.dtype}, dialect {model.dialect.name}"))
+    return 0
+
+
+def stored_dtype(folder: Path) -> str:
+    """The dtype that holds every digit of the stored weights: the truth is the run of these."""
+    from npblender.checkpoint.files import find_tensors
+
+    return "float64" if any(tensor.dtype == "F64" for tensor in find_tensors(folder).values()) else "float32"
+
+
+def check_output(arguments: argparse.Namespace) -> None:
+    """Refuse, before anything is computed, what could not be written."""
+    from npblender.checkpoint import resolve_dtype
+
+    resolve_dtype(arguments.dtype)
+    if arguments.out is None:
+        if not arguments.table:
+            raise ValueError("say where the trace goes: --out FILE, or --table to print what it holds")
+        return
+    path = Path(arguments.out)
+    if resolve_dtype(arguments.dtype).char == "g":
+        raise ValueError("a safetensors file can not hold longdouble: use --dtype float64, or --table without --out")
+    if path.suffix.lower() in (".npz", ".npy", ".json"):
+        raise ValueError(f"--out {arguments.out}: a trace is a safetensors file; give it another ending")
+    if path.is_dir():
+        raise ValueError(f"--out {arguments.out} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise ValueError(f"--out {arguments.out}: there is no folder {str(path.parent)!r}")
+    if arguments.inputs is not None and path.exists() and path.samefile(arguments.inputs):
+        raise ValueError(f"--out {arguments.out} is the file of --inputs itself; name another")
+
+
+def given_inputs(arguments: argparse.Namespace, config: BlenderbotSmallConfig) -> TraceInputs:
+    """What is to be run, from exactly one of the three ways to say it."""
+    from npblender.groundtruth import TraceInputs
+
+    ways = {"--text": arguments.text, "--input-ids": arguments.input_ids, "--inputs": arguments.inputs}
+    chosen = [name for name, value in ways.items() if value is not None]
+    for option, value, owner in (
+        ("--reply", arguments.reply, "--text"),
+        ("--decoder-input-ids", arguments.decoder_input_ids, "--input-ids"),
+    ):
+        if value is not None and owner not in chosen:
+            raise ValueError(f"{option} belongs to {owner}, which is missing")
+    if len(chosen) != 1:
+        said = " and ".join(chosen) + " were given" if chosen else "none was given"
+        raise ValueError(f"say what to run by one of --text, --input-ids and --inputs; {said}")
+    if arguments.prefill is not None and not arguments.steps:
+        raise ValueError("--prefill is how many tokens the first step has: it needs --steps")
+    if arguments.inputs is not None:
+        content = read_inputs(arguments.inputs)
+    elif arguments.text is not None:
+        content = {"text": check_text("--text", arguments.text)}
+        if arguments.reply is not None:
+            content["reply"] = check_text("--reply", arguments.reply)
+    else:
+        content = {"input_ids": [arguments.input_ids]}
+        if arguments.decoder_input_ids is not None:
+            content["decoder_input_ids"] = [arguments.decoder_input_ids]
+    for name, value in (("steps", arguments.steps or None), ("prefill", arguments.prefill)):
+        if value is not None:
+            if name in content:
+                raise ValueError(f"--{name} says again what {arguments.inputs} says; leave one of them out")
+            content[name] = value
+    if any(name in content for name in TEXTS):
+        return inputs_of(content, config, arguments)
+    return TraceInputs.from_json(content)
+
+
+def inputs_of(content: dict[str, Any], config: BlenderbotSmallConfig, arguments: argparse.Namespace) -> TraceInputs:
+    """Texts as ids, by the folder's tokenizer."""
+    from npblender.groundtruth.texts import inputs_of_texts
+    from npblender.tokenizer import BlenderbotSmallTokenizer
+
+    other = {name: value for name, value in content.items() if name not in (*TEXTS, "steps", "prefill")}
+    if other:
+        raise ValueError(f"{next(iter(other))!r} can not stand beside text and reply; give ids instead of texts")
+    if "text" not in content:
+        raise ValueError("there is a reply without a text")
+    tokenizer = BlenderbotSmallTokenizer.from_pretrained(arguments.model, dialect=arguments.dialect)
+    inputs = inputs_of_texts(tokenizer, config, content["text"], content.get("reply"))
+    return replace(inputs, steps=content.get("steps", False), prefill=content.get("prefill", 1))
+
+
+def read_inputs(name: str) -> dict[str, Any]:
+    """The object in the file of --inputs."""
+    path = Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"--inputs: there is no file {name!r}")
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--inputs: {name} is not UTF-8 text ({error.reason})") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"--inputs: {name} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"--inputs: {name} must hold one JSON object, not a {type(content).__name__}")
+    return content
