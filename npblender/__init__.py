@@ -10,7 +10,7 @@ from npblender.chat import Conversation
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
-from npblender.groundtruth import Trace, trace
+from npblender.groundtruth import Trace, compare, trace
 from npblender.model import (
     BlenderbotSmallForCausalLM,
     BlenderbotSmallForConditionalGeneration,
@@ -33,5 +33,6 @@ __all__ = [
     "Dialect",
     "GenerationConfig",
     "Trace",
+    "compare",
     "trace",
 ]

@@ -1,7 +1,7 @@
 """The console script: subcommands, and what becomes of errors.
 
-Exit codes: 0 all is well, 1 some lines could not be replied to, 2 an error (one line on stderr), 130 interrupted by
-Ctrl-C, 141 the reader of our output has gone.
+Exit codes: 0 all is well, 1 some lines could not be replied to or something diverged, 2 an error (one line on stderr),
+130 interrupted by Ctrl-C, 141 the reader of our output has gone.
 """
 
 from __future__ import annotations
@@ -14,21 +14,28 @@ from typing import NoReturn
 
 from npblender import __version__
 from npblender.chat.display import one_line
-from npblender.cli import chat, generate, info, tokenize
+from npblender.cli import chat, compare, generate, info, tokenize, trace
 
 __all__ = ["main"]
 
-SUBCOMMANDS = (chat, generate, tokenize, info)
+SUBCOMMANDS = (chat, generate, tokenize, info, trace, compare)
 
 FAILED, INTERRUPTED, READER_GONE = 2, 130, 141
 
 
+class Refused(Exception):
+    """Arguments that a parser did not understand."""
+
+    def __init__(self, message: str, program: str) -> None:
+        super().__init__(message)
+        self.program = program
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, with errors of one line."""
+    """argparse's parser, whose errors are raised."""
 
     def error(self, message: str) -> NoReturn:
-        report(f"{message}; see {self.prog} --help", self.prog)
-        raise SystemExit(FAILED)
+        raise Refused(f"{message}; see {self.prog} --help", self.prog)
 
 
 def make_parser() -> Parser:
@@ -47,9 +54,11 @@ def make_parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. `argv` are the arguments behind the program's name."""
+    given = sys.argv[1:] if argv is None else argv
     try:
-        return run(sys.argv[1:] if argv is None else argv)
+        return run(given)
     except KeyboardInterrupt:
+        tell_programs(given, "interrupted", INTERRUPTED)
         return INTERRUPTED
 
 
@@ -64,22 +73,33 @@ def run(argv: Sequence[str]) -> int:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code
-    except SystemExit as end:  # argparse: --help, or an error that it has reported
+    except SystemExit as end:  # argparse: --help or --version
         return end.code if isinstance(end.code, int) else FAILED
+    except Refused as error:
+        failed = str(error)
+        program = error.program
     except BrokenPipeError:
         leave_output_alone()
         return READER_GONE
     except (ValueError, TypeError, OSError) as error:
-        report(str(error) or type(error).__name__, program)
+        failed = str(error) or type(error).__name__
     except Exception as error:  # not foreseen: still one line, with what helps to report it
         if os.environ.get("NPBLENDER_TRACEBACK"):
             raise
-        report(f"{type(error).__name__}: {error} (set NPBLENDER_TRACEBACK=1 to see where)", program)
+        failed = f"{type(error).__name__}: {error} (set NPBLENDER_TRACEBACK=1 to see where)"
+    report(failed, program)
+    tell_programs(argv, failed, FAILED)
+    return FAILED
+
+
+def tell_programs(argv: Sequence[str], message: str, code: int) -> None:
+    """What stdout gets after an error: a JSON object where a comparison was asked for one, else nothing."""
     try:
+        if compare.wants_json(argv):
+            print(compare.failure(one_line(message), code))
         sys.stdout.flush()
     except OSError:  # what could not be written will not be later either
         leave_output_alone()
-    return FAILED
 
 
 def report(message: str, program: str) -> None:

@@ -1,8 +1,22 @@
 """Numbers that a port is checked against: traces, their units of noise, comparison, golden packs."""
 
+from npblender.groundtruth.comparison import compare
+from npblender.groundtruth.findings import PointReport, Report
 from npblender.groundtruth.inputs import TraceInputs
 from npblender.groundtruth.recording import record, trace
 from npblender.groundtruth.tracefile import Trace
 from npblender.groundtruth.units import Noise, Score, diverged, score
 
-__all__ = ["Noise", "Score", "Trace", "TraceInputs", "diverged", "record", "score", "trace"]
+__all__ = [
+    "Noise",
+    "PointReport",
+    "Report",
+    "Score",
+    "Trace",
+    "TraceInputs",
+    "compare",
+    "diverged",
+    "record",
+    "score",
+    "trace",
+]

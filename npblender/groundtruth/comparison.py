@@ -2,7 +2,7 @@
 
 `compare` pairs names (see `names`), reads each array in the layout in which it agrees (`reading`), and finds the first
 point whose error is more than rounding noise (`units`). What a report holds is in `findings`, how it is shown in
-`report` and `html`.
+`report` and `webpage`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,66 @@
+"""`npblender compare REF MINE`: where a port first leaves the reference, and by how many units of rounding noise.
+
+Exit codes: 0 everything compared is within noise, 1 something diverged, 2 the two can not be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from npblender.chat.display import json_line
+
+__all__ = ["add_parser", "failure", "wants_json"]
+
+NAME = "compare"
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        NAME,
+        help="find the first point at which a port diverges",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # so that --json can be seen without parsing
+    )
+    parser.add_argument("reference", metavar="REF", help="a trace of npblender; or safetensors or NPZ")
+    parser.add_argument("mine", metavar="MINE", help="the port's arrays: safetensors or NPZ, by name")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, whatever happens")
+    parser.add_argument("--html", metavar="FILE", help="write a report for a browser, too")
+    parser.add_argument("--map", metavar="NAMES", help="a JSON file of patterns for MINE's names: {pattern: point}")
+    parser.set_defaults(run=run, command=NAME)
+
+
+def wants_json(argv: Sequence[str]) -> bool:
+    """Whether a command line is of this subcommand and asks for JSON, as far as that can be seen before it is parsed.
+
+    >>> wants_json(["compare", "--json"]), wants_json(["compare", "a", "--", "--json"]), wants_json(["info", "--json"])
+    (True, False, False)
+    """
+    before = list(argv[: argv.index("--")] if "--" in argv else argv)
+    return before[:1] == [NAME] and "--json" in before
+
+
+def failure(message: str, code: int) -> str:
+    """The line that --json prints where nothing could be compared."""
+    from npblender.groundtruth.report import failure_as_json
+
+    return json_line(failure_as_json(message, code))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare, and report."""
+    from npblender.groundtruth.comparison import compare
+    from npblender.groundtruth.report import as_json, as_text
+    from npblender.groundtruth.webpage import as_html
+    from npblender.jsonfile import replacing
+
+    report = compare(arguments.reference, arguments.mine, names=arguments.map)
+    if arguments.html is not None:
+        with replacing(Path(arguments.html)) as unfinished:
+            unfinished.write_text(as_html(report), encoding="utf-8", newline="\n")
+    print(json_line(as_json(report)) if arguments.json else as_text(report))
+    return 0 if report.first is None else 1
