@@ -49,6 +49,17 @@ class LayerCache:
         """
         return LayerCache(*(array[rows] for array in self.arrays))
 
+    def overwrite(self, target: int, origin: int, begin: int) -> None:
+        """Give row `target` what row `origin` remembers from token `begin` on. In place: this memory itself changes.
+
+        >>> layer = LayerCache(np.arange(4.0).reshape(2, 1, 2, 1), np.zeros((2, 1, 2, 1)))
+        >>> layer.overwrite(0, 1, 1)
+        >>> layer.key.ravel()
+        array([0., 3., 2., 3.])
+        """
+        self.key[target, :, begin:] = self.key[origin, :, begin:]
+        self.value[target, :, begin:] = self.value[origin, :, begin:]
+
     @property
     def arrays(self) -> tuple[Array, ...]:
         """Two arrays, or four where the layer sees a source."""
@@ -109,6 +120,14 @@ class Cache(Sequence[LayerCache]):
         if rows.size and not (rows.min() >= 0 and rows.max() < self.batch):
             raise ValueError(f"rows {rows.tolist()} are not all among the cache's 0 to {self.batch - 1}")
         return replace(self, layers=tuple(layer.take(rows) for layer in self.layers))
+
+    def overwrite(self, target: int, origin: int, begin: int) -> None:
+        """Give row `target` what row `origin` remembers from token `begin` on, in place; the source's keys stay.
+
+        Only for the sole owner of a cache, such as a search: it is the one thing here that changes a cache.
+        """
+        for layer in self.layers:
+            layer.overwrite(target, origin, begin)
 
     def crop(self, length: int) -> Cache:
         """The cache as it was after the first `length` tokens.

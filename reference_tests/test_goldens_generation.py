@@ -110,7 +110,7 @@ FAULTS: list[tuple[Any, str, Any]] = [
     (parlai, "completions", lambda ids, sources, size: filters.completions(ids, sources, size + 1)),
     (beam_search, "NOT_YET", np.float32(-3.0)),
     (truncation, "_kth_best", lambda scores, k: scores.max(axis=1, keepdims=True) - 1),
-    (filters, "block", lambda scores, tokens: scores),
+    (filters, "block", lambda scores, tokens, in_place=False: scores),
 ]
 
 

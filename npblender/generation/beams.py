@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from npblender.generation.chain import Filter, apply, to_float32
 from npblender.generation.decoding import Decoding
-from npblender.generation.drawing import draw_several
+from npblender.generation.drawing import draw_sums
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput
 from npblender.generation.plan import Plan
 from npblender.generation.recording import Recording
 from npblender.generation.stopping import Stopping
-from npblender.generation.top import top
+from npblender.generation.top import top_sums
 from npblender.inputs import Ids
-from npblender.ops import log_softmax, softmax
+from npblender.ops import log_softmax
 
 Array = NDArray[Any]
 NOT_YET = np.float32(-1e9)
@@ -85,7 +85,7 @@ def search_beams(
     while True:
         ids = running.ids[:, :, :length].reshape(-1, length)  # [B, K, L] -> [B * K, L]
         logits = to_float32(decoding.logits(ids)[:, 0])
-        log_probs = apply(chain, ids, log_softmax(logits))
+        log_probs = apply(chain, ids, log_softmax(logits), owned=True)
         recording.step(logits, log_probs)
         candidates = _continue(plan, running, log_probs, length, rng)
         length += 1
@@ -137,19 +137,15 @@ def _continue(plan: Plan, running: Beams, log_probs: Array, length: int, rng: np
     count = max(2, 1 + len(plan.eos)) * beams
     if count > beams * vocabulary:
         raise ValueError(f"num_beams={beams} looks at {count} continuations; {vocabulary} tokens do not give as many")
+    by_source = log_probs.reshape(batch, beams, vocabulary)
     with np.errstate(over="ignore"):  # of what `remove_invalid_values` has made finite
-        totals = log_probs.reshape(batch, beams, vocabulary) + running.scores[:, :, None]
-    flat = totals.reshape(batch, -1)  # [B, K * V]
-    if rng is None:
-        picked = [top(row, count) for row in flat]
-    else:
-        drawn = [draw_several(row, count, rng) for row in softmax(flat)]
-        picked = [(row[indices], indices) for row, indices in zip(flat, drawn, strict=True)]
-    scores = np.stack([values for values, _ in picked])  # [B, N]
-    indices = np.stack([where for _, where in picked])
-    came_from = indices // vocabulary
+        picked = [
+            top_sums(own, scores, count) if rng is None else draw_sums(own, scores, count, rng)
+            for own, scores in zip(by_source, running.scores, strict=True)
+        ]
+    scores, came_from, tokens = (np.stack(parts) for parts in zip(*picked, strict=True))  # [B, N]
     candidates = Beams(running.ids, running.scores, running.origins, running.ended).take(came_from)
-    candidates.ids[:, :, length] = indices % vocabulary
+    candidates.ids[:, :, length] = tokens
     candidates.origins[:, :, length - plan.prompt_length] = came_from + np.arange(batch)[:, None] * beams
     candidates.scores = scores
     return candidates

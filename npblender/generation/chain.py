@@ -6,6 +6,7 @@ What a filter does stands in `filters` and `truncation`; here is only which of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +23,16 @@ Filter: TypeAlias = Callable[[Ids, Array], Array]
 """Called as filter(ids [R, L], scores [R, V]); returns scores [R, V]. transformers' logits processors are such."""
 Allowed: TypeAlias = Callable[[int, Ids], Sequence[int]]
 """transformers' `prefix_allowed_tokens_fn`: the number of a source and a row's ids to the ids that may follow."""
+
+
+@dataclass(frozen=True)
+class ColumnFilter:
+    """A filter of ours that touches few columns, and can do so in place."""
+
+    function: Callable[..., Array]  # function(ids, scores, in_place)
+
+    def __call__(self, ids: Ids, scores: Array) -> Array:
+        return self.function(ids, scores, False)
 
 
 def make_chain(
@@ -51,17 +62,29 @@ def parlai_chain(plan: Plan, allowed: Allowed | None, users: Iterable[Filter]) -
     return [*([] if allowed is None else [_only_allowed(allowed, plan.width, rescue=False)]), *users]
 
 
-def apply(chain: Iterable[Filter], ids: Ids, scores: Array) -> Array:
-    """The scores after every filter of the chain; infinities among them are meant."""
+def apply(chain: Iterable[Filter], ids: Ids, scores: Array, *, owned: bool = False) -> Array:
+    """The scores after every filter of the chain; infinities among them are meant.
+
+    `owned` says that the caller needs these scores no more, so that they may be written to. What a user's filter was
+    given or returned is never written to, since it may have kept it.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         for each in chain:
-            scores = each(ids, scores)
+            if isinstance(each, ColumnFilter):
+                scores = each.function(ids, scores if owned else scores.copy(), True)
+                owned = True
+            else:
+                scores = each(ids, scores)
+                owned = False
     return scores
 
 
 def to_float32(logits: Array) -> Array:
-    """Scores are filtered, chosen from and returned in float32 whatever the model computes in, as in the originals."""
-    return logits.astype(np.float32)
+    """Scores are filtered, chosen from and returned in float32 whatever the model computes in, as in the originals.
+
+    Logits that are float32 already are given back as they are, not as a copy.
+    """
+    return logits.astype(np.float32, copy=False)
 
 
 def _penalties(plan: Plan, dialect: Dialect, source_ids: Ids | None, diversity: Filter | None) -> Iterator[Filter]:
@@ -69,45 +92,58 @@ def _penalties(plan: Plan, dialect: Dialect, source_ids: Ids | None, diversity: 
     beyond_start = dialect.bias_needs_longer_target
     if s.sequence_bias is not None:
         biases = tuple(dict(s.sequence_bias).items())  # of two biases for one phrase the last counts
-        yield lambda ids, scores: filters.sequence_bias(scores, ids, biases, beyond_start=beyond_start)
+        yield ColumnFilter(
+            lambda ids, scores, in_place: filters.sequence_bias(
+                scores, ids, biases, beyond_start=beyond_start, in_place=in_place
+            )
+        )
     if diversity is not None:
         yield diversity
     if _on(s.encoder_repetition_penalty, 1.0) and source_ids is not None:
         reward = 1 / s.encoder_repetition_penalty  # type: ignore[operator]
         by_source = not dialect.encoder_penalty_by_row
 
-        def penalise_source(ids: Ids, scores: Array) -> Array:
+        def penalise_source(ids: Ids, scores: Array, in_place: bool) -> Array:
             if by_source:
                 seen = np.repeat(source_ids, len(scores) // len(source_ids), axis=0)
-                return filters.repetition_penalty(scores, seen, reward)
-            firsts = filters.repetition_penalty(scores[: len(source_ids)], source_ids, reward)
-            return np.concatenate([firsts, scores[len(source_ids) :]])
+                return filters.repetition_penalty(scores, seen, reward, in_place)
+            penalised = scores if in_place else scores.copy()
+            filters.repetition_penalty(penalised[: len(source_ids)], source_ids, reward, in_place=True)
+            return penalised
 
-        yield penalise_source
+        yield ColumnFilter(penalise_source)
     if _on(s.repetition_penalty, 1.0):
         penalty = s.repetition_penalty
-        yield lambda ids, scores: filters.repetition_penalty(scores, ids, penalty)  # type: ignore[arg-type]
+        yield ColumnFilter(
+            lambda ids, scores, in_place: filters.repetition_penalty(scores, ids, penalty, in_place)  # type: ignore[arg-type]
+        )
 
 
 def _blocks(plan: Plan, dialect: Dialect, source_ids: Ids | None) -> Iterator[Filter]:
     s = plan.settings
     if s.no_repeat_ngram_size:
         own_size = s.no_repeat_ngram_size
-        yield lambda ids, scores: filters.no_repeat_ngram(scores, ids, ids, own_size)
+        yield ColumnFilter(lambda ids, scores, in_place: filters.no_repeat_ngram(scores, ids, ids, own_size, in_place))
     if s.encoder_no_repeat_ngram_size and source_ids is not None:
         source_size = s.encoder_no_repeat_ngram_size
 
-        def no_quotes(ids: Ids, scores: Array) -> Array:
+        def no_quotes(ids: Ids, scores: Array, in_place: bool) -> Array:
             sources = np.repeat(source_ids, len(scores) // len(source_ids), axis=0)
-            return filters.no_repeat_ngram(scores, ids, sources, source_size)
+            return filters.no_repeat_ngram(scores, ids, sources, source_size, in_place)
 
-        yield no_quotes
+        yield ColumnFilter(no_quotes)
     if s.bad_words_ids is not None:
         words = [(word, -np.inf) for word in dict.fromkeys(s.bad_words_ids) if word not in {(e,) for e in plan.eos}]
         beyond_start = dialect.bias_needs_longer_target
-        yield lambda ids, scores: filters.sequence_bias(scores, ids, words, beyond_start=beyond_start)
+        yield ColumnFilter(
+            lambda ids, scores, in_place: filters.sequence_bias(
+                scores, ids, words, beyond_start=beyond_start, in_place=in_place
+            )
+        )
     if plan.min_length and plan.eos:
-        yield lambda ids, scores: filters.min_length(scores, ids, plan.min_length, plan.eos)
+        yield ColumnFilter(
+            lambda ids, scores, in_place: filters.min_length(scores, ids, plan.min_length, plan.eos, in_place)
+        )
 
 
 def _ends(plan: Plan) -> Iterator[Filter]:
@@ -123,15 +159,17 @@ def _ends(plan: Plan) -> Iterator[Filter]:
     if s.exponential_decay_length_penalty is not None and plan.eos:
         start, factor = s.exponential_decay_length_penalty
         begin = start + plan.prompt_length
-        yield lambda ids, scores: filters.exponential_decay(scores, ids, begin, factor, plan.eos)
+        yield ColumnFilter(
+            lambda ids, scores, in_place: filters.exponential_decay(scores, ids, begin, factor, plan.eos, in_place)
+        )
     if s.suppress_tokens is not None:
         suppressed = s.suppress_tokens
-        yield lambda ids, scores: filters.block(scores, suppressed)
+        yield ColumnFilter(lambda ids, scores, in_place: filters.block(scores, suppressed, in_place))
     if s.begin_suppress_tokens is not None:
         at_first = s.begin_suppress_tokens
         alone = plan.prompt_length == 1 and s.forced_bos_token_id is not None
         first = plan.prompt_length + alone
-        yield lambda ids, scores: filters.begin_suppress(scores, ids, first, at_first)
+        yield ColumnFilter(lambda ids, scores, in_place: filters.begin_suppress(scores, ids, first, at_first, in_place))
 
 
 def _shapes(plan: Plan) -> Iterator[Filter]:

@@ -44,7 +44,7 @@ def search_constrained(
     while True:
         logits = to_float32(decoding.logits(ids)[:, 0])
         with np.errstate(over="ignore"):  # of what `remove_invalid_values` has made finite
-            sums = apply(chain, ids, log_softmax(logits)) + totals[:, None]  # [B * K, V]
+            sums = apply(chain, ids, log_softmax(logits), owned=True) + totals[:, None]  # [B * K, V]
         recording.step(logits, sums)
         generated = ids.shape[1] + 1 - plan.prompt_length
         came_from = np.zeros(len(ids), np.int64)

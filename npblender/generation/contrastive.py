@@ -60,7 +60,7 @@ def search_contrastive(
     states = decoding.last_hidden_state  # [R, L, D]
     running = np.ones(len(ids), np.bool_)
     while True:
-        scores = apply(chain, ids, logits)
+        scores = apply(chain, ids, logits, owned=recording.logits is None)
         recording.step(logits, scores)
         best = [top(row, k) for row in softmax(scores)]
         probabilities = np.stack([values for values, _ in best])  # [R, k]

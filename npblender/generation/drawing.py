@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from npblender.generation.top import top
 from npblender.inputs import Ids
+from npblender.ops import softmax
 
 Array = NDArray[Any]
 
@@ -42,3 +43,16 @@ def draw_several(probabilities: Array, count: int, rng: np.random.Generator) -> 
         others = np.flatnonzero(~(probabilities > 0))
         drawn = np.concatenate([drawn, others[: count - len(drawn)]])
     return drawn
+
+
+def draw_sums(values: Array, offsets: Array, count: int, rng: np.random.Generator) -> tuple[Array, Ids, Ids]:
+    """`count` different places of `values` [K, N] + `offsets` [K], drawn by the softmax of all sums.
+
+    The sums, their rows and their columns, in the order in which they were drawn.
+
+    >>> draw_sums(np.array([[-np.inf, 1.0], [-np.inf, -np.inf]]), np.array([2.0, 0.0]), 1, np.random.default_rng(0))
+    (array([3.]), array([0]), array([1]))
+    """
+    sums = (values + offsets[:, None]).reshape(-1)  # [K * N]
+    places = draw_several(softmax(sums), count, rng)
+    return sums[places], places // values.shape[1], places % values.shape[1]

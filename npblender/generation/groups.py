@@ -18,7 +18,7 @@ from npblender.generation.plan import Plan
 from npblender.generation.recording import Recording
 from npblender.generation.scorer import Next, Shelf, best_of
 from npblender.generation.stopping import Stopping
-from npblender.generation.top import top
+from npblender.generation.top import top_sums
 from npblender.inputs import Ids
 from npblender.ops import log_softmax
 
@@ -66,7 +66,7 @@ def search_groups(
         for group in range(groups):
             own = rows_of[:, group].reshape(-1)  # [B * size]
             chosen = tokens.reshape(batch, -1)[:, : group * size]
-            log_probs = apply(chain, ids[own], log_softmax(to_float32(logits[own])))
+            log_probs = apply(chain, ids[own], log_softmax(to_float32(logits[own])), owned=True)
             processed[own] = log_probs
             for source in range(batch):
                 rows, shelf = rows_of[source, group], shelves[source][group]
@@ -108,11 +108,10 @@ def advance(
 
     ids [K, L], sums so far [K], log-probabilities [K, V], the number of each beam's row and where its tokens are from.
     """
-    size, vocabulary = log_probs.shape
+    size = len(log_probs)
     count = max(2, 1 + len(plan.eos)) * size
     with np.errstate(over="ignore"):  # of what `remove_invalid_values` has made finite
-        scores, indices = top((log_probs + totals[:, None]).reshape(-1), count)
-    beams, tokens = indices // vocabulary, indices % vocabulary
+        scores, beams, tokens = top_sums(log_probs, totals, count)
     ends = np.isin(tokens, plan.eos)
     for rank in np.flatnonzero(ends[:size]):  # an eos that is not among the best K is passed over
         if (~ends[:rank]).sum() < size:

@@ -67,7 +67,7 @@ def search_lookup(
         tried = np.concatenate([ids, guesses[None]], axis=1)
         all_logits = to_float32(decoding.logits(tried, last=len(guesses) + 1)[0])  # [guesses + 1, V]
         for n, logits in enumerate(all_logits[:, None]):
-            scores = apply(chain, ids, logits)
+            scores = apply(chain, ids, logits, owned=recording.logits is None)
             recording.step(logits, scores)
             token = scores.argmax(axis=1)
             ids = np.concatenate([ids, token[:, None]], axis=1)

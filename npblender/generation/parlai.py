@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from npblender.generation.drawing import draw
 from npblender.generation.filters import completions
 from npblender.generation.outputs import Hypothesis
-from npblender.generation.top import top
+from npblender.generation.top import top, top_sums
 from npblender.inputs import Ids
 from npblender.ops import softmax
 
@@ -38,10 +38,8 @@ def beam_paths(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, 
     >>> beam_paths(np.log(np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])), np.array([0.0, -9.0]), 1)[:2]
     (array([0, 0]), array([0, 1]))
     """
-    beams, vocabulary = log_probs.shape
-    totals = (log_probs[: len(scores)] + scores[:, None]).reshape(-1)  # [K, V] -> [K * V]
-    best, indices = top(totals, beams)
-    return indices // vocabulary, indices % vocabulary, best
+    best, rows, tokens = top_sums(log_probs[: len(scores)], scores, len(log_probs))
+    return rows, tokens, best
 
 
 def top_k_paths(k: int, rng: np.random.Generator) -> Select:
@@ -200,8 +198,10 @@ def block_phrases(log_probs: Array, paths: Ids, phrases: Sequence[tuple[int, ...
     >>> np.flatnonzero(log_probs)
     array([3])
     """
+    length, newest = paths.shape[1], set(paths[:, -1].tolist())
     for phrase in phrases:
-        begun = len(phrase) - 1
-        if begun <= paths.shape[1]:
-            rows = (paths[:, paths.shape[1] - begun :] == phrase[:-1]).all(axis=1)
-            log_probs[rows, phrase[-1]] = HOPELESS
+        *begin, token = phrase
+        # Of many phrases few have begun in any path: the last id tells, and only those are looked at.
+        if not begin or (begin[-1] in newest and len(begin) <= length):
+            rows = (paths[:, length - len(begin) :] == begin).all(axis=1)
+            log_probs[rows, token] = HOPELESS

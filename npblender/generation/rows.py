@@ -40,7 +40,7 @@ def follow(
     running = np.ones(len(ids), np.bool_)
     while running.any():
         logits = to_float32(decoding.logits(ids)[:, 0])
-        scores = apply(chain, ids, logits)
+        scores = apply(chain, ids, logits, owned=recording.logits is None)
         recording.step(logits, scores)
         tokens = choose(scores)
         if plan.eos:

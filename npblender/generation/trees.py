@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender.generation import uses
-from npblender.generation.chain import Filter, apply
+from npblender.generation.chain import Filter, apply, to_float32
 from npblender.generation.decoding import Decoding
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, Hypothesis
 from npblender.generation.parlai import (
@@ -61,7 +61,7 @@ def rules_of(plan: Plan, rng: np.random.Generator) -> Rules:
 def log_probabilities(logits: Array, temperature: float) -> Array:
     """Log-softmax in float32 whatever the model computes in: ParlAI's `_generation_activation`."""
     scaled = logits if temperature == 1 else logits / logits.dtype.type(temperature)
-    return log_softmax(scaled.astype(np.float32))
+    return log_softmax(to_float32(scaled))
 
 
 def grow(
