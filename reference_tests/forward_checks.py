@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from reference_tests import asserts
 from reference_tests import naive_model as naive
 from reference_tests.model_cases import Case, rows_of
 from reference_tests.tolerances import TOLERANCES, Tolerance
@@ -31,9 +32,8 @@ def assert_near(name: str, found: Any, expected: Any, tolerance: Tolerance) -> N
     never = (expected <= HIDDEN) | (found <= HIDDEN)
     assert np.array_equal(found[never], expected[never].astype(found.dtype)), f"{name}: hidden entries differ"
     found, expected = found[~never], expected[~never]
-    assert np.isfinite(found).all(), f"{name}: not finite"
-    error = np.abs(found - expected)
-    bound = tolerance.bound(expected, found.dtype)
+    assert np.isfinite(found).all() and np.isfinite(expected).all(), f"{name}: not finite"
+    error, bound = asserts.error_and_bound(found, expected, tolerance)
     assert (error <= bound).all(), (
         f"{name}: off by {(error - bound).max() + bound.max():.3g}, {bound.max():.3g} allowed"
     )
@@ -53,5 +53,7 @@ def assert_like_oracle(case: Case, tolerance: Tolerance = TOLERANCES["float64 ag
         wanted = naive.loss(expected, case.arguments["labels"].tolist())
         assert loss is not None
         assert float(loss) == float(output.loss) or np.isnan(output.loss)
-        assert np.isnan(loss) if np.isnan(wanted) else abs(float(loss) - wanted) <= 1e-12 * max(1.0, abs(wanted))
+        assert np.isnan(loss) == np.isnan(wanted)
+        if not np.isnan(wanted):
+            assert_near("loss", loss, wanted, tolerance)
     return found

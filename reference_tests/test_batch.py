@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +17,9 @@ from npblender.batch.resumable import ResumableOutput
 from npblender.batch.workers import answer_batch, local_processes
 from npblender.chat import Conversation
 from npblender.chat.requests import BadLine, Request, as_request, parse_lines
+from reference_tests.asserts import assert_close
 from reference_tests.tiny_folder import WORDS, make_model, make_tokenizer
+from reference_tests.tolerances import TOLERANCES
 
 SHORT = {"min_length": 2, "max_length": 6, "num_beams": 2}
 TEXTS = [" ".join(WORDS[at : at + 1 + at % 5]) for at in range(20)]
@@ -92,7 +93,7 @@ def test_every_input_gets_the_reply_that_it_would_get_alone(tiny_folder: Path) -
     assert [record["line"] for record in records] == list(range(1, len(TEXTS) + 1))
     assert [record["reply"] for record in records] == [alone(text) for text in TEXTS]
     talk = Conversation(make_model(seed=2), make_tokenizer(), **SHORT)
-    assert records[4]["score"] == pytest.approx(talk.reply(TEXTS[4]).score, rel=1e-5)
+    assert_close(records[4]["score"], talk.reply(TEXTS[4]).score, TOLERANCES["score of a search"])
 
 
 def test_batches_hold_inputs_of_like_length(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +244,7 @@ def test_threads_and_processes_give_what_one_thread_gives(tiny_folder: Path) -> 
     with local_processes(2) as processes:
         found = list(reply_to_all(TEXTS[:12], tiny_folder, executor=processes, batch_size=3, **SHORT))
     assert [(r["line"], r["reply"]) for r in found] == [(r["line"], r["reply"]) for r in here]
-    assert np.allclose([r["score"] for r in found], [r["score"] for r in here], rtol=1e-5)
+    assert_close([r["score"] for r in found], [r["score"] for r in here], TOLERANCES["score of a search"])
 
 
 def test_a_worker_that_fails_ends_the_run_and_what_waits_is_given_up(tiny_folder: Path) -> None:

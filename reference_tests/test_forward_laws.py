@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npblender.dialects import DIALECTS, PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
+from reference_tests.asserts import assert_close
 from reference_tests.forward_checks import assert_near, heard
 from reference_tests.model_cases import draw_case, draw_mask, draw_model, ids_of
 from reference_tests.strategies import seeds
 from reference_tests.tolerances import TOLERANCES
 
 AGAIN = TOLERANCES["float64 computed another way"]
+UNIFORM = TOLERANCES["uniform weights"]
 EVERYTHING = {"output_hidden_states": True, "output_attentions": True}
 
 dialects = st.sampled_from(DIALECTS)
@@ -175,10 +177,10 @@ def test_a_row_that_may_attend_to_nothing_is_uniform(seed: int, dialect: Dialect
         **EVERYTHING,
     )
     for weights in out.encoder_attentions + out.cross_attentions:
-        assert np.allclose(weights[1], 1 / length, rtol=1e-15, atol=0)
-        assert np.allclose(weights.sum(axis=-1), 1, rtol=1e-14)
+        assert_close(weights[1], np.full(weights[1].shape, 1 / length), UNIFORM)
+        assert_close(weights.sum(axis=-1), np.ones(weights.shape[:-1]), TOLERANCES["sum of softmax"])
     for weights in out.decoder_attentions:
-        assert np.allclose(weights[1, :, :-1], 1 / target, rtol=1e-15, atol=0)
+        assert_close(weights[1, :, :-1], np.full(weights[1, :, :-1].shape, 1 / target), UNIFORM)
         assert np.array_equal(weights[1, :, -1], np.broadcast_to(np.arange(target) == target - 1, weights.shape[1::2]))
 
 

@@ -50,5 +50,5 @@ def test_hand_solved_example() -> None:
         assert_near(name, value.reshape(-1)[: expected.size], expected, TOLERANCES["float64 against the oracle"])
         compared += expected.size
     assert compared > 150
-    assert loss == pytest.approx(hand.LOSS, rel=1e-12)
+    assert_near("loss", loss, hand.LOSS, TOLERANCES["float64 against the oracle"])
     assert output.loss == loss

@@ -16,6 +16,7 @@ from npblender.generation.drawing import draw_several
 from npblender.generation.parlai import HOPELESS, Rules, Tree, beam_paths
 from npblender.generation.plan import make_plan
 from npblender.generation.top import CHUNK, top
+from reference_tests.asserts import assert_close
 from reference_tests.generation_cases import (
     END,
     PAD,
@@ -28,6 +29,7 @@ from reference_tests.generation_cases import (
     sum_of,
 )
 from reference_tests.strategies import seeds
+from reference_tests.tolerances import TOLERANCES
 
 TRANSFORMERS = ("transformers-4", "transformers-5")
 
@@ -62,7 +64,7 @@ def test_a_wide_enough_beam_finds_the_best_of_all_replies(seed: int, dialect: st
         output_scores=True,
     )
     assert [stripped(row) for row in out.sequences] == wanted
-    assert np.allclose(out.sequences_scores, [scores[reply] for reply in wanted], rtol=2e-6, atol=2e-6)
+    assert_close(out.sequences_scores, [scores[reply] for reply in wanted], TOLERANCES["score of a search"])
 
 
 @settings(max_examples=4)
@@ -89,7 +91,7 @@ def test_a_wide_enough_beam_of_parlai_finishes_all_replies(seed: int, penalty: f
     assert {each.ids for each in found} == set(replies)
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
     for each in found:
-        assert each.score == pytest.approx(scores[each.ids], rel=3e-6, abs=3e-6)
+        assert_close(each.score, scores[each.ids], TOLERANCES["score of a search"])
     assert stripped(out.sequences[0]) == found[0].ids
 
 
@@ -177,7 +179,7 @@ def test_parlais_search_by_hand(
     out = model.generate([source], max_length=9, return_dict_in_generate=True, **options)
     found = [(each.ids, each.score) for each in out.n_best[0]]
     assert [ids for ids, _ in found] == [ids for ids, _ in wanted]
-    assert np.allclose([s for _, s in found], [s for _, s in wanted], rtol=5e-6, atol=5e-6)
+    assert_close([s for _, s in found], [s for _, s in wanted], TOLERANCES["score of a search"])
 
 
 def test_a_search_of_parlai_solved_by_hand() -> None:
@@ -208,8 +210,8 @@ def test_a_search_of_parlai_solved_by_hand() -> None:
     assert tree.is_done
     found, origins = tree.n_best()
     assert [each.ids for each in found] == [(START, a, eos), (START, b, a, eos)]
-    assert found[0].score == pytest.approx(math.log(0.30) / (4 / 6) ** 0.65, rel=1e-6)
-    assert found[1].score == pytest.approx(math.log(0.3 * 0.9 * 0.4) / (5 / 6) ** 0.65, rel=1e-6)
+    assert_close(found[0].score, math.log(0.30) / (4 / 6) ** 0.65, TOLERANCES["score of a search"])
+    assert_close(found[1].score, math.log(0.3 * 0.9 * 0.4) / (5 / 6) ** 0.65, TOLERANCES["score of a search"])
     assert origins == [[0, 0], [0, 1, 1]]
 
 
@@ -254,7 +256,7 @@ def test_what_parlai_returns_when_fewer_have_finished() -> None:
     free = model.generate(
         [[5, 6, 7]], max_length=5, min_length=9, num_beams=3, return_dict_in_generate=True, output_logits=True
     )
-    assert out.sequences_scores[0] == pytest.approx(free.n_best[0][0].score)
+    assert_close(out.sequences_scores[0], free.n_best[0][0].score, TOLERANCES["score of a search"])
 
 
 @settings(max_examples=20)
@@ -282,7 +284,7 @@ def test_scores_are_sums_of_transition_scores(seed: int, dialect: str, beams: in
         if score > -1e8 and not is_closed:
             assert ((origins[:length] // beams) == origins[0] // beams).all()
             divisor = ((2 + length) / 6) ** 0.8 if dialect == "parlai" else length**0.8
-            assert score == pytest.approx(total / divisor, rel=1e-5, abs=1e-5)
+            assert_close(score, total / divisor, TOLERANCES["score of a search"])
             assert len(stripped(row)) == length + 1
 
 
@@ -304,7 +306,7 @@ def test_returned_scores_are_those_of_the_sequences(seed: int, dialect: str, ear
     assert len({stripped(row) for row in out.sequences}) == 4
     for row, score in zip(out.sequences, out.sequences_scores, strict=True):
         reply = stripped(row)
-        assert score == pytest.approx(sum_of(model, source[0], reply) / (len(reply) - 1), rel=3e-6, abs=3e-6)
+        assert_close(score, sum_of(model, source[0], reply) / (len(reply) - 1), TOLERANCES["score of a search"])
 
 
 def some_beams(scores: list[float], ended: list[bool], first: int) -> beam_search.Beams:

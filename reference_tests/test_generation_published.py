@@ -17,6 +17,8 @@ import pytest
 
 from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
 from npblender.generation.parlai import HOPELESS, Rules, Tree, beam_paths
+from reference_tests.asserts import assert_close
+from reference_tests.tolerances import TOLERANCES
 
 SETTINGS = {
     "num_beams": 10,
@@ -147,7 +149,7 @@ def test_recorded_lists_have_the_length_and_order_that_the_search_gives(
         assert tree.is_done
         hypotheses, _ = tree.n_best()
         assert [len(each.ids) for each in hypotheses] == lengths
-        assert np.allclose([each.score for each in hypotheses], scores, rtol=1e-6)
+        assert_close([each.score for each in hypotheses], scores, TOLERANCES["score of a search"])
     assert resorted > 50
 
 
@@ -229,4 +231,6 @@ def test_recorded_self_chats(real_folder: Path, recorded: list[Turn], every: int
         out = model.generate([source], return_dict_in_generate=True, **SETTINGS)
         found = [(words.decode(each.ids, skip_special_tokens=True), each.score) for each in out.n_best[0]]
         assert [text for text, _ in found] == [text for text, _ in turn.hypotheses], turn.conversation
-        assert np.allclose([score for _, score in found], [score for _, score in turn.hypotheses], atol=1e-3, rtol=0)
+        assert_close(
+            [score for _, score in found], [score for _, score in turn.hypotheses], TOLERANCES["published scores"]
+        )

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npblender.config.generation_config import GenerationConfig
+from reference_tests.asserts import assert_close
 from reference_tests.generation_cases import (
     END,
     PAD,
@@ -17,6 +18,7 @@ from reference_tests.generation_cases import (
     stripped,
 )
 from reference_tests.strategies import seeds
+from reference_tests.tolerances import TOLERANCES
 
 TRANSFORMERS = ("transformers-4", "transformers-5")
 
@@ -265,7 +267,7 @@ def test_what_a_record_holds() -> None:
     assert len(out.encoder_hidden_states) == config.encoder_layers + 1
     assert out.past_key_values.length == 6
     logits = model(source, attention_mask=mask, decoder_input_ids=out.sequences[:, :-1]).logits
-    assert np.allclose(np.stack(out.logits, axis=1), logits[:, 1:], atol=1e-5)
+    assert_close(np.stack(out.logits, axis=1), logits[:, 1:], TOLERANCES["float32 computed another way"])
     assert np.isneginf(np.stack(out.scores)[..., 5]).all()
     blocked = np.isneginf(out.scores[0])
     assert np.array_equal(out.scores[0][~blocked], out.logits[0][~blocked])
@@ -285,7 +287,7 @@ def test_transition_scores_of_greedy_search_are_log_probabilities() -> None:
     blocked = np.log1p(-np.exp(log_probs[:-1, END]))  # an eos is out of question until the end
     blocked[-1] = blocked[-1] if len(target) < 8 else 0
     wanted = [log_probs[n, token] for n, token in enumerate(target[1:])] - blocked
-    assert np.allclose(found[0], wanted, atol=2e-6)
+    assert_close(found[0], wanted, TOLERANCES["score of a search"])
 
 
 def test_the_forward_pass_is_heard_while_generating() -> None:

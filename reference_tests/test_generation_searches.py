@@ -16,8 +16,10 @@ from npblender.generation.groups import advance, diversity
 from npblender.generation.lookup import guess
 from npblender.generation.plan import make_plan
 from npblender.generation.scorer import Shelf
+from reference_tests.asserts import assert_close
 from reference_tests.generation_cases import END, PAD, contexts, lively_model, log_probabilities, stripped, sum_of
 from reference_tests.strategies import seeds
+from reference_tests.tolerances import TOLERANCES
 
 TRANSFORMERS = ("transformers-4", "transformers-5")
 
@@ -67,7 +69,7 @@ def test_without_other_groups_a_group_is_greedy(seed: int, groups: int) -> None:
     wanted = sorted(zip(totals, rows, strict=True), key=lambda each: -each[0])
     assume(all(a[0] - b[0] > 1e-4 for a, b in itertools.pairwise(wanted)))
     assert [row.tolist() for row in out.sequences] == [row for _, row in wanted]
-    assert np.allclose(out.sequences_scores, [total for total, _ in wanted], rtol=1e-5, atol=1e-5)
+    assert_close(out.sequences_scores, [total for total, _ in wanted], TOLERANCES["score of a search"])
 
 
 @settings(max_examples=15)
@@ -93,7 +95,7 @@ def test_scores_are_sums_over_the_rows_that_tokens_came_from(seed: int, way: str
         length = int((origins >= 0).sum())
         assert length == len(stripped(row)) - 1
         total = part.sum() if way == "groups" else part[length - 1]
-        assert score == pytest.approx(total, rel=1e-5, abs=1e-5)
+        assert_close(score, total, TOLERANCES["score of a search"])
 
 
 def test_what_one_step_of_a_group_keeps() -> None:
@@ -109,9 +111,9 @@ def test_what_one_step_of_a_group_keeps() -> None:
         plan, shelf, np.array([[1, 5], [1, 6]]), np.zeros(2, np.float32), log_probs, np.array([4, 5]), [()] * 6, 2
     )
     assert [(kept.ids.tolist(), kept.origins) for kept in shelf.kept] == [([1, 5], (4,))]
-    assert shelf.kept[0].score == pytest.approx(-0.1 / 2)
+    assert_close(shelf.kept[0].score, -0.1 / 2, TOLERANCES["score of a search"])
     assert (step.rows.tolist(), step.tokens.tolist()) == ([0, 1], [3, 4])
-    assert step.scores.tolist() == pytest.approx([-0.2, -0.4])
+    assert_close(step.scores, [-0.2, -0.4], TOLERANCES["score of a search"])
 
 
 def test_a_higher_penalty_makes_groups_differ_more() -> None:
@@ -144,7 +146,7 @@ def test_what_diversity_costs(seed: int, batch: int, rows: int, before: int) -> 
     for row in range(batch * rows):
         for token in range(5):
             times = list(chosen[row // rows]).count(token)
-            assert found[row, token] == pytest.approx(scores[row, token] - 0.5 * times, abs=1e-6)
+            assert_close(found[row, token], scores[row, token] - 0.5 * times, TOLERANCES["filtered score"])
 
 
 # Words that must come
@@ -182,9 +184,10 @@ def test_scores_of_forced_replies_are_those_of_the_sequences(seed: int) -> None:
     )
     reply = stripped(out.sequences[0])
     total = sum_of(model, source[0], reply) / (len(reply) - 1)
-    assert out.sequences_scores[0] == pytest.approx(total, rel=1e-5, abs=1e-5)
+    assert_close(out.sequences_scores[0], total, TOLERANCES["score of a search"])
     parts = model.compute_transition_scores(out.sequences, out.scores, out.beam_indices)
-    assert parts[0].min() == pytest.approx(total * (len(reply) - 1), rel=1e-5), "the record's scores are sums here"
+    # The record's scores are sums here.
+    assert_close(parts[0].min(), total * (len(reply) - 1), TOLERANCES["score of a search"])
 
 
 def test_without_room_for_the_words_the_best_without_them_come_back() -> None:
@@ -277,7 +280,8 @@ def test_likeness_does_not_look_at_hidden_places(rng: np.random.Generator) -> No
     mask = np.array([[True, False, True, True], [True, True, True, False]])
     found = likeness(candidates, context, mask)
     for row in range(2):
-        assert np.allclose(found[row], likeness(candidates[row : row + 1], context[row : row + 1, mask[row]], None)[0])
+        alone = likeness(candidates[row : row + 1], context[row : row + 1, mask[row]], None)[0]
+        assert_close(found[row], alone, TOLERANCES["float32 computed another way"])
 
 
 def test_contrastive_records_have_one_entry_a_token() -> None:
@@ -315,7 +319,7 @@ def test_prompt_lookup_is_greedy_search(seed: int, dialect: str, count: int, lon
     assert np.array_equal(plain.sequences, guessed.sequences)
     assert len(plain.scores) == len(guessed.scores)
     for a, b in zip(plain.scores, guessed.scores, strict=True):
-        assert np.allclose(a, b, atol=1e-5)
+        assert_close(a, b, TOLERANCES["float32 computed another way"])
 
 
 def test_prompt_lookup_in_float32_differs_at_near_ties_only() -> None:

@@ -15,6 +15,8 @@ from npblender.config.generation_config import GenerationConfig
 from npblender.generation import beams as beam_search
 from npblender.generation import filters, parlai, truncation
 from npblender.weights import from_arrays
+from reference_tests.asserts import assert_close
+from reference_tests.tolerances import TOLERANCES
 from tools.golden_files import Golden, read_golden
 from tools.originals.toys import allowed_tokens, favour, stop_after
 
@@ -57,9 +59,8 @@ def check_transformers(original: str, number: int) -> None:
     call = TRANSFORMERS.case.calls[number]
     assert np.array_equal(record.sequences, answers.tensors[f"{number}/sequences"])
     if f"{number}/sequences_scores" in answers.tensors:
-        bound = answers.bound * (20 if call["dtype"] == "float32" else 1)
-        wanted = answers.tensors[f"{number}/sequences_scores"]
-        assert np.allclose(record.sequences_scores, wanted, rtol=bound, atol=bound)
+        row = "float32 search against transformers" if call["dtype"] == "float32" else "search against transformers"
+        assert_close(record.sequences_scores, answers.tensors[f"{number}/sequences_scores"], TOLERANCES[row])
     if f"{number}/beam_indices" in answers.tensors and call["way"] != "group beam":
         assert np.array_equal(record.beam_indices, answers.tensors[f"{number}/beam_indices"])
 
@@ -82,7 +83,7 @@ def check_parlai(number: int) -> None:
     for n, found in enumerate(record.n_best):
         ids, scores = (answers.tensors[f"{number}/{n}/{name}"] for name in ("ids", "scores"))
         assert [list(each.ids) for each in found] == [[int(t) for t in row if t >= 0] for row in ids]
-        assert np.allclose([each.score for each in found], scores, rtol=0, atol=answers.bound)
+        assert_close([each.score for each in found], scores, TOLERANCES["search against ParlAI"])
 
 
 @pytest.mark.parametrize(("original", "number"), transformers_calls())

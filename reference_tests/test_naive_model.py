@@ -9,6 +9,10 @@ import pytest
 from npblender.dialects import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5
 from reference_tests import hand_example as hand
 from reference_tests import naive_model as naive
+from reference_tests.asserts import assert_close
+from reference_tests.tolerances import TOLERANCES
+
+HAND = TOLERANCES["numbers worked out by hand"]
 
 ROW = naive.Row(source_ids=hand.SOURCE, target_ids=hand.TARGET)
 
@@ -23,7 +27,7 @@ def assert_by_hand(found: Any, expected: Any, name: str, hidden_score: float) ->
             elif not isinstance(f, list):
                 assert f == hidden_score, name
     else:
-        assert found == pytest.approx(expected, rel=1e-12, abs=1e-12), name
+        assert_close(found, expected, HAND, name)
 
 
 def test_hand_solved_example() -> None:
@@ -31,7 +35,7 @@ def test_hand_solved_example() -> None:
     assert points.keys() == hand.POINTS.keys()
     for name, expected in hand.POINTS.items():
         assert_by_hand(points[name], expected, name, -1.7976931348623157e308)
-    assert naive.loss([points], [hand.LABELS]) == pytest.approx(hand.LOSS, rel=1e-12)
+    assert_close(naive.loss([points], [hand.LABELS]), hand.LOSS, HAND)
 
 
 def test_hand_solved_start_token() -> None:
@@ -39,8 +43,8 @@ def test_hand_solved_start_token() -> None:
     points = naive.forward(hand.CONFIG, PARLAI, hand.PARAMETERS, replace(ROW, source_mask=[1, 1]))
     assert points["logits"][0][1] == -1e20
     log_probabilities = points["log_probabilities"][0]
-    assert log_probabilities[0] == pytest.approx(-math.log(6.0), rel=1e-12)
-    assert log_probabilities[2] == pytest.approx(-math.log(1.2), rel=1e-12)
+    assert_close(log_probabilities[0], -math.log(6.0), HAND)
+    assert_close(log_probabilities[2], -math.log(1.2), HAND)
 
 
 def test_hand_solved_pad_in_parlai() -> None:
@@ -56,8 +60,8 @@ def test_hand_solved_pad_in_parlai() -> None:
 def test_hand_solved_lost_scale() -> None:
     """Without the factor the decoder's first norm sees h = .0015 / sqrt 2, where epsilon shows: 3 / sqrt(89)."""
     points = naive.forward(hand.CONFIG, TRANSFORMERS_5, hand.PARAMETERS, ROW)
-    assert points["decoder.embed.norm"][0][0] == pytest.approx(77 * 3 / math.sqrt(89.0), rel=1e-12)
-    assert points["encoder.embed.norm"][0] == pytest.approx([3.0, -5.0], rel=1e-12)
+    assert_close(points["decoder.embed.norm"][0][0], 77 * 3 / math.sqrt(89.0), HAND)
+    assert_close(points["encoder.embed.norm"][0], [3.0, -5.0], HAND)
 
 
 def test_hand_solved_masks() -> None:
@@ -73,7 +77,7 @@ def test_hand_solved_head_masks() -> None:
     """A head of weight 1/2 halves the context; of weight 0 it leaves the output bias."""
     row = replace(ROW, encoder_head_mask=[[0.5]], decoder_head_mask=[[0.0]], cross_head_mask=[[0.0]])
     points = naive.forward(hand.CONFIG, TRANSFORMERS_4, hand.PARAMETERS, row)
-    assert points["encoder.layers.0.self_attn.context"][0] == pytest.approx([0.75, 1.0], rel=1e-12)
+    assert_close(points["encoder.layers.0.self_attn.context"][0], [0.75, 1.0], HAND)
     assert points["decoder.layers.0.self_attn.output"] == [[3.66667, 0.0]] * 2
     assert points["decoder.layers.0.encoder_attn.output"] == [[52.200064, 0.0]] * 2
 
@@ -83,7 +87,7 @@ def test_embeddings_of_the_callers_own() -> None:
     embeds = [hand.PARAMETERS["shared.weight"][i] for i in hand.TARGET]
     row = naive.Row(source_embeds=[[0.009, 0.0], [0.0, 0.0]], target_embeds=embeds)
     points = naive.forward(hand.CONFIG, TRANSFORMERS_4, hand.PARAMETERS, row)
-    assert points["logits"][0] == pytest.approx(hand.POINTS["logits"][0], rel=1e-12)
+    assert_close(points["logits"][0], hand.POINTS["logits"][0], HAND)
     assert "encoder.embed.tokens" not in points
     unscaled = naive.forward(
         hand.CONFIG, replace(TRANSFORMERS_4, scale_decoder_inputs_embeds=False), hand.PARAMETERS, row
@@ -95,7 +99,7 @@ def test_decoder_alone() -> None:
     points = naive.forward(hand.CONFIG, TRANSFORMERS_4, hand.PARAMETERS, naive.Row(target_ids=hand.TARGET))
     assert not [name for name in points if "encoder_attn" in name or name.startswith("encoder.")]
     # The self-attention's 9 goes straight to the feed-forward block, which takes 1 away.
-    assert points["decoder.layers.0.ffn.hidden"][0] == pytest.approx([8.0], rel=1e-12)
+    assert_close(points["decoder.layers.0.ffn.hidden"][0], [8.0], HAND)
 
 
 def test_loss_of_nothing() -> None:
@@ -114,6 +118,6 @@ def test_loss_of_nothing() -> None:
     ],
 )
 def test_activations(name: str, at_one: float, at_minus_two: float) -> None:
-    assert naive.ACTIVATIONS[name](1.0) == pytest.approx(at_one, rel=1e-12)
-    assert naive.ACTIVATIONS[name](-2.0) == pytest.approx(at_minus_two, rel=1e-9)
+    assert_close(naive.ACTIVATIONS[name](1.0), at_one, HAND)
+    assert_close(naive.ACTIVATIONS[name](-2.0), at_minus_two, HAND)
     assert naive.ACTIVATIONS[name](0.0) == 0.0

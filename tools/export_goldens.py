@@ -23,6 +23,7 @@ from safetensors.numpy import load_file
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from reference_tests.tolerances import TOLERANCES  # noqa: E402
 from tools.differential.draft import SEQ2SEQ  # noqa: E402
 from tools.differential.measure import relative_difference  # noqa: E402
 from tools.differential.originals import answers_of, version_of  # noqa: E402
@@ -42,7 +43,10 @@ KEPT_COLUMNS = 48
 # ParlAI twice: as it is, in float32, for its logits; and with the one cast lifted that keeps a float64 model from
 # being one, for all that it shows.
 RUNS = {"transformers-5": "float64", "transformers-4": "float64", "parlai": "float32", "parlai-float64": "float64"}
-BOUNDS = {"float64": 1e-12, "float32": 2e-6}
+BOUNDS = {
+    "float64": TOLERANCES["float64 against transformers"].value,
+    "float32": TOLERANCES["float32 against ParlAI"].value,
+}
 
 
 def answer(case: Case, run: str) -> Answers:

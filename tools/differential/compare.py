@@ -23,6 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from reference_tests.tolerances import TOLERANCES  # noqa: E402
 from tools.differential import ours, precision  # noqa: E402
 from tools.differential.cases import head_mask_case, parlai_case, transformers_case  # noqa: E402
 from tools.differential.keras_flax import keras_flax_case  # noqa: E402
@@ -35,6 +36,7 @@ from tools.originals.exchange import Case, read_answer, read_cases  # noqa: E402
 PAGE = ROOT / "docs" / "differential.md"
 
 
+EXACT = TOLERANCES["float64 against transformers"].value
 HEAD_MASKS, BEYOND_FLOAT32, KERAS_FLAX = "head masks", "parlai float32, in float64", "keras-flax"
 SLOW = 12  # Keras and Flax take seconds a call: they get one model in so many
 
@@ -57,14 +59,16 @@ class Comparison:
 
 
 COMPARISONS = (
-    Comparison("transformers-5", "transformers-5", "transformers", "float64", 1e-12),
-    Comparison("transformers-4", "transformers-4", "transformers", "float64", 1e-12),
-    Comparison("parlai", "parlai", "parlai float32", "float32", 2e-6, every_tensor=False),
-    Comparison("parlai", "parlai", "parlai float64", "float64, its softmax too", 1e-12, every_tensor=False),
+    Comparison("transformers-5", "transformers-5", "transformers", "float64", EXACT),
+    Comparison("transformers-4", "transformers-4", "transformers", "float64", EXACT),
+    Comparison(
+        "parlai", "parlai", "parlai float32", "float32", TOLERANCES["float32 against ParlAI"].value, every_tensor=False
+    ),
+    Comparison("parlai", "parlai", "parlai float64", "float64, its softmax too", EXACT, every_tensor=False),
     # transformers 4 is the only original with head masks; the others' dialects meet it where all agree.
-    Comparison("transformers-5", "transformers-4", HEAD_MASKS, "float64, head masks", 1e-12),
-    Comparison("parlai", "transformers-4", HEAD_MASKS, "float64, head masks", 1e-12, left_out=frozenset({"logits"})),
-    Comparison("transformers-4", KERAS_FLAX, KERAS_FLAX, "float64, Keras and Flax", 1e-12, every_tensor=False),
+    Comparison("transformers-5", "transformers-4", HEAD_MASKS, "float64, head masks", EXACT),
+    Comparison("parlai", "transformers-4", HEAD_MASKS, "float64, head masks", EXACT, left_out=frozenset({"logits"})),
+    Comparison("transformers-4", KERAS_FLAX, KERAS_FLAX, "float64, Keras and Flax", EXACT, every_tensor=False),
 )
 
 

@@ -17,14 +17,19 @@ import numpy as np
 from npblender.config.generation_config import GenerationConfig
 from npblender.generation import beams, constrained, contrastive, groups
 from npblender.generation.top import top
+from reference_tests.tolerances import TOLERANCES
 from tools.differential.ours import build
 from tools.originals.exchange import Case, flatten
 from tools.originals.toys import allowed_tokens, favour, stop_after
 
 SEQ2SEQ = "BlenderbotSmallForConditionalGeneration"
-SCORE_BOUND = 1e-6  # times the score where that is above 1
-STATE_BOUND = {"float64": 1e-12, "float32": 2e-5}  # of the tensor's largest entry
-PARLAI_BOUND = 1e-4
+SCORE_BOUND = TOLERANCES["search against transformers"].value
+FLOAT32_SCORE_BOUND = TOLERANCES["float32 search against transformers"].value
+STATE_BOUND = {
+    "float64": TOLERANCES["float64 against transformers"].value,
+    "float32": TOLERANCES["float32 against transformers"].value,
+}
+PARLAI_BOUND = TOLERANCES["search against ParlAI"].value
 HOPELESS = -1e15  # a score at or below this is that of a path on which something blocked was said
 UNFILLED = -1e8  # a score at or below this belongs to a place that no hypothesis has filled
 BY_GROUP = ("beam_indices", "transition_scores/False", "transition_scores/True")
@@ -166,15 +171,14 @@ def _first_difference(
         elif kind in ("scores", "sequences_scores", "transition_scores"):
             difference = score_difference(ours, theirs)
             # A float32 model's own rounding comes on top of that of the search, and so does a second log-softmax.
-            slack = 20 if call["dtype"] == "float32" else 4 if name == "transition_scores/True" else 1
-            if not difference <= SCORE_BOUND * slack:
+            bound = SCORE_BOUND * (4 if name == "transition_scores/True" else 1)
+            if not difference <= (FLOAT32_SCORE_BOUND if call["dtype"] == "float32" else bound):
                 return f"{name} differs by {difference:.2g}"
             score = max(score, difference)
         else:
             difference = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-            if not difference <= (1e-6 if kind == "logits" else STATE_BOUND[call["dtype"]]) * (
-                20 if kind == "logits" and call["dtype"] == "float32" else 1
-            ):
+            narrow = kind == "logits" and call["dtype"] == "float64"  # a search casts them to float32
+            if not difference <= (SCORE_BOUND if narrow else STATE_BOUND[call["dtype"]]):
                 return f"{name} differs by {difference:.2g} of its largest entry"
             state = max(state, difference if call["dtype"] == "float64" and kind != "logits" else 0.0)
     tally.score, tally.state = max(tally.score, score), max(tally.state, state)
