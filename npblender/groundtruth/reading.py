@@ -63,6 +63,9 @@ def agree_hidden(reference: Array, mine: Array) -> tuple[Array, int]:
     with np.errstate(invalid="ignore", over="ignore"):
         expected, found = reference.astype(dtype), mine.astype(dtype)
         both = (expected <= -STANDS_FOR_HIDDEN) & (found <= HIDES)
+        least = np.float64(np.finfo(np.float32).min)  # the smallest float64 is the smallest float32, as in `units`
+        expected = np.where(np.isfinite(expected), np.maximum(expected, least), expected)
+        found = np.where(np.isfinite(found), np.maximum(found, least), found)
         other = both & (np.abs(found - expected) > OTHER_CONVENTION * np.abs(expected))
     return (np.where(other, expected, found) if other.any() else mine), int(other.sum())
 

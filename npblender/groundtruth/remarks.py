@@ -44,7 +44,7 @@ def remarks(
     """
     reference = arrays[name]
     point = known_point(name)
-    axes = None if point is None else point.axes
+    axes = None if point is None or len(point.axes.split()) != reference.ndim else point.axes
     said = []
     if reference.size <= MOST_VALUES:
         said += list(_orders(reference, mine, noise.get(name), axes, heads))
@@ -57,11 +57,13 @@ def remarks(
 
 
 def _orders(reference: Array, mine: Array, noise: Noise | None, axes: str | None, heads: int | None) -> Iterator[str]:
-    """The first strange layout in which it agrees. Sorted values that differ spare the trial."""
+    """The first strange layout in which it agrees."""
     for layout in strange_layouts(axes, reference.shape, mine.shape, heads):
         if not diverged(score(reference, layout.read(mine), noise)):
-            transposed = "transposed, " if layout.name.startswith("[") else "in another order, "
-            yield f"it would agree {transposed}as {layout.name}"
+            axes_moved = layout.name.startswith("[")
+            yield f"it would agree {'transposed' if axes_moved else 'in another order'}, as {layout.name}"
+            if axes_moved and "*" not in layout.name:
+                yield "axes of one length can not be told apart: with others, this would be read as a layout and no fault"
             return
 
 
@@ -119,8 +121,6 @@ def _places(reference: Array, values: Array, noise: Noise, axes: str | None) -> 
     if missing.any():
         yield f"NaN in {int(missing.sum()):,} places, first at {[int(n) for n in np.argwhere(missing)[0]]}"
     letters = axes.split() if axes is not None else [f"axis {n}" for n in range(wrong.ndim)]
-    if len(letters) != wrong.ndim:
-        return
     if wrong.sum() == 1:
         yield "one value alone is wrong"
         return
