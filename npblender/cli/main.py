@@ -14,11 +14,11 @@ from typing import NoReturn
 
 from npblender import __version__
 from npblender.chat.display import one_line
-from npblender.cli import chat, compare, generate, info, tokenize, trace
+from npblender.cli import chat, compare, generate, golden, info, tokenize, trace
 
 __all__ = ["main"]
 
-SUBCOMMANDS = (chat, generate, tokenize, info, trace, compare)
+SUBCOMMANDS = (chat, generate, tokenize, info, trace, compare, golden)
 
 FAILED, INTERRUPTED, READER_GONE = 2, 130, 141
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from npblender.groundtruth.tensorfile import read_tensors, tensor_bytes
 from npblender.groundtruth.units import Noise
 
-__all__ = ["Case", "PackFile", "as_stored", "case_file", "json_file", "read_cases", "read_json", "tensor_records"]
+__all__ = ["Case", "PackFile", "as_stored", "case_file", "json_file", "read_cases", "read_json", "short", "tensor_records"]
 
 Array = NDArray[Any]
 
@@ -114,10 +114,20 @@ def read_cases(path: Path) -> list[Case]:
     return cases
 
 
-def json_file(path: str, kind: str, about: str, content: Any) -> PackFile:
-    """A JSON file; the same content gives the same bytes."""
-    text = json.dumps(content, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+def json_file(path: str, kind: str, about: str, content: list[Any]) -> PackFile:
+    """A JSON file with one entry a line; the same content gives the same bytes."""
+    lines = [json.dumps(each, separators=(",", ":"), ensure_ascii=True, allow_nan=False) for each in content]
+    text = "[\n" + ",\n".join(lines) + "\n]\n"
     return PackFile(path, kind, about, text.encode("utf-8"))
+
+
+def short(value: Any) -> float:
+    """A float32 number as the shortest decimal that is rounded to it.
+
+    >>> short(np.float32(0.1))
+    0.1
+    """
+    return float(str(np.float32(value)))
 
 
 def read_json(path: Path) -> Any:

@@ -88,9 +88,17 @@ def write_pack(folder: str | os.PathLike[str], manifest: Manifest, contents: Map
 
 def write_manifest(place: Path, manifest: Manifest) -> None:
     """Write the manifest alone: what it says of the files must be true already."""
-    text = json.dumps(manifest.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    content = manifest.to_json()
+    files = [f"{_compact(path)}: {_compact(record)}" for path, record in sorted(content.pop("files").items())]
+    head = [f"{_compact(key)}: {_compact(value)}" for key, value in sorted(content.items())]
+    listed = '"files": {\n  ' + ",\n  ".join(files) + "\n }"  # a line a file
+    text = "{\n " + ",\n ".join([*head, listed]) + "\n}\n"
     with jsonfile.replacing(place / MANIFEST) as unfinished:
         unfinished.write_bytes(text.encode("utf-8"))
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:

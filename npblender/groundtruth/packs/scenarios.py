@@ -88,7 +88,7 @@ def small_scenarios(config: BlenderbotSmallConfig, dialect: Dialect, seed: int) 
     )
     hidden = np.array([[1, 1, 0, 1, 1], [0, 1, 1, 1, 1]])
     of_target = TraceInputs(ids[[0, 1]], mask[[0, 1]], target[:2, :5], decoder_attention_mask=hidden)
-    points = ("decoder.embed.output", "decoder.layers.*", "decoder.states", "logits")
+    points = ("decoder.embed.output", "decoder.layers.*.self_attn.*", "decoder.layers.*.output", "logits")
     yield Scenario("target_mask", "a target token hidden, and one that may attend to nothing", of_target, points)
     heads, layers = config.encoder_attention_heads, config.encoder_layers
     encoder_heads = np.ones((layers, heads))

@@ -1,0 +1,82 @@
+"""`npblender golden`: make a pack of truth for a model, check one, or convert one.
+
+Exit codes of verify: 0 npblender agrees with the pack, 1 it does not, 2 the pack is damaged or can not be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from npblender.cli.options import add_model_options, seed_number
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand and its own three."""
+    parser = commands.add_parser("golden", help="make, check and convert golden packs", description=__doc__)
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    export = actions.add_parser("export", help="write a pack", description="Write a pack of a model into a folder.")
+    export.add_argument("folder", metavar="DIR", help="where it goes: a new folder, or one with a pack to replace")
+    export.add_argument("--tiny", action="store_true", help="of the tiny model whose sizes all differ; it is included")
+    export.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of all that is drawn (default: 0)")
+    export.add_argument(
+        "--store", choices=["float64", "float32"], default="float64", help="how truths are stored (default: float64)"
+    )
+    add_model_options(export)
+    export.set_defaults(run=run_export, command="golden export")
+    verify = actions.add_parser("verify", help="check a pack, and npblender against it", description=__doc__)
+    verify.add_argument("folder", metavar="DIR", help="the pack")
+    verify.add_argument("--model", metavar="FOLDER", help="the model's folder, where the pack does not hold it")
+    verify.add_argument("--dtype", default="float32", help="what npblender computes in (default: float32)")
+    verify.add_argument("--json", action="store_true", help="one JSON object")
+    verify.set_defaults(run=run_verify, command="golden verify")
+    convert = actions.add_parser("convert", help="write a pack in another format", description=CONVERT)
+    convert.add_argument("folder", metavar="DIR", help="the pack")
+    convert.add_argument("out", metavar="OUT", help="where it goes: a new or empty folder")
+    convert.add_argument("--to", required=True, choices=["npz", "onnx", "c", "rust", "js"], help="the format")
+    convert.set_defaults(run=run_convert, command="golden convert")
+
+
+CONVERT = """Write a pack in another format: NPZ files, ONNX test_data_set folders, or the small files as literals of
+C, Rust or JavaScript."""
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write a pack."""
+    from npblender.groundtruth.packs.export import export_pack, export_tiny
+
+    settings = {"seed": arguments.seed, "stored": arguments.store}
+    if arguments.tiny:
+        if arguments.model is not None:
+            raise ValueError("--tiny is a model of its own; leave out --model")
+        manifest = export_tiny(arguments.folder, dialect=arguments.dialect or "parlai", **settings)
+    else:
+        manifest = export_pack(arguments.folder, arguments.model, dialect=arguments.dialect, **settings)
+    total = sum(record.bytes for record in manifest.files.values())
+    print(f"{arguments.folder}: {len(manifest.files)} files, {total:,} bytes")
+    return 0
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Check a pack."""
+    from npblender.groundtruth.packs.verify import verify_pack
+
+    report = verify_pack(arguments.folder, arguments.model, dtype=arguments.dtype)
+    if arguments.json:
+        print(json.dumps(report.to_json()))
+    else:
+        for line in report.lines():
+            print(line)
+    return report.code
+
+
+def run_convert(arguments: argparse.Namespace) -> int:
+    """Convert a pack."""
+    from npblender.groundtruth.packs.convert import convert_pack
+
+    written = convert_pack(arguments.folder, arguments.out, arguments.to)
+    print(f"{arguments.out}: {len(written)} files")
+    return 0

@@ -1,0 +1,145 @@
+"""Check a pack: whether it is whole, and whether npblender agrees with every file of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from npblender import demo
+from npblender.checkpoint import resolve_dtype
+from npblender.dialects import resolve_dialect
+from npblender.groundtruth.packs import chats, filtering, partcheck, scalars, scenarios, searches, tensors, texts
+from npblender.groundtruth.packs.export import weights_sha256
+from npblender.groundtruth.packs.manifest import Manifest, damage, read_manifest
+from npblender.groundtruth.packs.verdict import Subject, Verdict
+from npblender.groundtruth.tensorfile import read_tensors
+from npblender.model import BlenderbotSmallForConditionalGeneration
+
+__all__ = ["AGREES", "DAMAGED", "DIVERGES", "PackReport", "subject_of", "verify_pack"]
+
+AGREES, DIVERGES, DAMAGED = 0, 1, 2
+"""Exit codes: as those of `npblender compare`."""
+
+
+@dataclass(frozen=True)
+class PackReport:
+    """What a check found, file by file."""
+
+    manifest: Manifest
+    damage: Mapping[str, str]  # path -> what is wrong with the file itself
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)  # path -> what npblender makes of it
+
+    @property
+    def code(self) -> int:
+        """0: all agrees; 1: npblender does not agree with a file; 2: the pack itself is not as it was made."""
+        if self.damage:
+            return DAMAGED
+        return AGREES if all(verdict.good for verdict in self.verdicts.values()) else DIVERGES
+
+    def lines(self) -> Iterator[str]:
+        """The report as text."""
+        yield f"pack {self.manifest.name}, dialect {self._dialect()}, made by npblender {self._maker()}"
+        for path, what in self.damage.items():
+            yield f"DAMAGED   {path} {what}"
+        for path, verdict in self.verdicts.items():
+            yield f"{'ok      ' if verdict.good else 'DIVERGES'}  {path}: {verdict.summary}"
+            yield from (f"          {problem}" for problem in verdict.problems[:5])
+            if len(verdict.problems) > 5:
+                yield f"          and {len(verdict.problems) - 5} more"
+        yield {
+            AGREES: f"{len(self.verdicts)} files agree",
+            DIVERGES: f"{sum(not v.good for v in self.verdicts.values())} of {len(self.verdicts)} files diverge",
+            DAMAGED: f"the pack is damaged: {len(self.damage)} files are not as they were made",
+        }[self.code]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as one object."""
+        verdicts = {path: vars(verdict) | {"problems": list(verdict.problems)} for path, verdict in self.verdicts.items()}
+        return {"pack": self.manifest.name, "code": self.code, "damage": dict(self.damage), "files": verdicts}
+
+    def _dialect(self) -> str:
+        return resolve_dialect(self.manifest.dialect).name
+
+    def _maker(self) -> str:
+        return str(self.manifest.producer.get("npblender"))
+
+
+def subject_of(
+    folder: str | os.PathLike[str],
+    manifest: Manifest,
+    model: str | os.PathLike[str] | None = None,
+    dtype: DTypeLike = "float32",
+) -> Subject:
+    """The model that a pack is of: its own, the demo, or the one in the folder named.
+
+    Raises:
+        FileNotFoundError: the pack does not hold its model, and no folder is named.
+        ValueError: the model has other weights than the pack was made of.
+    """
+    own = manifest.model["folder"]
+    if model is not None:
+        place = Path(model)
+    elif own is not None:
+        place = Path(folder) / own
+    elif manifest.name == "demo":
+        place = demo.folder()
+    else:
+        raise FileNotFoundError(f"the pack of {manifest.name!r} does not hold its model: name the model's folder")
+    dialect = resolve_dialect(manifest.dialect)
+    found = BlenderbotSmallForConditionalGeneration.from_pretrained(place, dialect=dialect)
+    if weights_sha256(found.weights) != manifest.model["weights_sha256"]:
+        raise ValueError(f"the pack {str(folder)!r} was made of other weights than those in {str(place)!r}")
+    subject = Subject(found, place)
+    wanted = resolve_dtype(dtype)
+    return subject if wanted == np.float32 else subject.sibling(wanted)
+
+
+def verify_pack(
+    folder: str | os.PathLike[str], model: str | os.PathLike[str] | None = None, *, dtype: DTypeLike = "float32"
+) -> PackReport:
+    """Check a pack's files, and npblender against each of them in the given dtype.
+
+    Raises:
+        FileNotFoundError, ValueError: it is no pack, one of another schema, or its model can not be had.
+    """
+    manifest = read_manifest(folder)
+    broken = damage(folder, manifest) or dict(_untrue_records(Path(folder), manifest))
+    if broken:
+        return PackReport(manifest, broken)
+    subject = subject_of(folder, manifest, model, dtype)
+    exact = manifest.truth["scalar operation"].startswith("mpmath")
+    checks: dict[str, Callable[[Path], Verdict]] = {
+        scalars.KIND: lambda path: scalars.check(path, subject.dtype, exact=exact),
+        tensors.KIND: lambda path: tensors.check(path, subject.dtype),
+        scenarios.KIND: lambda path: scenarios.check(path, subject),
+        "parts": lambda path: partcheck.check(path, subject),
+        filtering.KIND: filtering.check,
+        searches.KIND: lambda path: searches.check(path, subject),
+        texts.KIND: lambda path: texts.check(path, subject),
+        chats.KIND: lambda path: chats.check(path, subject),
+        "model": lambda path: Verdict(True, "as it was made"),
+    }
+    verdicts = {}
+    for path, record in manifest.files.items():
+        if record.kind not in checks:
+            raise ValueError(f"{path} is of the unknown kind {record.kind!r}; known are {', '.join(checks)}")
+        verdicts[path] = checks[record.kind](Path(folder) / path)
+    return PackReport(manifest, {}, verdicts)
+
+
+def _untrue_records(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Files whose tensors are not those that the manifest lists."""
+    for path, record in manifest.files.items():
+        if record.tensors:
+            arrays, _ = read_tensors(folder / path)
+            there = {name: (str(array.dtype), list(array.shape)) for name, array in arrays.items()}
+            said = {name: (each["dtype"], each["shape"]) for name, each in record.tensors.items()}
+            if there != said:
+                name = sorted(name for name in there.keys() | said.keys() if there.get(name) != said.get(name))[0]
+                yield path, f"holds tensor {name!r} as {there.get(name)}, and the manifest says {said.get(name)}"
