@@ -1,11 +1,12 @@
 """The zoo of faults: the comparison names the right point of every one, and lets an unharmed port pass."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
-from npblender.dialects import DIALECTS, Dialect
+from npblender.dialects import DIALECTS, PARLAI, Dialect
 from npblender.groundtruth.comparison import compare
 from npblender.groundtruth.tracefile import Trace
 from reference_tests.zoo import INPUTS, PREFILL, Fault, harmed, reference, zoo_arrays
@@ -59,10 +60,20 @@ def test_an_unharmed_float32_model_stays_below_three_units(dialect: Dialect) -> 
 
 @pytest.mark.parametrize(("fault", "dialect"), CASES)
 def test_the_comparison_names_the_point(fault: Fault, dialect: Dialect) -> None:
-    report = compare(truth(dialect), harmed(fault, dialect))
+    expected, found = truth(dialect), harmed(fault, dialect)
+    if dialect is not PARLAI:  # one dialect is compared to the end, the others as far as decides it
+        kept = expected.points[: expected.points.index(fault.point) + 1]
+        found = {name: found[name] for name in kept}
+        arrays, noise = ({name: each[name] for name in kept} for each in (expected.arrays, expected.noise))
+        expected = replace(expected, arrays=arrays, noise=noise)
+    report = compare(expected, found)
     assert report.first is not None, "nothing was seen"
     assert report.first.name == fault.point
-    assert report.first.score is None or report.first.score.units > 30
+    if fault is ZOO["cache lost"]:
+        assert report.first.score is None, "scores of other shapes"
+    else:
+        assert report.first.score is not None
+        assert report.first.score.units > 30
 
 
 def test_planting_leaves_nothing_behind() -> None:
