@@ -50,7 +50,7 @@ class Graph:
         """A constant under a name; asking again for the same name gives the one that is there."""
         if name not in self.constants:
             self._make(name)
-            self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            self.constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         return name
 
     def ints(self, *values: int) -> str:
@@ -75,11 +75,6 @@ class Graph:
         """How long an axis is, without axes."""
         shape = self.op("Shape", value)
         return self.op("Gather", shape, self.int(axis))
-
-    def list_of(self, *values: str) -> str:
-        """Numbers without axes, put into one list."""
-        parts = [self.op("Unsqueeze", value, self.ints(0)) for value in values]
-        return self.op("Concat", *parts, axis=0)
 
     def model(self, outputs: Iterable[tuple[str, str, str]], about: str) -> onnx.ModelProto:
         """The finished model; `outputs` are names, dtypes and axes. Only what leads to an output is kept."""

@@ -1,0 +1,168 @@
+"""Results as JSON and as the tables that people read. It measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tools.bench.peers import PEERS
+from tools.bench.rounds import Timings
+from tools.bench.summary import Spread, ratios, spread
+from tools.bench.works import FLOAT, WORKS, Cost, Work
+from tools.differential.tables import markdown
+
+MIB = 2**20
+
+
+def result_of(work: Work, timings: Timings, cost: Cost | None, agreed: Mapping[str, str]) -> dict[str, Any]:
+    """One work's part of the JSON: raw seconds, medians, ratios to the first peer, nearness to the bound."""
+    ours = timings.seconds[work.first]
+    result: dict[str, Any] = {"about": work.about, "first": work.first, "agree": dict(agreed), **timings.as_json()}
+    result["median"] = {name: spread(seconds).as_json() for name, seconds in timings.seconds.items()}
+    result["ratio"] = {
+        name: ratios(seconds, ours).as_json() for name, seconds in timings.seconds.items() if name != work.first
+    }
+    if cost is not None:
+        bounds = [cost.seconds(b, p) for b, p in zip(timings.bandwidth, timings.peak, strict=True)]
+        reads = [cost.bytes / b for b in timings.bandwidth]
+        result["bound"] = {
+            "weights_bytes": cost.bytes,
+            "operations": cost.operations,
+            "seconds": spread(bounds).as_json(),
+            "nearness": spread([b / s for b, s in zip(bounds, ours, strict=True)]).as_json(),
+            "nearness_of_reading_alone": spread([r / s for r, s in zip(reads, ours, strict=True)]).as_json(),
+        }
+    return result
+
+
+def shown(work: Work, seconds: float, words: float = 0.0) -> str:
+    """A time in the work's unit.
+
+    >>> shown(WORKS["greedy"], 0.32), shown(WORKS["batch"], 2.0), shown(WORKS["load"], 0.25)
+    ('10.0', '512', '0.25')
+    """
+    if work.unit == "words/s":
+        return f"{words / seconds:,.0f}"
+    if work.unit.endswith("/s"):
+        return f"{work.per / seconds:,.0f}"
+    if work.unit == "s":
+        return f"{seconds:.2f}"
+    return f"{1e3 * seconds / work.per:.1f}"
+
+
+def in_words(found: Mapping[str, Any]) -> str:
+    """A ratio with its spread.
+
+    >>> in_words({"median": 2.0, "low": 1.9, "high": 2.25})
+    '2.00 (1.90-2.25)'
+    """
+    return f"{found['median']:.2f} ({found['low']:.2f}-{found['high']:.2f})"
+
+
+def works_table(works: Mapping[str, Any]) -> str:
+    """The main table: what each engine took, and how many times as long as npblender."""
+    shown_peers = [name for name in PEERS if any(name in r["median"] for r in works.values())]
+    head = ["work", *(PEERS[name].about for name in shown_peers), "bound", "of the bound", "wanted"]
+    rows = []
+    for name, work in WORKS.items():
+        if name not in works:
+            continue
+        result = works[name]
+        words = spread(result["words"]).median if result.get("words") else 0.0
+        row = [work.about]
+        for peer in shown_peers:
+            cell = "-"
+            if peer in result["median"]:
+                cell = shown(work, result["median"][peer]["median"], words)
+                if peer != work.first:
+                    cell += f": x {in_words(result['ratio'][peer])}"
+            row.append(cell)
+        bound = result.get("bound")
+        row.append(shown(work, bound["seconds"]["median"]) if bound else "-")
+        row.append(in_words(bound["nearness"]) if bound else "-")
+        rows.append([*row, work.wanted or "-"])
+    return markdown(head, rows)
+
+
+def memory_table(works: Mapping[str, Any], weights: int) -> str:
+    """Peak memory of the processes that the work `start` timed, over the weights."""
+    peaks = works.get("start", {}).get("memory", {})
+    if not peaks:
+        return ""
+    rows = [
+        [PEERS[name].about, f"{values['median'] / MIB:.0f}", f"{(values['median'] - weights) / MIB:+.0f}"]
+        for name, values in peaks.items()
+    ]
+    heads = ["process from its start to 20 tokens", "peak, MiB", f"over the weights' {weights / MIB:.0f} MiB"]
+    return "\n" + markdown(heads, rows)
+
+
+def growth_text(growth: Mapping[str, Any]) -> str:
+    """What grew how, in a sentence a line."""
+    lines = []
+    for name, found in growth.get("steps", {}).items():
+        steps = found["milliseconds"]
+        lines.append(
+            f"Steps of a greedy reply, {PEERS[name].about}: {steps[0]:.2f} ms at token 2, {steps[-1]:.2f} at token "
+            f"{len(steps) + 1}; the last 16 take {found['last_over_first']:.3f} of the first 16 (attention included)."
+        )
+    if "widths" in growth:
+        found = growth["widths"]
+        each = ", ".join(f"{b}: {ms:.1f}" for b, ms in zip(found["beams"], found["milliseconds"], strict=True))
+        lines.append(
+            f"A step by beams, ms: {each}; from 2 on {found['offset_ms']:.1f} + {found['slope_ms']:.2f} a beam, "
+            f"at most {found['farthest_from_line']:.0%} off that line."
+        )
+    if "texts" in growth:
+        found = growth["texts"]
+        pairs = (("words", "word", "text"), ("letters", "letter", "word"))
+        for many, one, what in pairs:
+            each = zip(found[many], found[f"microseconds_a_{one}"], strict=True)
+            figures = ", ".join(f"{count:,}: {cost:.2f}" for count, cost in each)
+            lines.append(f"Microseconds a {one}, by the {many} of one {what}: {figures}.")
+    return "".join(f"\n{line}\n" for line in lines)
+
+
+def made_by(result: Mapping[str, Any]) -> str:
+    """The machine, the versions, the speeds, what is absent, and who agreed with whom."""
+    m = result["machine"]
+    lines = [
+        f"{m['processor']}, {m['cores']} cores, {m['threads']} threads each, {m['system']}; Python {m['python']}, "
+        f"NumPy {m['numpy']} on {m['blas']} ({m['simd'] or 'no SIMD extension found'})."
+    ]
+    versions = {package: v for of in result["versions"].values() for package, v in of.items()}
+    lines.append("Versions: " + ", ".join(f"{package} {version}" for package, version in versions.items()) + ".")
+    bandwidths = [b for w in result["works"].values() for b in w["bandwidth"]]
+    peaks = [p for w in result["works"].values() for p in w["peak"]]
+    if bandwidths:
+        read, peak = spread(bandwidths), spread(peaks)
+        lines.append(
+            f"Reading memory {in_gigas(read)} GB/s, products {in_gigas(peak)} GFLOP/s: medians (least-greatest) of "
+            "the best way in each round."
+        )
+    for name, why in result["absent"].items():
+        lines.append(f"Absent: {PEERS[name].about}: {why}.")
+    texts = result.get("texts")
+    if texts:
+        lines.append(f"Tokenized: {texts}.")
+    agreed = [f"{n} with {p} {count}" for n, w in result["works"].items() for p, count in w["agree"].items()]
+    if agreed:
+        lines.append(f"Rounds with the same ids or states as npblender's: {', '.join(agreed)}.")
+    return "\n".join(lines) + "\n"
+
+
+def in_gigas(found: Spread) -> str:
+    """A speed in billions.
+
+    >>> in_gigas(Spread(2e9, 1e9, 3e9, 5))
+    '2.0 (1.0-3.0)'
+    """
+    return f"{found.median / 1e9:.1f} ({found.low / 1e9:.1f}-{found.high / 1e9:.1f})"
+
+
+def text_of(result: Mapping[str, Any]) -> str:
+    """Everything, as markdown."""
+    weights = FLOAT * result["parameters"]
+    parts = [works_table(result["works"])] if result["works"] else []
+    parts += [memory_table(result["works"], weights), growth_text(result["growth"]), "\n", made_by(result)]
+    return "".join(parts)

@@ -1,0 +1,141 @@
+"""Asks every engine in turn, A B A B: each in a process of its own, kept loaded, of which one at a time computes.
+
+Every round has inputs of its own, the same for all, so nothing that was remembered can win and nothing that drifts is
+compared with what came long before it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tools.bench.machine import Machine
+from tools.bench.peers import Peer
+from tools.bench.works import Work
+
+ROOT = Path(__file__).resolve().parents[2]
+PAUSE = 0.1  # seconds; threads of the engine before may spin that long for more work
+FIRST_WORD = 5  # the ids below are special
+
+
+class WorkerError(RuntimeError):
+    """An engine's process stopped, or could not do what it was asked."""
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The variables under which every engine runs."""
+    counts = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return {**os.environ, **dict.fromkeys(counts, str(threads)), **quiet}
+
+
+class Worker:
+    """One engine's process."""
+
+    def __init__(self, name: str, peer: Peer, folder: Path, threads: int) -> None:
+        self.name, self.peer = name, peer
+        script = ROOT / "tools" / "bench" / "worker.py"
+        command = [peer.python(), "-W", "ignore", script, peer.adapter, peer.variant, folder, threads]
+        self.process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(threads),
+        )
+        self.versions: dict[str, str] = self._answer()["versions"]
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """What a method of the engine's adapter gives back."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"do": do, "arguments": arguments}) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "its process ended without a word"}
+        if "error" in answer:
+            self.close()
+            raise WorkerError(f"{self.name}: {answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+        self.process.wait()
+
+
+@dataclass
+class Timings:
+    """What the rounds of one work gave: seconds by engine, and the machine's speeds beside them, round by round."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    answers: dict[str, list[Any]] = field(default_factory=dict)
+    bandwidth: list[float] = field(default_factory=list)
+    peak: list[float] = field(default_factory=list)
+    words: list[int] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        speeds = {"bandwidth": self.bandwidth, "peak": self.peak}
+        return {"seconds": self.seconds, **speeds} | ({"words": self.words} if self.words else {})
+
+
+def arguments_of(work: Work, vocabulary: int, seed: tuple[int, ...]) -> dict[str, Any]:
+    """Fresh inputs for one round of a work; the same for the same seed."""
+    if work.kind == "load":
+        return {}
+    rng = np.random.default_rng(seed)
+    batches = rng.integers(FIRST_WORD, vocabulary, (work.calls, work.batch, work.source)).tolist()
+    if work.kind == "encode":
+        return {"batches": batches}
+    return {"batches": batches, "new": work.new, "beams": work.beams, "blocks": work.blocks}
+
+
+def run(
+    work: Work, workers: Sequence[Worker], rounds: Iterator[dict[str, Any]], count: int, machine: Machine
+) -> Timings:
+    """Times a work for so many rounds, after one that is not counted. `rounds` gives each round's arguments."""
+    timings = Timings()
+    for number in range(-1, count):
+        arguments = next(rounds)
+        speeds = machine.measure()
+        for worker in workers:
+            time.sleep(PAUSE)
+            answer = worker.ask(work.kind, **arguments)
+            if number >= 0:
+                timings.seconds.setdefault(worker.name, []).append(float(np.median(answer["seconds"])))
+                timings.answers.setdefault(worker.name, []).append(answer.get("ids", answer.get("sample")))
+        time.sleep(PAUSE)
+        if number >= 0:
+            timings.bandwidth.append(speeds["bandwidth"])
+            timings.peak.append(speeds["peak"])
+        print(f"\r{work.name}: round {number + 1} of {count}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return timings
+
+
+def agreement(timings: Timings, workers: Sequence[Worker], first: str) -> dict[str, str]:
+    """How often each engine of the same model gave what `first` gave: the same ids, or states within 1e-3."""
+    said = {}
+    for worker in workers:
+        mine, theirs = timings.answers[first], timings.answers[worker.name]
+        if worker.name == first or not worker.peer.same_model or mine[0] is None:
+            continue
+        if isinstance(mine[0], list) and isinstance(mine[0][0], float):
+            same = [np.allclose(a, b, atol=1e-3) for a, b in zip(mine, theirs, strict=True)]
+        else:
+            same = [a == b for a, b in zip(mine, theirs, strict=True)]
+        said[worker.name] = f"{sum(map(bool, same))} of {len(same)}"
+    return said

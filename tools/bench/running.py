@@ -1,0 +1,223 @@
+"""The command: which works and engines, in which order; what is kept; where the results go."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from npblender.weights import parameter_count
+from tools.bench import growth, machine
+from tools.bench.folder import config_of, model_folder
+from tools.bench.peers import PEERS
+from tools.bench.report import result_of, text_of
+from tools.bench.rounds import ROOT, Timings, Worker, agreement, arguments_of, run
+from tools.bench.starting import SCRIPTS, start
+from tools.bench.summary import spread
+from tools.bench.texts import Texts, words_in
+from tools.bench.works import CONFIGS, GROWTH, WORKS, Work, cost_of
+from tools.differential.tables import write_between_markers
+
+SHARED = "NPBLENDER_SHARED"
+PAGE = ROOT / "docs" / "performance.md"
+NPBLENDER = "npblender"
+
+
+def several(known: tuple[str, ...]) -> Any:
+    """An argument that takes some of `known`, separated by commas."""
+
+    def read(text: str) -> list[str]:
+        names = [name for name in text.split(",") if name]
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: there are {', '.join(known)}")
+        return names
+
+    return read
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="bench.py", description="Time npblender beside other engines, A B A B.")
+    everything = (*WORKS, *GROWTH)
+    made.add_argument("--works", type=several(everything), default=list(everything), help=", ".join(everything))
+    made.add_argument("--peers", type=several(tuple(PEERS)), default=list(PEERS), help=", ".join(PEERS))
+    made.add_argument("--rounds", type=int, default=7, help="counted rounds of each work (7)")
+    made.add_argument("--threads", type=int, default=min(2, machine.cores()), help="for each engine (2)")
+    made.add_argument("--config", choices=sorted(CONFIGS), default="90M", help="the model's sizes (90M)")
+    made.add_argument("--seed", type=int, default=0, help="of the inputs")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    made.add_argument(
+        "--add", action="store_true", help="keep what --json FILE holds of other works (same machine, same sizes)"
+    )
+    made.add_argument("--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
+    return made
+
+
+class Bench:
+    """One run: its workers, started when first needed, and what it found."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        place = os.environ.get(SHARED)
+        shared = Path(place) if place else None
+        real = options.config == "90M" and shared is not None
+        self.folder = model_folder(options.config, shared / "checkpoint" / "blenderbot_small-90M" if real else None)
+        self.config = config_of(options.config)
+        self.corpora = shared / "dialogue" if shared else None
+        self.texts: Texts | None = None
+        self.workers: dict[str, Worker] = {}
+        self.machine: machine.Machine | None = None
+        self.result: dict[str, Any] = {
+            "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "machine": machine.described(options.threads),
+            "config": options.config,
+            "parameters": parameter_count(self.config),
+            "versions": {},
+            "absent": {},
+            "works": {},
+            "growth": {},
+        }
+
+    def measurer(self) -> machine.Machine:
+        if self.machine is None:
+            self.machine = machine.Machine(self.options.threads)
+        return self.machine
+
+    def source_of_texts(self) -> Texts:
+        if self.texts is None:
+            self.texts = Texts(self.folder, self.corpora, self.options.seed)
+            self.result["texts"] = self.texts.about
+        return self.texts
+
+    def able(self, kind: str, first: str) -> list[str]:
+        """The wanted and installed engines for a kind of work, the one that all are compared with first."""
+        wanted = [first, *(name for name in self.options.peers if name != first and kind in PEERS[name].kinds)]
+        if kind == "tokenize":  # npblender cuts text in two ways, each with a peer that cuts as it does
+            alike = {NPBLENDER: ("transformers",), "npblender-parlai": ("tokenizers",)}
+            wanted = [first, *(name for name in alike[first] if name in wanted)]
+        there = []
+        for name in wanted:
+            try:
+                PEERS[name].python()
+            except FileNotFoundError as error:
+                self.result["absent"][name] = str(error)
+            else:
+                there.append(name)
+        return there
+
+    def worker(self, name: str) -> Worker:
+        if name not in self.workers:
+            self.workers[name] = Worker(name, PEERS[name], self.folder, self.options.threads)
+            self.result["versions"][name] = self.workers[name].versions
+        return self.workers[name]
+
+    def arguments(self, work: Work, sizes: list[int]) -> Iterator[dict[str, Any]]:
+        """Each round's inputs; the words of each, where they are texts, are noted in `sizes`."""
+        number = 0
+        while True:
+            if work.kind == "tokenize":
+                texts = self.source_of_texts().draw(work.words)
+                sizes.append(words_in(texts))
+                yield {"texts": texts}
+            else:
+                place = list(WORKS).index(work.name)
+                yield arguments_of(work, self.config.vocab_size, (self.options.seed, place, number))
+            number += 1
+
+    def timed(self, work: Work) -> None:
+        workers = [self.worker(name) for name in self.able(work.kind, work.first)]
+        sizes: list[int] = []
+        timings = run(work, workers, self.arguments(work, sizes), self.options.rounds, self.measurer())
+        timings.words = sizes[1:]
+        agreed = agreement(timings, workers, work.first)
+        self.result["works"][work.name] = result_of(work, timings, cost_of(work, self.config), agreed)
+
+    def started(self, work: Work) -> None:
+        """Fresh processes in turn; the first of each, which fills the page cache, is not counted."""
+        names = [name for name in self.able("start", work.first) if name in SCRIPTS]
+        timings, peaks = Timings(), {name: [] for name in names}
+        for number in range(-1, self.options.rounds):
+            for name in names:
+                found = start(name, PEERS[name], ROOT, self.folder, work.new, self.options.threads)
+                if number >= 0:
+                    timings.seconds.setdefault(name, []).append(found["seconds"])
+                    timings.answers.setdefault(name, []).append(found["ids"])
+                    peaks[name].append(found["peak"])
+            print(f"\r{work.name}: round {number + 1} of {self.options.rounds}", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+        ours = timings.answers[work.first]
+        agreed = {
+            name: f"{sum(a == b for a, b in zip(ours, theirs, strict=True))} of {len(ours)}"
+            for name, theirs in timings.answers.items()
+            if name != work.first
+        }
+        self.result["works"][work.name] = {
+            **result_of(work, timings, None, agreed),
+            "memory": {name: spread(values).as_json() for name, values in peaks.items()},
+        }
+
+    def grown(self, name: str) -> None:
+        rounds, vocabulary = self.options.rounds, self.config.vocab_size
+        if name == "steps":
+            names = self.able("steps", NPBLENDER)
+            found = growth.steps([self.worker(n) for n in names], vocabulary, 32, rounds)
+        elif name == "widths":
+            found = growth.widths(self.worker(NPBLENDER), vocabulary, 32, 32, max(1, rounds // 2))
+        else:
+            found = growth.texts(self.worker(NPBLENDER), self.source_of_texts(), rounds)
+        self.result["growth"][name] = found
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.close()
+
+
+def joined(result: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """A result with what an earlier one holds of other works. ValueError if the two are not of one kind.
+
+    >>> common = {"machine": {}, "config": "small", "versions": {}, "absent": {}, "growth": {}}
+    >>> one, two = {**common, "works": {"greedy": 1}}, {**common, "works": {"greedy": 0, "beam": 2}}
+    >>> joined(one, two)["works"]
+    {'greedy': 1, 'beam': 2}
+    """
+    for key in ("machine", "config"):
+        if result[key] != earlier[key]:
+            raise ValueError(f"the earlier results are of another {key}: {earlier[key]}, not {result[key]}")
+    parts = {key: {**earlier[key], **result[key]} for key in ("versions", "works", "growth", "absent")}
+    parts["works"] = {name: parts["works"][name] for name in WORKS if name in parts["works"]}
+    return {**earlier, **result, **parts}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    made = parser()
+    options = made.parse_args(arguments)
+    if options.rounds < 1 or options.threads < 1:
+        made.error("--rounds and --threads take numbers from 1 on")
+    if options.add and options.json is None:
+        made.error("--add needs --json FILE, whose results are kept")
+    bench = Bench(options)
+    try:
+        for name in options.works:
+            if name in GROWTH:
+                bench.grown(name)
+            elif WORKS[name].kind == "start":
+                bench.started(WORKS[name])
+            else:
+                bench.timed(WORKS[name])
+    finally:
+        bench.close()
+    result = bench.result
+    if options.add and options.json.exists():
+        result = joined(result, json.loads(options.json.read_text()))
+    if options.json is not None:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    text = text_of(result)
+    print(text)
+    if options.write_docs:
+        write_between_markers(PAGE, "bench", text)
+    return 0

@@ -1,0 +1,150 @@
+"""What is timed, and the least that each work can cost: weights read once a pass, and products.
+
+A bound is for a machine that reads weights at the measured bandwidth and multiplies at the measured peak, both at
+once: each pass through a stack of weights costs the larger of the two. Attention, cache and elementwise work are left
+out of it, so that no program can be faster, and a good one is near.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from npblender.config import BlenderbotSmallConfig
+
+FLOAT = 4  # bytes
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    # the published checkpoint's sizes
+    "90M": {
+        "vocab_size": 54944,
+        "d_model": 512,
+        "encoder_layers": 8,
+        "decoder_layers": 8,
+        "encoder_attention_heads": 16,
+        "decoder_attention_heads": 16,
+        "encoder_ffn_dim": 2048,
+        "decoder_ffn_dim": 2048,
+        "max_position_embeddings": 512,
+        "scale_embedding": True,
+    },
+    # for trying the tool itself
+    "small": {
+        "vocab_size": 4096,
+        "d_model": 64,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 128,
+        "decoder_ffn_dim": 128,
+        "max_position_embeddings": 256,
+        "scale_embedding": True,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One thing to time. `kind` is the method of the adapters that does it."""
+
+    name: str
+    kind: str  # generate, encode, tokenize, load, start
+    about: str
+    calls: int = 1  # timed calls a round, each with other inputs; their median is the round's time
+    batch: int = 1
+    source: int = 32
+    new: int = 32
+    beams: int = 1
+    blocks: bool = False  # trigrams of the reply and of the source may not be repeated
+    words: int = 20_000
+    unit: str = "ms"
+    per: int = 1  # a shown figure is the time over this: tokens, steps
+    first: str = "npblender"  # the peer that the others are compared with
+    wanted: str = ""  # what this project asks of itself against transformers (or the work's own peer)
+
+
+WORKS = {
+    work.name: work
+    for work in (
+        Work("greedy", "generate", "greedy, ms a token", per=32, wanted="2.8"),
+        Work("beam", "generate", "beam 10, trigrams blocked, ms a step", per=32, beams=10, blocks=True, wanted="3.0"),
+        Work("batch", "generate", "greedy, 32 rows, tokens/s", batch=32, unit="tokens/s", per=32 * 32, wanted="2.3"),
+        Work("encode-8x128", "encode", "encode 8 x 128, ms", batch=8, source=128, wanted="1.25"),
+        Work("encode-1x32", "encode", "encode 1 x 32, ms", calls=7, wanted="1.25"),
+        Work("start", "start", "process start to a 20-token reply, s", new=20, unit="s", wanted="7"),
+        Work("load", "load", "loading the weights, page cache warm, s", unit="s"),
+        Work("tokenize", "tokenize", "tokenizing as transformers, words/s", unit="words/s", wanted="12"),
+        Work(
+            "tokenize-parlai",
+            "tokenize",
+            "tokenizing as ParlAI, words/s",
+            unit="words/s",
+            first="npblender-parlai",
+            wanted="1.0",
+        ),
+    )
+}
+
+GROWTH = ("steps", "widths", "texts")
+"""How cost grows: along a reply, with the width of a beam, with the length of a text."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Bytes of weights read and operations of products, in passes that each read their weights once."""
+
+    passes: tuple[tuple[int, int], ...]  # (bytes, operations), two operations a multiplication and addition
+
+    @property
+    def bytes(self) -> int:
+        return sum(size for size, _ in self.passes)
+
+    @property
+    def operations(self) -> int:
+        return sum(operations for _, operations in self.passes)
+
+    def seconds(self, bandwidth: float, peak: float) -> float:
+        """The least time at `bandwidth` bytes a second and `peak` operations a second.
+
+        >>> Cost(((100, 10), (100, 1000))).seconds(bandwidth=100.0, peak=100.0)  # read-bound, then product-bound
+        11.0
+        """
+        return sum(max(size / bandwidth, operations / peak) for size, operations in self.passes)
+
+
+def _pass(parameters: int, rows: int) -> tuple[int, int]:
+    return FLOAT * parameters, 2 * parameters * rows
+
+
+def encoder_cost(config: BlenderbotSmallConfig, rows: int) -> Cost:
+    """The encoder's matrices over so many tokens.
+
+    >>> encoder_cost(BlenderbotSmallConfig(**CONFIGS["90M"]), rows=1).bytes
+    100663296
+    """
+    d, layers = config.d_model, config.encoder_layers
+    return Cost((_pass(layers * (4 * d * d + 2 * d * config.encoder_ffn_dim), rows),))
+
+
+def step_cost(config: BlenderbotSmallConfig, rows: int) -> Cost:
+    """One decoder step for so many rows: its matrices, but for those of the source's keys and values; and the logits.
+
+    >>> step_cost(BlenderbotSmallConfig(**CONFIGS["90M"]), rows=1).bytes
+    229965824
+    """
+    d = config.d_model
+    matrices = config.decoder_layers * (6 * d * d + 2 * d * config.decoder_ffn_dim)
+    return Cost((_pass(matrices, rows), _pass(d * config.vocab_size, rows)))
+
+
+def cost_of(work: Work, config: BlenderbotSmallConfig) -> Cost | None:
+    """The least that a work costs, or None where weights say little about it."""
+    tokens = work.batch * work.source
+    if work.kind == "encode":
+        return encoder_cost(config, tokens)
+    if work.kind != "generate":
+        return None
+    cross = _pass(2 * config.decoder_layers * config.d_model**2, tokens)
+    first, later = step_cost(config, work.batch), step_cost(config, work.batch * work.beams)
+    return Cost((*encoder_cost(config, tokens).passes, cross, *first.passes, *later.passes * (work.new - 1)))
