@@ -21,7 +21,7 @@ ROOMS = [
     # mathematics that knows no model
     *("ops", "masks"),
     # parameters, and the names of what is computed from them
-    *("weights", "taps"),
+    *("weights", "layout", "taps"),
     # the forward pass
     *("cache", "outputs", "context", "attention", "encoder", "decoder", "inputs", "forward"),
     # its border: what a call may hold
@@ -37,7 +37,7 @@ ROOMS = [
 place here, after all that it imports and before all that import it."""
 
 WITH_EXAMPLES = [
-    *("dialects", "ops", "masks", "weights", "taps", "cache", "outputs", "context"),
+    *("dialects", "ops", "masks", "weights", "layout", "taps", "cache", "outputs", "context"),
     *("attention", "encoder", "decoder", "inputs", "forward", "earlier", "arguments", "calls"),
     *("model", "example"),
 ]

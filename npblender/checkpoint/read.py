@@ -7,8 +7,10 @@ What it does not do: it reads no configuration (see config.py) and repairs nothi
 gathered and refused in one error that names all of it.
 """
 
+import math
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import groupby
 from typing import Any, BinaryIO
 
@@ -21,7 +23,9 @@ from npblender.checkpoint.files import find_tensors
 from npblender.checkpoint.header import StoredTensor
 from npblender.checkpoint.names import SHARED, canonical_name, copies_in_order
 from npblender.config import BlenderbotSmallConfig
-from npblender.weights import FULL_MODEL, LOGITS_BIAS, Parts, Weights, expected_shapes, from_arrays
+from npblender.layout import wants_panels
+from npblender.ops import Panels
+from npblender.weights import FULL_MODEL, LOGITS_BIAS, Matrix, Parts, Weights, expected_shapes, from_arrays
 
 __all__ = ["load"]
 
@@ -110,32 +114,45 @@ def _fits(tensor: StoredTensor, shape: tuple[int, ...], problems: list[str]) -> 
     return not wrong
 
 
-def _read_all(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], problems: list[str]) -> dict[str, Array]:
-    """Each tensor as a new array under its parameter's name."""
-    arrays: dict[str, Array] = {}
+def _read_all(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], problems: list[str]) -> dict[str, Matrix]:
+    """Each tensor under its parameter's name, as a new array or in panels."""
+    arrays: dict[str, Matrix] = {}
     for tensor, file in _opened(tensors):
-        array = np.empty(tensor.shape, dtype)
-        flat, finite = array.reshape(-1), True
-        for at, values in _pieces(tensor, file, dtype):
-            flat[at] = values
-            finite = finite and bool(np.isfinite(flat[at]).all())
-        if not finite:
-            problems.append(f"not finite as {dtype}: {tensor.name} holds NaN, infinity or too large a number")
         canonical = canonical_name(tensor.name)
         assert canonical is not None
-        arrays[canonical] = array
+        matrix: Matrix
+        if wants_panels(canonical, tensor.shape, dtype):
+            matrix = Panels.empty((tensor.shape[0], tensor.shape[1]), dtype)
+            put = matrix.fill
+        else:
+            matrix = np.empty(tensor.shape, dtype)
+            put = partial(_put_rows, matrix)
+        finite = True
+        for first, rows in _pieces(tensor, file, dtype):
+            put(first, rows)
+            finite = finite and bool(np.isfinite(rows).all())
+        if not finite:
+            problems.append(f"not finite as {dtype}: {tensor.name} holds NaN, infinity or too large a number")
+        arrays[canonical] = matrix
     return arrays
 
 
-def _compare_copies(sources: dict[str, list[StoredTensor]], arrays: dict[str, Array], problems: list[str]) -> None:
+def _put_rows(array: Array, first: int, rows: Array) -> None:
+    array[first : first + len(rows)] = rows
+
+
+def _compare_copies(sources: dict[str, list[StoredTensor]], arrays: dict[str, Matrix], problems: list[str]) -> None:
     """The token embeddings are one matrix; a file may hold it several times, but always the same."""
     if SHARED not in sources:
         return
     first, *others = sources[SHARED]
-    shared = arrays[SHARED].reshape(-1)
+    shared = arrays[SHARED]
     for tensor, file in _opened(others):
         pieces = _pieces(tensor, file, shared.dtype)
-        if not all(np.array_equal(values, shared[at], equal_nan=True) for at, values in pieces):
+        if not all(
+            np.array_equal(rows, shared.take(np.arange(at, at + len(rows)), axis=0), equal_nan=True)
+            for at, rows in pieces
+        ):
             what = "an untied head" if tensor.name == "lm_head.weight" else "a second embedding"
             problems.append(f"{what} is not covered: {tensor.name} differs from {first.name}")
 
@@ -149,14 +166,15 @@ def _opened(tensors: Iterable[StoredTensor]) -> Iterator[tuple[StoredTensor, Bin
                 yield tensor, file
 
 
-def _pieces(tensor: StoredTensor, file: BinaryIO, dtype: np.dtype[Any]) -> Iterator[tuple[slice, Array]]:
-    """The tensor's values in `dtype`, piece by piece; each is good until the next is asked for."""
-    buffer = np.empty(min(BUFFER_BYTES, tensor.size), np.uint8)
-    width = STORED_BITS[tensor.dtype] // 8
+def _pieces(tensor: StoredTensor, file: BinaryIO, dtype: np.dtype[Any]) -> Iterator[tuple[int, Array]]:
+    """The tensor's rows in `dtype`, some at a time with the number of the first; each is good until the next."""
+    row_bytes = math.prod(tensor.shape[1:]) * STORED_BITS[tensor.dtype] // 8
+    at_once = max(1, BUFFER_BYTES // max(1, row_bytes))
+    count = tensor.shape[0] if tensor.shape else 1
+    buffer = np.empty(min(at_once, count) * row_bytes, np.uint8)
     file.seek(tensor.start)
-    for offset in range(0, tensor.size, BUFFER_BYTES):
-        raw = buffer[: min(BUFFER_BYTES, tensor.size - offset)]
+    for first in range(0, count, at_once):
+        raw = buffer[: min(at_once, count - first) * row_bytes]
         if file.readinto(raw.data) != raw.size:  # type: ignore[attr-defined]
             raise ValueError(f"{tensor.file} ended inside tensor {tensor.name!r}: it was cut short while it was read")
-        values = decode(raw, tensor.dtype, dtype)
-        yield slice(offset // width, offset // width + values.size), values
+        yield first, decode(raw, tensor.dtype, dtype).reshape(-1, *tensor.shape[1:])

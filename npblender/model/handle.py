@@ -19,14 +19,15 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import Dialect, resolve_dialect
 from npblender.inputs import as_array, check_size, switch, whole
+from npblender.layout import lay_out
 from npblender.weights import (
     FULL_MODEL,
     Embedding,
     Parts,
     Weights,
     expected_shapes,
+    parameters,
     random_weights,
-    to_arrays,
 )
 
 Array = NDArray[Any]
@@ -54,17 +55,17 @@ class PreTrainedModel:
             )
         if generation_config is not None and not isinstance(generation_config, GenerationConfig):
             raise TypeError(f"generation_config must be a GenerationConfig, not {type(generation_config).__name__}")
-        found = {name: array.shape for name, array in to_arrays(weights).items()}
+        found = {name: parameter.shape for name, parameter in parameters(weights).items()}
         expected = expected_shapes(config, self.parts)
         wrong = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
         if wrong:
             each = "; ".join(f"{name} is {found.get(name)}, not {expected.get(name)}" for name in wrong)
             raise ValueError(f"the weights do not fit the config of a {type(self).__name__}: {each}")
-        dtypes = {checkpoint.resolve_dtype(array.dtype) for array in to_arrays(weights).values()}
+        dtypes = {checkpoint.resolve_dtype(parameter.dtype) for parameter in parameters(weights).values()}
         if len(dtypes) > 1:
             raise ValueError(f"the weights must have one dtype, not {', '.join(sorted(map(str, dtypes)))}")
         self.config = config
-        self.weights = weights
+        self._give(weights)
         self.dialect = resolve_dialect(dialect)
         if generation_config is None:
             generation_config = GenerationConfig.from_model_config(config)
@@ -146,7 +147,7 @@ and the weights (nothing is downloaded)
 
     def num_parameters(self) -> int:
         """How many numbers training sets; the constant bias of the logits does not count, as in transformers."""
-        return sum(a.size for name, a in to_arrays(self.weights).items() if name != "final_logits_bias")
+        return sum(a.size for name, a in parameters(self.weights).items() if name != "final_logits_bias")
 
     def get_input_embeddings(self) -> Embedding:
         """The matrix [V, D] that embeds tokens; its transpose makes the logits."""
@@ -166,7 +167,10 @@ and the weights (nothing is downloaded)
         if array.shape != shape:
             raise ValueError(f"value has shape {array.shape}, not {shape}; resize_token_embeddings changes V")
         check_size("value", array, self.dtype)
-        self.weights = replace(self.weights, shared=Embedding(array.astype(self.dtype)))
+        self._give(replace(self.weights, shared=Embedding(array.astype(self.dtype))))
+
+    def _give(self, weights: Weights) -> None:
+        self.weights = lay_out(self.config, weights, self.parts)
 
     @public_call()
     def resize_token_embeddings(
@@ -189,13 +193,13 @@ and the weights (nothing is downloaded)
                 "mean_resizing=False draws new rows at random; set_input_embeddings takes rows of your own"
             )
         config = self.config.replace(vocab_size=size)  # refuses special ids that would fall out
-        old = self.weights.shared.weight
+        old = np.asarray(self.weights.shared.weight)
         added = max(0, size - len(old))
         rows = np.repeat(old.mean(axis=0, keepdims=True), added, axis=0)
         shared = Embedding(np.concatenate([old[:size], rows]))
         bias = self.weights.final_logits_bias
         if bias is not None:
             bias = np.concatenate([bias[:, :size], np.zeros((1, added), bias.dtype)], axis=1)
-        self.weights = replace(self.weights, shared=shared, final_logits_bias=bias)
         self.config = config
-        return shared
+        self._give(replace(self.weights, shared=shared, final_logits_bias=bias))
+        return self.weights.shared

@@ -1,5 +1,8 @@
 """The elementary operations, in one room: everything the model computes is made of these.
 
+    threads         work shared out over a few threads
+    blas            what is known of NumPy's BLAS
+    panels          a matrix laid out for fast products
     elementwise     blocks that stay in cache, and the check of every input
     erf_tables      coefficients, written by tools/derive_erf.py
     error_function  erf and the normal distribution function
@@ -9,6 +12,7 @@
 Nothing here knows of heads, layers or configurations.
 """
 
+from npblender.ops.blas import layout
 from npblender.ops.operations import (
     ACTIVATIONS,
     FloatArray,
@@ -26,11 +30,14 @@ from npblender.ops.operations import (
     silu,
     softmax,
 )
+from npblender.ops.panels import Panels
+from npblender.ops.threads import num_threads, use_threads
 
 __all__ = [
     "ACTIVATIONS",
     "FloatArray",
     "IntArray",
+    "Panels",
     "cross_entropy",
     "dropout",
     "embed",
@@ -38,9 +45,12 @@ __all__ = [
     "gelu",
     "gelu_new",
     "layer_norm",
+    "layout",
     "linear",
     "log_softmax",
+    "num_threads",
     "relu",
     "silu",
     "softmax",
+    "use_threads",
 ]

@@ -20,6 +20,7 @@ from npblender.ops.activations import ACTIVATIONS, gelu_new, relu, silu
 from npblender.ops.elementwise import FloatArray, by_rows, float_array, same_dtype
 from npblender.ops.error_function import erf
 from npblender.ops.gelu_kernels import gelu
+from npblender.ops.panels import Panels
 
 __all__ = [
     "ACTIVATIONS",
@@ -131,8 +132,10 @@ def layer_norm(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, eps
     return by_rows(normalise, x)
 
 
-def linear(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None = None) -> FloatArray:
+def linear(x: npt.ArrayLike, weight: npt.ArrayLike | Panels, bias: npt.ArrayLike | None = None) -> FloatArray:
     """x @ weight.T + bias: x [..., D], weight [F, D] as transformers stores it, bias [F] or None -> [..., F].
+
+    A weight may also be laid out in panels, which is how large ones are multiplied fast (see `panels`).
 
     Raises TypeError for another dtype or for unequal ones, ValueError for shapes that do not fit.
 
@@ -140,7 +143,8 @@ def linear(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None =
     array([[11. , 17.5, 24. ]])
     """
     x = float_array("x", x)
-    weight = same_dtype("weight", weight, "x", x)
+    if not isinstance(weight, Panels) or weight.dtype != x.dtype:
+        weight = same_dtype("weight", weight, "x", x)
     if weight.ndim != 2:
         raise ValueError(f"weight has shape {weight.shape}, but it must be [out, in]")
     if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
@@ -152,7 +156,8 @@ def linear(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None =
     leading = x.shape[:-1]
     rows = x if x.ndim == 2 else x.reshape(math.prod(leading), x.shape[-1])  # [..., D] -> [rows, D]
     with np.errstate(all="ignore"):
-        y: FloatArray = np.matmul(rows, weight.T)  # [rows, D] -> [rows, F]
+        # [rows, D] -> [rows, F]
+        y: FloatArray = weight.multiply(rows) if isinstance(weight, Panels) else np.matmul(rows, weight.T)
         if bias is not None:
             np.add(y, bias, out=y)
     return y if x.ndim == 2 else y.reshape(*leading, weight.shape[0])
@@ -175,8 +180,8 @@ def _int_array(name: str, x: npt.ArrayLike) -> IntArray:
     return array
 
 
-def embed(ids: npt.ArrayLike, table: npt.ArrayLike) -> FloatArray:
-    """The rows of `table` that `ids` name: ids [...] of an integer dtype, table [V, D] -> [..., D].
+def embed(ids: npt.ArrayLike, table: npt.ArrayLike | Panels) -> FloatArray:
+    """The rows of `table` that `ids` name: ids [...] of an integer dtype, table [V, D], as panels too -> [..., D].
 
     Raises TypeError for ids that are not integers (bool included) or a table of another dtype; ValueError
     for an id that is negative or not below V, with the worst id and V.
@@ -186,7 +191,8 @@ def embed(ids: npt.ArrayLike, table: npt.ArrayLike) -> FloatArray:
            [0. , 0.5]])
     """
     ids = _int_array("ids", ids)
-    table = float_array("table", table)
+    if not isinstance(table, Panels):
+        table = float_array("table", table)
     if table.ndim != 2:
         raise ValueError(f"table has shape {table.shape}, but it must be [vocabulary, d_model]")
     _check_ids("ids", ids, table.shape[0])

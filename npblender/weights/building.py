@@ -1,8 +1,4 @@
-"""The parameters as a frozen tree, each with its shape beside it.
-
-Field names are transformers' own, so the path of a field is the name in its files without the `model.` prefix:
-`weights.encoder.layers[0].self_attn.q_proj.weight` is `encoder.layers.0.self_attn.q_proj.weight`. Linear maps are
-stored [out, in] as in those files. Embedding, encoder input, decoder input and output projection share one matrix.
+"""Trees of parameters made: from arrays, from random numbers, and back to arrays.
 
 This module reads and writes no files (see `checkpoint`) and computes nothing but random numbers.
 """
@@ -11,112 +7,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from npblender.config import BlenderbotSmallConfig
+from npblender.ops import Panels
+from npblender.weights.tree import (
+    BASE_MODEL,
+    ENCODER,
+    FULL_MODEL,
+    LOGITS_BIAS,
+    Array,
+    Attention,
+    Decoder,
+    DecoderLayer,
+    Embedding,
+    Encoder,
+    EncoderLayer,
+    LayerNorm,
+    Linear,
+    Matrix,
+    Parts,
+    Weights,
+)
 
-Array: TypeAlias = NDArray[Any]
-Parts: TypeAlias = frozenset[str]
-Make: TypeAlias = Callable[[str, tuple[int, ...]], Array]
-
-ENCODER, DECODER, LOGITS_BIAS = "encoder", "decoder", "final_logits_bias"
-FULL_MODEL: Parts = frozenset({ENCODER, DECODER, LOGITS_BIAS})  # the model that answers
-BASE_MODEL: Parts = frozenset({ENCODER, DECODER})  # the model without a head
-CAUSAL_MODEL: Parts = frozenset({DECODER})  # the decoder alone, read as a language model
-
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """x @ weight.T + bias."""
-
-    weight: Array  # [out, in]
-    bias: Array  # [out]
-
-
-@dataclass(frozen=True, eq=False)
-class LayerNorm:
-    """Scale and shift after normalising."""
-
-    weight: Array  # [D]
-    bias: Array  # [D]
-
-
-@dataclass(frozen=True, eq=False)
-class Embedding:
-    """A table of rows."""
-
-    weight: Array  # [V, D] for tokens, [P, D] for positions
-
-
-@dataclass(frozen=True, eq=False)
-class Attention:
-    """The four maps of an attention; H heads of K = D / H share each."""
-
-    q_proj: Linear  # [D, D]
-    k_proj: Linear  # [D, D]
-    v_proj: Linear  # [D, D]
-    out_proj: Linear  # [D, D]
-
-
-@dataclass(frozen=True, eq=False)
-class EncoderLayer:
-    """Self-attention, then feed-forward, each with the norm that follows it."""
-
-    self_attn: Attention
-    self_attn_layer_norm: LayerNorm
-    fc1: Linear  # [F, D]
-    fc2: Linear  # [D, F]
-    final_layer_norm: LayerNorm
-
-
-@dataclass(frozen=True, eq=False)
-class DecoderLayer:
-    """Self-attention, attention to the source, then feed-forward, each with the norm that follows it."""
-
-    self_attn: Attention
-    self_attn_layer_norm: LayerNorm
-    encoder_attn: Attention
-    encoder_attn_layer_norm: LayerNorm
-    fc1: Linear  # [F, D]
-    fc2: Linear  # [D, F]
-    final_layer_norm: LayerNorm
-
-
-@dataclass(frozen=True, eq=False)
-class Encoder:
-    """Positions, the norm of the embeddings, and the layers."""
-
-    embed_positions: Embedding  # [P, D]
-    layernorm_embedding: LayerNorm
-    layers: tuple[EncoderLayer, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Decoder:
-    """As the encoder, with layers that see the source."""
-
-    embed_positions: Embedding  # [P, D]
-    layernorm_embedding: LayerNorm
-    layers: tuple[DecoderLayer, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Weights:
-    """All parameters of a model."""
-
-    shared: Embedding  # [V, D]: tokens in, tokens out
-    encoder: Encoder | None  # None in a causal head
-    decoder: Decoder
-    final_logits_bias: Array | None  # [1, V]; None in a base model and in a causal head
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The one dtype of every parameter."""
-        return self.shared.weight.dtype
+Make: TypeAlias = Callable[[str, tuple[int, ...]], Any]  # an array, or a matrix laid out
 
 
 def build(config: BlenderbotSmallConfig, make: Make, parts: Parts = FULL_MODEL) -> Weights:
@@ -190,7 +108,7 @@ def parameter_count(config: BlenderbotSmallConfig) -> int:
     return sum(math.prod(shape) for shape in expected_shapes(config, BASE_MODEL).values())
 
 
-def from_arrays(config: BlenderbotSmallConfig, arrays: Mapping[str, Array], parts: Parts = FULL_MODEL) -> Weights:
+def from_arrays(config: BlenderbotSmallConfig, arrays: Mapping[str, Matrix], parts: Parts = FULL_MODEL) -> Weights:
     """The tree over the given arrays, which must be there under every expected name and in the expected shape.
 
     >>> from npblender.example import EXAMPLE_CONFIG
@@ -199,7 +117,7 @@ def from_arrays(config: BlenderbotSmallConfig, arrays: Mapping[str, Array], part
     ValueError: the parameter 'shared.weight' of shape (11, 6) is missing
     """
 
-    def take(name: str, shape: tuple[int, ...]) -> Array:
+    def take(name: str, shape: tuple[int, ...]) -> Matrix:
         if name not in arrays:
             raise ValueError(f"the parameter {name!r} of shape {shape} is missing")
         if arrays[name].shape != shape:
@@ -207,14 +125,14 @@ def from_arrays(config: BlenderbotSmallConfig, arrays: Mapping[str, Array], part
         return arrays[name]
 
     weights = build(config, take, parts)
-    dtypes = {str(array.dtype) for array in to_arrays(weights).values()}
+    dtypes = {str(parameter.dtype) for parameter in parameters(weights).values()}
     if len(dtypes) > 1:
         raise ValueError(f"the parameters of one model have one dtype; found {sorted(dtypes)}")
     return weights
 
 
-def _walk(node: Any, name: str) -> Iterator[tuple[str, Array]]:
-    if isinstance(node, np.ndarray):
+def _walk(node: Any, name: str) -> Iterator[tuple[str, Matrix]]:
+    if isinstance(node, np.ndarray | Panels):
         yield name, node
     elif isinstance(node, tuple):
         for n, child in enumerate(node):
@@ -224,14 +142,24 @@ def _walk(node: Any, name: str) -> Iterator[tuple[str, Array]]:
             yield from _walk(getattr(node, field.name), f"{name}.{field.name}" if name else field.name)
 
 
-def to_arrays(weights: Weights) -> dict[str, Array]:
-    """Every parameter under its name, in the order of the tree; no copies.
+def parameters(weights: Weights) -> dict[str, Matrix]:
+    """Every parameter under its name as it is laid out, in the order of the tree; no copies.
 
     >>> from npblender.example import EXAMPLE_CONFIG
-    >>> list(to_arrays(random_weights(EXAMPLE_CONFIG, seed=0)))[:2]
+    >>> list(parameters(random_weights(EXAMPLE_CONFIG, seed=0)))[:2]
     ['shared.weight', 'encoder.embed_positions.weight']
     """
     return dict(_walk(weights, ""))
+
+
+def to_arrays(weights: Weights) -> dict[str, Array]:
+    """Every parameter under its name as an array, in the order of the tree; copies only of what is in panels.
+
+    >>> from npblender.example import EXAMPLE_CONFIG
+    >>> to_arrays(random_weights(EXAMPLE_CONFIG, seed=0))["shared.weight"].shape
+    (11, 6)
+    """
+    return {name: np.asarray(parameter) for name, parameter in parameters(weights).items()}
 
 
 def random_weights(

@@ -1,0 +1,71 @@
+"""What is known of the BLAS that NumPy multiplies with. Nothing here computes."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "NPBLENDER_LAYOUT"
+LAYOUTS = ("panels", "rows")
+
+WITH_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
+"""OpenBLAS's names of processors with AVX-512, for which it multiplies small matrices without packing them first."""
+
+
+@functools.cache
+def openblas() -> Any:
+    """The OpenBLAS that NumPy's wheels bring along, as the process has loaded it; None where there is none."""
+    import ctypes
+
+    import numpy
+
+    package = Path(numpy.__file__).parent
+    for path in [*package.parent.glob("numpy.libs/*openblas*"), *package.glob(".dylibs/*openblas*")]:
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError:
+            continue
+        if function(library, "get_num_threads") is not None:
+            return library
+    return None
+
+
+def function(library: Any, name: str) -> Any:
+    """A function of OpenBLAS under the name that its build gave it; None if it has no such function."""
+    for spelling in (f"scipy_openblas_{name}64_", f"openblas_{name}64_", f"scipy_openblas_{name}", f"openblas_{name}"):
+        if hasattr(library, spelling):
+            return getattr(library, spelling)
+    return None
+
+
+def core_name() -> str | None:
+    """The processor that OpenBLAS chose its kernels for; None where it can not be asked.
+
+    OPENBLAS_CORETYPE in the environment makes it choose those of another.
+    """
+    import ctypes
+
+    found = None if openblas() is None else function(openblas(), "get_corename")
+    if found is None:
+        return None
+    found.restype = ctypes.c_char_p
+    name: bytes = found()
+    return name.decode()
+
+
+@functools.cache
+def layout() -> str:
+    """How large float32 matrices are best laid out here: in "panels", or as they are, in "rows".
+
+    Panels win by a factor of two and more where the BLAS multiplies small matrices without packing them, and lose
+    elsewhere (docs/performance.md). NPBLENDER_LAYOUT in the environment chooses otherwise; another word there is a
+    ValueError.
+    """
+    asked = os.environ.get(VARIABLE)
+    if asked is None:
+        return "panels" if core_name() in WITH_SMALL_KERNELS else "rows"
+    if asked not in LAYOUTS:
+        raise ValueError(f"{VARIABLE} is {asked!r}, but it must be {' or '.join(LAYOUTS)}")
+    return asked
