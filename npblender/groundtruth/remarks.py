@@ -63,7 +63,7 @@ def _orders(reference: Array, mine: Array, noise: Noise | None, axes: str | None
             axes_moved = layout.name.startswith("[")
             yield f"it would agree {'transposed' if axes_moved else 'in another order'}, as {layout.name}"
             if axes_moved and "*" not in layout.name:
-                yield "axes of one length can not be told apart: with others, this would be read as a layout and no fault"
+                yield "axes of one length look alike: with other lengths this would be read as a layout"
             return
 
 
