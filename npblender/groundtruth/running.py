@@ -20,10 +20,11 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.dialects import Dialect
 from npblender.forward import Target, logits_of, loss_of, run_decoder, run_encoder, start_decoder
 from npblender.groundtruth.inputs import Run, has_head
+from npblender.layout import lay_out
 from npblender.taps import Point, Sink, decoder_points, encoder_points, head_points, start_points
-from npblender.weights import Weights, from_arrays, to_arrays
+from npblender.weights import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL, Parts, Weights, from_arrays, to_arrays
 
-__all__ = ["Evaluation", "cast_weights", "evaluate", "pieces", "planned_points", "without_step"]
+__all__ = ["Evaluation", "cast_weights", "evaluate", "laid_out", "pieces", "planned_points", "without_step"]
 
 Array = NDArray[Any]
 
@@ -59,7 +60,7 @@ class Evaluation:
 
 
 def cast_weights(config: BlenderbotSmallConfig, weights: Weights, dtype: np.dtype[Any]) -> Weights:
-    """The weights in another dtype; the very same ones if they have it already.
+    """The weights in another dtype, laid out as a model's own are; the very same ones if they have it already.
 
     >>> from npblender.example import example_model
     >>> model = example_model()
@@ -69,8 +70,19 @@ def cast_weights(config: BlenderbotSmallConfig, weights: Weights, dtype: np.dtyp
     if weights.dtype == dtype:
         return weights
     arrays = {name: array.astype(dtype) for name, array in to_arrays(weights).items()}
-    parts = frozenset(name.partition(".")[0] for name in arrays) - {"shared"}
-    return from_arrays(config, arrays, parts)
+    return lay_out(config, from_arrays(config, arrays, _parts(weights)), _parts(weights))
+
+
+def laid_out(evaluation: Evaluation) -> Evaluation:
+    """The same evaluation with its matrices laid out as those of a model are."""
+    weights = lay_out(evaluation.config, evaluation.weights, _parts(evaluation.weights))
+    return replace(evaluation, weights=weights)
+
+
+def _parts(weights: Weights) -> Parts:
+    if weights.encoder is None:
+        return CAUSAL_MODEL
+    return BASE_MODEL if weights.final_logits_bias is None else FULL_MODEL
 
 
 def without_step(name: str) -> str:

@@ -18,7 +18,7 @@ from npblender.context import Context
 from npblender.encoder import source_positions
 from npblender.forward import Source, Target
 from npblender.groundtruth.relabelling import Labels, draw_labels, relabelled, restore
-from npblender.groundtruth.running import Evaluation, planned_points
+from npblender.groundtruth.running import Evaluation, laid_out, planned_points
 
 __all__ = ["Variant", "legitimate_variants", "longer_source", "reordered_source", "rows_alone", "rows_twice"]
 
@@ -62,9 +62,12 @@ def legitimate_variants(evaluation: Evaluation) -> Iterator[Variant]:
     """
     yield Variant("as it is", evaluation, _same)
     rng = np.random.default_rng(SEED)
-    for make in (_alone, _again, rows_alone, rows_twice, longer_source, reordered_source):
+    ways = (_alone, _again, rows_alone, rows_twice, longer_source, reordered_source)
+    for number, make in enumerate(ways):
         labels = draw_labels(evaluation.config, rng)
         renamed = relabelled(evaluation, labels)
+        if number % 2:  # large matrices are multiplied in panels, or else as one: other blocks, other sums
+            renamed = laid_out(renamed)
         for variant in make(renamed):
             yield replace(variant, restore=_in_turn(variant.restore, labels))
 
