@@ -30,7 +30,7 @@ from parlai.core.message import Message
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.torch_generator_agent import DelayedNucleusBeamSearch, NucleusSampling, SearchBlocklist
-from run_parlai import parlai_name
+from run_parlai import build, parlai_name
 
 DelayedNucleusBeamSearch.get_mask = NucleusSampling.get_mask
 DelayedNucleusBeamSearch.update_p = NucleusSampling.update_p
@@ -90,6 +90,9 @@ def make_agent(case: Case, base: Opt, folder: Path) -> Any:
         )
     )
     assert (agent.NULL_IDX, agent.START_IDX, agent.END_IDX) == (0, 1, 2)
+    if any(config[f"encoder_{size}"] != config[f"decoder_{size}"] for size in ("attention_heads", "ffn_dim")):
+        agent.model = build(case)  # ParlAI's options give both sides the same sizes; its modules take any
+        return agent
     stored = {parlai_name(name): value for name, value in case.weights.items() if name != "final_logits_bias"}
     own = {name for name in agent.model.state_dict() if name != "START"}
     given = {}
