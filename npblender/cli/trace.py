@@ -118,7 +118,8 @@ def check_output(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--out {arguments.out} is a folder; name a file in it")
     if not path.parent.is_dir():
         raise ValueError(f"--out {arguments.out}: there is no folder {str(path.parent)!r}")
-    if arguments.inputs is not None and path.exists() and path.samefile(arguments.inputs):
+    given = None if arguments.inputs is None else Path(arguments.inputs)
+    if given is not None and given.exists() and path.exists() and path.samefile(given):
         raise ValueError(f"--out {arguments.out} is the file of --inputs itself; name another")
 
 
