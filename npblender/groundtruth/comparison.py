@@ -104,7 +104,11 @@ def _opened(what: str, given: Given) -> tuple[Trace, Side]:
 def _table(names: Names) -> Table | None:
     if names is None or isinstance(names, Table):
         return names
-    return Table.make(names) if isinstance(names, Mapping) else read_table(names)
+    if isinstance(names, Mapping):
+        return Table.make(names)
+    if not isinstance(names, str | os.PathLike):
+        raise TypeError(f"names is a {type(names).__name__}; give a table {{pattern: name}} or a JSON file of one")
+    return read_table(names)
 
 
 def _check_inputs(expected: Trace, found: Trace) -> None:

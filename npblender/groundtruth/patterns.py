@@ -65,7 +65,12 @@ class Pattern:
             return None
         values = {}
         for (variable, kind), value in zip(kinds, fit.groups(), strict=True):
-            values[variable] = str(int(value) - int(kind)) if kind not in ("", "...") else value
+            if kind in ("", "..."):
+                values[variable] = value
+            elif int(value) < int(kind):
+                return None
+            else:
+                values[variable] = str(int(value) - int(kind))
         return values
 
     def fill(self, values: Mapping[str, str]) -> str | None:

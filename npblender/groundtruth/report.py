@@ -144,12 +144,12 @@ def _lines(report: Report) -> Iterator[str]:
         largest = max(report.compared, key=lambda point: 0.0 if point.score is None else point.score.units)
         assert largest.score is not None, "what agrees has a score"
         yield f"  {'largest error':14} {short(largest.score.units)} units rms at {largest.name}"
-        yield from _entry("read as", [f"{point.name}: {_reading(point)}" for point in report.points if _reading(point)])
     else:
         yield f"DIVERGED at {first.name}"
         yield from _first(first)
         yield from _before(report)
         yield from _after(report)
+    yield from _readings(report)
     yield from _entry("missing", report.missing, "points of the reference that are not there")
     yield from _entry("surplus", report.surplus, "names that are no point of the reference")
     yield from _entry("unmatched", report.unmatched_patterns, "entries of the table of names that nothing fits")
@@ -162,14 +162,23 @@ def _lines(report: Report) -> Iterator[str]:
 
 def _reading(point: PointReport) -> str:
     """How mine was read, where it was not taken as it is."""
-    said = [f"axes {point.layout}"] if point.layout is not None and point.layout.startswith("[") else []
-    if point.layout is not None and not said and point.score is not None and point.score.values > 1:
-        said = [point.layout]
+    said = [] if point.layout is None or (point.score is not None and point.score.values < 2) else [point.layout]
     if point.factor != 1.0:
         said.append(f"times {point.factor:.6g}, for it was not yet divided by sqrt(K)")
     if point.hidden:
         said.append(f"{point.hidden:,} hidden scores by another number than the reference's")
     return "; ".join(said)
+
+
+def _readings(report: Report) -> Iterator[str]:
+    """The points that were not taken as they are, but for the first divergence, which has a line of its own."""
+    groups: dict[str, list[str]] = {}
+    for point in report.compared:
+        if point is not report.first and _reading(point):
+            groups.setdefault(_reading(point), []).append(point.name)
+    for reading, names in groups.items():
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        yield f"  {'read as':14} {reading}: {names[0]}{more}"
 
 
 def _entry(title: str, names: Sequence[str], about: str = "") -> Iterator[str]:

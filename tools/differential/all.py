@@ -19,6 +19,7 @@ SUITES = (
     ("forward pass", "tools/differential/compare.py --configs 60 --seed 1"),
     ("goldens", "tools/export_goldens.py --check"),
     ("traces of torch models", "tools/export_traces.py --check"),
+    ("names of the originals' modules", "tools/export_modules.py --check"),
     ("model folders", "tools/differential_checkpoint.py"),
     ("generation", "tools/differential/generation.py --configs 100 --seed 1"),
     ("goldens of generation", "tools/export_generation_goldens.py --check"),
