@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 import npblender
-from npblender import BlenderbotSmallForConditionalGeneration, Dialect
+from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, Dialect
 from npblender.dialects import DIALECTS, PARLAI, TRANSFORMERS_4, TRANSFORMERS_5
 from npblender.example import EXAMPLE_CONFIG
 from npblender.groundtruth.tracefile import Trace
@@ -27,7 +28,7 @@ from npblender.weights import from_arrays, random_weights, to_arrays
 Array: TypeAlias = np.ndarray[Any, Any]
 Patch: TypeAlias = pytest.MonkeyPatch
 Arrays: TypeAlias = dict[str, Array]
-Inputs: TypeAlias = dict[str, list[list[int]]]
+Inputs: TypeAlias = dict[str, Any]
 
 ALL, SCALED, TRANSFORMERS = DIALECTS, (PARLAI, TRANSFORMERS_4), (TRANSFORMERS_4, TRANSFORMERS_5)
 PREFILL = 3
@@ -84,9 +85,9 @@ def zoo_arrays() -> Arrays:
     return {**arrays, **changed}
 
 
-def zoo_model(dialect: Dialect, arrays: Arrays | None = None) -> BlenderbotSmallForConditionalGeneration:
-    """The tiny model in a dialect, with its own weights or those given."""
-    weights = from_arrays(EXAMPLE_CONFIG, zoo_arrays() if arrays is None else arrays)
+def zoo_model(dialect: Dialect) -> BlenderbotSmallForConditionalGeneration:
+    """The tiny model in a dialect."""
+    weights = from_arrays(EXAMPLE_CONFIG, zoo_arrays())
     return BlenderbotSmallForConditionalGeneration(EXAMPLE_CONFIG, weights, dialect=dialect)
 
 
@@ -97,7 +98,20 @@ def reference(dialect: Dialect) -> Trace:
 
 def harmed(fault: Fault | None, dialect: Dialect) -> dict[str, Array]:
     """What a float32 port with this fault records: arrays by name, and nothing said of what was run."""
-    arrays, inputs = zoo_arrays(), {name: [list(row) for row in rows] for name, rows in INPUTS.items()}
+    inputs = {**INPUTS, "steps": True, "prefill": PREFILL}
+    return harmed_run(fault, EXAMPLE_CONFIG, zoo_arrays(), dialect, inputs, "float32")
+
+
+def harmed_run(
+    fault: Fault | None,
+    config: BlenderbotSmallConfig,
+    arrays: Mapping[str, Array],
+    dialect: Dialect,
+    inputs: Mapping[str, Any],
+    dtype: str,
+) -> dict[str, Array]:
+    """The same for any model and any inputs of a trace."""
+    arrays, inputs = dict(arrays), deepcopy(dict(inputs))
     with pytest.MonkeyPatch.context() as patch:
         if fault is not None:
             if fault.patch is not None:
@@ -108,5 +122,6 @@ def harmed(fault: Fault | None, dialect: Dialect) -> dict[str, Array]:
                 fault.inputs(inputs)
             if fault.dialect is not None:
                 dialect = replace(fault.dialect(dialect), name="faulty")
-        model = zoo_model(dialect, arrays)
-        return dict(npblender.trace(model, **inputs, steps=True, prefill=PREFILL, noise=False).arrays)
+        weights = from_arrays(config, arrays)
+        model = BlenderbotSmallForConditionalGeneration(config, weights, dialect=dialect)
+        return dict(npblender.trace(model, **inputs, dtype=dtype, noise=False).arrays)

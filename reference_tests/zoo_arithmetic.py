@@ -132,8 +132,15 @@ ARITHMETIC: dict[str, Fault] = {
     ),
     "q scaled twice": Fault(
         QUERIES,
-        "The port divides queries by sqrt(K), and its attention kernel divides the scores again.",
+        "Queries are divided by sqrt(K) twice, as where a converter has already divided their weights.",
         scaled_queries(lambda k, d: k**-0.5),
+    ),
+    "scores scaled again": Fault(
+        SCORES,
+        "Queries are divided by sqrt(K), and the attention kernel divides their products with the keys again.",
+        everywhere(
+            attention.attend, lambda right: lambda w, q, *rest: right(w, q / np.sqrt(q.dtype.type(q.shape[-1])), *rest)
+        ),
     ),
     "q scaled by sqrt(D)": Fault(
         QUERIES,

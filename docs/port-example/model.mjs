@@ -1,12 +1,24 @@
 // BlenderbotSmall's forward pass in plain JavaScript: float32 between operations, double inside one.
 //
 // Tensors are {shape, data} in C order; masks are functions of row, query and key. Names of weights are those of the
-// model's file, names of what is recorded are npblender's.
+// model's file, names of what is recorded are npblender's. It was first written from memory of BART; what was wrong
+// with it then can be brought back by name, as `MISTAKES` lists it, so that README.md's reports can be seen again.
+
+export const MISTAKES = [
+  "column-positions",
+  "pads-kept",
+  "hidden-infinite",
+  "tanh-gelu",
+  "norm-behind-positions",
+  "start-token-free",
+  "no-final-bias",
+];
 
 export class Model {
   /** `record(name, tensor)` hears every intermediate. */
-  constructor(config, weights, record) {
+  constructor(config, weights, record, mistakes = []) {
     Object.assign(this, { config, weights, record });
+    this.makes = Object.fromEntries(MISTAKES.map((name) => [name, mistakes.includes(name)]));
   }
 
   // --- operations -----------------------------------------------------------------------------------------------
@@ -42,7 +54,10 @@ export class Model {
   }
 
   activation(x) {
-    return map(x, (v) => 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3))));
+    if (this.makes["tanh-gelu"]) {
+      return map(x, (v) => 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3))));
+    }
+    return map(x, (v) => 0.5 * v * (1 + erf(v / Math.SQRT2)));
   }
 
   // --- blocks ---------------------------------------------------------------------------------------------------
@@ -67,6 +82,7 @@ export class Model {
     const [batch, heads, length, size] = q.shape, keys = k.shape[2];
     const scores = empty(batch, heads, length, keys), masked = empty(...scores.shape);
     const weights = empty(...scores.shape), mixed = empty(batch, length, heads * size);
+    const hidden = this.makes["hidden-infinite"] ? -Infinity : -1e20; // finite: a row of hidden keys is uniform, not NaN
     let row = 0; // of the scores, in C order
     for (let b = 0; b < batch; b++) {
       for (let h = 0; h < heads; h++) {
@@ -76,7 +92,7 @@ export class Model {
             let sum = 0;
             for (let c = 0; c < size; c++) sum += q.data[row * size + c] * k.data[first + j * size + c];
             scores.data[row * keys + j] = sum;
-            masked.data[row * keys + j] = sees(b, i, j) ? sum : -Infinity;
+            masked.data[row * keys + j] = sees(b, i, j) ? sum : hidden;
           }
           const of_row = [row * keys, (row + 1) * keys];
           softmax(masked.data.subarray(...of_row), weights.data.subarray(...of_row));
@@ -115,22 +131,39 @@ export class Model {
     return this.addAndNorm(x, output, `${layer}.final_layer_norm`, point);
   }
 
-  /** Ids [B, T] at positions from `first` on -> what the first layer gets, [B, T, D]. */
-  embed(ids, first, side, point) {
+  /** Ids and their positions [B, T] -> what the first layer gets, [B, T, D]. */
+  embed(ids, places, side, point) {
     const tokens = this.lookUp(ids, "shared.weight");
     this.record(`${point}.embed.tokens`, tokens);
     const scale = this.config.scale_embedding ? Math.sqrt(this.config.d_model) : 1;
     const scaled = map(tokens, (value) => value * scale);
     this.record(`${point}.embed.scaled`, scaled);
-    const places = ids.map((row) => row.map((_, i) => first + i));
     const positions = this.lookUp(places, `${side}.embed_positions.weight`);
     this.record(`${point}.embed.positions`, positions);
-    const sum = add(scaled, positions);
-    this.record(`${point}.embed.sum`, sum);
-    const normed = this.layerNorm(sum, `${side}.layernorm_embedding`);
-    this.record(`${point}.embed.norm`, normed);
-    this.record(`${point}.embed.output`, normed);
-    return normed;
+    const norm = (y) => {
+      const normed = this.layerNorm(y, `${side}.layernorm_embedding`);
+      this.record(`${point}.embed.norm`, normed);
+      return normed;
+    };
+    const move = (y) => {
+      const sum = add(y, positions);
+      this.record(`${point}.embed.sum`, sum);
+      return sum;
+    };
+    return side === "encoder" || this.makes["norm-behind-positions"] ? norm(move(scaled)) : move(norm(scaled));
+  }
+
+  /** How many tokens before this one are no pads; a pad before all of them is at 0, too. */
+  sourcePositions(mask) {
+    if (this.makes["column-positions"]) return mask.map((row) => row.map((_, i) => i));
+    return mask.map((row) => row.map((_, i) => Math.max(0, row.slice(0, i + 1).filter((kept) => kept).length - 1)));
+  }
+
+  /** States [B, S, D] with zeros at pads. */
+  zeroPads(x, mask) {
+    if (this.makes["pads-kept"]) return x;
+    const kept = mask.flat(), width = x.shape[2];
+    return { shape: x.shape, data: x.data.map((value, i) => value * kept[Math.floor(i / width)]) };
   }
 
   // --- the model ------------------------------------------------------------------------------------------------
@@ -139,13 +172,14 @@ export class Model {
   encode(ids, mask) {
     const heads = this.config.encoder_attention_heads;
     const sees = (b, i, j) => mask[b][j] === 1;
-    let x = this.embed(ids, 0, "encoder", "encoder");
+    let x = this.zeroPads(this.embed(ids, this.sourcePositions(mask), "encoder", "encoder"), mask);
+    this.record("encoder.embed.output", x);
     for (let n = 0; n < this.config.encoder_layers; n++) {
       const layer = `encoder.layers.${n}`, own = `${layer}.self_attn`;
       const q = this.queries(x, own, own, heads);
       const output = this.attend(q, this.keysAndValues(x, own, own, heads), sees, own, own);
       x = this.addAndNorm(x, output, `${layer}.self_attn_layer_norm`, own);
-      x = this.feedForward(x, layer, `${layer}.ffn`);
+      x = this.zeroPads(this.feedForward(x, layer, `${layer}.ffn`), mask);
       this.record(`${layer}.output`, x);
     }
     this.record("encoder.states", x);
@@ -162,12 +196,14 @@ export class Model {
     return { length: 0, layers };
   }
 
-  /** New ids [B, T] behind a cache, which grows by them -> logits [B, T, V]. Masks: [B, S], and [B, L] of all keys. */
+  /** New ids [B, T] behind a cache, which grows by them -> log-probabilities [B, T, V]. Masks: [B, S], [B, L]. */
   decode(ids, cache, sourceMask, targetMask, prefix) {
     const heads = this.config.decoder_attention_heads, past = cache.length;
     const seesTarget = (b, i, j) => j <= past + i && targetMask[b][j] === 1;
     const seesSource = (b, i, j) => sourceMask[b][j] === 1;
-    let x = this.embed(ids, past, "decoder", `${prefix}decoder`);
+    const places = ids.map((row) => row.map((_, i) => past + i));
+    let x = this.embed(ids, places, "decoder", `${prefix}decoder`);
+    this.record(`${prefix}decoder.embed.output`, x);
     for (const [n, memory] of cache.layers.entries()) {
       const layer = `decoder.layers.${n}`, point = prefix + layer;
       const own = `${layer}.self_attn`, cross = `${layer}.encoder_attn`;
@@ -183,10 +219,24 @@ export class Model {
     }
     cache.length += ids[0].length;
     this.record(`${prefix}decoder.states`, x);
-    const logits = product(x, this.weight("shared.weight"));
+    const bias = this.makes["no-final-bias"] ? undefined : this.weight("final_logits_bias");
+    const logits = product(x, this.weight("shared.weight"), bias);
+    if (!this.makes["start-token-free"]) {
+      const width = logits.shape[2], start = this.config.decoder_start_token_id;
+      for (let at = start; at < logits.data.length; at += width) logits.data[at] = -1e20; // never said
+    }
     this.record(`${prefix}logits`, logits);
-    this.record(`${prefix}log_probabilities`, logSoftmax(logits));
-    return logits;
+    const logProbabilities = logSoftmax(logits);
+    this.record(`${prefix}log_probabilities`, logProbabilities);
+    return logProbabilities;
+  }
+
+  /** The mean of what the labels [B, T] lose; -100 does not count. */
+  loss(logProbabilities, labels) {
+    const width = logProbabilities.shape[2], mean = empty();
+    const losses = labels.flat().flatMap((label, n) => (label < 0 ? [] : [-logProbabilities.data[n * width + label]]));
+    mean.data[0] = losses.reduce((a, b) => a + b, 0) / losses.length;
+    this.record("loss", mean);
   }
 }
 
@@ -234,6 +284,13 @@ function join(old, added) {
     return y;
   };
   return { k: both(old.k, added.k), v: both(old.v, added.v) };
+}
+
+/** Abramowitz and Stegun, 7.1.26. */
+function erf(x) {
+  const t = 1 / (1 + 0.3275911 * Math.abs(x));
+  const series = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592].reduce((sum, c) => (sum + c) * t, 0);
+  return Math.sign(x) * (1 - series * Math.exp(-x * x));
 }
 
 function softmax(scores, weights) {
