@@ -30,9 +30,11 @@ def processor(name: str, p: dict[str, Any], ids: torch.Tensor) -> Any:
             p["tokens"], p["first"], device="cpu"
         ),
         "repetition_penalty": lambda: processors.RepetitionPenaltyLogitsProcessor(p["penalty"]),
-        "no_repeat_ngram": lambda: processors.NoRepeatNGramLogitsProcessor(p["size"])
-        if "sources" not in p
-        else processors.EncoderNoRepeatNGramLogitsProcessor(p["size"], torch.tensor(p["sources"])),
+        "no_repeat_ngram": lambda: (
+            processors.NoRepeatNGramLogitsProcessor(p["size"])
+            if "sources" not in p
+            else processors.EncoderNoRepeatNGramLogitsProcessor(p["size"], torch.tensor(p["sources"]))
+        ),
         "bad_words": lambda: processors.NoBadWordsLogitsProcessor(p["phrases"], eos_token_id=torch.tensor([2])),
         "sequence_bias": lambda: processors.SequenceBiasLogitsProcessor(
             {tuple(phrase): bias for phrase, bias in p["biases"]}

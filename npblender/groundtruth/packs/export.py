@@ -94,7 +94,9 @@ def _export(
         "conversations": "npblender in float64",
     }
     if recipe.small:
-        truth["trace"] += f"; its longdouble run lies at most {_against_longdouble(wide, found):.1g} of a point's max off"
+        truth["trace"] += (
+            f"; its longdouble run lies at most {_against_longdouble(wide, found):.1g} of a point's max off"
+        )
     files = list(_files(recipe, wide, passes, found, arithmetic))
     manifest = Manifest(
         name=name,

@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 from npblender.groundtruth.tensorfile import read_tensors, tensor_bytes
 from npblender.groundtruth.units import Noise
 
-__all__ = ["Case", "PackFile", "as_stored", "case_file", "json_file", "read_cases", "read_json", "short", "tensor_records"]
+__all__ = [
+    "Case",
+    "PackFile",
+    "as_stored",
+    "case_file",
+    "json_file",
+    "read_cases",
+    "read_json",
+    "short",
+    "tensor_records",
+]
 
 Array = NDArray[Any]
 

@@ -84,7 +84,9 @@ def small_scenarios(config: BlenderbotSmallConfig, dialect: Dialect, seed: int) 
     yield Scenario("batch", "a whole row, pads right, pads left, holes, and a row with nothing to attend to", whole)
     two = {"input_ids": ids[[1, 4]], "attention_mask": mask[[1, 4]], "decoder_input_ids": target[[1, 4], :5]}
     yield Scenario(
-        "steps", "a prompt of two tokens, then three one at a time over the cache", TraceInputs(**two, steps=True, prefill=2)
+        "steps",
+        "a prompt of two tokens, then three one at a time over the cache",
+        TraceInputs(**two, steps=True, prefill=2),
     )
     hidden = np.array([[1, 1, 0, 1, 1], [0, 1, 1, 1, 1]])
     of_target = TraceInputs(ids[[0, 1]], mask[[0, 1]], target[:2, :5], decoder_attention_mask=hidden)
@@ -133,9 +135,7 @@ def exchange_scenarios(
 
 def traces(subject: Subject, scenarios: list[Scenario]) -> dict[str, Trace]:
     """The float64 run of every scenario, with the noise of each point, by the scenario's path."""
-    return {
-        each.path: record(subject.model, each.inputs, points=each.points, dtype="float64") for each in scenarios
-    }
+    return {each.path: record(subject.model, each.inputs, points=each.points, dtype="float64") for each in scenarios}
 
 
 def make(found: dict[str, Trace], scenarios: list[Scenario], stored: str) -> Iterator[PackFile]:

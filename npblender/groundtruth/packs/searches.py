@@ -64,7 +64,9 @@ def searches_for(dialect: Dialect, source: list[int], pad: int, start: int, long
         yield Search("nucleus", ids, {**sampled, "top_p": 0.8}, seed=2)
         return
     yield Search("sampled", ids, {**sampled, "top_k": 12, "top_p": 0.9}, seed=1)
-    yield Search("greedy-penalties", ids, {"num_beams": 1, "repetition_penalty": 1.4, "no_repeat_ngram_size": 2, **limit})
+    yield Search(
+        "greedy-penalties", ids, {"num_beams": 1, "repetition_penalty": 1.4, "no_repeat_ngram_size": 2, **limit}
+    )
     yield Search("beams-early", ids, {**beams, "early_stopping": True, "forced_eos_token_id": 2})
 
 

@@ -178,6 +178,4 @@ def apply(name: str, scores: list[Row], ids: list[list[int]], parameters: Mappin
     given = dict(parameters)
     sources = given.pop("sources", None)
     own: list[dict[str, Any]] = [{} if sources is None else {"source": each} for each in sources or scores]
-    return [
-        FILTERS[name](row, target, **given, **extra) for row, target, extra in zip(scores, ids, own, strict=True)
-    ]
+    return [FILTERS[name](row, target, **given, **extra) for row, target, extra in zip(scores, ids, own, strict=True)]

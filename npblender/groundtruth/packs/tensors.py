@@ -126,7 +126,9 @@ def cases_of(name: str, rng: np.random.Generator) -> Iterator[Case]:
         masked = normal(2, 7)
         masked[0, 3:], masked[1, 0] = -np.inf, -np.inf
         yield Case("hidden", "scores of -inf weigh nothing", {"x": masked}, {})
-        yield Case("replaced", "scores replaced by -1e20", {"x": np.where(masked < -9e9, np.float32(-1e20), masked)}, {})
+        yield Case(
+            "replaced", "scores replaced by -1e20", {"x": np.where(masked < -9e9, np.float32(-1e20), masked)}, {}
+        )
         yield Case("one", "a single key", {"x": normal(2, 1)}, {})
     elif name == "layer_norm":
         eps = {"eps": 1e-5}

@@ -60,7 +60,9 @@ class PackReport:
 
     def to_json(self) -> dict[str, Any]:
         """The report as one object."""
-        verdicts = {path: vars(verdict) | {"problems": list(verdict.problems)} for path, verdict in self.verdicts.items()}
+        verdicts = {
+            path: vars(verdict) | {"problems": list(verdict.problems)} for path, verdict in self.verdicts.items()
+        }
         return {"pack": self.manifest.name, "code": self.code, "damage": dict(self.damage), "files": verdicts}
 
     def _dialect(self) -> str:

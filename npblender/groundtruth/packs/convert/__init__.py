@@ -1,0 +1,45 @@
+"""Packs in other formats: NPZ, ONNX test data, and literals of C, Rust and JavaScript.
+
+tables      what every format is written from: named groups of arrays, the files of a pack without their format
+npz         one NPZ file a file of arrays; everything else as it is
+onnx        `test_data_set_N` folders of input_*.pb and output_*.pb, with a TensorProto writer of our own
+literals    arrays of the small files as source code
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from npblender import jsonfile
+from npblender.groundtruth.packs.convert import literals, npz, onnx
+from npblender.groundtruth.packs.manifest import damage, read_manifest
+
+__all__ = ["FORMATS", "convert_pack"]
+
+FORMATS = {
+    "npz": npz.write,
+    "onnx": onnx.write,
+    "c": literals.write_c,
+    "rust": literals.write_rust,
+    "js": literals.write_js,
+}
+
+
+def convert_pack(folder: str | os.PathLike[str], out: str | os.PathLike[str], to: str) -> list[Path]:
+    """Write a pack in another format into a folder that is new or empty; the files written.
+
+    Raises:
+        FileNotFoundError, ValueError: no pack, a damaged one, an unknown format, or a folder that is not empty.
+    """
+    if to not in FORMATS:
+        raise ValueError(f"unknown format {to!r}; there are {', '.join(FORMATS)}")
+    manifest = read_manifest(folder)
+    broken = damage(folder, manifest)
+    if broken:
+        path, what = next(iter(broken.items()))
+        raise ValueError(f"the pack is damaged: {path} {what}")
+    place = jsonfile.new_folder(out)
+    if any(place.iterdir()):
+        raise ValueError(f"{str(out)!r} is not empty; name a new folder")
+    return FORMATS[to](Path(folder), manifest, place)

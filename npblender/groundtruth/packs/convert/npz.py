@@ -1,0 +1,31 @@
+"""A pack for NumPy alone: arrays in NPZ files, their metadata beside them in JSON, everything else as it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from npblender.groundtruth.packs.manifest import MANIFEST, Manifest
+from npblender.groundtruth.tensorfile import read_tensors
+
+__all__ = ["write"]
+
+
+def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
+    """One NPZ file for each safetensors file. The same pack gives the same bytes."""
+    written = []
+    for path in [*manifest.files, MANIFEST]:
+        target = out / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not path.endswith(".safetensors"):
+            target.write_bytes((folder / path).read_bytes())
+            written.append(target)
+            continue
+        arrays, metadata = read_tensors(folder / path)
+        np.savez(target.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
+        parsed = {key: json.loads(text) if text[:1] in "[{" else text for key, text in metadata.items()}
+        target.with_suffix(".json").write_text(json.dumps(parsed, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        written += [target.with_suffix(".npz"), target.with_suffix(".json")]
+    return written

@@ -1,0 +1,81 @@
+"""A pack as ONNX test data: a folder a question, with `test_data_set_N/input_I.pb` and `output_I.pb`.
+
+Each .pb is one TensorProto. What is needed of protobuf is two kinds of fields: a number is a varint, bytes are a length
+and the bytes (https://protobuf.dev/programming-guides/encoding/). Floats are written in float32, as graphs compute. A
+whole pass has the inputs input_ids, attention_mask, decoder_input_ids and decoder_attention_mask, and its points as
+outputs in causal order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender.groundtruth.packs.convert.tables import tables
+from npblender.groundtruth.packs.files import as_stored
+from npblender.groundtruth.packs.manifest import Manifest
+
+__all__ = ["tensor_proto", "varint", "write"]
+
+Array = NDArray[Any]
+TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "float16": 10, "float64": 11}
+"""TensorProto.DataType by NumPy's names."""
+DIMS, DATA_TYPE, NAME, RAW_DATA = 1, 2, 8, 9  # TensorProto's fields
+NUMBER, BYTES = 0, 2  # kinds of fields
+
+
+def varint(number: int) -> bytes:
+    """A number in groups of seven bits, the lowest first, each but the last with its high bit set.
+
+    >>> varint(300).hex()
+    'ac02'
+    """
+    groups = bytearray()
+    while True:
+        number, low = number >> 7, number & 0x7F
+        groups.append(low | (0x80 if number else 0))
+        if not number:
+            return bytes(groups)
+
+
+def _field(number: int, content: int | bytes) -> bytes:
+    if isinstance(content, int):
+        return varint(number << 3 | NUMBER) + varint(content)
+    return varint(number << 3 | BYTES) + varint(len(content)) + content
+
+
+def tensor_proto(name: str, array: Array) -> bytes:
+    """An array as a serialized TensorProto.
+
+    >>> tensor_proto("x", np.array([1.0], np.float32)).hex()
+    '080110014201784a040000803f'
+    """
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    fields = [_field(DIMS, size) for size in array.shape]
+    fields += [
+        _field(DATA_TYPE, TYPES[array.dtype.name]),
+        _field(NAME, name.encode()),
+        _field(RAW_DATA, little.tobytes()),
+    ]
+    return b"".join(fields)
+
+
+def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
+    """A folder for each file of arrays, and in it a `test_data_set_N` for each case."""
+    written = []
+    seen: Counter[str] = Counter()
+    for table in tables(folder, manifest):
+        place = out / table.file.replace("/", "-") / f"test_data_set_{seen[table.file]}"
+        seen[table.file] += 1
+        place.mkdir(parents=True)
+        outputs = {name: array for name, array in table.outputs.items() if name != "ulps"}
+        for kind, arrays in (("input", table.inputs), ("output", outputs)):
+            for number, (name, array) in enumerate(arrays.items()):
+                path = place / f"{kind}_{number}.pb"
+                path.write_bytes(tensor_proto(name, as_stored(array, "float32")))
+                written.append(path)
+    return written

@@ -1,0 +1,65 @@
+"""What converters are written from: the files of a pack as named groups of arrays, with inputs told from outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender.groundtruth.packs import scalars
+from npblender.groundtruth.packs.files import read_cases
+from npblender.groundtruth.packs.manifest import Manifest
+from npblender.groundtruth.tracefile import Trace
+
+__all__ = ["Table", "tables"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One question with its answer: the arrays of a case, of a CSV file, or of a whole pass."""
+
+    file: str  # the path in the pack, without its suffix
+    case: str  # empty where a file is one case
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+
+
+def _of_csv(path: Path, name: str) -> Table:
+    rows = scalars.read(path)
+    x, y, ulps = (np.array(column) for column in list(zip(*rows, strict=True))[:3])
+    return Table(name, "", {"x": x.astype(np.float32)}, {"y": y, "ulps": ulps})
+
+
+def _of_trace(path: Path, name: str) -> Table:
+    trace = Trace.load(path)
+    given = dict(trace.inputs or {})
+    steps = {key: np.array(given.pop(key), np.int64) for key in ("steps", "prefill") if key in given}
+    inputs = {key: np.array(value) for key, value in given.items()}
+    if "attention_mask" not in inputs:
+        inputs["attention_mask"] = np.ones_like(inputs["input_ids"])
+    if "decoder_attention_mask" not in inputs:
+        inputs["decoder_attention_mask"] = np.ones_like(inputs["decoder_input_ids"])
+    for key in ("attention_mask", "decoder_attention_mask"):
+        inputs[key] = inputs[key].astype(bool)
+    order = ("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask")
+    ordered = {key: inputs.pop(key) for key in order}
+    return Table(name, "", ordered | inputs | steps, dict(trace.arrays))
+
+
+def tables(folder: Path, manifest: Manifest) -> Iterator[Table]:
+    """Every question of the pack that is one of arrays, in the order of the manifest."""
+    for path, record in manifest.files.items():
+        name = path.rsplit(".", 1)[0]
+        if record.kind == scalars.KIND:
+            yield _of_csv(folder / path, name)
+        elif record.kind == "trace":
+            yield _of_trace(folder / path, name)
+        elif record.kind in ("tensor operation", "filters"):
+            for case in read_cases(folder / path):
+                yield Table(name, case.name, dict(case.inputs), dict(case.outputs))
