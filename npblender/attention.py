@@ -63,9 +63,9 @@ def project_keys_values(w: weights.Attention, states: Array, heads: int, context
     >>> [part.shape for part in project_keys_values(w, np.ones((1, 4, 6), np.float32), 2, context)]
     [(1, 2, 4, 3), (1, 2, 4, 3)]
     """
-    k = split_heads(ops.linear(states, w.k_proj.weight, w.k_proj.bias), heads)
+    both = ops.linears(states, [(w.k_proj.weight, w.k_proj.bias), (w.v_proj.weight, w.v_proj.bias)])
+    k, v = (split_heads(part, heads) for part in both)
     context.tap("k", k)
-    v = split_heads(ops.linear(states, w.v_proj.weight, w.v_proj.bias), heads)
     context.tap("v", v)
     return k, v
 
@@ -95,7 +95,7 @@ def attend(
     >>> output.shape, weights[0, 0]
     ((1, 1, 6), array([[0., 1.]], dtype=float32))
     """
-    scores = q @ k.transpose(0, 1, 3, 2)  # [B, H, T, K] @ [B, H, K, L] -> [B, H, T, L]
+    scores = ops.products(q, k.transpose(0, 1, 3, 2))  # [B, H, T, K] @ [B, H, K, L] -> [B, H, T, L]
     context.tap("scores", scores)
     scores = hide(scores, mask, context.dialect.masked_score)
     context.tap("masked_scores", scores)
@@ -104,7 +104,7 @@ def attend(
         probabilities = probabilities * head_mask[:, None, None]  # [H, 1, 1]
     context.tap("weights", probabilities)
     kept = context.dropout(probabilities, context.config.attention_dropout)
-    mixed = merge_heads(kept @ v)  # [B, H, T, L] @ [B, H, L, K] -> [B, H, T, K] -> [B, T, D]
+    mixed = merge_heads(ops.products(kept, v))  # [B, H, T, L] @ [B, H, L, K] -> [B, H, T, K] -> [B, T, D]
     context.tap("context", mixed)
     output = ops.linear(mixed, w.out_proj.weight, w.out_proj.bias)  # [B, T, D]
     context.tap("output", output)

@@ -19,6 +19,7 @@ from npblender.context import Context
 from npblender.decoder import decode, start
 from npblender.encoder import encode
 from npblender.inputs import IGNORED_LABEL, Ids
+from npblender.layout import own_threads
 from npblender.masks import Mask
 from npblender.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
 from npblender.weights import Weights
@@ -60,16 +61,17 @@ def run_encoder(weights: Weights, source: Source, context: Context) -> BaseModel
     (1, 3, 6)
     """
     assert weights.encoder is not None, "a causal head has no encoder"
-    return encode(
-        weights.encoder,
-        weights.shared,
-        context,
-        input_ids=source.input_ids,
-        inputs_embeds=source.inputs_embeds,
-        attention_mask=source.attention_mask,
-        head_mask=source.head_mask,
-        position_ids=source.position_ids,
-    )
+    with own_threads(weights):
+        return encode(
+            weights.encoder,
+            weights.shared,
+            context,
+            input_ids=source.input_ids,
+            inputs_embeds=source.inputs_embeds,
+            attention_mask=source.attention_mask,
+            head_mask=source.head_mask,
+            position_ids=source.position_ids,
+        )
 
 
 def start_decoder(weights: Weights, batch: int, encoder_states: Array | None, context: Context) -> Cache:
@@ -81,7 +83,8 @@ def start_decoder(weights: Weights, batch: int, encoder_states: Array | None, co
     >>> cache.length, len(cache)
     (0, 2)
     """
-    return start(weights.decoder, batch, encoder_states, context)
+    with own_threads(weights):
+        return start(weights.decoder, batch, encoder_states, context)
 
 
 def run_decoder(
@@ -96,19 +99,20 @@ def run_decoder(
     >>> run_decoder(model.weights, Target(np.array([[1, 9]])), cache, context).past_key_values.length
     2
     """
-    return decode(
-        weights.decoder,
-        weights.shared,
-        context,
-        cache,
-        input_ids=target.input_ids,
-        inputs_embeds=target.inputs_embeds,
-        attention_mask=target.attention_mask,
-        encoder_attention_mask=target.encoder_attention_mask,
-        head_mask=target.head_mask,
-        cross_attn_head_mask=target.cross_attn_head_mask,
-        position_ids=target.position_ids,
-    )
+    with own_threads(weights):
+        return decode(
+            weights.decoder,
+            weights.shared,
+            context,
+            cache,
+            input_ids=target.input_ids,
+            inputs_embeds=target.inputs_embeds,
+            attention_mask=target.attention_mask,
+            encoder_attention_mask=target.encoder_attention_mask,
+            head_mask=target.head_mask,
+            cross_attn_head_mask=target.cross_attn_head_mask,
+            position_ids=target.position_ids,
+        )
 
 
 def logits_of(weights: Weights, states: Array, context: Context) -> Array:
@@ -121,7 +125,8 @@ def logits_of(weights: Weights, states: Array, context: Context) -> Array:
     ((1, 2, 11), True)
     """
     bias = None if weights.final_logits_bias is None else weights.final_logits_bias[0]  # [1, V] -> [V]
-    logits = ops.linear(states, weights.shared.weight, bias)
+    with own_threads(weights):
+        logits = ops.linear(states, weights.shared.weight, bias)
     if context.dialect.start_logit is not None and context.config.decoder_start_token_id is not None:
         logits[..., context.config.decoder_start_token_id] = context.dialect.start_logit
     context.tap("logits", logits)

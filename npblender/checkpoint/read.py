@@ -10,7 +10,6 @@ gathered and refused in one error that names all of it.
 import math
 import os
 from collections.abc import Iterable, Iterator
-from functools import partial
 from itertools import groupby
 from typing import Any, BinaryIO
 
@@ -23,8 +22,7 @@ from npblender.checkpoint.files import find_tensors
 from npblender.checkpoint.header import StoredTensor
 from npblender.checkpoint.names import SHARED, canonical_name, copies_in_order
 from npblender.config import BlenderbotSmallConfig
-from npblender.layout import wants_panels
-from npblender.ops import Panels
+from npblender.layout import Rooms, put_rows
 from npblender.weights import FULL_MODEL, LOGITS_BIAS, Matrix, Parts, Weights, expected_shapes, from_arrays
 
 __all__ = ["load"]
@@ -115,30 +113,20 @@ def _fits(tensor: StoredTensor, shape: tuple[int, ...], problems: list[str]) -> 
 
 
 def _read_all(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], problems: list[str]) -> dict[str, Matrix]:
-    """Each tensor under its parameter's name, as a new array or in panels."""
+    """Each tensor under its parameter's name, laid out as it is multiplied fastest."""
     arrays: dict[str, Matrix] = {}
+    rooms = Rooms(dtype)
     for tensor, file in _opened(tensors):
         canonical = canonical_name(tensor.name)
         assert canonical is not None
-        matrix: Matrix
-        if wants_panels(canonical, tensor.shape, dtype):
-            matrix = Panels.empty((tensor.shape[0], tensor.shape[1]), dtype)
-            put = matrix.fill
-        else:
-            matrix = np.empty(tensor.shape, dtype)
-            put = partial(_put_rows, matrix)
-        finite = True
+        room, finite = rooms.room(canonical, tensor.shape), True
         for first, rows in _pieces(tensor, file, dtype):
-            put(first, rows)
+            put_rows(room, first, rows)
             finite = finite and bool(np.isfinite(rows).all())
         if not finite:
             problems.append(f"not finite as {dtype}: {tensor.name} holds NaN, infinity or too large a number")
-        arrays[canonical] = matrix
+        arrays[canonical] = room
     return arrays
-
-
-def _put_rows(array: Array, first: int, rows: Array) -> None:
-    array[first : first + len(rows)] = rows
 
 
 def _compare_copies(sources: dict[str, list[StoredTensor]], arrays: dict[str, Matrix], problems: list[str]) -> None:

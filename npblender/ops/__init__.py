@@ -3,16 +3,17 @@
     threads         work shared out over a few threads
     blas            what is known of NumPy's BLAS
     panels          a matrix laid out for fast products
+    products        linear maps
     elementwise     blocks that stay in cache, and the check of every input
     erf_tables      coefficients, written by tools/derive_erf.py
     error_function  erf and the normal distribution function
     gelu_kernels    GELU, its table in float32
     activations     gelu, gelu_new, relu, silu by name
-    operations      softmax, layer norm, products, lookup, loss, dropout
+    operations      softmax, layer norm, lookup, loss, dropout
 Nothing here knows of heads, layers or configurations.
 """
 
-from npblender.ops.blas import layout
+from npblender.ops.blas import ONE_THREAD, layout
 from npblender.ops.operations import (
     ACTIVATIONS,
     FloatArray,
@@ -25,16 +26,19 @@ from npblender.ops.operations import (
     gelu_new,
     layer_norm,
     linear,
+    linears,
     log_softmax,
     relu,
     silu,
     softmax,
 )
 from npblender.ops.panels import Panels
-from npblender.ops.threads import num_threads, use_threads
+from npblender.ops.products import products
+from npblender.ops.threads import num_threads, share_out, use_threads
 
 __all__ = [
     "ACTIVATIONS",
+    "ONE_THREAD",
     "FloatArray",
     "IntArray",
     "Panels",
@@ -47,9 +51,12 @@ __all__ = [
     "layer_norm",
     "layout",
     "linear",
+    "linears",
     "log_softmax",
     "num_threads",
+    "products",
     "relu",
+    "share_out",
     "silu",
     "softmax",
     "use_threads",

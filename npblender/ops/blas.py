@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def openblas() -> Any:
     return None
 
 
+@functools.cache
 def function(library: Any, name: str) -> Any:
     """A function of OpenBLAS under the name that its build gave it; None if it has no such function."""
     for spelling in (f"scipy_openblas_{name}64_", f"openblas_{name}64_", f"scipy_openblas_{name}", f"openblas_{name}"):
@@ -69,3 +71,33 @@ def layout() -> str:
     if asked not in LAYOUTS:
         raise ValueError(f"{VARIABLE} is {asked!r}, but it must be {' or '.join(LAYOUTS)}")
     return asked
+
+
+class OneThread:
+    """While any `with` on it lasts, OpenBLAS uses one thread, in the whole process; then as many as before.
+
+    Its own threads wait for work by turning in circles, on the processors that ours are to run on.
+
+    >>> with ONE_THREAD:
+    ...     pass
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1 and openblas() is not None:
+                self._before = int(function(openblas(), "get_num_threads")())
+                function(openblas(), "set_num_threads")(1)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and openblas() is not None:
+                function(openblas(), "set_num_threads")(self._before)
+
+
+ONE_THREAD = OneThread()
+"""The one of this process, as its BLAS is."""

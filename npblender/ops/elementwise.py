@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from npblender.ops.threads import num_threads, share_out
+
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 
 FLOAT_CODES = frozenset("fdg")  # NumPy's codes of float32, float64 and longdouble
@@ -82,6 +84,7 @@ def in_blocks(kernel: Callable[[FloatArray], FloatArray], x: FloatArray) -> Floa
 
 
 ROW_BLOCK = 2**18  # bytes: rows are taken together up to this size, so that a few passes stay in cache
+SHARED = 2**18  # values from which two threads are faster than one; each pass must outlast the change of threads
 
 
 def by_rows(kernel: Callable[[FloatArray, FloatArray], None], x: FloatArray) -> FloatArray:
@@ -96,10 +99,14 @@ def by_rows(kernel: Callable[[FloatArray, FloatArray], None], x: FloatArray) -> 
     array([[1., 2., 3.],
            [1., 2., 3.]])
     """
-    flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    flat = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     result = np.empty(flat.shape, x.dtype)
     step = max(1, ROW_BLOCK // (x.shape[-1] * x.itemsize))
-    with np.errstate(all="ignore"):
-        for start in range(0, len(flat), step):
-            kernel(flat[start : start + step], result[start : start + step])
+
+    def job(first: int, last: int) -> None:
+        with np.errstate(all="ignore"):
+            for start in range(first * step, min(last * step, len(flat)), step):
+                kernel(flat[start : start + step], result[start : start + step])
+
+    share_out(job, -(-len(flat) // step), num_threads() if x.size >= SHARED else 1)
     return result.reshape(x.shape)

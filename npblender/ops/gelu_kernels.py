@@ -19,12 +19,14 @@ Not here: the tanh approximation, which is `npblender.ops.activations.gelu_new`.
 import numpy as np
 import numpy.typing as npt
 
-from npblender.ops.elementwise import FloatArray, float_array, in_blocks
+from npblender.ops.elementwise import SHARED, FloatArray, float_array, in_blocks
 from npblender.ops.error_function import near_or_far, normal_cdf, normal_near, normal_tail
+from npblender.ops.threads import num_threads, share_out
 
 _CELLS = 1024  # nodes per unit
 _LOWEST, _HIGHEST = -12.5, 6.0  # of the nodes; from 5.5 on, Phi is 1 in float32
 _BLOCK = 24576  # values: with its five buffers a block takes about 670 KB; measured, larger ones gain little
+_SHARED_BLOCK = 131072  # with two threads: each pass must outlast the change of threads, and both stay in cache
 
 
 def _read_only(values: FloatArray) -> npt.NDArray[np.float32]:
@@ -66,30 +68,41 @@ def _gelu_by_polynomials(x: FloatArray) -> FloatArray:
 def _gelu_by_table(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     flat = np.ascontiguousarray(x).reshape(-1)
     result = np.empty_like(flat)
-    size = min(flat.size, _BLOCK)
-    buffers, indices = np.empty((3, size), np.float32), np.empty(size, np.intp)
-    with np.errstate(all="ignore"):
-        for start in range(0, flat.size, _BLOCK):
-            block, out = flat[start : start + _BLOCK], result[start : start + _BLOCK]
-            phi, step, density = buffers[:, : block.size]
-            index = indices[: block.size]
-            np.add(block, _ROUNDER, out=phi)
-            np.copyto(index, phi.view(np.int32))
-            np.subtract(index, _FIRST_NODE, out=index)
-            np.subtract(phi, _ROUNDER, out=out)  # the node n
-            np.subtract(block, out, out=step)  # d
-            np.take(_PHI, index, out=phi, mode="clip")
-            np.take(_HALF_DENSITY, index, out=density, mode="clip")
-            np.multiply(out, step, out=out)
-            np.subtract(_TWO, out, out=out)  # 2 - n d
-            np.multiply(out, step, out=out)
-            np.multiply(out, density, out=out)
-            np.add(out, phi, out=out)
-            np.multiply(out, block, out=out)
-            if np.isnan(np.minimum.reduce(out)):
-                again = np.isnan(out)
-                out[again] = _gelu_by_polynomials(block[again])
+    shared = flat.size >= SHARED
+    size = _SHARED_BLOCK if shared else _BLOCK
+
+    def job(first: int, last: int) -> None:
+        with np.errstate(all="ignore"):
+            _table_blocks(flat[first * size : last * size], result[first * size : last * size], size)
+
+    share_out(job, -(-flat.size // size), num_threads() if shared else 1)
     return result.reshape(x.shape)
+
+
+def _table_blocks(flat: npt.NDArray[np.float32], result: npt.NDArray[np.float32], size: int) -> None:
+    """The table's formula, block by block."""
+    size = min(flat.size, size)
+    buffers, indices = np.empty((3, size), np.float32), np.empty(size, np.intp)
+    for start in range(0, flat.size, max(1, size)):
+        block, out = flat[start : start + size], result[start : start + size]
+        phi, step, density = buffers[:, : block.size]
+        index = indices[: block.size]
+        np.add(block, _ROUNDER, out=phi)
+        np.copyto(index, phi.view(np.int32))
+        np.subtract(index, _FIRST_NODE, out=index)
+        np.subtract(phi, _ROUNDER, out=out)  # the node n
+        np.subtract(block, out, out=step)  # d
+        _PHI.take(index, out=phi, mode="clip")
+        _HALF_DENSITY.take(index, out=density, mode="clip")
+        np.multiply(out, step, out=out)
+        np.subtract(_TWO, out, out=out)  # 2 - n d
+        np.multiply(out, step, out=out)
+        np.multiply(out, density, out=out)
+        np.add(out, phi, out=out)
+        np.multiply(out, block, out=out)
+        if np.isnan(np.minimum.reduce(out)):
+            again = np.isnan(out)
+            out[again] = _gelu_by_polynomials(block[again])
 
 
 def gelu(x: npt.ArrayLike) -> FloatArray:

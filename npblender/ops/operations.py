@@ -1,4 +1,4 @@
-"""The elementary operations of the model: activations, softmax, layer norm, products, lookup, loss, dropout.
+"""The elementary operations of the model: activations, softmax, layer norm, lookup, loss, dropout.
 
 Every operation runs through the same code for float32, float64 and longdouble, returns the dtype it was
 given, accepts any leading shape, changes none of its arguments, and raises no NumPy warning: NaN and
@@ -7,7 +7,6 @@ infinity flow as the mathematics says, and where that says nothing the docstring
 Not here: masks, gradients, and anything that knows of heads, layers or configurations.
 """
 
-import math
 import operator
 from collections.abc import Callable
 from numbers import Real
@@ -21,6 +20,7 @@ from npblender.ops.elementwise import FloatArray, by_rows, float_array, same_dty
 from npblender.ops.error_function import erf
 from npblender.ops.gelu_kernels import gelu
 from npblender.ops.panels import Panels
+from npblender.ops.products import linear, linears
 
 __all__ = [
     "ACTIVATIONS",
@@ -34,6 +34,7 @@ __all__ = [
     "gelu_new",
     "layer_norm",
     "linear",
+    "linears",
     "log_softmax",
     "relu",
     "silu",
@@ -130,37 +131,6 @@ def layer_norm(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, eps
         np.add(out, shift, out=out)
 
     return by_rows(normalise, x)
-
-
-def linear(x: npt.ArrayLike, weight: npt.ArrayLike | Panels, bias: npt.ArrayLike | None = None) -> FloatArray:
-    """x @ weight.T + bias: x [..., D], weight [F, D] as transformers stores it, bias [F] or None -> [..., F].
-
-    A weight may also be laid out in panels, which is how large ones are multiplied fast (see `panels`).
-
-    Raises TypeError for another dtype or for unequal ones, ValueError for shapes that do not fit.
-
-    >>> linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]), np.array([0, 0.5, 1]))
-    array([[11. , 17.5, 24. ]])
-    """
-    x = float_array("x", x)
-    if not isinstance(weight, Panels) or weight.dtype != x.dtype:
-        weight = same_dtype("weight", weight, "x", x)
-    if weight.ndim != 2:
-        raise ValueError(f"weight has shape {weight.shape}, but it must be [out, in]")
-    if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
-        raise ValueError(f"x has shape {x.shape}, but weight of shape {weight.shape} needs {weight.shape[1]} last")
-    if bias is not None:
-        bias = same_dtype("bias", bias, "x", x)
-        if bias.shape != weight.shape[:1]:
-            raise ValueError(f"bias has shape {bias.shape}, but weight, {weight.shape}, needs {weight.shape[:1]}")
-    leading = x.shape[:-1]
-    rows = x if x.ndim == 2 else x.reshape(math.prod(leading), x.shape[-1])  # [..., D] -> [rows, D]
-    with np.errstate(all="ignore"):
-        # [rows, D] -> [rows, F]
-        y: FloatArray = weight.multiply(rows) if isinstance(weight, Panels) else np.matmul(rows, weight.T)
-        if bias is not None:
-            np.add(y, bias, out=y)
-    return y if x.ndim == 2 else y.reshape(*leading, weight.shape[0])
 
 
 def _check_ids(name: str, ids: IntArray, size: int) -> None:

@@ -2,8 +2,8 @@
 
 To multiply a few rows by a large matrix is to read the matrix once. A BLAS made for large products copies it into its
 own order before, every time, and takes two to four times as long. Where it also has kernels for small matrices it
-reads those as they lie; so the matrix is kept as many small ones, [D, P] each, contiguous, and the rows of x are taken
-a few at a time. All panels are independent, so threads share them (measurements: docs/performance.md).
+reads those as they lie; so the matrix is kept as many small ones, contiguous, and the rows of x are taken a few at a
+time. All panels are independent, so threads share them (measurements: docs/performance.md).
 
 Not here: which matrices are laid out so (see `weights`), or on which machines (see `blas`).
 """
@@ -11,7 +11,7 @@ Not here: which matrices are laid out so (see `weights`), or on which machines (
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,16 +23,16 @@ from npblender.ops.threads import num_threads, share_out
 
 Array = npt.NDArray[Any]
 
-WIDE, NARROW = 64, 32  # columns of a panel: one cache line of rows more than pays, and what a deep matrix takes
-DEEP = 1024  # from here on panels are narrow
+WIDTH = 64  # columns of a panel: a full set of vector registers
+DEPTH = 256  # rows of a panel at most: sums of more are made of several, which also halves their rounding errors
 SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS uses its kernels for small matrices
 SHARED = 2**23  # multiplications from which a second thread pays; a few rows count as four, for the reading
-PANELS_AT_ONCE = 4  # while more rows than fit one product go by, so many panels stay in the second-level cache
+CACHE = 2**17  # numbers that a thread works on again and again: half of a second-level cache of 1 MiB
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Panels(NDArrayOperatorsMixin):
-    """A matrix [F, D] as panels [N, D, P]; N * P is F or a little more, the rest zeros.
+    """A matrix [F, D] as panels [N, C, D/C, P]: N times P columns, the last filled up with zeros; C parts of each sum.
 
     It stands for the array wherever NumPy takes one, by a copy in the usual order.
 
@@ -42,20 +42,20 @@ class Panels(NDArrayOperatorsMixin):
     ((3, 2), True, (2, 3))
     """
 
-    store: Array  # [N, D, P]
+    store: Array  # [N, C, D/C, P]
     rows: int  # F
+    whole: Panels | None = None  # the larger matrix of which this is a part, if it was made by `split`
 
     @classmethod
     def empty(cls, shape: tuple[int, int], dtype: npt.DTypeLike) -> Panels:
         """Room for a matrix [F, D], to be filled by `fill`.
 
-        >>> Panels.empty((128, 5), np.float32).store.shape
-        (2, 5, 64)
+        >>> Panels.empty((128, 512), np.float32).store.shape
+        (2, 2, 256, 64)
         """
-        rows, depth = shape
-        width = WIDE if rows % WIDE == 0 and depth < DEEP else NARROW
-        width = min(width, max(1, rows))
-        store = np.empty((-(-rows // width), depth, width), dtype)
+        rows, inner = shape
+        width, parts = min(WIDTH, max(1, rows)), parts_of_sum(inner)
+        store = np.empty((-(-rows // width), parts, inner // parts, width), dtype)
         store[rows // width :] = 0
         return cls(store, rows)
 
@@ -70,6 +70,36 @@ class Panels(NDArrayOperatorsMixin):
         panels.fill(0, matrix)
         return panels
 
+    def split(self, count: int) -> tuple[Panels, ...]:
+        """The matrix as `count` matrices of as many rows each: views, which `joined` puts together again.
+
+        Raises ValueError where a part would not be whole panels; `splits` tells.
+
+        >>> one, two = Panels.of(np.ones((128, 5), np.float32)).split(2)
+        >>> one.shape, Panels.joined([one, two]).shape, Panels.joined([two, one])
+        ((64, 5), (128, 5), None)
+        """
+        if len(self.store) % count or self.rows != len(self.store) * self.store.shape[3]:
+            raise ValueError(f"{self!r} is not {count} times as many whole panels")
+        size = len(self.store) // count
+        parts = (self.store[n * size : (n + 1) * size] for n in range(count))
+        return tuple(Panels(part, self.rows // count, self) for part in parts)
+
+    @staticmethod
+    def joined(parts: Sequence[Any]) -> Panels | None:
+        """The matrix of which these are all the parts, in order; None if there is none.
+
+        >>> Panels.joined([np.ones((3, 2))]) is None
+        True
+        """
+        if not all(isinstance(part, Panels) and part.whole is parts[0].whole for part in parts):
+            return None
+        whole: Panels | None = parts[0].whole
+        if whole is None or sum(part.rows for part in parts) != whole.rows:
+            return None
+        places = [part.store.__array_interface__["data"][0] for part in parts]
+        return whole if places == sorted(set(places)) else None
+
     def fill(self, first: int, rows: Array) -> None:
         """Put rows [n, D] of the matrix, from number `first` on, into their places.
 
@@ -79,12 +109,13 @@ class Panels(NDArrayOperatorsMixin):
         array([[1., 1.],
                [1., 1.]])
         """
-        width = self.store.shape[2]
+        _, parts, depth, width = self.store.shape
         done = 0
         while done < len(rows):  # panel by panel: what is read and written at a time stays in cache
             panel, column = divmod(first + done, width)
             count = min(width - column, len(rows) - done)
-            self.store[panel, :, column : column + count] = rows[done : done + count].T
+            block = rows[done : done + count].T  # [D, n]
+            self.store[panel, :, :, column : column + count] = block.reshape(parts, depth, count)
             done += count
 
     def take(self, ids: Array, axis: int = 0) -> Array:
@@ -95,8 +126,8 @@ class Panels(NDArrayOperatorsMixin):
                [0., 1.]])
         """
         assert axis == 0, "only rows can be taken"
-        panel, column = np.divmod(ids, self.store.shape[2])
-        return np.ascontiguousarray(self.store[panel, :, column])
+        panel, column = np.divmod(ids, self.store.shape[3])
+        return np.ascontiguousarray(self.store[panel, :, :, column]).reshape(*ids.shape, self.shape[1])
 
     def multiply(self, x: Array) -> Array:
         """x @ matrix.T: [R, D] -> [R, F].
@@ -104,20 +135,21 @@ class Panels(NDArrayOperatorsMixin):
         >>> Panels.of(np.array([[3.0, 4.0], [5.0, 6.0]])).multiply(np.array([[1.0, 2.0]]))
         array([[11., 17.]])
         """
-        if len(x) == 1:  # a single row would be another kernel of the BLAS, which is slower on small matrices
-            return self.multiply(np.concatenate([x, x]))[:1]
-        count, depth, width = self.store.shape
+        given = len(x)
+        if given == 1:  # a single row would be another kernel of the BLAS, which is slower on small matrices
+            x = np.concatenate([x, x])
+        count, parts, depth, width = self.store.shape
         y = np.empty((len(x), count * width), x.dtype)
         columns = y.reshape(len(x), count, width).transpose(1, 0, 2)  # [N, R, P], where each product goes
-        job = _products(x, self.store, columns)
-        work = self.store.size * max(len(x), 4)
-        share_out(job, count, num_threads() if work >= SHARED else 1)
-        return y if y.shape[1] == self.rows else np.ascontiguousarray(y[:, : self.rows])
+        pieces = x.reshape(len(x), parts, depth).transpose(1, 0, 2)  # [C, R, D/C]
+        threads = num_threads() if self.store.size * max(len(x), 4) >= SHARED else 1
+        share_out(_products(pieces, self.store, columns), count, threads)
+        return y[:given, : self.rows]
 
     @property
     def shape(self) -> tuple[int, int]:
         """(F, D), as of the matrix."""
-        return self.rows, self.store.shape[1]
+        return self.rows, self.store.shape[1] * self.store.shape[2]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -161,8 +193,8 @@ class Panels(NDArrayOperatorsMixin):
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if copy is False:
             raise ValueError("panels become an array only by a copy")
-        count, depth, width = self.store.shape
-        return self.store.transpose(0, 2, 1).reshape(count * width, depth)[: self.rows].astype(dtype or self.dtype)
+        matrix = self.store.transpose(0, 3, 1, 2).reshape(-1, self.shape[1])[: self.rows]  # [N, C, D/C, P] -> [F, D]
+        return matrix.astype(dtype or self.dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         plain = (np.asarray(part) if isinstance(part, Panels) else part for part in inputs)
@@ -172,18 +204,38 @@ class Panels(NDArrayOperatorsMixin):
         return f"Panels of a matrix {list(self.shape)}, {self.dtype}"
 
 
-def _products(x: Array, store: Array, columns: Array) -> Callable[[int, int], None]:
-    """What one thread does: the products of all rows with the panels from `first` to `last`."""
-    _, depth, width = store.shape
-    blocks = -(-len(x) // max(1, SMALL_PRODUCT // (depth * width)))
-    rows = -(-len(x) // blocks) if blocks else 0
+def parts_of_sum(inner: int) -> int:
+    """Into how many equal parts the sums over `inner` numbers fall: as few as DEPTH allows, one where it is prime.
+
+    >>> [parts_of_sum(inner) for inner in (6, 256, 512, 960, 2048, 521)]
+    [1, 1, 2, 4, 8, 1]
+    """
+    fewest = -(-inner // DEPTH) or 1
+    return next((count for count in range(fewest, 4 * fewest) if inner % count == 0), 1)
+
+
+def _products(pieces: Array, store: Array, columns: Array) -> Callable[[int, int], None]:
+    """What one thread does: the products of all rows, [C, R, D/C], with the panels from `first` to `last`."""
+    parts, given, depth = pieces.shape
+    count, _, _, width = store.shape
+    blocks = -(-given // max(1, SMALL_PRODUCT // (depth * width))) or 1
+    rows = -(-given // blocks)  # at a time
+    at_once = count if blocks == 1 else max(1, CACHE // (parts * depth * width))  # panels
+    if parts > 1:
+        at_once = min(at_once, max(1, CACHE // (parts * rows * width)))
 
     def job(first: int, last: int) -> None:
-        at_once = last - first if blocks == 1 else PANELS_AT_ONCE
         with np.errstate(all="ignore"):
+            sums = np.empty((min(at_once, last - first), parts, rows, width), columns.dtype)
             for panel in range(first, last, at_once):
                 panels = slice(panel, min(panel + at_once, last))
-                for row in range(0, len(x), rows):
-                    np.matmul(x[row : row + rows], store[panels], out=columns[panels, row : row + rows])
+                for row in range(0, given, rows):
+                    block, out = pieces[:, row : row + rows], columns[panels, row : row + rows]
+                    if parts == 1:
+                        np.matmul(block[0], store[panels, 0], out=out)
+                    else:
+                        some = sums[: len(out), :, : out.shape[1]]
+                        np.matmul(block, store[panels], out=some)
+                        np.add.reduce(some, axis=1, out=out)
 
     return job

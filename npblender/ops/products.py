@@ -1,0 +1,94 @@
+"""Linear maps, rows times a matrix plus a bias; and products of stacks of matrices.
+
+A matrix comes as an array [F, D], as files have it, or laid out in panels, which is how large ones are multiplied fast.
+Not here: how that is done (see `panels`).
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from npblender.ops.elementwise import FloatArray, float_array, same_dtype
+from npblender.ops.panels import Panels
+from npblender.ops.threads import num_threads, share_out
+
+SHARED = 2**22  # multiplications from which a second thread pays
+
+
+def linear(x: npt.ArrayLike, weight: npt.ArrayLike | Panels, bias: npt.ArrayLike | None = None) -> FloatArray:
+    """x @ weight.T + bias: x [..., D], weight [F, D] as transformers stores it, bias [F] or None -> [..., F].
+
+    Raises TypeError for another dtype or for unequal ones, ValueError for shapes that do not fit.
+
+    >>> linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]), np.array([0, 0.5, 1]))
+    array([[11. , 17.5, 24. ]])
+    """
+    x = float_array("x", x)
+    if not isinstance(weight, Panels) or weight.dtype != x.dtype:
+        weight = same_dtype("weight", weight, "x", x)
+    if weight.ndim != 2:
+        raise ValueError(f"weight has shape {weight.shape}, but it must be [out, in]")
+    if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
+        raise ValueError(f"x has shape {x.shape}, but weight of shape {weight.shape} needs {weight.shape[1]} last")
+    if bias is not None:
+        bias = same_dtype("bias", bias, "x", x)
+        if bias.shape != weight.shape[:1]:
+            raise ValueError(f"bias has shape {bias.shape}, but weight, {weight.shape}, needs {weight.shape[:1]}")
+    leading = x.shape[:-1]
+    rows = x if x.ndim == 2 else x.reshape(math.prod(leading), x.shape[-1])  # [..., D] -> [rows, D]
+    with np.errstate(all="ignore"):
+        # [rows, D] -> [rows, F]
+        y: FloatArray = weight.multiply(rows) if isinstance(weight, Panels) else np.matmul(rows, weight.T)
+        if bias is not None:
+            y = np.add(y, bias, out=y if y.flags.c_contiguous else None)
+    return y if x.ndim == 2 else y.reshape(*leading, weight.shape[0])
+
+
+def linears(x: npt.ArrayLike, maps: Sequence[tuple[npt.ArrayLike | Panels, npt.ArrayLike]]) -> list[FloatArray]:
+    """`linear` of the same x for several (weight, bias). Where the weights are parts of one matrix, in one product.
+
+    The results may be views of one array. Raises as `linear` does.
+
+    >>> one = np.eye(2)
+    >>> [y.tolist() for y in linears(np.array([1.0, 2.0]), [(one, np.zeros(2)), (2 * one, np.ones(2))])]
+    [[1.0, 2.0], [3.0, 5.0]]
+    """
+    whole = Panels.joined([weight for weight, _ in maps])
+    if whole is None:
+        return [linear(x, weight, bias) for weight, bias in maps]
+    product, start, parts = linear(x, whole), 0, []  # [..., D] -> [..., F1 + F2 + ...]
+    for weight, bias in maps:
+        assert isinstance(weight, Panels)
+        part = product[..., start : start + weight.rows]
+        shift = same_dtype("bias", bias, "x", part)
+        if shift.shape != weight.shape[:1]:
+            raise ValueError(f"bias has shape {shift.shape}, but weight, {weight.shape}, needs {weight.shape[:1]}")
+        with np.errstate(all="ignore"):
+            np.add(part, shift, out=part)
+        parts.append(part)
+        start += weight.rows
+    return parts
+
+
+def products(a: FloatArray, b: FloatArray) -> FloatArray:
+    """a @ b for stacks of matrices, [B, H, T, K] @ [B, H, K, L] -> [B, H, T, L], the stacks shared over threads.
+
+    Arguments are not checked: these are the model's own.
+
+    >>> products(np.ones((2, 3, 4, 5)), np.ones((2, 3, 5, 6)))[0, 0, 0]
+    array([5., 5., 5., 5., 5., 5.])
+    """
+    batch, heads, new, inner = a.shape
+    out = np.empty((batch, heads, new, b.shape[-1]), a.dtype)
+    threads = num_threads() if out.size * inner >= SHARED else 1
+    by_heads = batch < threads
+
+    def job(first: int, last: int) -> None:
+        at = (slice(None), slice(first, last)) if by_heads else (slice(first, last),)
+        with np.errstate(all="ignore"):
+            np.matmul(a[at], b[at], out=out[at])
+
+    share_out(job, heads if by_heads else batch, threads)
+    return out
