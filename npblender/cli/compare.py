@@ -30,6 +30,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("mine", metavar="MINE", help="the port's arrays: safetensors or NPZ, by name")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, whatever happens")
     parser.add_argument("--html", metavar="FILE", help="write a report for a browser, too")
+    parser.add_argument("--refed", action="store_true", help="REF holds re-fed cases, MINE the answers to them")
     parser.add_argument("--map", metavar="NAMES", help="a JSON file of patterns for MINE's names: {pattern: point}")
     parser.set_defaults(run=run, command=NAME)
 
@@ -46,19 +47,21 @@ def wants_json(argv: Sequence[str]) -> bool:
 
 def failure(message: str, code: int) -> str:
     """The line that --json prints where nothing could be compared."""
-    from npblender.groundtruth.report import failure_as_json
+    from npblender.groundtruth.jsonreport import failure_as_json
 
     return json_line(failure_as_json(message, code))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, and report."""
-    from npblender.groundtruth.comparison import compare
-    from npblender.groundtruth.report import as_json, as_text
+    from npblender.groundtruth.comparison import compare, compare_refed
+    from npblender.groundtruth.jsonreport import as_json
+    from npblender.groundtruth.report import as_text
     from npblender.groundtruth.webpage import as_html
     from npblender.jsonfile import replacing
 
-    report = compare(arguments.reference, arguments.mine, names=arguments.map)
+    chosen = compare_refed if arguments.refed else compare
+    report = chosen(arguments.reference, arguments.mine, names=arguments.map)
     if arguments.html is not None:
         with replacing(Path(arguments.html)) as unfinished:
             unfinished.write_text(as_html(report), encoding="utf-8", newline="\n")

@@ -63,6 +63,11 @@ def add_parser(commands: Any) -> None:
         "--points", action="append", metavar="GLOB", help="only points of these names, such as '*.norm'; repeatable"
     )
     where.add_argument("--dtype", default="float32", help="float32, float64 or longdouble (default: float32)")
+    where.add_argument(
+        "--refed",
+        action="store_true",
+        help="write each operation with its own inputs instead: `compare --refed` reads it",
+    )
     where.add_argument("--no-noise", action="store_true", help="do not measure the points' float32 noise")
     add_model_options(parser)
     parser.set_defaults(run=run, command="trace")
@@ -83,6 +88,13 @@ def run(arguments: argparse.Namespace) -> int:
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(
         folder, dialect=arguments.dialect, dtype=stored_dtype(Path(folder))
     )
+    if arguments.refed:
+        from npblender.groundtruth.refed import refed
+
+        cases = refed(model, inputs)
+        cases.save(arguments.out)
+        print(printable(f"{arguments.out}: {len(cases.cases)} operations, dialect {model.dialect.name}"))
+        return 0
     found = record(model, inputs, points=arguments.points, dtype=arguments.dtype, noise=not arguments.no_noise)
     if arguments.out is not None:
         found.save(arguments.out)
@@ -105,6 +117,13 @@ def check_output(arguments: argparse.Namespace) -> None:
     from npblender.checkpoint import resolve_dtype
 
     resolve_dtype(arguments.dtype)
+    if arguments.refed:
+        others = {"--table": arguments.table, "--points": arguments.points, "--no-noise": arguments.no_noise}
+        refused = [option for option, value in others.items() if value]
+        refused += ["--dtype"] if arguments.dtype != "float32" else []
+        if refused or arguments.out is None:
+            why = f"leave out {refused[0]}" if refused else "it needs --out FILE"
+            raise ValueError(f"--refed writes a file of all operations, fed in float32: {why}")
     if arguments.out is None:
         if not arguments.table:
             raise ValueError("say where the trace goes: --out FILE, or --table to print what it holds")

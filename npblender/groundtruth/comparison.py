@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ from npblender.groundtruth.names import Meaning, meaning_of
 from npblender.groundtruth.patterns import Table, read_table
 from npblender.groundtruth.points import causal_order, head_count, known_point
 from npblender.groundtruth.reading import Reading, read_as
+from npblender.groundtruth.refed import GIVEN, Refed
 from npblender.groundtruth.remarks import remarks
 from npblender.groundtruth.tracefile import Trace
 
-__all__ = ["compare"]
+__all__ = ["compare", "compare_refed"]
 
 Array = NDArray[Any]
 Given = Trace | str | os.PathLike[str] | Mapping[str, ArrayLike]
@@ -58,8 +60,48 @@ def compare(reference: Given, mine: Given, *, names: Names = None) -> Report:
     """
     expected, first = _opened("the reference", reference)
     found, second = _opened("what is compared", mine)
+    if any(name.startswith(GIVEN) for name in expected.arrays):
+        raise ValueError(f"{first.source} holds re-fed cases: compare answers with it by --refed, or compare_refed")
     _check_inputs(expected, found)
-    table = _table(names)
+    return _compared(expected, first, found, second, _table(names), {})
+
+
+def compare_refed(reference: Refed | str | os.PathLike[str], answers: Given, *, names: Names = None) -> Report:
+    """What each operation of a port gives from the reference's own inputs, in units of that operation's noise.
+
+    Args:
+        reference: `Refed` cases, or a file of them.
+        answers: arrays by the names of the cases, in any of the forms that `compare` takes.
+        names: as in `compare`.
+
+    Raises: as `compare` does.
+
+    >>> from npblender.example import example_model
+    >>> from npblender.groundtruth import TraceInputs
+    >>> from npblender.groundtruth.refed import refed
+    >>> cases = refed(example_model(), TraceInputs([[5, 6, 7]]))
+    >>> answers = dict(cases.outputs)
+    >>> answers["encoder.layers.0.ffn.hidden"] = 2 * answers["encoder.layers.0.ffn.hidden"]
+    >>> [(point.name, point.op, point.remarks) for point in compare_refed(cases, answers).diverged]
+    [('encoder.layers.0.ffn.hidden', 'linear', ('it would agree times 0.5',))]
+    """
+    source = "cases"
+    if isinstance(reference, str | os.PathLike):
+        reference, source = Refed.load(reference), str(reference)
+    if not isinstance(reference, Refed):
+        raise TypeError(f"the reference is a {type(reference).__name__}; give re-fed cases or a file of them")
+    about = reference.about
+    expected = Trace(reference.outputs, reference.noise, "float64", about.get("dialect"), about.get("config"))
+    found, second = _opened("what is compared", answers)
+    _, first = _opened("the reference", expected)
+    ops = {case.name: case.op for case in reference.cases}
+    return _compared(expected, replace(first, source=source), found, second, _table(names), ops)
+
+
+def _compared(
+    expected: Trace, first: Side, found: Trace, second: Side, table: Table | None, ops: Mapping[str, str]
+) -> Report:
+    """The report of two traces; with `ops`, every point stands for itself and is remarked upon."""
     order, noted = _order(expected)
     arrays = {name: expected.arrays[name] for name in order}
     pairs, surplus, used = _paired(arrays, found, table)
@@ -68,7 +110,8 @@ def compare(reference: Given, mine: Given, *, names: Names = None) -> Report:
     points: list[PointReport] = []
     is_first = True
     for name in order:
-        reported = _judged(name, arrays, expected, found, pairs.get(name, []), is_first)
+        reported = _judged(name, arrays, expected, found, pairs.get(name, []), is_first or bool(ops))
+        reported = replace(reported, op=ops.get(name))
         is_first &= reported.status != "diverged"
         points.append(reported)
     return Report(

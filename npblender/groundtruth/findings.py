@@ -31,6 +31,7 @@ class PointReport:
     factor: float = 1.0  # by which mine was multiplied: queries heard before their division by sqrt(K)
     hidden: int = 0  # hidden scores that hold another number than the reference's
     remarks: tuple[str, ...] = ()
+    op: str | None = None  # the operation, where each was fed with the reference's own inputs
 
     @property
     def is_bug(self) -> bool:
@@ -59,6 +60,11 @@ class Report:
     unmatched_patterns: tuple[str, ...] = ()  # entries of the table of names that no name of mine fits
     noise_measured: bool = True  # False: some noise was assumed, since the reference does not hold it
     notes: tuple[str, ...] = ()
+
+    @property
+    def refed(self) -> bool:
+        """Whether every point stands for itself, computed from the reference's own inputs."""
+        return any(point.op is not None for point in self.points)
 
     @property
     def compared(self) -> tuple[PointReport, ...]:

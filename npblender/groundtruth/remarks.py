@@ -24,6 +24,9 @@ Array = NDArray[Any]
 MOST_OTHERS = 200
 """Points of the same shape that a wrong array is compared with, at most."""
 
+MOST_RANGES = 6
+"""Wrong places of an axis that lie further apart say nothing."""
+
 MOST_VALUES = 1 << 22
 """Larger arrays are not tried in other orders."""
 
@@ -127,18 +130,18 @@ def _places(reference: Array, values: Array, noise: Noise, axes: str | None) -> 
     some = []
     for axis, letter in enumerate(letters):
         there = np.flatnonzero(wrong.any(axis=tuple(n for n in range(wrong.ndim) if n != axis)))
-        if there.size < wrong.shape[axis]:
-            some.append(f"{letter} = {_ranges(there)} of 0..{wrong.shape[axis] - 1}")
+        ranges = _ranges(there)
+        if there.size < wrong.shape[axis] and len(ranges) <= MOST_RANGES:
+            some.append(f"{letter} = {', '.join(ranges)} of 0..{wrong.shape[axis] - 1}")
     if some:
         yield f"wrong only at {'; '.join(some)}"
 
 
-def _ranges(numbers: NDArray[np.intp]) -> str:
-    """Ascending numbers in short: 0, 3..5.
+def _ranges(numbers: NDArray[np.intp]) -> list[str]:
+    """Ascending numbers in short.
 
     >>> _ranges(np.array([0, 3, 4, 5]))
-    '0, 3..5'
+    ['0', '3..5']
     """
     pieces = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    shown = [f"{each[0]}" if each.size == 1 else f"{each[0]}..{each[-1]}" for each in pieces]
-    return ", ".join(shown if len(shown) <= 6 else [*shown[:5], "..."])
+    return [f"{each[0]}" if each.size == 1 else f"{each[0]}..{each[-1]}" for each in pieces]

@@ -1,115 +1,28 @@
-"""A comparison for people at a terminal, and for programs as one JSON object.
+"""A comparison for people at a terminal: the first point that diverges in full, and the rest in brief.
 
-`as_json` holds everything, `as_text` what helps to find the fault: the first point that diverges, in full, and the rest
-in brief. The picture is in `webpage`.
+Everything that was found is in `jsonreport`, the picture in `webpage`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from npblender.chat.display import printable
 from npblender.groundtruth.causes import causes_of
-from npblender.groundtruth.findings import PointReport, Report, Side
+from npblender.groundtruth.findings import PointReport, Report
 from npblender.groundtruth.units import DIVERGED
 
-__all__ = ["FORMAT", "VERSION", "as_json", "as_text", "failure_as_json", "short"]
-
-FORMAT, VERSION = "npblender-comparison", 1
+__all__ = ["as_text", "short"]
 
 MOST_AFTER = 12
 """Points after the first divergence that a text lists."""
 
+MOST_FULL = 5
+"""Operations that a text describes in full."""
+
 MOST_NAMES = 8
 """Names that a line of a text lists."""
-
-
-def number(value: float) -> float | str:
-    """A number as JSON can hold it: infinity and NaN, which it lacks, as texts.
-
-    >>> number(0.5), number(float("-inf")), number(float("nan"))
-    (0.5, '-Infinity', 'NaN')
-    """
-    if math.isfinite(value):
-        return float(value)
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def _side(side: Side) -> dict[str, Any]:
-    return {"source": side.source, "dtype": side.dtype, "dialect": side.dialect, "points": side.points}
-
-
-def _point(point: PointReport) -> dict[str, Any]:
-    """One point; the keys of its score are null where it has none."""
-    found: dict[str, Any] = {
-        "name": point.name,
-        "status": point.status,
-        "mine_name": point.mine_name,
-        "reference_shape": list(point.reference_shape),
-        "mine_shape": None if point.mine_shape is None else list(point.mine_shape),
-        "reference_dtype": point.reference_dtype,
-        "mine_dtype": point.mine_dtype,
-        "layout": point.layout,
-        "factor": point.factor,
-        "hidden": point.hidden,
-        "remarks": list(point.remarks),
-    }
-    score = point.score
-    measures = ("units", "worst", "worst_limit", "reference_value", "mine_value", "max_error", "rms_error")
-    counts = ("values", "reference_nan", "mine_nan", "reference_infinite", "mine_infinite")
-    found |= {name: None if score is None else number(getattr(score, name)) for name in measures}
-    found |= {name: None if score is None else getattr(score, name) for name in counts}
-    index = None if score is None or score.worst_index is None else list(score.worst_index)
-    histogram = () if score is None else score.ulp_histogram
-    noise = None if score is None else {"rms": score.noise.rms, "max": score.noise.max, "measured": score.measured}
-    bins = [{"up_to": number(bound), "values": count} for bound, count in histogram]
-    return found | {"worst_index": index, "ulp_histogram": bins, "noise": noise}
-
-
-def as_json(report: Report) -> dict[str, Any]:
-    """The report as one object that JSON can hold: see `docs/porting.md` for its keys.
-
-    >>> from npblender.groundtruth.comparison import compare
-    >>> found = as_json(compare({"logits": [1.0]}, {"logits": [2.0]}))
-    >>> found["verdict"], found["first_divergence"], found["exit_code"]
-    ('diverged', 'logits', 1)
-    """
-    first = report.first
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "verdict": "within noise" if first is None else "diverged",
-        "exit_code": 0 if first is None else 1,
-        "error": None,
-        "first_divergence": report.first_divergence,
-        "last_good": None if report.last_good is None else report.last_good.name,
-        "unseen": list(report.unseen),
-        "causes": [] if first is None else list(causes_of(first.name)),
-        "reference": _side(report.reference),
-        "mine": _side(report.mine),
-        "noise_measured": report.noise_measured,
-        "compared": len(report.compared),
-        "diverged": [point.name for point in report.diverged],
-        "missing": list(report.missing),
-        "surplus": list(report.surplus),
-        "unmatched_patterns": list(report.unmatched_patterns),
-        "notes": list(report.notes),
-        "points": [_point(point) for point in report.points],
-    }
-
-
-def failure_as_json(error: str, exit_code: int) -> dict[str, Any]:
-    """The same object where nothing could be compared: no points, and the reason.
-
-    >>> failure_as_json("there is no file 'x'", 2)["verdict"]
-    'not comparable'
-    """
-    lists = ("unseen", "causes", "diverged", "missing", "surplus", "unmatched_patterns", "notes", "points")
-    nothing = {"first_divergence": None, "last_good": None, "reference": None, "mine": None, "noise_measured": None}
-    head = {"format": FORMAT, "version": VERSION, "verdict": "not comparable", "exit_code": exit_code, "error": error}
-    return head | nothing | {"compared": 0} | {name: [] for name in lists}
 
 
 def short(value: float) -> str:
@@ -139,16 +52,24 @@ def as_text(report: Report) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     first = report.first
+    things = "operations" if report.refed else "compared points"
     if first is None:
-        yield f"WITHIN NOISE: all {len(report.compared)} compared points"
+        yield f"WITHIN NOISE: all {len(report.compared)} {things}"
         largest = max(report.compared, key=lambda point: 0.0 if point.score is None else point.score.units)
         assert largest.score is not None, "what agrees has a score"
         yield f"  {'largest error':14} {short(largest.score.units)} units rms at {largest.name}"
+    elif report.refed:
+        yield f"DIVERGED in {len(report.diverged)} of {len(report.compared)} {things}, each from the reference's inputs"
+        for point in report.diverged[:MOST_FULL]:
+            yield f"{point.name} ({point.op})"
+            yield from _first(point)
+        yield from _entry("diverged, too", [point.name for point in report.diverged[MOST_FULL:]])
     else:
         yield f"DIVERGED at {first.name}"
         yield from _first(first)
         yield from _before(report)
         yield from _after(report)
+    yield from _by_op(report)
     yield from _readings(report)
     yield from _entry("missing", report.missing, "points of the reference that are not there")
     yield from _entry("surplus", report.surplus, "names that are no point of the reference")
@@ -158,6 +79,19 @@ def _lines(report: Report) -> Iterator[str]:
         notes.append("the noise of the reference was not measured: 4 float32 ulps stand in for it")
     for note in notes:
         yield f"  {'note':14} {note}"
+
+
+def _by_op(report: Report) -> Iterator[str]:
+    """For each operation that was fed with the reference's inputs, its largest error."""
+    kinds: dict[str, list[PointReport]] = {}
+    for point in report.compared:
+        if point.op is not None:
+            kinds.setdefault(point.op, []).append(point)
+    for op, points in kinds.items():
+        worst = max(points, key=lambda point: math.inf if point.score is None else point.score.units)
+        units = "another shape" if worst.score is None else f"{short(worst.score.units)} units rms"
+        wrong = sum(point.status == "diverged" for point in points)
+        yield f"  {op:14} {wrong:,} of {len(points):,} diverged; largest error {units} at {worst.name}"
 
 
 def _reading(point: PointReport) -> str:
@@ -198,7 +132,7 @@ def _first(point: PointReport) -> Iterator[str]:
     else:
         rms, worst = short(score.units), short(score.worst)
         yield f"  {'error':14} {rms} units rms (noise up to {DIVERGED:g}){', a bug' if point.is_bug else ''}"
-        yield f"  {'worst':14} {worst} units (noise up to {score.worst_limit:g}) at {list(score.worst_index or ())}"
+        yield f"  {'worst':14} {worst} units (noise up to {score.worst_limit:.3g}) at {list(score.worst_index or ())}"
         yield f"  {'values there':14} reference {score.reference_value:.9g}, mine {score.mine_value:.9g}"
         yield f"  {'absolute':14} max {score.max_error:.3g}, rms {score.rms_error:.3g}; a unit is {score.noise.rms:.3g}"
         bins = [f"{count:,} to {bound:g}" for bound, count in score.ulp_histogram if count and math.isfinite(bound)]
