@@ -3,7 +3,7 @@
     python tools/show_zoo.py                 # print the tables
     python tools/show_zoo.py --write-docs    # and put them into docs/porting.md
     python tools/show_zoo.py --check         # exit 1 where the page shows something else
-    python tools/show_zoo.py --plant "tanh-GELU" REFERENCE MINE    # write the two traces, to be compared by hand
+    python tools/show_zoo.py --plant "tanh-GELU" PACK NAME OUT    # what a port with one fault makes of a pack's trace
 
 Each fault is planted into a float32 run of the tiny model, which is then compared with the float64 reference by the
 command itself. Needs npblender and pytest.
@@ -27,10 +27,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from npblender import BlenderbotSmallForConditionalGeneration  # noqa: E402
 from npblender.cli.main import main as npblender_command  # noqa: E402
 from npblender.groundtruth import Trace  # noqa: E402
 from npblender.groundtruth.report import short  # noqa: E402
-from reference_tests.zoo import Fault, harmed, reference  # noqa: E402
+from npblender.weights import to_arrays  # noqa: E402
+from reference_tests.zoo import Fault, harmed, harmed_run, reference  # noqa: E402
 from reference_tests.zoo_all import ZOO  # noqa: E402
 from tools.differential.tables import markdown, write_between_markers  # noqa: E402
 
@@ -105,6 +107,17 @@ def signatures() -> Iterator[Signature]:
                 yield Signature(name, ZOO[name], *compared(expected, found))
 
 
+def planted(fault: Fault, pack: Path, name: str) -> Trace:
+    """What a port with one fault makes of a trace of a golden pack.
+
+    It computes in float64, so that the fault is all that differs, on any machine alike.
+    """
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(pack / "model")
+    inputs = Trace.load(pack / "forward" / f"{name}.safetensors").inputs
+    assert inputs is not None, "traces of packs say what was run"
+    return Trace(harmed_run(fault, model.config, to_arrays(model.weights), model.dialect, inputs, "float64"))
+
+
 def signature_table(rows: list[Signature]) -> str:
     """One row a fault."""
     header = ["fault", "first point", "units there", "later points off", "units at the last logits", "exit code"]
@@ -152,15 +165,14 @@ def main() -> int:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
     what.add_argument("--check", action="store_true", help="exit 1 where the page shows something else")
-    what.add_argument("--plant", nargs=3, metavar=("FAULT", "REFERENCE", "MINE"), help="write the traces of one fault")
+    what.add_argument("--plant", nargs=4, metavar=("FAULT", "PACK", "NAME", "OUT"), help="write a trace with a fault")
     arguments = parser.parse_args()
     if arguments.plant:
-        name, expected, found = arguments.plant
+        name, pack, trace, out = arguments.plant
         if name not in ZOO:
             parser.error(f"there is no fault {name!r}; there are {', '.join(ZOO)}")
-        dialect = ZOO[name].dialects[0]
-        reference(dialect).save(expected)
-        Trace(harmed(ZOO[name], dialect)).save(found)
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        planted(ZOO[name], Path(pack), trace).save(out)
         return 0
     rows = list(signatures())
     tables = {SIGNATURES: signature_table(rows), CAUSES: cause_list(rows)}
