@@ -59,10 +59,10 @@ def described(threads: int) -> dict[str, Any]:
 
 
 class Machine:
-    """Measures on request. It holds a matrix larger than any cache."""
+    """Measures on request. It holds a matrix larger than any cache; a `quick` one does not, and measures little."""
 
-    def __init__(self, threads: int, megabytes: int = 256) -> None:
-        self.threads = threads
+    def __init__(self, threads: int, quick: bool = False) -> None:
+        self.threads, megabytes = threads, 8 if quick else 256
         rows = megabytes * 2**20 // (4 * COLUMNS)
         self.matrix = np.full((rows, COLUMNS), 0.5, np.float32)
         self.vector = np.ones(COLUMNS, np.float32)
@@ -71,7 +71,8 @@ class Machine:
         self.pool = ThreadPoolExecutor(threads)
         rng = np.random.default_rng(0)
         self.products = [
-            (rng.standard_normal((m, k), np.float32), rng.standard_normal((n, k), np.float32)) for m, k, n in SHAPES
+            (rng.standard_normal((m, k), np.float32), rng.standard_normal((n, k), np.float32))
+            for m, k, n in SHAPES[: 1 if quick else None]
         ]
 
     def _seconds(self, call: Any, repeats: int) -> float:

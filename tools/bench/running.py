@@ -85,7 +85,7 @@ class Bench:
 
     def measurer(self) -> machine.Machine:
         if self.machine is None:
-            self.machine = machine.Machine(self.options.threads)
+            self.machine = machine.Machine(self.options.threads, quick=self.options.config == "small")
         return self.machine
 
     def source_of_texts(self) -> Texts:
