@@ -1,5 +1,6 @@
 """Traces: the numbers of the forward pass itself under the right names, in every dtype, in one pass and in steps."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from npblender import BlenderbotSmallForCausalLM, BlenderbotSmallModel, Trace, t
 from npblender.dialects import DIALECTS, PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
 from npblender.example import example_model
 from npblender.groundtruth import TraceInputs, diverged, record, score
+from npblender.groundtruth.running import without_step
+from npblender.groundtruth.units import unit, worst_limit
 from npblender.taps import catalogue, decoder_points, encoder_points, head_points, start_points
 from reference_tests.forward_checks import HIDDEN, heard
 from reference_tests.model_cases import draw_model, ids_of
@@ -116,27 +119,41 @@ def test_steps_are_the_columns_of_one_pass(seed: int) -> None:
         assert (np.abs(joined - array)[~never] <= tolerance.bound(array[~never], np.float64)).all(), name
 
 
+def magnitude(name: str, arrays: Mapping[str, np.ndarray]) -> float:
+    """What an error of a point is judged by: its largest value; of scores, whose terms may cancel, those terms' sum."""
+    array = arrays[name]
+    largest = float(np.abs(array[array > HIDDEN]).max(initial=0))
+    path, _, point = name.rpartition(".")
+    if point not in ("scores", "masked_scores"):
+        return largest
+    keys = f"{without_step(path)}.k"
+    every_key = [np.abs(values).max() for other, values in arrays.items() if without_step(other) == keys]
+    queries = np.abs(arrays[f"{path}.q"])
+    return max(largest, float(queries.max() * max(every_key)) * queries.shape[-1])
+
+
 @needs_longdouble
 @given(seed=seeds(), dialect=dialects)
 @settings(max_examples=30)
 def test_float64_is_the_truth_at_every_point(seed: int, dialect: Dialect) -> None:
-    """Against longdouble, within the required 1e-13 of each point's largest value."""
+    """Against longdouble, within the required 1e-13 of each point's magnitude."""
     drawn = draw_trace_case(np.random.default_rng(seed), dialect)
     double, wide = (record(drawn.model(dtype), drawn.inputs, noise=False) for dtype in (np.float64, np.longdouble))
     assert (double.dtype, wide.dtype) == ("float64", "longdouble")
     assert double.points == wide.points
+    tolerance = TOLERANCES["float64 against longdouble at every point"]
     for name, exact in wide.arrays.items():
         found, never = double.arrays[name], exact <= HIDDEN
         assert exact.dtype == np.longdouble
         assert np.array_equal(found <= HIDDEN, never), name
-        bound = TOLERANCES["float64 against longdouble at every point"].bound(exact[~never], np.float64)
+        bound = tolerance.bound(np.array(magnitude(name, wide.arrays)), np.float64)
         error = np.abs(found[~never] - exact[~never])
         assert (np.isnan(error) | (error <= bound)).all(), name
         assert np.array_equal(np.isnan(found), np.isnan(exact))
 
 
 @given(seed=seeds(), dialect=dialects)
-@settings(max_examples=20)
+@settings(max_examples=14)
 def test_a_float32_trace_is_within_the_noise_of_a_float64_one(seed: int, dialect: Dialect) -> None:
     """At every point, with inputs of every kind, in every dialect: no more than 3 units, and never diverged."""
     drawn = draw_trace_case(np.random.default_rng(seed), dialect)
@@ -158,11 +175,13 @@ def test_a_disturbance_of_thirty_units_is_found_where_it_is(seed: int) -> None:
     mine = dict(record(drawn.model(np.float32), drawn.inputs, noise=False).arrays)
     finite = [name for name, array in truth.arrays.items() if np.isfinite(array).all()]
     name = finite[int(rng.integers(len(finite)))]
-    reference, noise = truth.arrays[name], truth.noise[name]
-    index = tuple(rng.integers(size) for size in reference.shape)
-    half_ulp = abs(float(np.spacing(np.float32(abs(np.clip(reference[index], -3e38, 3e38)))))) / 2
+    reference, noise = np.clip(truth.arrays[name], -3e38, 3e38), truth.noise[name]
     disturbed = mine[name].astype(np.float64)
-    disturbed[index] = np.clip(reference[index], -3e38, 3e38) + 30.1 * max(noise.rms, half_ulp)
+    if rng.random() < 0.5 and worst_limit(noise) < 30:  # one value, or else all of them
+        index: Any = tuple(rng.integers(size) for size in reference.shape)
+    else:
+        index = ...
+    disturbed[index] = (reference + 30.1 * rng.choice([-1, 1], reference.shape) * unit(reference, noise))[index]
     mine[name] = disturbed
     wrong = [p for p in truth.points if diverged(score(truth.arrays[p], mine[p], truth.noise[p]))]
     assert wrong == [name]

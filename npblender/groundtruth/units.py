@@ -33,15 +33,13 @@ DIVERGED = 10.0
 BUG = 100.0
 """An rms of more units than this can not come from another order of the same operations."""
 
-LARGEST_WORST = 25.0
-"""A single value further off than this is never noise, however uneven the noise of its point is."""
-
-SPREAD = 3.0
-"""How many times the largest deviation seen when the noise was measured a single value may be off."""
+SPREAD = 2.0
+"""How many times the largest deviation seen when the noise was measured a single value may be off. Trained models have
+a few values whose noise is 40 times that of their point; correct ports were seen to reach 1.45 times what was seen."""
 
 FALLBACK_ULPS = 6.0
-"""Where no noise was measured, it is taken for this many float32 ulps of the rms of the reference. Measured, half of the
-points have less than 4.6 (the demo) or 8.8 (random weights of the 90M's size), and nine of ten less than 8.8 or 16."""
+"""Where no noise was measured, it is taken for this many float32 ulps of the rms of the reference. Measured, half of
+the points have less than 4.6 (the demo) or 8.8 (random weights of the 90M's size), nine of ten less than 8.8 or 16."""
 
 FALLBACK_SPREAD = 8.0
 """How many times its rms the largest deviation is taken to be where no noise was measured."""
@@ -127,13 +125,13 @@ def unit(reference: ArrayLike, noise: Noise) -> NDArray[np.float64]:
 
 
 def worst_limit(noise: Noise) -> float:
-    """How many units a single value of a point may be off: 10, or 3 times the largest deviation seen, at most 25.
+    """How many units a single value of a point may be off: 10, or twice the largest deviation seen.
 
-    >>> worst_limit(Noise(1.0, 2.0)), worst_limit(Noise(1.0, 5.0)), worst_limit(Noise(1.0, 50.0))
-    (10.0, 15.0, 25.0)
+    >>> worst_limit(Noise(1.0, 2.0)), worst_limit(Noise(1.0, 7.5))
+    (10.0, 15.0)
     """
     seen = noise.max / noise.rms if noise.rms > 0 else 0.0
-    return min(LARGEST_WORST, max(DIVERGED, SPREAD * seen))
+    return max(DIVERGED, SPREAD * seen)
 
 
 def _comparable(name: str, values: ArrayLike) -> NDArray[np.float64]:
