@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from npblender.groundtruth.webpage import as_html
     from npblender.jsonfile import replacing
 
+    check_page(arguments)
     chosen = compare_refed if arguments.refed else compare
     report = chosen(arguments.reference, arguments.mine, names=arguments.map)
     if arguments.html is not None:
@@ -67,3 +68,17 @@ def run(arguments: argparse.Namespace) -> int:
             unfinished.write_text(as_html(report), encoding="utf-8", newline="\n")
     print(json_line(as_json(report)) if arguments.json else as_text(report))
     return 0 if report.first is None else 1
+
+
+def check_page(arguments: argparse.Namespace) -> None:
+    """Refuse, before anything is compared, a page that could not be written or would overwrite what is read."""
+    if arguments.html is None:
+        return
+    page = Path(arguments.html)
+    if page.is_dir() or not page.name:
+        raise ValueError(f"--html {arguments.html} is a folder; name a file in it")
+    if not page.parent.is_dir():
+        raise ValueError(f"--html {arguments.html}: there is no folder {str(page.parent)!r}")
+    for name in (arguments.reference, arguments.mine, arguments.map):
+        if name is not None and page.exists() and Path(name).exists() and page.samefile(name):
+            raise ValueError(f"--html {arguments.html} is {name} itself; name another file")
