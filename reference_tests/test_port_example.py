@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from npblender import compare
 from npblender.cli.main import main
+from npblender.dialects import PARLAI
+from reference_tests.zoo import reference, zoo_model
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT = ROOT / "docs" / "port-example" / "port.mjs"
@@ -59,6 +62,20 @@ def test_each_repair_moves_the_first_divergence_on(tmp_path: Path, capsys: pytes
     for repaired, point in enumerate(expected):
         code, report = compared("batch", tmp_path, capsys, repaired)
         assert (code, report["first_divergence"]) == (1, point)
+
+
+@needs_node
+def test_the_last_mistake_shows_in_another_model(tmp_path: Path) -> None:
+    """The pack's final bias is zero; the zoo's is not, and its steps have a mask of the target's, too."""
+    expected, mine = reference(PARLAI), tmp_path / "mine.safetensors"
+    (tmp_path / "forward").mkdir()
+    expected.save(tmp_path / "forward" / "steps.safetensors")
+    zoo_model(PARLAI).save_pretrained(tmp_path / "model")
+    for options, point in ((["--repaired", "6"], "prefill.logits"), ([], None)):
+        assert run(str(tmp_path), "steps", str(mine), *options).returncode == 0
+        report = compare(expected, mine)
+        assert report.first_divergence == point
+        assert not report.missing
 
 
 @needs_node

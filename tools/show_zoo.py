@@ -4,6 +4,7 @@
     python tools/show_zoo.py --write-docs    # and put them into docs/porting.md
     python tools/show_zoo.py --check         # exit 1 where the page shows something else
     python tools/show_zoo.py --plant "tanh-GELU" PACK NAME OUT    # what a port with one fault makes of a pack's trace
+    python tools/show_zoo.py --model DIR     # the zoo's own model and reference, laid out as a golden pack has them
 
 Each fault is planted into a float32 run of the tiny model, which is then compared with the float64 reference by the
 command itself. Needs npblender and pytest.
@@ -32,7 +33,7 @@ from npblender.cli.main import main as npblender_command  # noqa: E402
 from npblender.groundtruth import Trace  # noqa: E402
 from npblender.groundtruth.report import short  # noqa: E402
 from npblender.weights import to_arrays  # noqa: E402
-from reference_tests.zoo import Fault, harmed, harmed_run, reference  # noqa: E402
+from reference_tests.zoo import PARLAI, Fault, harmed, harmed_run, reference, zoo_model  # noqa: E402
 from reference_tests.zoo_all import ZOO  # noqa: E402
 from tools.differential.tables import markdown, write_between_markers  # noqa: E402
 
@@ -166,7 +167,13 @@ def main() -> int:
     what.add_argument("--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
     what.add_argument("--check", action="store_true", help="exit 1 where the page shows something else")
     what.add_argument("--plant", nargs=4, metavar=("FAULT", "PACK", "NAME", "OUT"), help="write a trace with a fault")
+    what.add_argument("--model", type=Path, metavar="DIR", help="write DIR/model/ and DIR/forward/steps.safetensors")
     arguments = parser.parse_args()
+    if arguments.model:
+        zoo_model(PARLAI).save_pretrained(arguments.model / "model")
+        (arguments.model / "forward").mkdir(exist_ok=True)
+        reference(PARLAI).save(arguments.model / "forward" / "steps.safetensors")
+        return 0
     if arguments.plant:
         name, pack, trace, out = arguments.plant
         if name not in ZOO:
