@@ -1,19 +1,47 @@
 """The keys and values of the tokens so far, as a value: in as an argument, out as a result.
 
-A step never changes the cache it was given; it returns a longer one. The position of the next token IS the cache's
-length, so the two can not disagree. Cross keys and values are computed once a source and only handed along.
+A step never changes the cache it was given; it returns a longer one. Both share one store with room behind the last
+token, so a step writes what is new and copies nothing. The position of the next token IS the cache's length, so the
+two can not disagree. Cross keys and values are computed once a source and only handed along.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+
+SPARE = 32  # tokens of room at least behind the last
+
+
+class Store:
+    """Memory for keys and values [B, H, capacity, K], of which the first `filled` tokens are somebody's."""
+
+    def __init__(self, key: Array, value: Array, capacity: int) -> None:
+        batch, heads, length, size = key.shape
+        self.keys, self.values = (np.empty((batch, heads, capacity, size), key.dtype) for _ in range(2))
+        self.keys[:, :, :length], self.values[:, :, :length] = key, value
+        self.filled, self._lock = length, threading.Lock()
+
+    def claim(self, begin: int, end: int) -> bool:
+        """Whether tokens `begin` to `end` are free and behind the last; if so they are the caller's from now on.
+
+        >>> store = Store(np.ones((1, 3, 5, 2)), np.ones((1, 3, 5, 2)), 8)
+        >>> store.claim(5, 7), store.claim(5, 6), store.claim(7, 9)
+        (True, False, False)
+        """
+        with self._lock:
+            free = self.filled == begin and end <= self.keys.shape[2]
+            if free:
+                self.filled = end
+            return free
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +52,7 @@ class LayerCache:
     value: Array  # [B, H, L, K]
     cross_key: Array | None = None  # [B, H, S, K]; None in a decoder that sees no encoder
     cross_value: Array | None = None  # [B, H, S, K]
+    store: Store | None = field(default=None, repr=False)  # what key and value are the beginning of, if anything
 
     def __post_init__(self) -> None:
         if (self.cross_key is None) != (self.cross_value is None):
@@ -32,14 +61,25 @@ class LayerCache:
     def append(self, key: Array, value: Array) -> LayerCache:
         """The layer's memory with T more tokens, [B, H, L, K] and [B, H, T, K] -> [B, H, L + T, K].
 
+        They are written behind the last token of the store, where nobody looks yet. Another memory that went on from
+        the same token before, or a full store, makes it a new store with a copy.
+
         >>> five, two = np.ones((1, 3, 5, 2)), np.ones((1, 3, 2, 2))
-        >>> LayerCache(five, five).append(two, two).key.shape
-        (1, 3, 7, 2)
+        >>> seven = LayerCache(five, five).append(two, two)
+        >>> seven.key.shape, seven.append(two, two).store is seven.store, seven.append(two, two).store is seven.store
+        ((1, 3, 7, 2), True, False)
         """
-        if self.key.shape[2] == 0:
-            return replace(self, key=key, value=value)
-        longer_key = np.concatenate([self.key, key], axis=2)
-        return replace(self, key=longer_key, value=np.concatenate([self.value, value], axis=2))
+        begin = self.key.shape[2]
+        end = begin + key.shape[2]
+        if begin == 0:
+            return LayerCache(key, value, self.cross_key, self.cross_value)
+        store = self.store
+        if store is None or not store.claim(begin, end):
+            store = Store(self.key, self.value, end + max(SPARE, end // 2))
+            store.filled = end
+        store.keys[:, :, begin:end], store.values[:, :, begin:end] = key, value
+        longer = store.keys[:, :, :end], store.values[:, :, :end]
+        return LayerCache(*longer, self.cross_key, self.cross_value, store)
 
     def take(self, rows: NDArray[np.int64]) -> LayerCache:
         """The memory of the given rows, in that order.
