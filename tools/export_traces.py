@@ -1,9 +1,10 @@
-"""Has transformers make the traces of `reference_tests/golden/traces/`, through `tools/torch_trace.py`.
+"""Has the originals make the traces of `reference_tests/golden/traces/`.
 
     python tools/export_traces.py            # write them
     python tools/export_traces.py --check    # make them again and compare with the stored ones
 
-Both transformers trace one tiny model of the forward goldens, in float64 and float32, and step by step in float64. The
+Both transformers trace one tiny model of the forward goldens, in float64 and float32, and step by step in float64,
+through `tools/torch_trace.py`; ONNX Runtime traces it in float32, through the graph of `tools/onnx_graph`. The
 numbers are theirs; npblender only rewrites the files so that the same content gives the same bytes. `--check` also
 runs `tools/originals/check_torch_trace.py`, which asks the helper for all that it promises.
 """
@@ -15,6 +16,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +29,8 @@ from npblender.weights import from_arrays  # noqa: E402
 from tools.differential.measure import relative_difference  # noqa: E402
 from tools.export_goldens import BOUNDS  # noqa: E402
 from tools.golden_files import Golden, read_golden  # noqa: E402
+from tools.noise.models import Model  # noqa: E402
+from tools.noise.ports import Port  # noqa: E402
 from tools.oracles import oracle_python  # noqa: E402
 
 FORWARD = ROOT / "reference_tests" / "golden" / "forward"
@@ -35,6 +39,7 @@ MODEL, CALL = "gelu-scaled", 0
 WHOLE, STEPS = (), ("--steps", "--prefill", "2")
 KINDS = {("whole", "float64"): WHOLE, ("whole", "float32"): WHOLE, ("steps", "float64"): STEPS}
 ORIGINALS = ("transformers-4", "transformers-5")
+RUNTIME = "onnxruntime"
 
 
 def inputs_of(golden: Golden) -> dict[str, list[list[int]]]:
@@ -51,13 +56,16 @@ def write_model(golden: Golden, folder: Path) -> None:
     save(folder, config, from_arrays(config, arrays))
 
 
-def trace_with(original: str, model: Path, inputs: Path, out: Path, *options: str) -> Trace:
-    """One trace made by transformers in its own environment. RuntimeError with what it said if it fails."""
-    command = [oracle_python(original), ROOT / "tools" / "torch_trace.py", "--model", model, "--inputs", inputs]
-    done = subprocess.run([*map(str, command), "--out", str(out), *options], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{original} ended with {done.returncode}:\n{done.stderr[-4000:]}")
-    return Trace.load(out)
+def ports() -> Iterator[tuple[Path, Port]]:
+    """Every file, and who makes it."""
+    for original in ORIGINALS:
+        for (kind, dtype), flags in KINDS.items():
+            options = (*flags, "--dtype", dtype, "--threads", "1")
+            yield file_of(original, kind, dtype), Port(original, original, "tools/torch_trace.py", original, options)
+    dialect = ORIGINALS[-1]
+    options = ("--dialect", dialect)
+    runtime = Port("ONNX Runtime", dialect, "tools/originals/run_onnx_trace.py", RUNTIME, options)
+    yield file_of(RUNTIME, "whole", "float32"), runtime
 
 
 def file_of(original: str, kind: str, dtype: str) -> Path:
@@ -74,7 +82,7 @@ def differences(name: str, old: Trace, new: Trace) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Have transformers make the golden traces.")
+    parser = argparse.ArgumentParser(description="Have the originals make the golden traces.")
     parser.add_argument("--check", action="store_true", help="write nothing; compare with the stored files")
     options = parser.parse_args(arguments)
     golden = read_golden(MODEL, FORWARD)
@@ -83,23 +91,20 @@ def main(arguments: list[str] | None = None) -> int:
         model, inputs = Path(place) / "model", Path(place) / "inputs.json"
         write_model(golden, model)
         inputs.write_text(json.dumps(inputs_of(golden)))
-        for original in ORIGINALS:
-            for (kind, dtype), flags in KINDS.items():
-                settings = (*flags, "--dtype", dtype, "--threads", "1")
-                trace = trace_with(original, model, inputs, Path(place) / "trace", *settings)
-                file = file_of(original, kind, dtype)
-                if options.check:
-                    wrong += differences(file.name, Trace.load(file), trace)
-                    continue
-                FOLDER.mkdir(exist_ok=True)
-                trace.save(file)
-                print(f"{file.relative_to(ROOT)}  {file.stat().st_size:,} bytes, {len(trace.points)} points")
+        for file, port in ports():
+            trace, _ = port.run(Model(MODEL, "", model, inputs), Path(place) / "trace")
             if options.check:
-                script = ROOT / "tools" / "originals" / "check_torch_trace.py"
-                done = subprocess.run([oracle_python(original), script, model], capture_output=True, text=True)
-                wrong += [f"{original}: {done.stdout}{done.stderr[-4000:]}"] if done.returncode else []
+                wrong += differences(file.name, Trace.load(file), trace)
+                continue
+            FOLDER.mkdir(exist_ok=True)
+            trace.save(file)
+            print(f"{file.relative_to(ROOT)}  {file.stat().st_size:,} bytes, {len(trace.points)} points")
+        for original in ORIGINALS if options.check else ():
+            script = ROOT / "tools" / "originals" / "check_torch_trace.py"
+            done = subprocess.run([oracle_python(original), script, model], capture_output=True, text=True)
+            wrong += [f"{original}: {done.stdout}{done.stderr[-4000:]}"] if done.returncode else []
     if options.check:
-        print("\n".join(wrong) if wrong else "the golden traces are what transformers computes")
+        print("\n".join(wrong) if wrong else "the golden traces are what the originals compute")
     return 1 if wrong else 0
 
 
