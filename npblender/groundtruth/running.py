@@ -7,7 +7,6 @@ way in which a trace, and every evaluation that its noise is measured by, is run
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +19,7 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.dialects import Dialect
 from npblender.forward import Target, logits_of, loss_of, run_decoder, run_encoder, start_decoder
 from npblender.groundtruth.inputs import Run, has_head
+from npblender.groundtruth.names import split_step
 from npblender.layout import lay_out
 from npblender.taps import Point, Sink, decoder_points, encoder_points, head_points, start_points
 from npblender.weights import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL, Parts, Weights, from_arrays, to_arrays
@@ -27,8 +27,6 @@ from npblender.weights import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL, Parts, Weigh
 __all__ = ["Evaluation", "cast_weights", "evaluate", "laid_out", "pieces", "planned_points", "without_step"]
 
 Array = NDArray[Any]
-
-_STEP = re.compile(r"^(?:prefill|step\d+)\.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +89,7 @@ def without_step(name: str) -> str:
     >>> without_step("step12.decoder.states"), without_step("encoder.states")
     ('decoder.states', 'encoder.states')
     """
-    return _STEP.sub("", name)
+    return split_step(name)[1]
 
 
 def pieces(run: Run) -> Iterator[tuple[str, int, int]]:
