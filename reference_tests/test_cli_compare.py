@@ -170,7 +170,7 @@ NOT_COMPARABLE: dict[str, tuple[tuple[str, ...], str]] = {
     "an option without its value": (("ref", "good", "--html"), "argument --html: expected one argument"),
     "no table": (("ref", "good", "--map", "no such file"), "there is no file 'no such file'"),
     "a bad table": (("ref", "good", "--map", "bad-names"), "entry 'mine.{n}'"),
-    "an unwritable page": (
+    "no folder for it": (
         ("ref", "good", "--html", "no/such/folder/page.html"),
         "there is no folder 'no/such/folder'",
     ),
