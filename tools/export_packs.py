@@ -24,10 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from npblender.dialects import resolve_dialect  # noqa: E402
-from npblender.groundtruth import Trace  # noqa: E402
+from npblender.groundtruth import Trace, TraceInputs, record  # noqa: E402
 from npblender.groundtruth.packs.export import export_pack, export_tiny  # noqa: E402
 from npblender.groundtruth.packs.files import read_cases, read_json  # noqa: E402
 from npblender.groundtruth.packs.manifest import Manifest, read_manifest, write_manifest  # noqa: E402
+from npblender.groundtruth.packs.verdict import Subject  # noqa: E402
 from npblender.groundtruth.packs.verify import subject_of, verify_pack  # noqa: E402
 from tools.packs import filters, forward, searching, texts  # noqa: E402
 
@@ -35,6 +36,7 @@ FOLDER = ROOT / "reference_tests" / "golden" / "packs"
 TINY_SEED = 3  # the first under which replies vary and end
 TRANSFORMERS = ("transformers-5", "transformers-4")
 STORED = "float32"
+MOST_COMPLETE = "transformers-4"
 
 
 def make(name: str, folder: Path, stored: str) -> Manifest:
@@ -55,6 +57,7 @@ def cross_checks(folder: Path) -> list[dict[str, Any]]:
     replaced = None if dialect.start_logit is None else config["decoder_start_token_id"]
     answers = forward.ask_all(original, config, subject.model.weights, traces, replaced)
     checks = [forward.record_of(path, original, found) for path, found in answers.items()]
+    checks += asked_elsewhere(subject, [path for path, found in answers.items() if found is None], traces)
     for path, kind in of_kind.items():
         if kind == "searches":
             checks.append(searching.ask(original, config, subject.model.weights, read_json(folder / path)))
@@ -64,6 +67,20 @@ def cross_checks(folder: Path) -> list[dict[str, Any]]:
             asked = ("parlai",) if path.endswith("parlai.json") else TRANSFORMERS
             checks += [texts.ask(each, subject.folder, path, read_json(folder / path)) for each in asked]
     return checks
+
+
+def asked_elsewhere(subject: Subject, paths: list[str], traces: dict[str, Trace]) -> list[dict[str, Any]]:
+    """What transformers 4, which takes every input, says to npblender's run of the same inputs in its own dialect."""
+    dialect = resolve_dialect(MOST_COMPLETE)
+    again = {
+        path: record(subject.model, TraceInputs.from_json(traces[path].inputs or {}), dtype="float64", dialect=dialect)
+        for path in paths
+    }
+    config = subject.model.config.to_dict()
+    answers = forward.ask_all(MOST_COMPLETE, config, subject.model.weights, again, None) if again else {}
+    return [
+        forward.record_of(path, MOST_COMPLETE, found) | {"in_dialect": MOST_COMPLETE} for path, found in answers.items()
+    ]
 
 
 def made_with_checks(name: str, folder: Path) -> Manifest:

@@ -31,6 +31,7 @@ def add_parser(commands: Any) -> None:
     verify.add_argument("folder", metavar="DIR", help="the pack")
     verify.add_argument("--model", metavar="FOLDER", help="the model's folder, where the pack does not hold it")
     verify.add_argument("--dtype", default="float32", help="what npblender computes in (default: float32)")
+    verify.add_argument("--only", default="*", metavar="GLOB", help="check npblender against these files alone")
     verify.add_argument("--json", action="store_true", help="one JSON object")
     verify.set_defaults(run=run_verify, command="golden verify")
     convert = actions.add_parser("convert", help="write a pack in another format", description=CONVERT)
@@ -64,7 +65,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     """Check a pack."""
     from npblender.groundtruth.packs.verify import verify_pack
 
-    report = verify_pack(arguments.folder, arguments.model, dtype=arguments.dtype)
+    report = verify_pack(arguments.folder, arguments.model, dtype=arguments.dtype, only=arguments.only)
     if arguments.json:
         print(json.dumps(report.to_json()))
     else:

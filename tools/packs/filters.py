@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from npblender.groundtruth.packs.filtering import PATH
 from npblender.groundtruth.packs.files import Case
+from npblender.groundtruth.packs.filtering import PATH
 from npblender.groundtruth.tensorfile import read_tensors, write_tensors
 from tools.differential.originals import version_of
 from tools.oracles import oracle_python

@@ -12,7 +12,7 @@ from npblender.groundtruth.packs.files import PackFile, json_file, read_json, sh
 from npblender.groundtruth.packs.searches import SCORE_BOUND
 from npblender.groundtruth.packs.verdict import Subject, Tally, Verdict
 
-__all__ = ["Chat", "check", "chats_for", "make"]
+__all__ = ["Chat", "chats_for", "check", "make"]
 
 KIND = "conversations"
 PATH = "chat/conversations.json"

@@ -107,11 +107,10 @@ def _encoder_layer(subject: Subject, part: Any, x: Any, masks: Any, context: Con
 def _decoder_layer(subject: Subject, part: Any, x: Any, masks: Any, context: Context) -> None:
     cross = x["cross_key"], x["cross_value"]
     nothing = np.empty((*cross[0].shape[:2], 0, cross[0].shape[3]), subject.dtype)
-    past = (x["past_key"], x["past_value"]) if "past_key" in x else (nothing, nothing)
     decoder_layer(
         _at(subject, part["weights"]),
         x["x"],
-        LayerCache(*past, *cross),
+        LayerCache(x.get("past_key", nothing), x.get("past_value", nothing), *cross),
         _allowed(masks["mask"]),
         _allowed(masks["cross_mask"]),
         _heads(masks["head_mask"], subject.dtype),
@@ -141,7 +140,8 @@ RUN: Mapping[str, Callable[[Subject, Any, Any, Any, Context], None]] = {
 
 def check(path: Path, subject: Subject) -> Verdict:
     """Every part of the file against the traces beside it."""
-    tally, opened = Tally(), {}
+    tally = Tally()
+    opened: dict[str, Trace] = {}
     for part in read_json(path):
         file = path.parent.parent / part["file"]
         trace = opened.setdefault(part["file"], Trace.load(file))

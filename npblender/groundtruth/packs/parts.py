@@ -159,6 +159,7 @@ def _decoder_layer(place: _Place, n: int) -> Iterator[Part]:
     source = place.given("attention_mask")
     cross_heads = _row(place.given("cross_attn_head_mask"), n)
     x, keys = place.name(before), {"key": f"{cross}.k", "value": f"{cross}.v"}
+    inputs: dict[str, Any]
     yield Part(own, "attention", own, path, {"x": x, **past}, place.under(own, ATTENTION), **masks)
     outputs = {name: tensor for name, tensor in place.under(cross, ATTENTION).items() if name not in "kv"}
     inputs = {"x": place.name(f"{own}.norm"), **keys}

@@ -57,8 +57,11 @@ def _words(config: BlenderbotSmallConfig, rng: np.random.Generator, *shape: int)
 
 
 def _target(config: BlenderbotSmallConfig, rng: np.random.Generator, batch: int, length: int) -> Ids:
+    start = config.decoder_start_token_id
+    if start is None:
+        raise ValueError("the model's config has no decoder_start_token_id, with which every target begins")
     ids = _words(config, rng, batch, length)
-    ids[:, 0] = config.decoder_start_token_id
+    ids[:, 0] = start
     return ids
 
 

@@ -7,7 +7,6 @@ and the end token's embedding leans towards that norm's bias. There is no final 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +104,13 @@ def subject_of(
 
 
 def verify_pack(
-    folder: str | os.PathLike[str], model: str | os.PathLike[str] | None = None, *, dtype: DTypeLike = "float32"
+    folder: str | os.PathLike[str],
+    model: str | os.PathLike[str] | None = None,
+    *,
+    dtype: DTypeLike = "float32",
+    only: str = "*",
 ) -> PackReport:
-    """Check a pack's files, and npblender against each of them in the given dtype.
+    """Check a pack's files, and npblender against those whose path matches the glob `only`, in the given dtype.
 
     Raises:
         FileNotFoundError, ValueError: it is no pack, one of another schema, or its model can not be had.
@@ -127,8 +132,12 @@ def verify_pack(
         chats.KIND: lambda path: chats.check(path, subject),
         "model": lambda path: Verdict(True, "as it was made"),
     }
+    if not any(fnmatchcase(path, only) for path in manifest.files):
+        raise ValueError(f"no file of the pack matches {only!r}; there are {', '.join(manifest.files)}")
     verdicts = {}
     for path, record in manifest.files.items():
+        if not fnmatchcase(path, only):
+            continue
         if record.kind not in checks:
             raise ValueError(f"{path} is of the unknown kind {record.kind!r}; known are {', '.join(checks)}")
         verdicts[path] = checks[record.kind](Path(folder) / path)
