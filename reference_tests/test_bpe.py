@@ -51,6 +51,52 @@ def test_any_merges_equal_the_definition(merges, word):
     assert list(BytePairEncoding(merges).segment(word)) == naive.segment(word, merges)
 
 
+@given(merge_tables())
+def test_products_equal_the_definition(merges):
+    """Words that one symbol spells: the ones that are told to end whole without a round being taken."""
+    bpe = BytePairEncoding(merges)
+    for word in dict.fromkeys((left + right).removesuffix("</w>") for left, right in merges):
+        assert list(bpe.segment(word)) == naive.segment(word, merges)
+
+
+@given(merge_tables("a</w>"), words("a</w>", max_size=8))
+@example([("/", "w"), ("<", "/w"), ("a", "</w"), ("a</w", ">")], "a")
+@example([("/", "w"), ("/w", ">"), ("a", "b"), ("ab", "<"), ("ab<", "/w>")], "ab")
+def test_a_mark_that_was_typed_is_text(merges, word):
+    assert list(BytePairEncoding(merges).segment(word)) == naive.segment(word, merges)
+
+
+WHOLE = [
+    ([("l", "o"), ("lo", "w</w>")], "low", True),
+    ([("l", "o"), ("o", "w</w>"), ("lo", "w</w>")], "low", True),
+    # Over the border of l and ow`</w>`, l + o comes first: the merge that makes the word finds no such pair.
+    ([("l", "o"), ("o", "w</w>"), ("l", "ow</w>")], "low", False),
+    ([("o", "w</w>"), ("l", "o"), ("l", "ow</w>")], "low", True),
+    # Occurrences of one merge overlap, and the leftmost one counts.
+    ([("a", "a"), ("aa", "a</w>")], "aaa", True),
+    ([("a", "a"), ("aa", "a</w>"), ("a", "aaa</w>")], "aaaa", False),
+    # Merges that use what only a later one makes: a file can not hold them, and the class takes them all the same.
+    ([("a", "bb</w>"), ("b", "abb</w>"), ("b", "a"), ("b", "b</w>")], "babb", False),
+]
+
+
+@pytest.mark.parametrize(("merges", "word", "whole"), WHOLE)
+def test_a_word_that_ends_whole_needs_no_round(monkeypatch, merges, word, whole):
+    """The rounds are not even begun for it, and any other word goes through them."""
+    assert (naive.segment(word, merges) == [word]) == whole
+    begun = []
+    rounds = BytePairEncoding._rounds
+    monkeypatch.setattr(BytePairEncoding, "_rounds", lambda self, symbols: begun.append(1) or rounds(self, symbols))
+    assert (list(BytePairEncoding(merges).segment(word)) == [word]) == whole
+    assert bool(begun) != whole
+
+
+def test_a_word_of_thousands_of_nested_merges():
+    merges = [("a" * n, "a</w>") for n in range(1, 2_000)]
+    merges = [("a" * n, "a") for n in range(1, 2_000)] + merges
+    assert BytePairEncoding(merges).segment("a" * 2_000)[-1].endswith("a")
+
+
 @given(merge_tables(), words("abc", max_size=120))
 def test_both_algorithms_take_the_same_rounds(merges, word):
     bpe = BytePairEncoding(merges)

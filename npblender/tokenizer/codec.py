@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 from npblender.dialects import Dialect
@@ -129,7 +129,9 @@ class TextCodec:
             return list(chain.from_iterable(map(self._split_ids_of.__getitem__, cut(text))))
         ids: list[int] = []
         for stretch, special in self._cutter.cut(text):
-            ids.extend(chain.from_iterable(map(self._ids_of.__getitem__, cut(stretch))))
+            # In ASCII it is the same to lower the case before the cut, and one word in fewer spellings is remembered.
+            lowered = stretch.lower() if stretch.isascii() else stretch
+            ids.extend(chain.from_iterable(map(self._ids_of.__getitem__, cut(lowered))))
             if special is not None:
                 ids.append(self._ids[special])
         return ids
@@ -149,8 +151,8 @@ class TextCodec:
         return self._bpe.segment(self._pretokenizer.spell(piece))
 
     def _ids_of_piece(self, piece: str) -> tuple[int, ...]:
-        ids, unknown = self._ids, self._unknown_id
-        return tuple([ids.get(token, unknown) for token in self._tokens_of_piece(piece)])
+        tokens = self._bpe.segment(self._pretokenizer.spell(piece))
+        return tuple(map(self._ids.get, tokens, repeat(self._unknown_id)))
 
     def _split_tokens_of_piece(self, piece: str) -> tuple[str, ...]:
         """The tokens of a piece, none of them special, none a line break unless the piece is one.

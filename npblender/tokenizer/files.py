@@ -71,19 +71,21 @@ def read_merges(path: Path) -> list[tuple[str, str]]:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
-    header, *lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    header, _, body = text.replace("\r\n", "\n").rstrip("\n").partition("\n")
     if header.strip() != _MERGES_HEADER:
         raise ValueError(
             f"{path} begins with {header[:40]!r}, not with {_MERGES_HEADER!r}: no codes of subword-nmt 0.2"
         )
-    merges = [tuple(line.split(" ")) for line in lines]
-    # Symbols hold no white space of any kind: one count of all words tells, and only a wrong one needs a search.
-    if len(text.split()) != len(header.split()) + 2 * len(lines) or set(map(len, merges)) - {2}:
+    words = body.split()
+    merges = list(zip(words[::2], words[1::2], strict=False))
+    # Symbols hold no white space of any kind: written out again it is the same text, and only if not a search is due.
+    if "\n".join(map(" ".join, merges)) != body:
+        lines = enumerate(body.split("\n"), start=2)
         number, line = next(
-            (at, line) for at, line in enumerate(lines, start=2) if len(line.split(" ")) != 2 or len(line.split()) != 2
+            (at, line) for at, line in lines if len(line.split()) != 2 or line.split() != line.split(" ")
         )
         raise ValueError(f"{path}, line {number}: {line!r} is not two symbols with one space between them")
-    return [(left, right) for left, right in merges]
+    return merges
 
 
 def write_merges(path: Path, merges: Iterable[tuple[str, str]]) -> None:

@@ -49,7 +49,7 @@ class Pretokenizer:
 
 # Lower-casing comes first and sees the whole text: a final sigma becomes another letter than one inside a word.
 # `\w` is any letter, digit or underscore of Unicode; marks that combine with a letter are no word characters.
-_PARLAI_PIECE = re.compile(r"\w+|[^\w\s]|\n")
+_PARLAI_PIECE = re.compile(r"\w+|\S|\n")
 
 
 def _cut_parlai(text: str) -> list[str]:
