@@ -2,11 +2,13 @@
 
 import doctest
 import gzip
+import itertools
 import json
 import math
 import subprocess
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from npblender.config import BlenderbotSmallConfig
 from npblender.weights import expected_shapes
 from tools import oracles
-from tools.bench import folder, peers, report, rounds, running, summary, texts, works
+from tools.bench import folder, peers, plot, report, rounds, running, summary, texts, works
 from tools.bench.peers import timing
 from tools.bench.works import CONFIGS, WORKS, Cost
 from tools.tokenizers.texts import CORPORA
@@ -27,7 +29,9 @@ SECONDS = st.floats(1e-4, 1e4)
 PAIRS = st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=9)
 
 
-@pytest.mark.parametrize("module", [summary, works, report, running, folder, texts, timing], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [summary, works, plot, report, running, folder, texts, timing], ids=lambda m: m.__name__
+)
 def test_the_examples_hold(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted
@@ -120,12 +124,16 @@ def test_a_pass_costs_the_larger_of_reading_and_multiplying():
     assert cost.seconds(1e9, 10.0) == pytest.approx(10.1)
 
 
+def no_texts() -> texts.Texts:
+    raise AssertionError("this work reads no texts")
+
+
 @pytest.mark.parametrize("name", [name for name, work in WORKS.items() if work.kind in ("generate", "encode")])
 def test_every_round_has_inputs_of_its_own(name):
     work = WORKS[name]
-    one, same, other = (rounds.arguments_of(work, 999, (0, 1, number)) for number in (1, 1, 2))
-    assert one == same
-    assert one["batches"] != other["batches"]
+    one, other = itertools.islice(rounds.inputs_of(work, 999, 5, no_texts), 2)
+    assert one == next(rounds.inputs_of(work, 999, 5, no_texts))
+    assert one["batches"] != other["batches"] != next(rounds.inputs_of(work, 999, 6, no_texts))["batches"]
     ids = np.array(one["batches"])
     assert ids.shape == (work.calls, work.batch, work.source)
     assert 5 <= ids.min() <= ids.max() < 999
@@ -158,6 +166,21 @@ def test_earlier_results_are_kept_only_from_the_same_machine():
     assert list(running.joined({**old, "works": {"greedy": 1}}, old)["works"]) == ["greedy", "beam"]
     with pytest.raises(ValueError, match="another machine"):
         running.joined({**old, "machine": {"cores": 4}}, old)
+
+
+def test_a_plot_has_every_step_at_its_height():
+    growth = {
+        "steps": {"engines": {"npblender": {"milliseconds": [8.0, 10.0, 4.0], "last_over_first": 1.0}}, "bound_ms": 5.0}
+    }
+    lines = ElementTree.fromstring(plot.drawn(growth)).iter("{http://www.w3.org/2000/svg}polyline")
+    ours, bound = ([tuple(map(float, p.split(","))) for p in line.get("points", "").split()] for line in lines)
+    top, bottom = plot.TOP, plot.HEIGHT - plot.BOTTOM
+    heights = [(bottom - y) / (bottom - top) * 10 for _, y in ours]
+    assert heights == pytest.approx([8.0, 10.0, 4.0], abs=0.01)
+    assert [(bottom - y) / (bottom - top) * 10 for _, y in bound] == pytest.approx([5.0] * 3, abs=0.01)
+    assert [x for x, _ in ours] == [x for x, _ in bound] == sorted({x for x, _ in ours})
+    with pytest.raises(ValueError, match="needs the works"):
+        plot.drawn({})
 
 
 def test_no_turn_is_given_twice(tmp_path):

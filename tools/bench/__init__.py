@@ -8,7 +8,10 @@
     worker     one process an engine: it answers one request at a time
     rounds     asks the workers in turn, A B A B, with fresh inputs in every round
     starting   whole processes, from their start to a reply, and their peak memory
-    summary    ratios, medians, spread; growth along a line
+    summary    ratios, medians, spread, lines
+    growth     how cost grows along a reply, with beams, with text
+    plot       a drawing of the growth against the bounds
     report     the tables and the JSON file
+    running    the command
 Nothing here is imported by npblender, and the peers' packages live in environments of their own (tools/oracles.py).
 """

@@ -5,17 +5,21 @@ Each is measured in several rounds with fresh inputs; what is judged is the medi
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from npblender.config import BlenderbotSmallConfig
+from tools.bench.machine import Machine
 from tools.bench.rounds import FIRST_WORD, PAUSE, Worker
 from tools.bench.summary import by_column, flatness, line
 from tools.bench.texts import Texts, words_in
+from tools.bench.works import step_cost
 
-TOKENS = 128
+SOURCE, NEW, TOKENS = 32, 32, 128
 WIDTHS = tuple(range(1, 11))
 WORDS = (500, 1_000, 2_000, 4_000, 8_000, 16_000)
 LETTERS = (64, 128, 256, 512, 1024, 2048)
@@ -23,38 +27,46 @@ LETTERS = (64, 128, 256, 512, 1024, 2048)
 
 def _measured(rounds: int, once: Callable[[int], Sequence[float]]) -> list[float]:
     """The median of `rounds` measurements, after one that is not counted."""
-    once(-1 % 1000)
+    once(rounds)
     return by_column([once(number) for number in range(rounds)])
 
 
-def steps(workers: Sequence[Worker], vocabulary: int, source: int, rounds: int) -> dict[str, Any]:
+def _bounds(config: BlenderbotSmallConfig, rows: Sequence[int], speeds: Sequence[dict[str, Any]]) -> list[float]:
+    """The least milliseconds of a decoder step for so many rows, at the median of the measured speeds."""
+    bandwidth, peak = (statistics.median(speed[name] for speed in speeds) for name in ("bandwidth", "peak"))
+    return [1e3 * step_cost(config, count).seconds(bandwidth, peak) for count in rows]
+
+
+def steps(workers: Sequence[Worker], config: BlenderbotSmallConfig, machine: Machine, rounds: int) -> dict[str, Any]:
     """Time of each step of a greedy reply of 128 tokens, its first (which reads the source) left out."""
-    result = {}
+    result, speeds = {}, []
     for worker in workers:
-        if "steps" not in worker.peer.kinds:
-            continue
 
         def once(seed: int, worker: Worker = worker) -> list[float]:
+            speeds.append(machine.measure())
             time.sleep(PAUSE)
-            ids = np.random.default_rng((101, seed)).integers(FIRST_WORD, vocabulary, (1, source)).tolist()
+            ids = np.random.default_rng((101, seed)).integers(FIRST_WORD, config.vocab_size, (1, SOURCE)).tolist()
             seconds: list[float] = worker.ask("steps", ids=ids, new=TOKENS)["seconds"]
             return seconds[1:]
 
         medians = _measured(rounds, once)
         result[worker.name] = {"milliseconds": [1e3 * s for s in medians], "last_over_first": flatness(medians)}
-    return result
+    return {"engines": result, "bound_ms": _bounds(config, [1], speeds)[0]}
 
 
-def widths(worker: Worker, vocabulary: int, source: int, new: int, rounds: int) -> dict[str, Any]:
+def widths(worker: Worker, config: BlenderbotSmallConfig, machine: Machine, rounds: int) -> dict[str, Any]:
     """Time of a step by the number of beams, and how far it is from a line from 2 beams on."""
+    speeds = []
 
     def once(seed: int) -> list[float]:
         found = []
+        speeds.append(machine.measure())
         for beams in WIDTHS:
             time.sleep(PAUSE)
-            ids = np.random.default_rng((102, seed, beams)).integers(FIRST_WORD, vocabulary, (1, 1, source)).tolist()
-            answer = worker.ask("generate", batches=ids, new=new, beams=beams, blocks=beams > 1)
-            found.append(answer["seconds"][0] / new)
+            rng = np.random.default_rng((102, seed, beams))
+            ids = rng.integers(FIRST_WORD, config.vocab_size, (1, 1, SOURCE)).tolist()
+            answer = worker.ask("generate", batches=ids, new=NEW, beams=beams, blocks=beams > 1)
+            found.append(answer["seconds"][0] / NEW)
         return found
 
     medians = _measured(rounds, once)
@@ -62,6 +74,7 @@ def widths(worker: Worker, vocabulary: int, source: int, new: int, rounds: int) 
     return {
         "beams": list(WIDTHS),
         "milliseconds": [1e3 * s for s in medians],
+        "bound_ms": _bounds(config, WIDTHS, speeds),
         "offset_ms": 1e3 * offset,
         "slope_ms": 1e3 * slope,
         "farthest_from_line": distance,

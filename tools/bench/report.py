@@ -100,7 +100,7 @@ def memory_table(works: Mapping[str, Any], weights: int) -> str:
 def growth_text(growth: Mapping[str, Any]) -> str:
     """What grew how, in a sentence a line."""
     lines = []
-    for name, found in growth.get("steps", {}).items():
+    for name, found in growth.get("steps", {"engines": {}})["engines"].items():
         steps = found["milliseconds"]
         lines.append(
             f"Steps of a greedy reply, {PEERS[name].about}: {steps[0]:.2f} ms at token 2, {steps[-1]:.2f} at token "

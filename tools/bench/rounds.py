@@ -6,12 +6,13 @@ compared with what came long before it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ import numpy as np
 
 from tools.bench.machine import Machine
 from tools.bench.peers import Peer
-from tools.bench.works import Work
+from tools.bench.texts import Texts, words_in
+from tools.bench.works import WORKS, Work
 
 ROOT = Path(__file__).resolve().parents[2]
 PAUSE = 0.1  # seconds; threads of the engine before may spin that long for more work
@@ -92,21 +94,28 @@ class Timings:
         return {"seconds": self.seconds, **speeds} | ({"words": self.words} if self.words else {})
 
 
-def arguments_of(work: Work, vocabulary: int, seed: tuple[int, ...]) -> dict[str, Any]:
-    """Fresh inputs for one round of a work; the same for the same seed."""
-    if work.kind == "load":
-        return {}
-    rng = np.random.default_rng(seed)
-    batches = rng.integers(FIRST_WORD, vocabulary, (work.calls, work.batch, work.source)).tolist()
-    if work.kind == "encode":
-        return {"batches": batches}
-    return {"batches": batches, "new": work.new, "beams": work.beams, "blocks": work.blocks}
+def inputs_of(work: Work, vocabulary: int, seed: int, texts: Callable[[], Texts]) -> Iterator[dict[str, Any]]:
+    """What each round of a work is given, other inputs in every round; the same for the same seed.
+
+    `texts` is asked for its source of texts only by a work on texts.
+    """
+    for number in itertools.count():
+        if work.kind == "load":
+            yield {}
+            continue
+        if work.kind == "tokenize":
+            yield {"texts": texts().draw(work.words)}
+            continue
+        rng = np.random.default_rng((seed, list(WORKS).index(work.name), number))
+        batches = rng.integers(FIRST_WORD, vocabulary, (work.calls, work.batch, work.source)).tolist()
+        given = {"batches": batches}
+        yield given if work.kind == "encode" else {**given, "new": work.new, "beams": work.beams, "blocks": work.blocks}
 
 
 def run(
     work: Work, workers: Sequence[Worker], rounds: Iterator[dict[str, Any]], count: int, machine: Machine
 ) -> Timings:
-    """Times a work for so many rounds, after one that is not counted. `rounds` gives each round's arguments."""
+    """Times a work for so many rounds, after one that is not counted. `rounds` gives each round's inputs."""
     timings = Timings()
     for number in range(-1, count):
         arguments = next(rounds)
@@ -119,6 +128,8 @@ def run(
                 timings.answers.setdefault(worker.name, []).append(answer.get("ids", answer.get("sample")))
         time.sleep(PAUSE)
         if number >= 0:
+            if "texts" in arguments:
+                timings.words.append(words_in(arguments["texts"]))
             timings.bandwidth.append(speeds["bandwidth"])
             timings.peak.append(speeds["peak"])
         print(f"\r{work.name}: round {number + 1} of {count}", end="", file=sys.stderr, flush=True)

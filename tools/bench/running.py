@@ -7,7 +7,6 @@ import datetime
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from npblender.weights import parameter_count
 from tools.bench import growth, machine
 from tools.bench.folder import config_of, model_folder
 from tools.bench.peers import PEERS
+from tools.bench.plot import drawn
 from tools.bench.report import result_of, text_of
-from tools.bench.rounds import ROOT, Timings, Worker, agreement, arguments_of, run
+from tools.bench.rounds import ROOT, Timings, Worker, agreement, inputs_of, run
 from tools.bench.starting import SCRIPTS, start
 from tools.bench.summary import spread
-from tools.bench.texts import Texts, words_in
+from tools.bench.texts import Texts
 from tools.bench.works import CONFIGS, GROWTH, WORKS, Work, cost_of
 from tools.differential.tables import write_between_markers
 
@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--add", action="store_true", help="keep what --json FILE holds of other works (same machine, same sizes)"
     )
+    made.add_argument("--plot", type=Path, metavar="FILE", help="draw `steps` and `widths` against their bounds (SVG)")
     made.add_argument("--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
     return made
 
@@ -116,24 +117,10 @@ class Bench:
             self.result["versions"][name] = self.workers[name].versions
         return self.workers[name]
 
-    def arguments(self, work: Work, sizes: list[int]) -> Iterator[dict[str, Any]]:
-        """Each round's inputs; the words of each, where they are texts, are noted in `sizes`."""
-        number = 0
-        while True:
-            if work.kind == "tokenize":
-                texts = self.source_of_texts().draw(work.words)
-                sizes.append(words_in(texts))
-                yield {"texts": texts}
-            else:
-                place = list(WORKS).index(work.name)
-                yield arguments_of(work, self.config.vocab_size, (self.options.seed, place, number))
-            number += 1
-
     def timed(self, work: Work) -> None:
         workers = [self.worker(name) for name in self.able(work.kind, work.first)]
-        sizes: list[int] = []
-        timings = run(work, workers, self.arguments(work, sizes), self.options.rounds, self.measurer())
-        timings.words = sizes[1:]
+        inputs = inputs_of(work, self.config.vocab_size, self.options.seed, self.source_of_texts)
+        timings = run(work, workers, inputs, self.options.rounds, self.measurer())
         agreed = agreement(timings, workers, work.first)
         self.result["works"][work.name] = result_of(work, timings, cost_of(work, self.config), agreed)
 
@@ -162,12 +149,12 @@ class Bench:
         }
 
     def grown(self, name: str) -> None:
-        rounds, vocabulary = self.options.rounds, self.config.vocab_size
+        rounds = self.options.rounds
         if name == "steps":
-            names = self.able("steps", NPBLENDER)
-            found = growth.steps([self.worker(n) for n in names], vocabulary, 32, rounds)
+            workers = [self.worker(engine) for engine in self.able("steps", NPBLENDER)]
+            found = growth.steps(workers, self.config, self.measurer(), rounds)
         elif name == "widths":
-            found = growth.widths(self.worker(NPBLENDER), vocabulary, 32, 32, max(1, rounds // 2))
+            found = growth.widths(self.worker(NPBLENDER), self.config, self.measurer(), rounds)
         else:
             found = growth.texts(self.worker(NPBLENDER), self.source_of_texts(), rounds)
         self.result["growth"][name] = found
@@ -218,6 +205,8 @@ def main(arguments: list[str] | None = None) -> int:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     text = text_of(result)
     print(text)
+    if options.plot is not None:
+        options.plot.write_text(drawn(result["growth"]), encoding="utf-8")
     if options.write_docs:
         write_between_markers(PAGE, "bench", text)
     return 0

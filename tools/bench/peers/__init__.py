@@ -64,6 +64,8 @@ PEERS = {
     "ctranslate2-int8": Peer(
         "CTranslate2 int8", "with_ctranslate2", "int8", "ctranslate2", ("generate",), same_model=False
     ),
-    "onnxruntime": Peer("ONNX Runtime float32", "with_onnxruntime", "", "onnxruntime", ("generate", "encode", "load")),
+    "onnxruntime": Peer(
+        "ONNX Runtime float32", "with_onnxruntime", "", "onnxruntime", ("generate", "encode", "load", "steps")
+    ),
     "tokenizers": Peer("tokenizers (Rust), a text a call", "with_tokenizers", "", "transformers-5", ("tokenize",)),
 }

@@ -8,6 +8,7 @@ keeps the beams' n-grams. Cross keys of a single source are not repeated for its
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +99,21 @@ class Engine:
         given.update(zip(past, values[len(outputs) :], strict=True))
         return [value.numpy() for value in values[: len(outputs)]]
 
-    def _greedy(self, ids: np.ndarray, new: int) -> list[list[int]]:
+    def steps(self, ids: list[Any], new: int) -> dict[str, Any]:
+        self._session("greedy")
+        times = [time.perf_counter()]
+        self._greedy(np.array(ids), new, times)
+        return {"seconds": np.diff(times).tolist()}
+
+    def _greedy(self, ids: np.ndarray, new: int, times: list[float] | None = None) -> list[list[int]]:
         # The graph chooses among all tokens: an end that is chosen is an ordinary token here.
         session, given = self._session("greedy"), self._begin(ids, len(ids))
         replies = [np.full((len(ids), 1), START)]
         for _ in range(new):
             given["input_ids"] = OrtValue.ortvalue_from_numpy(replies[-1])
             replies += self._step(session, given, ["next_ids"])
+            if times is not None:
+                times.append(time.perf_counter())
         return np.concatenate(replies, axis=1).tolist()
 
     def _beams(self, ids: np.ndarray, new: int, width: int, blocks: bool) -> list[list[int]]:
