@@ -14,7 +14,8 @@ from npblender.weights import to_arrays
 from reference_tests.zoo import INPUTS, PREFILL, Fault, harmed, harmed_run, reference, zoo_arrays
 from reference_tests.zoo_all import ARITHMETIC, BORDER, WIRING, ZOO
 
-PACK = Path(__file__).parent / "golden" / "packs" / "tiny"
+ROOT = Path(__file__).resolve().parent.parent
+PACK = ROOT / "reference_tests" / "golden" / "packs" / "tiny"
 CASES = [
     pytest.param(fault, dialect, id=f"{name}, {dialect.name}")
     for name, fault in ZOO.items()
@@ -106,6 +107,14 @@ def test_the_tiny_pack_shows_the_fault(name: str) -> None:
     else:
         assert first is not None
         assert first.units > 30
+
+
+def test_the_page_lists_every_fault() -> None:
+    """Each with its point and its cause. The figures are held by `tools/show_zoo.py --check`."""
+    page = " ".join((ROOT / "docs" / "porting.md").read_text(encoding="utf-8").split())
+    for name, fault in ZOO.items():
+        assert f"| {name} | `{fault.point}` |" in page
+        assert f"- *{name}*: {fault.cause}" in page
 
 
 def test_planting_leaves_nothing_behind() -> None:

@@ -80,7 +80,7 @@ def size(units: float | str) -> str:
     """Units in a few characters.
 
     >>> size(31.25), size(123456.7), size("Infinity")
-    ('31', '123,000', 'infinite')
+    ('31', '120,000', 'infinite')
     """
     value = float(units)
     if value in (float("inf"), float("-inf")):
