@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from npblender.chat.display import printable
 from npblender.groundtruth.causes import causes_of
 from npblender.groundtruth.findings import PointReport, Report
-from npblender.groundtruth.units import DIVERGED
+from npblender.groundtruth.units import DIVERGED, FALLBACK_ULPS
 
 __all__ = ["as_text", "short"]
 
@@ -45,7 +45,7 @@ def as_text(report: Report) -> str:
     >>> print(as_text(compare({"logits": [1.0, 2.0]}, {"logits": [1.0, 2.0]})))
     WITHIN NOISE: all 1 compared points
       largest error  0 units rms at logits
-      note           the noise of the reference was not measured: 4 float32 ulps stand in for it
+      note           the noise of the reference was not measured: 16 float32 ulps stand in for it
     """
     return "\n".join(map(printable, _lines(report)))
 
@@ -76,7 +76,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _entry("unmatched", report.unmatched_patterns, "entries of the table of names that nothing fits")
     notes = list(report.notes)
     if not report.noise_measured:
-        notes.append("the noise of the reference was not measured: 4 float32 ulps stand in for it")
+        notes.append(f"the noise of the reference was not measured: {FALLBACK_ULPS:g} float32 ulps stand in for it")
     for note in notes:
         yield f"  {'note':14} {note}"
 
