@@ -65,6 +65,12 @@ def test_the_order_of_bytes_is_the_order_given_wider_dtypes_first(tmp_path: Path
     assert length % 8 == 0
 
 
+def test_metadata_are_sorted_whatever_order_they_are_given_in() -> None:
+    one = tensor_bytes({"a": np.ones(1)}, {"b": "1", "a": "2"})
+    assert one == tensor_bytes({"a": np.ones(1)}, {"a": "2", "b": "1"})
+    assert one[8:].startswith(b'{"__metadata__":{"a":"2","b":"1"},"a":')
+
+
 def some_trace() -> Trace:
     return Trace(
         {"encoder.states": np.linspace(0, 1, 6, dtype=np.float32).reshape(1, 3, 2), "logits": np.float32([[-1e20, 2]])},
