@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npblender import (
@@ -130,6 +130,7 @@ def copied(tmp_path: Path) -> Path:
     return Path(shutil.copytree(TINY, tmp_path / "pack"))
 
 
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_flipped_bit_is_named(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     manifest = read_manifest(TINY)

@@ -134,12 +134,13 @@ def verify_pack(
     }
     if not any(fnmatchcase(path, only) for path in manifest.files):
         raise ValueError(f"no file of the pack matches {only!r}; there are {', '.join(manifest.files)}")
+    strange = {path: record.kind for path, record in manifest.files.items() if record.kind not in checks}
+    for path, kind in strange.items():
+        raise ValueError(f"{path} is of the unknown kind {kind!r}; known are {', '.join(checks)}")
     verdicts = {}
     for path, record in manifest.files.items():
         if not fnmatchcase(path, only):
             continue
-        if record.kind not in checks:
-            raise ValueError(f"{path} is of the unknown kind {record.kind!r}; known are {', '.join(checks)}")
         verdicts[path] = checks[record.kind](Path(folder) / path)
     return PackReport(manifest, {}, verdicts)
 
