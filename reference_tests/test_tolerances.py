@@ -24,6 +24,9 @@ KEPT_APART = {
 }
 """What a file may use in spite of the rule, for something that is no tolerance."""
 
+NO_BOUND = re.compile(r"< 1e-300|noise\[.*\]\.(rms|max) < ")
+"""Small numbers that are no tolerances: an underflow, and what measured noise must stay below to be noise."""
+
 
 def loose_calls(source: str) -> Iterator[tuple[int, str]]:
     """Every call of a comparison that brings tolerances of its own, if only by default."""
@@ -50,7 +53,7 @@ def test_no_file_brings_tolerances_of_its_own(file: Path) -> None:
     allowed = KEPT_APART.get(file.name, set())
     found = [(line, name) for line, name in loose_calls(source) if name not in allowed]
     assert not found, f"{file.name}: compare with assert_close and a row of the table: {found}"
-    tiny = [(line, text) for line, text in literal_bounds(source) if "1e-300" not in text]
+    tiny = [(line, text) for line, text in literal_bounds(source) if not NO_BOUND.search(text)]
     assert not tiny, f"{file.name}: a bound of its own: {tiny}"
 
 

@@ -2,8 +2,8 @@
 
     python tools/differential/all.py
 
-This is what the continuous integration runs. The originals' environments are made by `tools/oracles.py`. The demo's
-own golden is checked with the others.
+This is what the continuous integration runs. The originals' environments are made by `tools/oracles.py`, that of ONNX
+Runtime by `tools/oracles.py onnxruntime`. The demo's own golden is checked with the others.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ SUITES = (
     ("recorded traces", "tools/export_traces.py --check"),
     ("truth", "tools/measure_truth.py --models 60"),
     ("ports in units of noise", "tools/measure_noise.py --check"),
+    ("error budget", "tools/draw_budget.py --check"),
     ("names of the originals' modules", "tools/export_modules.py --check"),
     ("model folders", "tools/differential_checkpoint.py"),
     ("generation", "tools/differential/generation.py --configs 100 --seed 1"),
