@@ -20,7 +20,7 @@ from npblender.groundtruth.noise import measure_noise, record_arrays
 from npblender.groundtruth.relabelling import draw_labels, relabelled, restore
 from npblender.groundtruth.running import Evaluation, evaluate, planned_points
 from npblender.groundtruth.units import Noise
-from npblender.groundtruth.variants import Variant, legitimate_variants, longer_source, reordered_source
+from npblender.groundtruth.variants import Variant, legitimate_variants, longer_source, reordered_source, rows_alone
 from npblender.weights import from_arrays, to_arrays
 from reference_tests.forward_checks import HIDDEN
 from reference_tests.model_cases import draw_parameters
@@ -87,6 +87,13 @@ def test_which_variants_there_are() -> None:
     assert sorted(ids["reordered source"][0].tolist()) == [5, 6, 7] != ids["reordered source"][0].tolist()
     again = {variant.name: variant.evaluation.weights.shared.weight for variant in legitimate_variants(original)}
     assert all(np.array_equal(again[name], matrix) for name, matrix in matrices.items())
+
+
+def test_of_many_rows_some_are_run_alone() -> None:
+    for rows, expected in ((1, 0), (2, 2), (4, 4), (7, 4)):
+        original = evaluation_of(input_ids=[[5, 6, 7]] * rows, decoder_input_ids=[[1, 9]] * rows)
+        alone = list(rows_alone(original))
+        assert [variant.rows for variant in alone] == [slice(n, n + 1) for n in range(expected)]
 
 
 def test_a_source_grows_only_where_that_changes_nothing() -> None:
