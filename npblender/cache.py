@@ -52,7 +52,9 @@ class LayerCache:
     value: Array  # [B, H, L, K]
     cross_key: Array | None = None  # [B, H, S, K]; None in a decoder that sees no encoder
     cross_value: Array | None = None  # [B, H, S, K]
-    store: Store | None = field(default=None, repr=False)  # what key and value are the beginning of, if anything
+    store: Store | None = field(
+        default=None, repr=False, kw_only=True
+    )  # what key and value are the beginning of, if anything
 
     def __post_init__(self) -> None:
         if (self.cross_key is None) != (self.cross_value is None):
@@ -79,15 +81,23 @@ class LayerCache:
             store.filled = end
         store.keys[:, :, begin:end], store.values[:, :, begin:end] = key, value
         longer = store.keys[:, :, :end], store.values[:, :, :end]
-        return LayerCache(*longer, self.cross_key, self.cross_value, store)
+        return LayerCache(*longer, self.cross_key, self.cross_value, store=store)
 
     def take(self, rows: NDArray[np.int64]) -> LayerCache:
         """The memory of the given rows, in that order.
 
+        Where all of them are one row, as at the start of a search with several beams, its cross keys and values are
+        not copied: they are never written to, and one source's can be read by all of its rows.
+
         >>> LayerCache(np.ones((2, 3, 5, 2)), np.ones((2, 3, 5, 2))).take(np.array([1, 1, 0])).key.shape
         (3, 3, 5, 2)
         """
-        return LayerCache(*(array[rows] for array in self.arrays))
+        key, value, *cross = self.arrays
+        if len(rows) and (rows == rows[0]).all():
+            cross = [np.broadcast_to(array[rows[0]], (len(rows), *array.shape[1:])) for array in cross]
+        else:
+            cross = [array[rows] for array in cross]
+        return LayerCache(key[rows], value[rows], *cross)
 
     def overwrite(self, target: int, origin: int, begin: int) -> None:
         """Give row `target` what row `origin` remembers from token `begin` on. In place: this memory itself changes.

@@ -115,17 +115,17 @@ def _fits(tensor: StoredTensor, shape: tuple[int, ...], problems: list[str]) -> 
 def _read_all(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], problems: list[str]) -> dict[str, Matrix]:
     """Each tensor under its parameter's name, laid out as it is multiplied fastest."""
     arrays: dict[str, Matrix] = {}
-    rooms = Rooms(dtype)
+    tensors = list(tensors)
+    names = {tensor.name: canonical_name(tensor.name) or tensor.name for tensor in tensors}
+    rooms = Rooms({names[tensor.name]: tensor.shape for tensor in tensors}, dtype)
     for tensor, file in _opened(tensors):
-        canonical = canonical_name(tensor.name)
-        assert canonical is not None
-        room, finite = rooms.room(canonical, tensor.shape), True
+        room, finite = rooms.room(names[tensor.name]), True
         for first, rows in _pieces(tensor, file, dtype):
             put_rows(room, first, rows)
             finite = finite and bool(np.isfinite(rows).all())
         if not finite:
             problems.append(f"not finite as {dtype}: {tensor.name} holds NaN, infinity or too large a number")
-        arrays[canonical] = room
+        arrays[names[tensor.name]] = room
     return arrays
 
 

@@ -15,6 +15,7 @@ from npblender.ops.threads import num_threads, share_out
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 
 FLOAT_CODES = frozenset("fdg")  # NumPy's codes of float32, float64 and longdouble
+NATIVE = tuple(np.dtype(code) for code in "fdg")
 
 
 def float_array(name: str, x: npt.ArrayLike) -> FloatArray:
@@ -31,6 +32,8 @@ def float_array(name: str, x: npt.ArrayLike) -> FloatArray:
     TypeError: x has dtype float16, but float32, float64 or longdouble is needed: convert it first, \
 for example x.astype(np.float32)
     """
+    if type(x) is np.ndarray and x.dtype in NATIVE:  # nearly always
+        return x
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(value)")
     array = np.asarray(x)
@@ -101,6 +104,10 @@ def by_rows(kernel: Callable[[FloatArray, FloatArray], None], x: FloatArray) -> 
     """
     flat = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     result = np.empty(flat.shape, x.dtype)
+    if x.nbytes <= ROW_BLOCK:
+        with np.errstate(all="ignore"):
+            kernel(flat, result)
+        return result if x.ndim == 2 else result.reshape(x.shape)
     step = max(1, ROW_BLOCK // (x.shape[-1] * x.itemsize))
 
     def job(first: int, last: int) -> None:

@@ -68,14 +68,17 @@ def _gelu_by_polynomials(x: FloatArray) -> FloatArray:
 def _gelu_by_table(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     flat = np.ascontiguousarray(x).reshape(-1)
     result = np.empty_like(flat)
-    shared = flat.size >= SHARED
-    size = _SHARED_BLOCK if shared else _BLOCK
+    if flat.size < SHARED:
+        with np.errstate(all="ignore"):
+            _table_blocks(flat, result, _BLOCK)
+        return result.reshape(x.shape)
+    size = _SHARED_BLOCK
 
     def job(first: int, last: int) -> None:
         with np.errstate(all="ignore"):
             _table_blocks(flat[first * size : last * size], result[first * size : last * size], size)
 
-    share_out(job, -(-flat.size // size), num_threads() if shared else 1)
+    share_out(job, -(-flat.size // size), num_threads())
     return result.reshape(x.shape)
 
 

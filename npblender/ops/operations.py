@@ -7,6 +7,7 @@ infinity flow as the mathematics says, and where that says nothing the docstring
 Not here: masks, gradients, and anything that knows of heads, layers or configurations.
 """
 
+import math
 import operator
 from collections.abc import Callable
 from numbers import Real
@@ -115,7 +116,7 @@ def layer_norm(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, eps
     for name, array in (("weight", gain), ("bias", shift)):
         if array.shape != x.shape[-1:]:
             raise ValueError(f"{name} has shape {array.shape}, but the last axis of x needs {x.shape[-1:]}")
-    if not isinstance(eps, Real) or not 0 <= eps < float("inf"):
+    if (type(eps) is not float and not isinstance(eps, Real)) or not 0 <= eps < math.inf:
         raise ValueError(f"eps is {eps!r}, but it must be a finite number, not negative")
     epsilon, size = x.dtype.type(eps), x.shape[-1]
 

@@ -47,17 +47,28 @@ class Panels(NDArrayOperatorsMixin):
     whole: Panels | None = None  # the larger matrix of which this is a part, if it was made by `split`
 
     @classmethod
-    def empty(cls, shape: tuple[int, int], dtype: npt.DTypeLike) -> Panels:
-        """Room for a matrix [F, D], to be filled by `fill`.
+    def empty(cls, shape: tuple[int, int], dtype: npt.DTypeLike, memory: Array | None = None) -> Panels:
+        """Room for a matrix [F, D], to be filled by `fill`: new, or in `memory`, of `room_for(shape)` numbers.
 
         >>> Panels.empty((128, 512), np.float32).store.shape
         (2, 2, 256, 64)
         """
         rows, inner = shape
         width, parts = min(WIDTH, max(1, rows)), parts_of_sum(inner)
-        store = np.empty((-(-rows // width), parts, inner // parts, width), dtype)
+        memory = np.empty(cls.room_for(shape), dtype) if memory is None else memory
+        store = memory.reshape(-(-rows // width), parts, inner // parts, width)
         store[rows // width :] = 0
         return cls(store, rows)
+
+    @staticmethod
+    def room_for(shape: tuple[int, int]) -> int:
+        """How many numbers the panels of a matrix [F, D] take.
+
+        >>> Panels.room_for((70, 10))
+        1280
+        """
+        width = min(WIDTH, max(1, shape[0]))
+        return -(-shape[0] // width) * width * shape[1]
 
     @classmethod
     def of(cls, matrix: Array) -> Panels:
@@ -139,12 +150,14 @@ class Panels(NDArrayOperatorsMixin):
         if given == 1:  # a single row would be another kernel of the BLAS, which is slower on small matrices
             x = np.concatenate([x, x])
         count, parts, depth, width = self.store.shape
-        y = np.empty((len(x), count * width), x.dtype)
-        columns = y.reshape(len(x), count, width).transpose(1, 0, 2)  # [N, R, P], where each product goes
+        y = np.empty((given, count * width), x.dtype)
+        columns = y.reshape(given, count, width).transpose(1, 0, 2)  # [N, R, P], where each product goes
         pieces = x.reshape(len(x), parts, depth).transpose(1, 0, 2)  # [C, R, D/C]
-        threads = num_threads() if self.store.size * max(len(x), 4) >= SHARED else 1
-        share_out(_products(pieces, self.store, columns), count, threads)
-        return y[:given, : self.rows]
+        if self.store.size * max(given, 4) >= SHARED or len(x) * depth * width > SMALL_PRODUCT:
+            share_out(_products(pieces, self.store, columns), count, num_threads())
+        else:
+            np.add.reduce(np.matmul(pieces, self.store)[:, :, :given], axis=1, out=columns)
+        return y[:, : self.rows]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -217,12 +230,12 @@ def parts_of_sum(inner: int) -> int:
 def _products(pieces: Array, store: Array, columns: Array) -> Callable[[int, int], None]:
     """What one thread does: the products of all rows, [C, R, D/C], with the panels from `first` to `last`."""
     parts, given, depth = pieces.shape
-    count, _, _, width = store.shape
-    blocks = -(-given // max(1, SMALL_PRODUCT // (depth * width))) or 1
+    width = store.shape[3]
+    blocks = -(-given // max(1, SMALL_PRODUCT // (depth * width)))
     rows = -(-given // blocks)  # at a time
-    at_once = count if blocks == 1 else max(1, CACHE // (parts * depth * width))  # panels
-    if parts > 1:
-        at_once = min(at_once, max(1, CACHE // (parts * rows * width)))
+    at_once = max(1, CACHE // (parts * rows * width))  # panels
+    if blocks > 1:
+        at_once = min(at_once, max(1, CACHE // (parts * depth * width)))
 
     def job(first: int, last: int) -> None:
         with np.errstate(all="ignore"):
@@ -231,11 +244,11 @@ def _products(pieces: Array, store: Array, columns: Array) -> Callable[[int, int
                 panels = slice(panel, min(panel + at_once, last))
                 for row in range(0, given, rows):
                     block, out = pieces[:, row : row + rows], columns[panels, row : row + rows]
-                    if parts == 1:
+                    if parts == 1 and out.shape[1] == block.shape[1]:
                         np.matmul(block[0], store[panels, 0], out=out)
                     else:
-                        some = sums[: len(out), :, : out.shape[1]]
+                        some = sums[: len(out), :, : block.shape[1]]
                         np.matmul(block, store[panels], out=some)
-                        np.add.reduce(some, axis=1, out=out)
+                        np.add.reduce(some[:, :, : out.shape[1]], axis=1, out=out)
 
     return job

@@ -83,6 +83,9 @@ def products(a: FloatArray, b: FloatArray) -> FloatArray:
     batch, heads, new, inner = a.shape
     out = np.empty((batch, heads, new, b.shape[-1]), a.dtype)
     threads = num_threads() if out.size * inner >= SHARED else 1
+    if threads == 1:
+        with np.errstate(all="ignore"):
+            return np.matmul(a, b, out=out)
     by_heads = batch < threads
 
     def job(first: int, last: int) -> None:
