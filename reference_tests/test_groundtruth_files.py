@@ -121,7 +121,7 @@ def test_the_same_trace_gives_the_same_bytes_in_another_process(tmp_path: Path) 
     code = "import sys; from reference_tests.test_groundtruth_files import some_trace; some_trace().save(sys.argv[1])"
     some_trace().save(tmp_path / "mine")
     arguments = [sys.executable, "-c", code, str(tmp_path / "theirs")]
-    subprocess.run(arguments, env=environment(PYTHONHASHSEED="3"), check=True, timeout=60)
+    subprocess.run(arguments, env=environment(PYTHONHASHSEED="3"), check=True, timeout=600)
     assert (tmp_path / "mine").read_bytes() == (tmp_path / "theirs").read_bytes()
 
 
