@@ -36,7 +36,11 @@ _CAUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "eps outside the root, or not 1e-5; variance divided by n - 1",
         ),
         "decoder.embed.positions": ("positions that start again at 0 in every cached step, or are off by one",),
-        "q": ("queries divided by sqrt(K) twice, or never: once is right, here or in the scores", _PROJECTION),
+        "q": (
+            "queries divided by sqrt(K) twice, or never: once is right, here or in the scores",
+            _PROJECTION,
+            "off by some thousands of units throughout: products in half precision, bfloat16 or TF32",
+        ),
         "encoder_attn.k": ("keys made from the decoder's states: they come from the encoder's last ones", _PROJECTION),
         "encoder_attn.v": (
             "values made from the decoder's states: they come from the encoder's last ones",
@@ -71,6 +75,11 @@ _CAUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "hidden": (_PROJECTION,),
         "activation": ("the tanh form of GELU: this model has the exact one, with erf",),
         "encoder.layers.0.output": ("states of pads: ParlAI sets them to zero after every layer",),
+        "encoder.states": ("a norm after the last layer: larger relatives of this model have one, it has none",),
+        "decoder.layers.0.encoder_attn.norm": (
+            "norms exchanged: ParlAI's norm2 is this one in the decoder, but the feed-forward's in the encoder",
+            "pre-norm: this model's norm comes after the sum",
+        ),
         "logits": (
             "final_logits_bias left out; an output matrix that is not the embedding's",
             "the logit of the start token: ParlAI sets it to -1e20, transformers leaves it",
