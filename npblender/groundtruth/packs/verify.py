@@ -141,7 +141,10 @@ def verify_pack(
     for path, record in manifest.files.items():
         if not fnmatchcase(path, only):
             continue
-        verdicts[path] = checks[record.kind](Path(folder) / path)
+        try:
+            verdicts[path] = checks[record.kind](Path(folder) / path)
+        except (ValueError, TypeError, IndexError, ArithmeticError) as error:
+            verdicts[path] = Verdict(False, "it can not be computed", (f"{type(error).__name__}: {error}",))
     return PackReport(manifest, {}, verdicts)
 
 
