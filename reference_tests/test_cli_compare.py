@@ -305,6 +305,14 @@ def test_the_text_says_layout_factor_and_hidden(tmp_path: Path) -> None:
     assert "  read as        1 hidden scores by another number than the reference's: logits" in lines
 
 
+def test_the_text_of_a_point_without_noise(folder: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", **{"encoder.embed.tokens": reference().arrays["encoder.embed.tokens"] * 1.5})
+    result = run_cli("compare", folder / "ref", tmp_path / "mine.npz")
+    assert "a unit is half a float32 ulp: nothing is rounded here" in result.out
+    assert "  before it      nothing that was compared" in result.lines
+    assert "  after it       nothing that was compared" in result.lines
+
+
 class Page(HTMLParser):
     """The tags, attributes and text of a page."""
 

@@ -39,7 +39,7 @@ def disturbed(truth: Trace, name: str, array: np.ndarray, sign: float, draw: Any
 
 
 @given(st.data(), STEPS, st.booleans(), st.booleans(), SIGNS)
-@settings(max_examples=120)
+@settings(max_examples=80)
 def test_thirty_units_anywhere_are_found_there(
     data: st.DataObject, steps: bool, single: bool, later: bool, sign: float
 ) -> None:
@@ -77,7 +77,7 @@ def test_and_in_a_float32_port(data: st.DataObject, steps: bool, single: bool, l
 
 
 @given(st.data(), STEPS)
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_single_nan_is_found(data: st.DataObject, steps: bool) -> None:
     at = data.draw(st.integers(0, len(reference(steps).points) - 1), label="point")
     truth, name = around(reference(steps), at), reference(steps).points[at]
@@ -112,7 +112,7 @@ def drawn(seed: int) -> tuple[Trace, Trace]:
 
 
 @given(st.data(), st.integers(0, 11), st.booleans())
-@settings(max_examples=40)
+@settings(max_examples=16)
 def test_in_random_models(data: st.DataObject, seed: int, single: bool) -> None:
     """Odd sizes, each kind of model and each dialect: nothing found in a float32 run, and everything planted."""
     truth, _ = drawn(seed)

@@ -142,7 +142,7 @@ def test_values_that_disagree_in_every_layout_are_no_layout() -> None:
     st.lists(st.sampled_from([1, 2, 3]), min_size=4, max_size=4),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_no_false_recognition(order: list[int], sizes: list[int], seed: int) -> None:
     """Axes exchanged: recognised exactly where the shape tells, and with the right values; otherwise a divergence."""
     x = np.random.default_rng(seed).normal(size=sizes)
@@ -212,6 +212,13 @@ def test_a_missing_bias_is_said() -> None:
     remark = "it would agree plus one amount per column of the last axis, the same in every row: a bias"
     assert remark in changed("encoder.layers.0.ffn.output", lambda x: x - bias).remarks
     assert remark not in changed("encoder.layers.0.ffn.output", lambda x: x - bias * x).remarks
+
+
+def test_a_missing_final_bias_is_said_beside_a_start_logit() -> None:
+    """The logit of the start token is set, not computed: its column has no bias and spoils nothing."""
+    bias = np.linspace(-0.1, 0.2, 11, dtype=np.float32)
+    point = changed("logits", lambda x: np.where(x < -1e18, x, x - bias))
+    assert any(remark.endswith("a bias") for remark in point.remarks)
 
 
 def test_an_array_of_another_point_is_said() -> None:

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from npblender.groundtruth.tensorfile import existing_file
@@ -19,6 +20,18 @@ from npblender.groundtruth.tensorfile import existing_file
 __all__ = ["Pattern", "Table", "read_table"]
 
 _VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)((?:[+-]\d+)|(?:\.\.\.))?\}")
+
+
+@cache
+def _compiled(text: str) -> tuple[str, re.Pattern[str], tuple[tuple[str, str], ...]]:
+    """What every name begins with that a pattern fits, its regular expression, and its variables with their kinds."""
+    regex, end, kinds = "", 0, []
+    for found in _VARIABLE.finditer(text):
+        kind = found[2] or ""
+        regex += re.escape(text[end : found.start()]) + {"": r"([^.]+)", "...": r"(.+)"}.get(kind, r"(\d+)")
+        kinds.append((found[1], kind))
+        end = found.end()
+    return text.partition("{")[0], re.compile(regex + re.escape(text[end:])), tuple(kinds)
 
 
 @dataclass(frozen=True)
@@ -53,14 +66,8 @@ class Pattern:
         >>> Pattern("enc.{n}.q").match("enc.0.self.q") is None
         True
         """
-        regex, end, kinds = "", 0, []
-        for found in _VARIABLE.finditer(self.text):
-            regex += re.escape(self.text[end : found.start()])
-            kind = found[2] or ""
-            regex += {"": r"([^.]+)", "...": r"(.+)"}.get(kind, r"(\d+)")
-            kinds.append((found[1], kind))
-            end = found.end()
-        fit = re.fullmatch(regex + re.escape(self.text[end:]), name)
+        begin, regex, kinds = _compiled(self.text)
+        fit = regex.fullmatch(name) if name.startswith(begin) else None
         if fit is None:
             return None
         values = {}

@@ -52,7 +52,8 @@ def agree_hidden(reference: Array, mine: Array) -> tuple[Array, int]:
     """`mine` with the reference's value wherever both hide, by whatever number, and how many places those are.
 
     ParlAI hides by -1e20, transformers by the dtype's minimum, others by -1e9 or -inf; a hidden key's weight is 0 in
-    all of them. -1e4 is no such number. Differences of rounding are left alone.
+    all of them. -1e4 is no such number. One that float32 rounds as it does the reference's is the reference's, too, and
+    not counted; any other is left alone.
 
     >>> agree_hidden(np.array([1.0, -1e20]), np.array([1.0, -np.inf]))
     (array([ 1.e+00, -1.e+20]), 1)
@@ -67,7 +68,9 @@ def agree_hidden(reference: Array, mine: Array) -> tuple[Array, int]:
         expected = np.where(np.isfinite(expected), np.maximum(expected, least), expected)
         found = np.where(np.isfinite(found), np.maximum(found, least), found)
         other = both & (np.abs(found - expected) > OTHER_CONVENTION * np.abs(expected))
-    return (np.where(other, expected, found) if other.any() else mine), int(other.sum())
+        rounded = both & (expected.astype(np.float32) == found.astype(np.float32))
+    same = other | rounded
+    return (np.where(same, reference.astype(dtype), mine) if same.any() else mine), int(other.sum())
 
 
 def read_as(

@@ -96,9 +96,10 @@ def _arithmetic(reference: Array, values: Array, noise: Noise | None) -> Iterato
                 yield f"it would agree times {_named_factor(factor, expected.shape)}"
                 return
         rows = expected.size // expected.shape[-1] if expected.ndim and expected.shape[-1] else 0
-        if rows >= 3 and seen.all():
-            amount = np.median((expected - found).reshape(rows, -1), axis=0)
-            if not diverged(score(expected, found + amount, noise)):
+        if rows >= 3 and seen.any():
+            apart = np.where(seen, expected - found, 0.0).reshape(rows, -1)
+            amount = np.median(apart, axis=0)
+            if amount.any() and not diverged(score(expected, np.where(seen, found + amount, found), noise)):
                 yield "it would agree plus one amount per column of the last axis, the same in every row: a bias"
 
 
@@ -116,8 +117,8 @@ def _other_points(name: str, arrays: Mapping[str, Array], noise: Mapping[str, No
 
 def _is_far(reference: Array, values: Array) -> bool:
     """Whether the first few values alone show that two arrays are not the same."""
-    some = np.abs(np.asarray(reference.ravel()[:8], np.float64) - values.ravel()[:8])
     with np.errstate(invalid="ignore"):
+        some = np.abs(np.asarray(reference.ravel()[:8], np.float64) - values.ravel()[:8])
         return bool((some > 0.01 * np.abs(reference).max(initial=0.0)).any())
 
 

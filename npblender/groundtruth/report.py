@@ -134,7 +134,8 @@ def _first(point: PointReport) -> Iterator[str]:
         yield f"  {'error':14} {rms} units rms (noise up to {DIVERGED:g}){', a bug' if point.is_bug else ''}"
         yield f"  {'worst':14} {worst} units (noise up to {score.worst_limit:.3g}) at {list(score.worst_index or ())}"
         yield f"  {'values there':14} reference {score.reference_value:.9g}, mine {score.mine_value:.9g}"
-        yield f"  {'absolute':14} max {score.max_error:.3g}, rms {score.rms_error:.3g}; a unit is {score.noise.rms:.3g}"
+        one = f"{score.noise.rms:.3g}" if score.noise.rms else "half a float32 ulp: nothing is rounded here"
+        yield f"  {'absolute':14} max {score.max_error:.3g}, rms {score.rms_error:.3g}; a unit is {one}"
         bins = [f"{count:,} to {bound:g}" for bound, count in score.ulp_histogram if count and math.isfinite(bound)]
         beyond = score.ulp_histogram[-1][1]
         shown = ", ".join([*bins, f"{beyond:,} beyond"] if beyond else bins)
