@@ -85,13 +85,15 @@ def references(model: Model, dialects: Sequence[str]) -> dict[str, Trace]:
     return {dialect: record(loaded, inputs, dtype="float64", dialect=dialect) for dialect in dialects}
 
 
-def measure(ports: Sequence[Port], tiny: int, large: bool) -> dict[str, Tally]:
-    """Every port over every model."""
+def measure(ports: Sequence[Port], tiny: int, large: bool) -> tuple[dict[str, Tally], list[str]]:
+    """Every port over every model, and what the models are."""
     tallies = {port.name: Tally() for port in ports}
+    seen = []
     dialects = list(dict.fromkeys(port.dialect for port in ports))
     with tempfile.TemporaryDirectory() as place:
         for model in models(Path(place), tiny=tiny, large=large):
-            print(f"{model.name}: {model.about}", flush=True)
+            seen.append(f"{model.name} ({model.about})")
+            print(seen[-1], flush=True)
             truths = references(model, dialects)
             for port in (port for port in ports if port.suits(model)):
                 trace, printed = port.run(model, Path(place) / "trace")
@@ -100,7 +102,7 @@ def measure(ports: Sequence[Port], tiny: int, large: bool) -> dict[str, Tally]:
                 said = printed if port.environment is None else ""
                 largest = max(each.units for each in found.values())
                 print(f"    {port.name:32} {len(found):4} points, at most {largest:.2f} units  {said}", flush=True)
-    return tallies
+    return tallies, seen
 
 
 def made_by() -> str:
@@ -118,14 +120,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
     options = parser.parse_args(arguments)
     tiny, large = (3, False) if options.check else (options.tiny, not options.small)
-    tallies = measure((*PORTS, *KERNELS), tiny, large)
+    tallies, seen = measure((*PORTS, *KERNELS), tiny, large)
     tables = [markdown(HEADER, [tallies[port.name].row(port.name) for port in kind]) for kind in (PORTS, KERNELS)]
     print("\n" + "\n".join(tables))
     failures = [f"{name}: {line}" for name, tally in tallies.items() for line in tally.failures]
     for line in failures[:40]:
         print(f"FAILED {line}", file=sys.stderr)
     if options.write_docs and not failures:
-        write_between_markers(PAGE, "ports", f"{made_by()}.\n\n{tables[0]}")
+        write_between_markers(PAGE, "ports", f"{made_by()}. Models: {'; '.join(seen)}.\n\n{tables[0]}")
         write_between_markers(PAGE, "kernels", tables[1])
     return 1 if failures else 0
 
