@@ -15,7 +15,7 @@ from npblender import BlenderbotSmallForCausalLM, BlenderbotSmallModel, Trace, t
 from npblender.dialects import DIALECTS, PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
 from npblender.example import example_model
 from npblender.groundtruth import TraceInputs, diverged, record, score
-from npblender.groundtruth.running import without_step
+from npblender.groundtruth.running import planned_points, without_step
 from npblender.groundtruth.units import unit, worst_limit
 from npblender.taps import catalogue, decoder_points, encoder_points, head_points, start_points
 from reference_tests.forward_checks import HIDDEN, heard
@@ -37,7 +37,7 @@ def test_a_trace_is_what_the_taps_of_the_model_tell(seed: int, dialect: Dialect)
         model = drawn.model(dtype)
         points, _ = heard(model, **drawn.case.arguments)
         found = record(model, drawn.inputs, noise=False)
-        assert found.points == tuple(points)
+        assert found.points == tuple(points) == tuple(planned_points(drawn.evaluation(dtype)))
         for name, array in points.items():
             assert found.arrays[name].dtype == array.dtype == dtype
             assert np.array_equal(found.arrays[name], array, equal_nan=True), name
@@ -51,8 +51,8 @@ def test_a_trace_in_steps_is_what_a_decoding_over_a_cache_tells(seed: int, diale
     model = draw_model(rng, dialect)
     config, prefill = model.config, int(rng.integers(1, 5))
     ids, target = ids_of(rng, config, 2, 5), ids_of(rng, config, 2, 4)
-    mask = (ids != config.pad_token_id).astype(int)
-    found = trace(model, ids, mask, target, steps=True, prefill=prefill, noise=False)
+    mask, target_mask = (ids != config.pad_token_id).astype(int), rng.integers(2, size=(2, 4))
+    found = trace(model, ids, mask, target, target_mask, steps=True, prefill=prefill, noise=False)
 
     expected: dict[str, np.ndarray] = {}
 
@@ -60,11 +60,13 @@ def test_a_trace_in_steps_is_what_a_decoding_over_a_cache_tells(seed: int, diale
         return lambda point, array: expected.__setitem__(name + point, np.array(array))
 
     encoded = model.encode(ids, attention_mask=mask, tap=under(""))
-    cache = model.init_cache(2, 4, encoded, tap=under(""))
+    cache, past = model.init_cache(2, 4, encoded, tap=under("")), 0
     pieces = [("prefill.", target[:, :prefill])]
     pieces += [(f"step{n}.", target[:, at : at + 1]) for n, at in enumerate(range(prefill, 4), 1)]
     for name, piece in pieces:
-        cache = model.decode(piece, encoded, mask, past_key_values=cache, tap=under(name)).past_key_values
+        past += piece.shape[1]
+        so_far = {"decoder_attention_mask": target_mask[:, :past], "past_key_values": cache}
+        cache = model.decode(piece, encoded, mask, **so_far, tap=under(name)).past_key_values
     assert found.points == tuple(expected)
     for name, array in expected.items():
         assert np.array_equal(found.arrays[name], array), name
@@ -315,3 +317,6 @@ def test_what_is_no_model_or_no_input_is_refused() -> None:
     headless = type(model)(model.config.replace(decoder_start_token_id=None), model.weights)
     with pytest.raises(ValueError, match="the config has no start token"):
         trace(headless, [[5]])
+    padless = type(model)(model.config.replace(pad_token_id=None), model.weights)
+    with pytest.raises(ValueError, match=r"no start token \(and pad\) to make it from"):
+        trace(padless, [[5]], labels=[[9]])
