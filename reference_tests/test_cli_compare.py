@@ -313,6 +313,18 @@ def test_the_text_of_a_point_without_noise(folder: Path, tmp_path: Path) -> None
     assert "  after it       nothing that was compared" in result.lines
 
 
+def test_the_text_says_odd_dtypes(folder: Path, tmp_path: Path) -> None:
+    """Values are compared all the same; that they are halves may be the reason why they diverge."""
+    mine = arrays(in_float32())
+    for name in ("encoder.embed.norm", "encoder.embed.output"):
+        mine[name] = mine[name].astype(np.float16)
+    np.savez(tmp_path / "mine.npz", **mine)
+    lines = run_cli("compare", folder / "ref", tmp_path / "mine.npz").lines
+    assert lines[0] == "DIVERGED at encoder.embed.norm"
+    assert "  dtype          float16, the reference is float64" in lines
+    assert "  dtype          1 points in float16: encoder.embed.output" in lines
+
+
 class Page(HTMLParser):
     """The tags, attributes and text of a page."""
 

@@ -71,6 +71,9 @@ def _lines(report: Report) -> Iterator[str]:
         yield from _after(report)
     yield from _by_op(report)
     yield from _readings(report)
+    odd = [point for point in report.compared if _is_odd(point) and point is not report.first]
+    for dtype in dict.fromkeys(str(point.mine_dtype) for point in odd):
+        yield from _entry("dtype", [point.name for point in odd if point.mine_dtype == dtype], f"points in {dtype}")
     yield from _entry("missing", report.missing, "points of the reference that are not there")
     yield from _entry("surplus", report.surplus, "names that are no point of the reference")
     yield from _entry("unmatched", report.unmatched_patterns, "entries of the table of names that nothing fits")
@@ -102,6 +105,11 @@ def _reading(point: PointReport) -> str:
     if point.hidden:
         said.append(f"{point.hidden:,} hidden scores by another number than the reference's")
     return "; ".join(said)
+
+
+def _is_odd(point: PointReport) -> bool:
+    """Whether mine has a dtype that can not hold what is compared: halves, integers."""
+    return point.mine_dtype != point.reference_dtype and point.mine_dtype not in ("float32", "float64")
 
 
 def _readings(report: Report) -> Iterator[str]:
@@ -146,7 +154,7 @@ def _first(point: PointReport) -> Iterator[str]:
                 yield f"  {'NaN' if kind == 'nan' else kind:14} {mine:,} values, {theirs:,} in the reference"
     if point.mine_name != point.name:
         yield f"  {'from':14} {point.mine_name}"
-    if point.mine_dtype not in ("float32", "float64"):
+    if _is_odd(point):
         yield f"  {'dtype':14} {point.mine_dtype}, the reference is {point.reference_dtype}"
     if _reading(point):
         yield f"  {'read as':14} {_reading(point)}"
