@@ -110,7 +110,7 @@ def by_rows(kernel: Callable[[FloatArray, FloatArray], None], x: FloatArray) -> 
         return result if x.ndim == 2 else result.reshape(x.shape)
     step = max(1, ROW_BLOCK // (x.shape[-1] * x.itemsize))
 
-    def job(first: int, last: int) -> None:
+    def job(_worker: int, first: int, last: int) -> None:
         with np.errstate(all="ignore"):
             for start in range(first * step, min(last * step, len(flat)), step):
                 kernel(flat[start : start + step], result[start : start + step])

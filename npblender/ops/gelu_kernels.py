@@ -68,25 +68,28 @@ def _gelu_by_polynomials(x: FloatArray) -> FloatArray:
 def _gelu_by_table(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     flat = np.ascontiguousarray(x).reshape(-1)
     result = np.empty_like(flat)
-    if flat.size < SHARED:
-        with np.errstate(all="ignore"):
-            _table_blocks(flat, result, _BLOCK)
-        return result.reshape(x.shape)
-    size = _SHARED_BLOCK
+    threads, size = (1, _BLOCK) if flat.size < SHARED else (num_threads(), _SHARED_BLOCK)
+    size = max(1, min(size, flat.size))
+    buffers, indices = np.empty((threads, 3, size), np.float32), np.empty((threads, size), np.intp)
 
-    def job(first: int, last: int) -> None:
+    def job(worker: int, first: int, last: int) -> None:
+        piece = slice(first * size, last * size)
         with np.errstate(all="ignore"):
-            _table_blocks(flat[first * size : last * size], result[first * size : last * size], size)
+            _table_blocks(flat[piece], result[piece], buffers[worker], indices[worker])
 
-    share_out(job, -(-flat.size // size), num_threads())
+    share_out(job, -(-flat.size // size), threads)
     return result.reshape(x.shape)
 
 
-def _table_blocks(flat: npt.NDArray[np.float32], result: npt.NDArray[np.float32], size: int) -> None:
-    """The table's formula, block by block."""
-    size = min(flat.size, size)
-    buffers, indices = np.empty((3, size), np.float32), np.empty(size, np.intp)
-    for start in range(0, flat.size, max(1, size)):
+def _table_blocks(
+    flat: npt.NDArray[np.float32],
+    result: npt.NDArray[np.float32],
+    buffers: npt.NDArray[np.float32],
+    indices: npt.NDArray[np.intp],
+) -> None:
+    """The table's formula, block by block: as many values at a time as the buffers hold."""
+    size = len(indices)
+    for start in range(0, flat.size, size):
         block, out = flat[start : start + size], result[start : start + size]
         phi, step, density = buffers[:, : block.size]
         index = indices[: block.size]

@@ -154,7 +154,8 @@ class Panels(NDArrayOperatorsMixin):
         columns = y.reshape(given, count, width).transpose(1, 0, 2)  # [N, R, P], where each product goes
         pieces = x.reshape(len(x), parts, depth).transpose(1, 0, 2)  # [C, R, D/C]
         if self.store.size * max(given, 4) >= SHARED or len(x) * depth * width > SMALL_PRODUCT:
-            share_out(_products(pieces, self.store, columns), count, num_threads())
+            threads = num_threads()
+            share_out(_products(pieces, self.store, columns, threads), count, threads)
         else:
             np.add.reduce(np.matmul(pieces, self.store)[:, :, :given], axis=1, out=columns)
         return y[:, : self.rows]
@@ -227,7 +228,7 @@ def parts_of_sum(inner: int) -> int:
     return next((count for count in range(fewest, 4 * fewest) if inner % count == 0), 1)
 
 
-def _products(pieces: Array, store: Array, columns: Array) -> Callable[[int, int], None]:
+def _products(pieces: Array, store: Array, columns: Array, threads: int) -> Callable[[int, int, int], None]:
     """What one thread does: the products of all rows, [C, R, D/C], with the panels from `first` to `last`."""
     parts, given, depth = pieces.shape
     width = store.shape[3]
@@ -237,9 +238,12 @@ def _products(pieces: Array, store: Array, columns: Array) -> Callable[[int, int
     if blocks > 1:
         at_once = min(at_once, max(1, CACHE // (parts * depth * width)))
 
-    def job(first: int, last: int) -> None:
+    at_once = min(at_once, -(-len(store) // threads))
+    scratch = np.empty((threads, at_once, parts, rows, width), columns.dtype)
+
+    def job(worker: int, first: int, last: int) -> None:
+        sums = scratch[worker]
         with np.errstate(all="ignore"):
-            sums = np.empty((min(at_once, last - first), parts, rows, width), columns.dtype)
             for panel in range(first, last, at_once):
                 panels = slice(panel, min(panel + at_once, last))
                 for row in range(0, given, rows):

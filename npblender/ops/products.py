@@ -88,7 +88,7 @@ def products(a: FloatArray, b: FloatArray) -> FloatArray:
             return np.matmul(a, b, out=out)
     by_heads = batch < threads
 
-    def job(first: int, last: int) -> None:
+    def job(_worker: int, first: int, last: int) -> None:
         at = (slice(None), slice(first, last)) if by_heads else (slice(first, last),)
         with np.errstate(all="ignore"):
             np.matmul(a[at], b[at], out=out[at])

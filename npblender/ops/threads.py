@@ -43,20 +43,23 @@ def use_threads(count: int) -> Iterator[None]:
         _ASKED.reset(token)
 
 
-def share_out(job: Callable[[int, int], None], parts: int, threads: int) -> None:
-    """Call `job(first, last)` on consecutive ranges that cover 0 to `parts`, in up to `threads` threads at once.
+def share_out(job: Callable[[int, int, int], None], parts: int, threads: int) -> None:
+    """Call `job(worker, first, last)` on ranges that cover 0 to `parts`, in up to `threads` threads at once.
 
-    >>> share_out(lambda first, last: print(first, last), 5, 1)
-    0 5
+    Workers count from 0, so that each may have its own piece of memory that the caller took: what another thread
+    takes for itself it gives back to the system, page by page, each time.
+
+    >>> share_out(lambda worker, first, last: print(worker, first, last), 5, 1)
+    0 0 5
     """
     threads = min(threads, parts)
     if threads <= 1:
-        job(0, parts)
+        job(0, 0, parts)
         return
     edges = [parts * n // threads for n in range(threads + 1)]
-    others = [_pool().submit(job, *edges[n : n + 2]) for n in range(1, threads)]
+    others = [_pool().submit(job, n, *edges[n : n + 2]) for n in range(1, threads)]
     try:
-        job(edges[0], edges[1])
+        job(0, edges[0], edges[1])
     finally:
         for other in others:
             other.result()
