@@ -36,7 +36,7 @@ def rough_gelu(x: Array) -> Array:
 def normed(scale: Callable[[Array], Array], axis: int = -1, centred: bool = True) -> Callable[[Patch], None]:
     """LayerNorm with another denominator, over another axis, or without taking the mean off."""
 
-    def layer_norm(x: Array, weight: Array, bias: Array, *rest: Any) -> Array:
+    def layer_norm(x: Array, weight: Array, bias: Array, **options: Any) -> Array:
         middle = x.mean(axis, keepdims=True) if centred else x.dtype.type(0)
         return (((x - middle) / scale(x)) * weight + bias).astype(x.dtype)
 
@@ -65,9 +65,20 @@ def times(linear: Any, factor: float) -> Any:
     return type(linear)(*(part * part.dtype.type(factor) for part in (linear.weight, linear.bias)))
 
 
+def linear_maps(wrong: Callable[..., Array]) -> Callable[[Patch], None]:
+    """Another linear map, and several of the same input by it."""
+
+    def plant(patch: Patch) -> None:
+        everywhere(ops.linear, lambda _: wrong)(patch)
+        everywhere(ops.linears, lambda _: lambda x, maps: [wrong(x, *each) for each in maps])(patch)
+
+    return plant
+
+
 def products(to: Callable[[Array], Array]) -> Callable[[Patch], None]:
     """Matrix products of operands that were rounded first."""
-    return everywhere(ops.linear, lambda right: lambda x, w, bias=None: right(to(x), to(w), bias))
+    right = ops.linear
+    return linear_maps(lambda x, weight, bias=None: right(to(x), to(weight), bias))
 
 
 def halves_summed(x: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -147,9 +158,7 @@ ARITHMETIC: dict[str, Fault] = {
         "Queries are divided by the root of d_model, not of the head size.",
         scaled_queries(lambda k, d: (k / d) ** 0.5),
     ),
-    "fp16 accumulation": Fault(
-        QUERIES, "Products are summed in float16.", everywhere(ops.linear, lambda _: halves_summed)
-    ),
+    "fp16 accumulation": Fault(QUERIES, "Products are summed in float16.", linear_maps(halves_summed)),
     "TF32 products": Fault(
         QUERIES,
         "Operands of products are rounded to 10 bits (a GPU's TensorFloat-32 default).",
@@ -159,7 +168,7 @@ ARITHMETIC: dict[str, Fault] = {
     "softmax over the queries": Fault(
         WEIGHTS,
         "Softmax over the wrong axis of the scores.",
-        everywhere(ops.softmax, lambda right: lambda x: right(x, -2)),
+        everywhere(ops.softmax, lambda right: lambda x, **options: right(x, -2, **options)),
     ),
     "-1e4 masks": Fault(
         MASKED,

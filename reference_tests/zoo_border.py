@@ -21,8 +21,9 @@ from reference_tests.zoo import (
     Patch,
     everywhere,
 )
-from reference_tests.zoo_arithmetic import keep_bits
+from reference_tests.zoo_arithmetic import keep_bits, linear_maps
 
+right_linear = ops.linear
 SOURCE, TARGET = "encoder.layers.0.self_attn", "prefill.decoder.layers.0"
 
 
@@ -90,6 +91,10 @@ def pad_row_zero(arrays: Arrays) -> None:
 def norms_unread(arrays: Arrays) -> None:
     for name in named(arrays, "norm.weight", "layernorm_embedding.weight"):
         arrays[name] = np.ones_like(arrays[name])
+
+
+def unbiased(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    return right_linear(x, weight)
 
 
 def untied(right: Any) -> Any:
@@ -168,7 +173,7 @@ BORDER: dict[str, Fault] = {
     "biases dropped": Fault(
         f"{SOURCE}.q",
         "Linear maps without their bias.",
-        everywhere(ops.linear, lambda right: lambda x, w, b=None: right(x, w)),
+        linear_maps(unbiased),
     ),
     "output projection forgotten": Fault(
         f"{SOURCE}.output", "Heads are joined, but not mixed by out_proj.", everywhere(attention.attend, unprojected)
