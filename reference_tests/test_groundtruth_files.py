@@ -158,6 +158,17 @@ def test_half_precision_of_other_makers_is_read(tmp_path: Path) -> None:
     assert (found["brain"].dtype, found["brain"].tolist()) == (np.float32, [1.0, -2.0])
 
 
+def test_a_file_is_known_by_how_it_begins(tmp_path: Path) -> None:
+    """These numbers end as a ZIP archive does."""
+    with zipfile.ZipFile(tmp_path / "empty.npz", "w"):
+        pass
+    ending = np.frombuffer((tmp_path / "empty.npz").read_bytes(), np.uint8)
+    write_tensors(tmp_path / "t", {"a": ending})
+    assert zipfile.is_zipfile(tmp_path / "t")
+    assert np.array_equal(Trace.load(tmp_path / "t").arrays["a"], ending)
+    assert Trace.load(tmp_path / "empty.npz").points == ()
+
+
 def rewritten(path: Path, **changes: str | None) -> Path:
     """A trace's file with other metadata; None takes a key away."""
     trace = some_trace()
