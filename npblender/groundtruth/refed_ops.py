@@ -39,13 +39,13 @@ def compute(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Arr
         y = ops.linear(given["x"], parameters["weight"], parameters["bias"])
         if "heads" in case.settings:
             y = split_heads(y, int(_number(case, "heads")))  # [B, T, D] -> [B, H, T, K]
-        return y / y.dtype.type(_number(case, "divide_by")) if "divide_by" in case.settings else y
+        return np.asarray(y / y.dtype.type(_number(case, "divide_by"))) if "divide_by" in case.settings else y
     if op == "layer_norm":
         return ops.layer_norm(given["x"], parameters["weight"], parameters["bias"], _number(case, "eps"))
     if op == "embed":
         return ops.embed(given["ids"], parameters["table"])
     if op == "scale":
-        return given["x"] * given["x"].dtype.type(_number(case, "factor"))
+        return np.asarray(given["x"] * given["x"].dtype.type(_number(case, "factor")))
     if op == "add":
         return given["a"] + given["b"]
     if op == "zero_pads":
