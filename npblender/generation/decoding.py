@@ -113,7 +113,9 @@ class Decoding:
         already: two rows that parted five tokens ago share all before, so the cost does not grow with the length. The
         source's own keys and values are the same for all of its rows, and are never copied.
         """
-        if not self.use_cache:
+        if self.prepared.context.tap:  # who listens hears the rows in the search's order, and keeps what was heard
+            self._move(rows)
+        if self.prepared.context.tap or not self.use_cache:
             return
         origins = self._slots[rows]
         kept, first = np.unique(origins, return_index=True)
@@ -122,8 +124,8 @@ class Decoding:
         free = np.ones(len(origins), np.bool_)
         free[kept] = False
         again = np.flatnonzero(slots < 0)
-        # Slots of a source lie together, and each source has as many rows as slots: in order of the sources they pair.
-        slots[again[np.argsort(self.sources[again], kind="stable")]] = np.flatnonzero(free)
+        # Rows and slots of a source lie together, and there are as many of both: in their order they pair.
+        slots[again] = np.flatnonzero(free)
         self._slots = slots
         for origin, target in zip(origins[again].tolist(), slots[again].tolist(), strict=True):
             parted = self._writers[origin] != self._writers[target]
