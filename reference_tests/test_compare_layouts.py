@@ -192,6 +192,8 @@ def test_every_order_of_axes_is_tried_once() -> None:
     strange = strange_layouts("B H T K", shape, shape)
     assert len({layout.places for layout in strange}) == len(strange) == 23
     assert {layout.order for layout in strange} == set(permutations(range(4))) - {(0, 1, 2, 3)}
+    square = strange_layouts("H T K", (2, 4, 4), (2, 4, 4))
+    assert len({layout.places for layout in square}) == len(square) == 5
 
 
 # Other remarks.
