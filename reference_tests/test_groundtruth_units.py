@@ -14,6 +14,8 @@ from npblender.groundtruth.units import (
     DIVERGED,
     FALLBACK_SPREAD,
     FALLBACK_ULPS,
+    FAR,
+    FAR_SPREAD,
     SPREAD,
     Noise,
     assumed_noise,
@@ -54,7 +56,7 @@ def test_a_score_solved_by_hand() -> None:
     assert found.units == math.sqrt((0 + 4 + 16 + 9) / 4)
     assert (found.worst, found.worst_index, found.reference_value, found.mine_value) == (4.0, (2,), -2.0, -3.0)
     assert (found.max_error, found.rms_error) == (3.0, math.sqrt((0.25 + 1 + 9) / 4))
-    assert found.worst_limit == 10.0  # 2 * 1.0 / 0.25 is less
+    assert found.worst_limit == 12.0  # 3 * 1.0 / 0.25
     assert (found.values, found.noise, found.measured) == (4, NOISE, True)
     # in ulps: 0; 0.5 / 2^-23 = 2^22; 1 / 2^-22 = 2^22; 3 / 2 = 1.5
     assert dict(found.ulp_histogram) == {
@@ -70,8 +72,10 @@ def test_a_score_solved_by_hand() -> None:
     [
         (Noise(0.0, 0.0), 10.0),  # nothing was seen: as for a whole tensor
         (Noise(1.0, 1.0), 10.0),
-        (Noise(1.0, 5.0), 10.0),
-        (Noise(1.0, 5.1), 10.2),
+        (Noise(1.0, 3.0), 10.0),
+        (Noise(1.0, 3.5), 10.5),
+        (Noise(1.0, 5.0), 15.0),
+        (Noise(1.0, 7.5), 15.0),
         (Noise(2.0, 18.0), 18.0),
         (Noise(1.0, 44.0), 88.0),
     ],
@@ -82,7 +86,7 @@ def test_the_worst_that_is_noise(noise: Noise, limit: float) -> None:
 
 def test_the_three_ways_to_diverge_and_not_to() -> None:
     """16 values of unit 1: the whole tensor off by more than 10, or one value by more than its limit."""
-    noise, reference = Noise(1.0, 6.0), np.zeros(16)  # the limit of a single value is 12
+    noise, reference = Noise(1.0, 4.0), np.zeros(16)  # the limit of a single value is 12
     one = np.eye(1, 16)[0]
     for mine, expected in (
         (np.full(16, 10.0), False),
@@ -92,7 +96,7 @@ def test_the_three_ways_to_diverge_and_not_to() -> None:
         (np.full(16, 9.5) + 2.5 * one, False),
     ):
         assert diverged(score(reference, mine, noise)) is expected
-    assert (DIVERGED, BUG, SPREAD) == (10.0, 100.0, 2.0)
+    assert (DIVERGED, BUG, SPREAD, FAR, FAR_SPREAD) == (10.0, 100.0, 3.0, 15.0, 2.0)
 
 
 def slow_errors(reference: np.ndarray, mine: np.ndarray, rms: float) -> list[float]:
