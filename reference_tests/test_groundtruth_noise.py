@@ -89,6 +89,27 @@ def test_which_variants_there_are() -> None:
     assert all(np.array_equal(again[name], matrix) for name, matrix in matrices.items())
 
 
+def test_new_labels_are_new_everywhere() -> None:
+    """Columns, heads, the columns of each head and units all change places, and columns stay with their head."""
+    drawn = [draw_labels(EXAMPLE_CONFIG, np.random.default_rng(seed)) for seed in range(8)]
+    for path in drawn[0].attentions:
+        own = [labels.attentions[path] for labels in drawn]
+        heads = (
+            EXAMPLE_CONFIG.encoder_attention_heads if "encoder.l" in path else EXAMPLE_CONFIG.decoder_attention_heads
+        )
+        size = EXAMPLE_CONFIG.d_model // heads
+        assert len({tuple(each.heads) for each in own}) > 1
+        assert len({tuple(each.keys % size) for each in own}) > 1
+        assert any(each.keys.tolist() != each.values.tolist() for each in own)
+        for each in own:
+            for columns in (each.keys, each.values):
+                assert sorted(columns.tolist()) == list(range(EXAMPLE_CONFIG.d_model))
+                assert np.array_equal(columns // size, np.repeat(each.heads, size))
+    for path in drawn[0].feed_forwards:
+        assert len({tuple(labels.feed_forwards[path]) for labels in drawn}) > 4
+    assert len({tuple(labels.model) for labels in drawn}) > 4
+
+
 def test_of_many_rows_some_are_run_alone() -> None:
     for rows, expected in ((1, 0), (2, 2), (4, 4), (7, 4)):
         original = evaluation_of(input_ids=[[5, 6, 7]] * rows, decoder_input_ids=[[1, 9]] * rows)
