@@ -94,9 +94,7 @@ def test_new_labels_are_new_everywhere() -> None:
     drawn = [draw_labels(EXAMPLE_CONFIG, np.random.default_rng(seed)) for seed in range(8)]
     for path in drawn[0].attentions:
         own = [labels.attentions[path] for labels in drawn]
-        heads = (
-            EXAMPLE_CONFIG.encoder_attention_heads if "encoder.l" in path else EXAMPLE_CONFIG.decoder_attention_heads
-        )
+        heads = getattr(EXAMPLE_CONFIG, f"{path.partition('.')[0]}_attention_heads")
         size = EXAMPLE_CONFIG.d_model // heads
         assert len({tuple(each.heads) for each in own}) > 1
         assert len({tuple(each.keys % size) for each in own}) > 1
