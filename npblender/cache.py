@@ -175,6 +175,11 @@ class Cache(Sequence[LayerCache]):
         """Give row `target` what row `origin` remembers from token `begin` on, in place; the source's keys stay.
 
         Only for the sole owner of a cache, such as a search: it is the one thing here that changes a cache.
+
+        >>> cache = Cache((LayerCache(np.arange(4.0).reshape(2, 1, 2, 1), np.zeros((2, 1, 2, 1))),))
+        >>> cache.overwrite(1, 0, 0)
+        >>> cache[0].key.ravel()
+        array([0., 1., 0., 1.])
         """
         for layer in self.layers:
             layer.overwrite(target, origin, begin)

@@ -73,7 +73,11 @@ class Rooms:
             used += size
 
     def room(self, name: str) -> Matrix:
-        """Room for the parameter of this name."""
+        """Room for the parameter of this name: panels, or a new array.
+
+        >>> Rooms({"shared.weight": (11, 6)}, np.float64).room("shared.weight").dtype
+        dtype('float64')
+        """
         return self._rooms[name] if name in self._rooms else np.empty(self._shapes[name], self._dtype)
 
 

@@ -3,7 +3,7 @@
     threads         work shared out over a few threads
     blas            what is known of NumPy's BLAS
     panels          a matrix laid out for fast products
-    products        linear maps
+    linear_maps     rows times a matrix, and products of stacks
     elementwise     blocks that stay in cache, and the check of every input
     erf_tables      coefficients, written by tools/derive_erf.py
     error_function  erf and the normal distribution function
@@ -14,6 +14,7 @@ Nothing here knows of heads, layers or configurations.
 """
 
 from npblender.ops.blas import ONE_THREAD, layout
+from npblender.ops.linear_maps import products
 from npblender.ops.operations import (
     ACTIVATIONS,
     FloatArray,
@@ -33,7 +34,6 @@ from npblender.ops.operations import (
     softmax,
 )
 from npblender.ops.panels import Panels
-from npblender.ops.products import products
 from npblender.ops.threads import num_threads, share_out, use_threads
 
 __all__ = [

@@ -20,8 +20,8 @@ from npblender.ops.activations import ACTIVATIONS, gelu_new, relu, silu
 from npblender.ops.elementwise import FloatArray, by_rows, float_array, same_dtype
 from npblender.ops.error_function import erf
 from npblender.ops.gelu_kernels import gelu
+from npblender.ops.linear_maps import linear, linears
 from npblender.ops.panels import Panels
-from npblender.ops.products import linear, linears
 
 __all__ = [
     "ACTIVATIONS",
