@@ -284,7 +284,8 @@ def test_the_text_of_a_divergence(folder: Path) -> None:
     assert f"    and {len(reference().points) - shown} more, which --json and --html have" in result.lines
     assert entries["missing"][0].endswith(f": {FFN}.hidden")
     assert entries["surplus"][0].endswith(r": x<b>\x1b[31m")
-    after = [line.split() for line in result.lines if line.startswith("    enc")]
+    after = [line.split() for line in result.lines if line.startswith("    ") and line[4:7] != "and"]
+    assert len(after) == 12
     assert after[0] == [f"{FFN}.output", "another", "shape"]
     assert after[1][2:] == ["units", "within", "noise"]
 
@@ -371,6 +372,21 @@ def test_the_page(folder: Path, tmp_path: Path) -> None:
     assert len(picture.findall("line[@class='first']")) == 1
     for name in reference().points:
         assert f"<td>{name}</td>" in content
+
+
+def test_nothing_breaks_out_of_the_page(tmp_path: Path) -> None:
+    """Names of points, of arrays and of files, each as bad as can be."""
+    bad = "<script>'\"&\x1b"
+    Trace({f"{bad}1": np.ones(2), f"{bad}2": np.ones(2)}, dtype="float64").save(tmp_path / "a<i>b")
+    np.savez(tmp_path / "mine.npz", **{f"{bad}1": np.zeros(2), f"{bad}3": np.ones(2)})
+    page = tmp_path / "page.html"
+    arguments = (tmp_path / "a<i>b", tmp_path / "mine.npz", "--html", page)
+    assert run_cli("compare", *arguments).code == 1
+    content = page.read_text(encoding="utf-8")
+    assert not re.search(r"<script|<i>|\x1b", content)
+    parsed = Page(content)
+    assert parsed.text.count(bad.replace("\x1b", r"\x1b")) >= 6
+    ElementTree.fromstring(content[content.index("<svg") : content.index("</svg>") + 6])
 
 
 def test_the_page_of_an_agreement_goes_with_json(folder: Path, tmp_path: Path) -> None:

@@ -100,6 +100,9 @@ def test_it_is_the_first_in_the_order_of_the_reference() -> None:
     report = compare(truth, {"logits": 9 * np.ones(3), "x": np.full(3, 1.001)})
     assert [point.name for point in report.points] == ["x", "logits"]
     assert report.first_divergence == "x"
+    known = Trace({"logits": np.ones(3), "encoder.states": np.ones(3)}, dtype="float64")
+    report = compare(known, {"logits": 9 * np.ones(3), "encoder.states": 9 * np.ones(3)})
+    assert report.first_divergence == "logits", "a trace that says what it is has said its order, too"
 
 
 def test_plain_arrays_are_taken_in_causal_order() -> None:

@@ -55,6 +55,18 @@ def test_every_output_is_the_recorded_point(seed: int) -> None:
     assert report.diverged == ()
 
 
+@pytest.mark.parametrize("dialect", ["parlai", "transformers-4", "transformers-5"])
+@pytest.mark.parametrize("steps", [False, True])
+def test_every_output_is_the_recorded_point_in_every_dialect(dialect: str, steps: bool) -> None:
+    """The example model scales its embeddings, which one dialect does not do in the decoder, and has pads."""
+    inputs = TraceInputs(**INPUTS, attention_mask=[[1, 1, 1, 1, 0], [1] * 5], steps=steps)
+    cases = refed(example_model(), inputs, dialect=dialect)
+    truth = record(example_model(), inputs, dtype="float64", dialect=dialect)
+    kept = {name: truth.arrays[name] for name in cases.outputs}
+    noise = {name: truth.noise[name] for name in cases.outputs}
+    assert compare(Trace(kept, noise, dtype="float64"), cases.outputs).diverged == ()
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_point_without_a_case_hands_on_another(seed: int) -> None:
     """Nothing that is computed is left out: what no case gives is the same array as a point before it."""
