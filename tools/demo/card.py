@@ -194,6 +194,7 @@ baselines are fitted on the replies that the model learned from.
 ## Replies
 
 Settings in `generation_config.json`: {settings}.
+They were chosen by trying, with the first 4,000 steps' model and on the opening lines below too.
 
 Over {replies["number"]} held-out contexts: {replies["different"]} different replies,
 distinct-1 {replies["distinct-1"]:.3f}, distinct-2 {replies["distinct-2"]:.3f};
@@ -219,7 +220,8 @@ Each line of the user, and the model's reply to all that was said before.
 
 ## Limits
 
-It makes things up, soon forgets what was said, agrees too easily, and speaks only lower-case English. Small talk,
+It makes things up, agrees too easily, and speaks only lower-case English. In a longer conversation it often goes on
+from its own last words instead of taking up the user's, as the ten above show. Small talk,
 films, music and sport are what it has seen. It has no knowledge and no opinions, though it claims some. A list of
 words does not make it safe: do not put it before the public.
 """

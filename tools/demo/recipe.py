@@ -28,5 +28,5 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     """The rate of one step: up, level, and down to zero."""
     knots = [(at * recipe.steps / KNOTS_FOR, part) for at, part in recipe.knots] + [(recipe.steps, 0.0)]
     first, last = [pair for pair in pairwise(knots) if pair[0][0] <= step][-1]
-    along = (step + (step < knots[1][0]) - first[0]) / (last[0] - first[0])  # the first step is not at zero
+    along = min(1, (step + (step < knots[1][0]) - first[0]) / (last[0] - first[0]))  # the first step is not at zero
     return recipe.rate * (first[1] + along * (last[1] - first[1]))
