@@ -10,7 +10,8 @@ import pytest
 import safetensors
 
 import npblender
-from npblender.cli.threads import SMALL, _function, _openblas, blas_threads, suit_threads
+from npblender.cli.threads import SMALL, blas_threads, suit_threads
+from npblender.ops.blas import function, openblas
 from npblender.weights import to_arrays
 from reference_tests.cli_runs import ROOT, command, environment, one_error, run_cli
 from reference_tests.tiny_folder import make_model, make_tokenizer
@@ -99,7 +100,7 @@ def test_a_small_model_gets_one_thread_unless_the_user_says_otherwise() -> None:
     before = blas_threads()
     if not isinstance(before, int):
         pytest.skip("NumPy's BLAS is not the OpenBLAS that its wheels bring along")
-    set_threads = _function(_openblas(), "set_num_threads")
+    set_threads = function(openblas(), "set_num_threads")
     try:
         set_threads(2)
         if blas_threads() != 2:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from math import prod
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from npblender.ops.blas import function, openblas
 
 if TYPE_CHECKING:
     from npblender.config import BlenderbotSmallConfig
@@ -25,10 +26,10 @@ SMALL = 20_000_000
 
 def blas_threads() -> int | str:
     """How many threads the BLAS uses, by asking it; a word where it can not be asked."""
-    library = _openblas()
+    library = openblas()
     if library is None:
         return "unknown (NumPy's BLAS is not the OpenBLAS that comes with it)"
-    return int(_function(library, "get_num_threads")())
+    return int(function(library, "get_num_threads")())
 
 
 def count_parameters(config: BlenderbotSmallConfig) -> int:
@@ -46,31 +47,6 @@ def count_parameters(config: BlenderbotSmallConfig) -> int:
 def suit_threads(parameters: int, environment: Mapping[str, str] = os.environ) -> None:
     """Give a small model one thread, unless the user has set a number; a BLAS that can not be told is left alone."""
     if parameters <= SMALL and not any(name in environment for name in THREAD_VARIABLES):
-        library = _openblas()
+        library = openblas()
         if library is not None:
-            _function(library, "set_num_threads")(1)
-
-
-def _openblas() -> Any:
-    """The OpenBLAS that NumPy's wheels bring along, as the process has loaded it; None where there is none."""
-    import ctypes
-
-    import numpy
-
-    package = Path(numpy.__file__).parent
-    for path in [*package.parent.glob("numpy.libs/*openblas*"), *package.glob(".dylibs/*openblas*")]:
-        try:
-            library = ctypes.CDLL(str(path))
-        except OSError:
-            continue
-        if _function(library, "get_num_threads") is not None:
-            return library
-    return None
-
-
-def _function(library: Any, name: str) -> Any:
-    """A function of OpenBLAS under the name that its build gave it."""
-    for spelling in (f"scipy_openblas_{name}64_", f"openblas_{name}64_", f"scipy_openblas_{name}", f"openblas_{name}"):
-        if hasattr(library, spelling):
-            return getattr(library, spelling)
-    return None
+            function(library, "set_num_threads")(1)

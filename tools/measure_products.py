@@ -1,0 +1,102 @@
+"""Times products with panels beside plain ones, as NumPy's BLAS does them on this processor and on others it can play.
+
+    python tools/measure_products.py                 # prints the table
+    python tools/measure_products.py --write-docs    # and puts it into docs/performance.md
+
+OpenBLAS chooses its kernels by OPENBLAS_CORETYPE, so that an older processor can be tried on a newer one. Each is a
+process of its own; plain and panels take turns in it, on matrices that together do not fit any cache. Every entry is
+how many times as long the plain product takes; NPBLENDER_LAYOUT chooses for a model what `ops.layout` would not.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tools.differential.tables import markdown, write_between_markers  # noqa: E402
+
+PAGE = ROOT / "docs" / "performance.md"
+CORES = ("", "Haswell", "Zen", "Sandybridge")  # the first is what OpenBLAS chooses by itself
+ROWS = (1, 4, 10, 32, 128, 1024)
+SHAPES = ((512, 512), (2048, 512), (512, 2048))
+BYTES = 60_000_000  # of different matrices in turn
+ROUNDS = 7
+
+
+def measure() -> dict[str, object]:
+    """The ratios of this process: by shape and rows, plain time over that of panels."""
+    import numpy as np
+
+    from npblender import ops
+    from npblender.ops import Panels, blas
+
+    rng = np.random.default_rng(0)
+    ratios = {}
+    for rows_out, inner in SHAPES:
+        count = max(2, BYTES // (4 * rows_out * inner))
+        plain = [rng.standard_normal((rows_out, inner), dtype=np.float32) for _ in range(count)]
+        laid_out = [Panels.of(matrix) for matrix in plain]
+        for rows in ROWS:
+            x = rng.standard_normal((rows, inner), dtype=np.float32)
+            times: dict[str, list[float]] = {"plain": [], "panels": []}
+            for _ in range(ROUNDS):
+                begun = time.perf_counter()
+                for matrix in plain:
+                    x @ matrix.T
+                times["plain"].append(time.perf_counter() - begun)
+                time.sleep(0.15)  # OpenBLAS's threads look for more work for a while
+                with ops.ONE_THREAD:
+                    begun = time.perf_counter()
+                    for panels in laid_out:
+                        panels.multiply(x)
+                    times["panels"].append(time.perf_counter() - begun)
+            ratios[f"{rows_out}x{inner} {rows}"] = statistics.median(times["plain"]) / statistics.median(
+                times["panels"]
+            )
+    return {"core": blas.core_name(), "layout": ops.layout(), "threads": ops.num_threads(), "ratios": ratios}
+
+
+def run(core: str) -> dict:
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    if core:
+        environment["OPENBLAS_CORETYPE"] = core
+    done = subprocess.run([sys.executable, __file__, "--one"], env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout)
+
+
+def table(found: list[dict]) -> str:
+    """The ratios, a line a kind of processor and shape."""
+    head = ["kernels for", "layout chosen", "matrix", *(f"{rows} rows" if rows > 1 else "1 row" for rows in ROWS)]
+    lines = []
+    for result in found:
+        for rows_out, inner in SHAPES:
+            values = [f"{result['ratios'][f'{rows_out}x{inner} {rows}']:.2f}" for rows in ROWS]
+            lines.append([str(result["core"]), result["layout"], f"{rows_out} x {inner}", *values])
+    return markdown(head, lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--one", action="store_true", help="this process' own ratios, as JSON")
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure()))
+        return
+    found = table([run(core) for core in CORES])
+    print(found, end="")
+    if arguments.write_docs:
+        write_between_markers(PAGE, "products", found)
+
+
+if __name__ == "__main__":
+    main()
