@@ -76,9 +76,14 @@ def answer(subject: Subject, search: Search) -> dict[str, Any]:
     Raises:
         ValueError: the steps that the recorded scores lead to are not those of the search.
     """
-    model = subject.model
+    own = subject.model
+    model = type(own)(own.config, own.weights, dialect=own.dialect)  # without the settings of the folder
     record = model.generate(
-        **search.call(), **search.options, return_dict_in_generate=True, output_scores=True, output_logits=True
+        **search.call(),
+        **search.options,
+        return_dict_in_generate=True,
+        output_scores=True,
+        output_logits=True,
     )
     assert not isinstance(record, np.ndarray)
     assert record.scores is not None
