@@ -5,12 +5,13 @@ model = BlenderbotSmallForConditionalGeneration.from_pretrained()      # the dem
 tokenizer = BlenderbotSmallTokenizer.from_pretrained()
 """
 
+from typing import TYPE_CHECKING, Any
+
 from npblender.cache import Cache
 from npblender.chat import Conversation
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
-from npblender.groundtruth import Trace, compare, trace
 from npblender.model import (
     BlenderbotSmallForCausalLM,
     BlenderbotSmallForConditionalGeneration,
@@ -18,6 +19,9 @@ from npblender.model import (
 )
 from npblender.tokenizer import BlenderbotSmallTokenizer
 from npblender.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from npblender.groundtruth import Trace, compare, trace
 
 __all__ = [
     "PARLAI",
@@ -36,3 +40,18 @@ __all__ = [
     "compare",
     "trace",
 ]
+
+_FOR_PORTERS = ("Trace", "compare", "trace")
+
+
+def __getattr__(name: str) -> Any:
+    """What only a porter needs is imported when it is asked for: a reply starts sooner without it."""
+    if name in _FOR_PORTERS:
+        from npblender import groundtruth
+
+        return getattr(groundtruth, name)
+    raise AttributeError(f"module 'npblender' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FOR_PORTERS})

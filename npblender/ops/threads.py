@@ -7,11 +7,14 @@ any number. Not here: what is worth sharing; each operation knows its own cost.
 import functools
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from npblender.fieldchecks import check_size
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 VARIABLES = ("NPBLENDER_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Where a number is looked for, in this order; without one it is the processors that this process may run on."""
@@ -77,7 +80,9 @@ def _default() -> int:
 
 
 @functools.cache
-def _pool() -> ThreadPoolExecutor:
+def _pool() -> "ThreadPoolExecutor":
+    from concurrent.futures import ThreadPoolExecutor  # only where something is large enough to be shared
+
     return ThreadPoolExecutor(thread_name_prefix="npblender")
 
 
