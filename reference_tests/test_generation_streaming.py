@@ -73,6 +73,13 @@ WORDS = st.lists(
 )
 
 
+def test_half_a_word_goes_on_behind_a_token_that_is_left_out() -> None:
+    tokenizer = example_tokenizer()
+    ids = tokenizer.convert_tokens_to_ids(["low@@", "__unk__", "hello", "!"])
+    pieces = list(text_pieces([np.array([i]) for i in ids], tokenizer, False))
+    assert pieces == ["lowhello", " !"]
+
+
 @pytest.mark.parametrize("dialect", [dialect.name for dialect in DIALECTS])
 @given(words=WORDS, cleaned=st.sampled_from([True, False, None]))
 def test_pieces_of_text_join_to_the_decoded_text(dialect: str, words: list[str], cleaned: bool | None) -> None:

@@ -32,14 +32,18 @@ def text_pieces(
     if cleans is None:
         cleans = tokenizer.clean_up_tokenization_spaces
     options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": cleans}
+    skipped = set(tokenizer.all_special_ids)
     ids: list[int] = []
     ends: list[int] = []  # where words end: the text of ids[:end] shows no half word
     shown = ""
     for step in tokens:
         if len(step) != 1:
             raise ValueError(f"text is streamed for one reply at a time, not for {len(step)}")
-        ids.append(int(step[0]))
-        if tokenizer.convert_ids_to_tokens(ids[-1]).endswith(HALF):
+        token_id = int(step[0])
+        if token_id in skipped:  # a word goes on behind it as if it were not there
+            continue
+        ids.append(token_id)
+        if tokenizer.convert_ids_to_tokens(token_id).endswith(HALF):
             continue
         ends.append(len(ids))
         if cleans and len(ends) <= AHEAD:
