@@ -103,6 +103,7 @@ class Words:
     """A tokenizer of single words and halves, in the order of their ids."""
 
     clean_up_tokenization_spaces = True
+    all_special_ids: tuple[int, ...] = ()
 
     def __init__(self, *words: str) -> None:
         self.words = words

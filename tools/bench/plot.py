@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 from tools.bench.peers import PEERS
 
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 460, 300, 50, 34, 14, 44  # of a panel, and its margins
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 460, 310, 50, 48, 14, 44  # of a panel, and its margins
 COLOURS = {"npblender": "#0b6bcb", "transformers": "#c25700", "onnxruntime": "#6a4fb3"}
 GREY = "#777777"
 
@@ -43,6 +43,11 @@ def ticks(top: float, wanted: int = 5) -> list[float]:
     return [step * n for n in range(math.ceil(top / step - 1e-9) + 1)]
 
 
+def _line(curve: Curve, points: str) -> str:
+    dash = ' stroke-dasharray="5 4"' if curve.dashed else ""
+    return f'<polyline points="{points}" fill="none" stroke="{curve.colour}" stroke-width="1.6"{dash}/>'
+
+
 def panel(curves: Sequence[Curve], title: str, axis: str, left: float) -> str:
     """One panel of milliseconds over `axis`, moved to the right by `left`."""
     marks = ticks(max(max(curve.y) for curve in curves))
@@ -65,14 +70,13 @@ def panel(curves: Sequence[Curve], title: str, axis: str, left: float) -> str:
         x = at(value, 0)[0]
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{value}</text>')
     parts.append(f'<text x="{LEFT + across / 2}" y="{HEIGHT - 8}" text-anchor="middle">{escape(axis)}</text>')
+    across_legend = float(LEFT)
     for curve in curves:
+        label = f'<text x="{across_legend + 20:.0f}" y="36" fill="{curve.colour}">{escape(curve.label)}</text>'
+        parts.append(f"{_line(curve, f'{across_legend:.0f},32 {across_legend + 16:.0f},32')}{label}")
+        across_legend += 40 + 6.4 * len(curve.label)
         points = " ".join("{:.1f},{:.1f}".format(*at(x, y)) for x, y in zip(curve.x, curve.y, strict=True))
-        dash = ' stroke-dasharray="5 4"' if curve.dashed else ""
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{curve.colour}" stroke-width="1.6"{dash}/>')
-        x, y = at(curve.x[-1], curve.y[-1])
-        parts.append(
-            f'<text x="{x:.1f}" y="{y - 5:.1f}" text-anchor="end" fill="{curve.colour}">{escape(curve.label)}</text>'
-        )
+        parts.append(_line(curve, points))
     return "\n".join([*parts, "</g>"])
 
 

@@ -142,6 +142,7 @@ def made_by(result: Mapping[str, Any]) -> str:
         )
     for name, why in result["absent"].items():
         lines.append(f"Absent: {PEERS[name].about}: {why}.")
+    lines += [WORKS[name].note for name in result["works"] if WORKS[name].note]
     texts = result.get("texts")
     if texts:
         lines.append(f"Tokenized: {texts}.")
