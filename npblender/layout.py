@@ -49,28 +49,13 @@ def own_threads(weights: Weights) -> AbstractContextManager[None]:
 class Rooms:
     """Where a model's parameters go, in any order. What is multiplied by the same rows lies side by side.
 
-    All panels lie in one piece of memory: reading many megabytes in pages of 4 KiB costs a fifth more than in the
-    large ones that the system gives to large arrays.
-
     >>> Rooms({"decoder.layers.0.fc1.weight": (5, 6)}, np.float32).room("decoder.layers.0.fc1.weight").shape
     (5, 6)
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike) -> None:
         self._shapes, self._dtype = shapes, np.dtype(dtype)
-        together = {name: names for name in shapes if (names := _side_by_side(name, shapes))}
-        self._rooms: dict[str, ops.Panels] = {}
-        wanted = [(shape[0], shape[1]) for name, shape in shapes.items() if wants_panels(name, shape, dtype)]
-        memory, used = np.empty(sum(map(ops.Panels.room_for, wanted)), self._dtype), 0
-        for name, shape in shapes.items():
-            if name in self._rooms or not wants_panels(name, shape, dtype):
-                continue
-            names = together.get(name, (name,))
-            joined = (len(names) * shape[0], shape[1])
-            size = ops.Panels.room_for(joined)
-            panels = ops.Panels.empty(joined, self._dtype, memory[used : used + size])
-            self._rooms.update(zip(names, panels.split(len(names)) if len(names) > 1 else [panels], strict=True))
-            used += size
+        self._parts: dict[str, ops.Panels] = {}
 
     def room(self, name: str) -> Matrix:
         """Room for the parameter of this name: panels, or a new array.
@@ -78,7 +63,17 @@ class Rooms:
         >>> Rooms({"shared.weight": (11, 6)}, np.float64).room("shared.weight").dtype
         dtype('float64')
         """
-        return self._rooms[name] if name in self._rooms else np.empty(self._shapes[name], self._dtype)
+        shape = self._shapes[name]
+        if not wants_panels(name, shape, self._dtype):
+            return np.empty(shape, self._dtype)
+        rows, inner = shape
+        together = _side_by_side(name, self._shapes)
+        if not together:
+            return ops.Panels.empty((rows, inner), self._dtype)
+        if name not in self._parts:
+            whole = ops.Panels.empty((len(together) * rows, inner), self._dtype)
+            self._parts.update(zip(together, whole.split(len(together)), strict=True))
+        return self._parts[name]
 
 
 def _side_by_side(name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:

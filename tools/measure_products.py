@@ -4,8 +4,9 @@
     python tools/measure_products.py --write-docs    # and puts it into docs/performance.md
 
 OpenBLAS chooses its kernels by OPENBLAS_CORETYPE, so that an older processor can be tried on a newer one. Each is a
-process of its own; plain and panels take turns in it, on matrices that together do not fit any cache. Every entry is
-how many times as long the plain product takes; NPBLENDER_LAYOUT chooses for a model what `ops.layout` would not.
+process of its own, and so is each way, since OpenBLAS's threads turn in circles for a while after a product and would
+disturb ours; the matrices together do not fit any cache. Every entry is how many times as long the plain product takes;
+NPBLENDER_LAYOUT chooses for a model what `ops.layout` would not.
 """
 
 import argparse
@@ -15,7 +16,9 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -23,54 +26,53 @@ sys.path.insert(0, str(ROOT))
 from tools.differential.tables import markdown, write_between_markers  # noqa: E402
 
 PAGE = ROOT / "docs" / "performance.md"
-CORES = ("", "Haswell", "Zen", "Sandybridge")  # the first is what OpenBLAS chooses by itself
+CORES = ("", "Haswell", "Sandybridge", "Nehalem")  # the first is what OpenBLAS chooses by itself
 ROWS = (1, 4, 10, 32, 128, 1024)
 SHAPES = ((512, 512), (2048, 512), (512, 2048))
 BYTES = 60_000_000  # of different matrices in turn
 ROUNDS = 7
 
 
-def measure() -> dict[str, object]:
-    """The ratios of this process: by shape and rows, plain time over that of panels."""
+def measure(way: str) -> dict[str, Any]:
+    """The seconds of this process a product, in one way, by shape and rows."""
     import numpy as np
 
     from npblender import ops
     from npblender.ops import Panels, blas
 
     rng = np.random.default_rng(0)
-    ratios = {}
+    seconds = {}
     for rows_out, inner in SHAPES:
         count = max(2, BYTES // (4 * rows_out * inner))
         plain = [rng.standard_normal((rows_out, inner), dtype=np.float32) for _ in range(count)]
-        laid_out = [Panels.of(matrix) for matrix in plain]
+        matrices: list[Any] = plain if way == "plain" else [Panels.of(matrix) for matrix in plain]
         for rows in ROWS:
             x = rng.standard_normal((rows, inner), dtype=np.float32)
-            times: dict[str, list[float]] = {"plain": [], "panels": []}
+            times = []
             for _ in range(ROUNDS):
-                begun = time.perf_counter()
-                for matrix in plain:
-                    x @ matrix.T
-                times["plain"].append(time.perf_counter() - begun)
-                time.sleep(0.15)  # OpenBLAS's threads look for more work for a while
-                with ops.ONE_THREAD:
+                with nullcontext() if way == "plain" else ops.ONE_THREAD:
                     begun = time.perf_counter()
-                    for panels in laid_out:
-                        panels.multiply(x)
-                    times["panels"].append(time.perf_counter() - begun)
-            ratios[f"{rows_out}x{inner} {rows}"] = statistics.median(times["plain"]) / statistics.median(
-                times["panels"]
-            )
-    return {"core": blas.core_name(), "layout": ops.layout(), "threads": ops.num_threads(), "ratios": ratios}
+                    for matrix in matrices:
+                        x @ matrix.T if way == "plain" else matrix.multiply(x)
+                    times.append(time.perf_counter() - begun)
+            seconds[f"{rows_out}x{inner} {rows}"] = statistics.median(times) / count
+    return {"core": blas.core_name(), "layout": ops.layout(), "seconds": seconds}
 
 
-def run(core: str) -> dict:
+def run(core: str) -> dict[str, Any]:
+    """Both ways with the kernels of one processor, and the ratios."""
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
     if core:
         environment["OPENBLAS_CORETYPE"] = core
-    done = subprocess.run([sys.executable, __file__, "--one"], env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return json.loads(done.stdout)
+    found = {}
+    for way in ("plain", "panels"):
+        command = [sys.executable, __file__, "--one", way]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        found[way] = json.loads(done.stdout)
+    plain, panels = (found[way]["seconds"] for way in ("plain", "panels"))
+    return {**found["panels"], "ratios": {key: plain[key] / panels[key] for key in plain}}
 
 
 def table(found: list[dict]) -> str:
@@ -87,10 +89,10 @@ def table(found: list[dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
-    parser.add_argument("--one", action="store_true", help="this process' own ratios, as JSON")
+    parser.add_argument("--one", choices=("plain", "panels"), help="this process' own times in one way, as JSON")
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure()))
+        print(json.dumps(measure(arguments.one)))
         return
     found = table([run(core) for core in CORES])
     print(found, end="")

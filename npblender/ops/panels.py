@@ -47,28 +47,17 @@ class Panels(NDArrayOperatorsMixin):
     whole: Panels | None = None  # the larger matrix of which this is a part, if it was made by `split`
 
     @classmethod
-    def empty(cls, shape: tuple[int, int], dtype: npt.DTypeLike, memory: Array | None = None) -> Panels:
-        """Room for a matrix [F, D], to be filled by `fill`: new, or in `memory`, of `room_for(shape)` numbers.
+    def empty(cls, shape: tuple[int, int], dtype: npt.DTypeLike) -> Panels:
+        """Room for a matrix [F, D], to be filled by `fill`.
 
         >>> Panels.empty((128, 512), np.float32).store.shape
         (2, 2, 256, 64)
         """
         rows, inner = shape
         width, parts = min(WIDTH, max(1, rows)), parts_of_sum(inner)
-        memory = np.empty(cls.room_for(shape), dtype) if memory is None else memory
-        store = memory.reshape(-(-rows // width), parts, inner // parts, width)
+        store = np.empty((-(-rows // width), parts, inner // parts, width), dtype)
         store[rows // width :] = 0
         return cls(store, rows)
-
-    @staticmethod
-    def room_for(shape: tuple[int, int]) -> int:
-        """How many numbers the panels of a matrix [F, D] take.
-
-        >>> Panels.room_for((70, 10))
-        1280
-        """
-        width = min(WIDTH, max(1, shape[0]))
-        return -(-shape[0] // width) * width * shape[1]
 
     @classmethod
     def of(cls, matrix: Array) -> Panels:
