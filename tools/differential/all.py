@@ -3,8 +3,8 @@
     python tools/differential/all.py
 
 This is what the continuous integration runs. The originals' environments are made by `tools/oracles.py`, that of ONNX
-Runtime by `tools/oracles.py onnxruntime`; where it can not be installed, what needs it is left out, and named. The demo's
-own golden is checked with the others.
+Runtime by `tools/oracles.py onnxruntime`; where it can not be installed, what needs it is left out, and named. The
+demo's own golden is checked with the others.
 """
 
 from __future__ import annotations
