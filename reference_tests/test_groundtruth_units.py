@@ -75,9 +75,9 @@ def test_a_score_solved_by_hand() -> None:
         (Noise(1.0, 3.0), 10.0),
         (Noise(1.0, 3.5), 10.5),
         (Noise(1.0, 5.0), 15.0),
-        (Noise(1.0, 7.5), 15.0),
-        (Noise(2.0, 18.0), 18.0),
-        (Noise(1.0, 44.0), 88.0),
+        (Noise(1.0, 7.5), 18.75),
+        (Noise(2.0, 18.0), 22.5),
+        (Noise(1.0, 44.0), 110.0),
     ],
 )
 def test_the_worst_that_is_noise(noise: Noise, limit: float) -> None:
@@ -96,7 +96,7 @@ def test_the_three_ways_to_diverge_and_not_to() -> None:
         (np.full(16, 9.5) + 2.5 * one, False),
     ):
         assert diverged(score(reference, mine, noise)) is expected
-    assert (DIVERGED, BUG, SPREAD, FAR, FAR_SPREAD) == (10.0, 100.0, 3.0, 15.0, 2.0)
+    assert (DIVERGED, BUG, SPREAD, FAR, FAR_SPREAD) == (10.0, 100.0, 3.0, 15.0, 2.5)
 
 
 def slow_errors(reference: np.ndarray, mine: np.ndarray, rms: float) -> list[float]:
@@ -143,7 +143,7 @@ def test_laws_of_scores(seed: int, power: int) -> None:
 
 @given(seed=seeds(), spread=st.floats(1, 100))
 def test_a_disturbance_of_thirty_units_is_found(seed: int, spread: float) -> None:
-    """In all values, whatever the noise; in one, where no more than half of that was ever seen. Noise alone is not."""
+    """In all values, whatever the noise; in one, where less than two fifths of that was ever seen. Noise alone is not."""
     rng = np.random.default_rng(seed)
     reference = rng.standard_normal((2, 9)) * 10.0 ** rng.integers(-3, 4)
     noise = Noise(1e-6, 1e-6 * spread)
@@ -156,7 +156,7 @@ def test_a_disturbance_of_thirty_units_is_found(seed: int, spread: float) -> Non
     one[index] = reference[index] + 30 * units[index]
     found = score(reference, one, noise)
     assert found.worst_index == index
-    assert diverged(found) is (spread < 15)
+    assert diverged(found) is (spread < 12)
     copy = score(reference, reference.astype(np.float32), Noise(0.0, 0.0))
     assert copy.units <= copy.worst <= 1.0
 
