@@ -143,7 +143,7 @@ def test_laws_of_scores(seed: int, power: int) -> None:
 
 @given(seed=seeds(), spread=st.floats(1, 100))
 def test_a_disturbance_of_thirty_units_is_found(seed: int, spread: float) -> None:
-    """In all values, whatever the noise; in one, where less than two fifths of that was ever seen. Noise alone is not."""
+    """In all values, whatever the noise; in one, where less than two fifths of it was ever seen. Noise alone is not."""
     rng = np.random.default_rng(seed)
     reference = rng.standard_normal((2, 9)) * 10.0 ** rng.integers(-3, 4)
     noise = Noise(1e-6, 1e-6 * spread)
