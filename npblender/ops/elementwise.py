@@ -90,10 +90,10 @@ ROW_BLOCK = 2**18  # bytes: rows are taken together up to this size, so that a f
 SHARED = 2**18  # values from which two threads are faster than one; each pass must outlast the change of threads
 
 
-def by_rows(kernel: Callable[[FloatArray, FloatArray], None], x: FloatArray) -> FloatArray:
+def by_rows(kernel: Callable[..., None], x: FloatArray, *shared: Any) -> FloatArray:
     """Evaluate a kernel of rows block by block: x [..., D], D > 0; shape and dtype of x.
 
-    `kernel(rows, out)` is given some rows [n, D] of x and the place [n, D] for their results. Floating point
+    `kernel(rows, out, *shared)` is given some rows [n, D] of x and the place [n, D] for their results. Floating point
     warnings are off, as in `in_blocks`.
 
     >>> def running_sum(rows, out):
@@ -102,18 +102,19 @@ def by_rows(kernel: Callable[[FloatArray, FloatArray], None], x: FloatArray) -> 
     array([[1., 2., 3.],
            [1., 2., 3.]])
     """
-    flat = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    result = np.empty(flat.shape, x.dtype)
+    shape = x.shape
+    rows = x if len(shape) == 2 else x.reshape(math.prod(shape[:-1]), shape[-1])
+    result = np.empty(rows.shape, x.dtype)
     if x.nbytes <= ROW_BLOCK:
         with np.errstate(all="ignore"):
-            kernel(flat, result)
-        return result if x.ndim == 2 else result.reshape(x.shape)
-    step = max(1, ROW_BLOCK // (x.shape[-1] * x.itemsize))
+            kernel(rows, result, *shared)
+        return result if len(shape) == 2 else result.reshape(shape)
+    step = max(1, ROW_BLOCK // (shape[-1] * x.itemsize))
 
     def job(_worker: int, first: int, last: int) -> None:
         with np.errstate(all="ignore"):
-            for start in range(first * step, min(last * step, len(flat)), step):
-                kernel(flat[start : start + step], result[start : start + step])
+            for start in range(first * step, min(last * step, len(rows)), step):
+                kernel(rows[start : start + step], result[start : start + step], *shared)
 
-    share_out(job, -(-len(flat) // step), num_threads() if x.size >= SHARED else 1)
-    return result.reshape(x.shape)
+    share_out(job, -(-len(rows) // step), num_threads() if x.size >= SHARED else 1)
+    return result.reshape(shape)

@@ -4,6 +4,7 @@ A matrix comes as an array [F, D], as files have it, or laid out in panels, whic
 Not here: how that is done (see `panels`).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -28,22 +29,26 @@ def linear(x: npt.ArrayLike, weight: npt.ArrayLike | Panels, bias: npt.ArrayLike
     x = float_array("x", x)
     if not isinstance(weight, Panels) or weight.dtype != x.dtype:
         weight = same_dtype("weight", weight, "x", x)
-    if weight.ndim != 2:
-        raise ValueError(f"weight has shape {weight.shape}, but it must be [out, in]")
-    if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
-        raise ValueError(f"x has shape {x.shape}, but weight of shape {weight.shape} needs {weight.shape[1]} last")
+    shape = weight.shape
+    if len(shape) != 2:
+        raise ValueError(f"weight has shape {shape}, but it must be [out, in]")
+    if x.ndim == 0 or x.shape[-1] != shape[1]:
+        raise ValueError(f"x has shape {x.shape}, but weight of shape {shape} needs {shape[1]} last")
     if bias is not None:
         bias = same_dtype("bias", bias, "x", x)
-        if bias.shape != weight.shape[:1]:
-            raise ValueError(f"bias has shape {bias.shape}, but weight, {weight.shape}, needs {weight.shape[:1]}")
+        if bias.shape != shape[:1]:
+            raise ValueError(f"bias has shape {bias.shape}, but weight, {shape}, needs {shape[:1]}")
     leading = x.shape[:-1]
-    rows = x if x.ndim == 2 else x.reshape(math.prod(leading), x.shape[-1])  # [..., D] -> [rows, D]
+    rows = x if x.ndim == 2 else x.reshape(math.prod(leading), shape[1])  # [..., D] -> [rows, D]
+    y: FloatArray
     with np.errstate(all="ignore"):
-        # [rows, D] -> [rows, F]
-        y: FloatArray = weight.multiply(rows) if isinstance(weight, Panels) else np.matmul(rows, weight.T)
-        if bias is not None:
-            y = np.add(y, bias, out=y if y.flags.c_contiguous else None)
-    return y if x.ndim == 2 else y.reshape(*leading, weight.shape[0])
+        if isinstance(weight, Panels):  # [rows, D] -> [rows, F]
+            y = weight.multiply(rows, bias)
+        else:
+            y = np.matmul(rows, weight.T)
+            if bias is not None:
+                y = np.add(y, bias, out=y)
+    return y if x.ndim == 2 else y.reshape(*leading, shape[0])
 
 
 def linears(x: npt.ArrayLike, maps: Sequence[tuple[npt.ArrayLike | Panels, npt.ArrayLike]]) -> list[FloatArray]:
@@ -58,18 +63,12 @@ def linears(x: npt.ArrayLike, maps: Sequence[tuple[npt.ArrayLike | Panels, npt.A
     whole = Panels.joined([weight for weight, _ in maps])
     if whole is None:
         return [linear(x, weight, bias) for weight, bias in maps]
-    product, start, parts = linear(x, whole), 0, []  # [..., D] -> [..., F1 + F2 + ...]
     for weight, bias in maps:
-        assert isinstance(weight, Panels)
-        part = product[..., start : start + weight.rows]
-        shift = same_dtype("bias", bias, "x", part)
-        if shift.shape != weight.shape[:1]:
-            raise ValueError(f"bias has shape {shift.shape}, but weight, {weight.shape}, needs {weight.shape[:1]}")
-        with np.errstate(all="ignore"):
-            np.add(part, shift, out=part)
-        parts.append(part)
-        start += weight.rows
-    return parts
+        if np.shape(bias) != np.shape(weight)[:1]:
+            raise ValueError(f"bias has shape {np.shape(bias)}, but weight, {np.shape(weight)}, needs as many")
+    product = linear(x, whole, np.concatenate([bias for _, bias in maps]))  # [..., D] -> [..., F1 + F2 + ...]
+    edges = itertools.accumulate((len(bias) for _, bias in maps), initial=0)
+    return [product[..., first:last] for first, last in itertools.pairwise(edges)]
 
 
 def products(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -81,11 +80,11 @@ def products(a: FloatArray, b: FloatArray) -> FloatArray:
     array([5., 5., 5., 5., 5., 5.])
     """
     batch, heads, new, inner = a.shape
-    out = np.empty((batch, heads, new, b.shape[-1]), a.dtype)
-    threads = num_threads() if out.size * inner >= SHARED else 1
-    if threads == 1:
+    keys = b.shape[-1]
+    if batch * heads * new * keys * inner < SHARED or (threads := num_threads()) == 1:
         with np.errstate(all="ignore"):
-            return np.matmul(a, b, out=out)
+            return np.matmul(a, b)
+    out = np.empty((batch, heads, new, keys), a.dtype)
     by_heads = batch < threads
 
     def job(_worker: int, first: int, last: int) -> None:

@@ -48,13 +48,13 @@ IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 def _along_axis(kernel: Callable[[FloatArray, FloatArray], None], x: npt.ArrayLike, axis: int) -> FloatArray:
     """Evaluate a kernel of rows along any axis of x."""
     x = float_array("x", x)
+    if axis == -1 and x.ndim and x.shape[-1]:  # nearly always
+        return by_rows(kernel, x)
     axis = operator.index(axis)
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis {axis} does not exist in x of shape {x.shape}")
     if x.shape[axis] == 0:
         raise ValueError(f"axis {axis} of x, of shape {x.shape}, is empty: there is nothing to normalise over")
-    if axis in (-1, x.ndim - 1):
-        return by_rows(kernel, x)
     return np.moveaxis(by_rows(kernel, np.moveaxis(x, axis, -1)), -1, axis)
 
 
@@ -96,6 +96,21 @@ def log_softmax(x: npt.ArrayLike, axis: int = -1) -> FloatArray:
     return _along_axis(_log_softmax_rows, x, axis)
 
 
+def _layer_norm_rows(
+    rows: FloatArray, out: FloatArray, gain: FloatArray, shift: FloatArray, eps: np.floating[Any]
+) -> None:
+    size = rows.shape[1]
+    mean = np.add.reduce(rows, axis=1, keepdims=True)
+    np.divide(mean, size, out=mean)
+    np.subtract(rows, mean, out=out)
+    variance = np.vecdot(out, out)[:, None]  # of each row with itself: the sum of squares
+    np.divide(variance, size, out=variance)
+    np.add(variance, eps, out=variance)
+    np.divide(out, np.sqrt(variance, out=variance), out=out)
+    np.multiply(out, gain, out=out)
+    np.add(out, shift, out=out)
+
+
 def layer_norm(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, eps: float = 1e-5) -> FloatArray:
     """(x - mean) / sqrt(variance + eps) * weight + bias over the last axis, x [..., D], weight and bias [D].
 
@@ -113,25 +128,12 @@ def layer_norm(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, eps
     gain, shift = same_dtype("weight", weight, "x", x), same_dtype("bias", bias, "x", x)
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"x has shape {x.shape}, but layer_norm needs a last axis of at least one value")
-    for name, array in (("weight", gain), ("bias", shift)):
-        if array.shape != x.shape[-1:]:
-            raise ValueError(f"{name} has shape {array.shape}, but the last axis of x needs {x.shape[-1:]}")
+    if not gain.shape == shift.shape == x.shape[-1:]:
+        name, array = ("weight", gain) if gain.shape != x.shape[-1:] else ("bias", shift)
+        raise ValueError(f"{name} has shape {array.shape}, but the last axis of x needs {x.shape[-1:]}")
     if (type(eps) is not float and not isinstance(eps, Real)) or not 0 <= eps < math.inf:
         raise ValueError(f"eps is {eps!r}, but it must be a finite number, not negative")
-    epsilon, size = x.dtype.type(eps), x.shape[-1]
-
-    def normalise(rows: FloatArray, out: FloatArray) -> None:
-        mean = np.add.reduce(rows, axis=-1, keepdims=True)
-        np.divide(mean, size, out=mean)
-        np.subtract(rows, mean, out=out)
-        variance = np.add.reduce(np.square(out), axis=-1, keepdims=True)
-        np.divide(variance, size, out=variance)
-        np.add(variance, epsilon, out=variance)
-        np.divide(out, np.sqrt(variance, out=variance), out=out)
-        np.multiply(out, gain, out=out)
-        np.add(out, shift, out=out)
-
-    return by_rows(normalise, x)
+    return by_rows(_layer_norm_rows, x, gain, shift, x.dtype.type(eps))
 
 
 def _check_ids(name: str, ids: IntArray, size: int) -> None:

@@ -26,7 +26,7 @@ Array = npt.NDArray[Any]
 WIDTH = 64  # columns of a panel: a full set of vector registers
 DEPTH = 256  # rows of a panel at most: sums of more are made of several, which also halves their rounding errors
 SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS uses its kernels for small matrices
-SHARED = 2**23  # multiplications from which a second thread pays; a few rows count as four, for the reading
+SHARED = 2**24  # multiplications from which a second thread pays; a few rows count as four, for the reading
 CACHE = 2**17  # numbers that a thread works on again and again: half of a second-level cache of 1 MiB
 
 
@@ -132,25 +132,37 @@ class Panels(NDArrayOperatorsMixin):
         panel, column = np.divmod(ids, self.store.shape[3])
         return np.ascontiguousarray(self.store[panel, :, :, column]).reshape(*ids.shape, self.shape[1])
 
-    def multiply(self, x: Array) -> Array:
-        """x @ matrix.T: [R, D] -> [R, F].
+    def multiply(self, x: Array, bias: Array | None = None) -> Array:
+        """x @ matrix.T + bias: [R, D] -> [R, F].
 
-        >>> Panels.of(np.array([[3.0, 4.0], [5.0, 6.0]])).multiply(np.array([[1.0, 2.0]]))
-        array([[11., 17.]])
+        >>> Panels.of(np.array([[3.0, 4.0], [5.0, 6.0]])).multiply(np.array([[1.0, 2.0]]), np.array([0.5, 0.0]))
+        array([[11.5, 17. ]])
         """
         given = len(x)
-        if given == 1:  # a single row would be another kernel of the BLAS, which is slower on small matrices
-            x = np.concatenate([x, x])
         count, parts, depth, width = self.store.shape
+        shared = self.store.size * max(given, 4) >= SHARED or given * depth * width > SMALL_PRODUCT
+        if given == 1 and not shared:  # of a small matrix, the BLAS's kernel for a single row is slower than for two
+            x = np.concatenate([x, x])
         y = np.empty((given, count * width), x.dtype)
         columns = y.reshape(given, count, width).transpose(1, 0, 2)  # [N, R, P], where each product goes
         pieces = x.reshape(len(x), parts, depth).transpose(1, 0, 2)  # [C, R, D/C]
-        if self.store.size * max(given, 4) >= SHARED or len(x) * depth * width > SMALL_PRODUCT:
+        if shared:
             threads = num_threads()
-            share_out(_products(pieces, self.store, columns, threads), count, threads)
+            share_out(_products(pieces, self.store, columns, self._columns_of(bias), threads), count, threads)
         else:
-            np.add.reduce(np.matmul(pieces, self.store)[:, :, :given], axis=1, out=columns)
+            _add_up(np.matmul(pieces, self.store)[:, :, :given], columns)
+            if bias is not None:
+                np.add(y[:, : self.rows], bias, out=y[:, : self.rows])
         return y[:, : self.rows]
+
+    def _columns_of(self, bias: Array | None) -> Array | None:
+        """A bias [F] as it is added to the panels' products, [N, 1, P]."""
+        if bias is None:
+            return None
+        count, _, _, width = self.store.shape
+        if len(bias) < count * width:
+            bias = np.concatenate([bias, np.zeros(count * width - len(bias), bias.dtype)])
+        return bias.reshape(count, 1, width)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -220,7 +232,17 @@ def parts_of_sum(inner: int) -> int:
     return next((count for count in range(fewest, 4 * fewest) if inner % count == 0), 1)
 
 
-def _products(pieces: Array, store: Array, columns: Array, threads: int) -> Callable[[int, int, int], None]:
+def _add_up(sums: Array, out: Array) -> None:
+    """The sums' parts, [N, C, R, P], put together: [N, R, P]."""
+    if sums.shape[1] == 2:  # in one pass, where reducing takes two
+        np.add(sums[:, 0], sums[:, 1], out=out)
+    else:
+        np.add.reduce(sums, axis=1, out=out)
+
+
+def _products(
+    pieces: Array, store: Array, columns: Array, bias: Array | None, threads: int
+) -> Callable[[int, int, int], None]:
     """What one thread does: the products of all rows, [C, R, D/C], with the panels from `first` to `last`."""
     parts, given, depth = pieces.shape
     width = store.shape[3]
@@ -240,11 +262,13 @@ def _products(pieces: Array, store: Array, columns: Array, threads: int) -> Call
                 panels = slice(panel, min(panel + at_once, last))
                 for row in range(0, given, rows):
                     block, out = pieces[:, row : row + rows], columns[panels, row : row + rows]
-                    if parts == 1 and out.shape[1] == block.shape[1]:
+                    if parts == 1:
                         np.matmul(block[0], store[panels, 0], out=out)
                     else:
                         some = sums[: len(out), :, : block.shape[1]]
                         np.matmul(block, store[panels], out=some)
-                        np.add.reduce(some[:, :, : out.shape[1]], axis=1, out=out)
+                        _add_up(some, out)
+                    if bias is not None:  # while the result is in cache
+                        np.add(out, bias[panels], out=out)
 
     return job
