@@ -7,123 +7,18 @@ two can not disagree. Cross keys and values are computed once a source and only 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from npblender.layercache import LayerCache
+
+__all__ = ["Cache", "LayerCache", "empty_cache"]
+
 Array = NDArray[Any]
-
-
-SPARE = 32  # tokens of room at least behind the last
-
-
-class Store:
-    """Memory for keys and values [B, H, capacity, K], of which the first `filled` tokens are somebody's."""
-
-    def __init__(self, key: Array, value: Array, capacity: int) -> None:
-        batch, heads, length, size = key.shape
-        self.keys, self.values = (np.empty((batch, heads, capacity, size), key.dtype) for _ in range(2))
-        self.keys[:, :, :length], self.values[:, :, :length] = key, value
-        self.filled, self._lock = length, threading.Lock()
-
-    def claim(self, begin: int, end: int) -> bool:
-        """Whether tokens `begin` to `end` are free and behind the last; if so they are the caller's from now on.
-
-        >>> store = Store(np.ones((1, 3, 5, 2)), np.ones((1, 3, 5, 2)), 8)
-        >>> store.claim(5, 7), store.claim(5, 6), store.claim(7, 9)
-        (True, False, False)
-        """
-        with self._lock:
-            free = self.filled == begin and end <= self.keys.shape[2]
-            if free:
-                self.filled = end
-            return free
-
-
-@dataclass(frozen=True, eq=False)
-class LayerCache:
-    """What one decoder layer remembers. Unpacks as transformers' tuple (key, value, cross key, cross value)."""
-
-    key: Array  # [B, H, L, K]
-    value: Array  # [B, H, L, K]
-    cross_key: Array | None = None  # [B, H, S, K]; None in a decoder that sees no encoder
-    cross_value: Array | None = None  # [B, H, S, K]
-    store: Store | None = field(
-        default=None, repr=False, kw_only=True
-    )  # what key and value are the beginning of, if anything
-
-    def __post_init__(self) -> None:
-        if (self.cross_key is None) != (self.cross_value is None):
-            raise ValueError("a layer of a cache has cross keys and cross values, or neither")
-
-    def append(self, key: Array, value: Array) -> LayerCache:
-        """The layer's memory with T more tokens, [B, H, L, K] and [B, H, T, K] -> [B, H, L + T, K].
-
-        They are written behind the last token of the store, where nobody looks yet. Another memory that went on from
-        the same token before, or a full store, makes it a new store with a copy.
-
-        >>> five, two = np.ones((1, 3, 5, 2)), np.ones((1, 3, 2, 2))
-        >>> seven = LayerCache(five, five).append(two, two)
-        >>> seven.key.shape, seven.append(two, two).store is seven.store, seven.append(two, two).store is seven.store
-        ((1, 3, 7, 2), True, False)
-        """
-        begin = self.key.shape[2]
-        end = begin + key.shape[2]
-        if begin == 0:
-            return LayerCache(key, value, self.cross_key, self.cross_value)
-        store = self.store
-        if store is None or not store.claim(begin, end):
-            store = Store(self.key, self.value, end + max(SPARE, end // 2))
-            store.filled = end
-        store.keys[:, :, begin:end], store.values[:, :, begin:end] = key, value
-        longer = store.keys[:, :, :end], store.values[:, :, :end]
-        return LayerCache(*longer, self.cross_key, self.cross_value, store=store)
-
-    def take(self, rows: NDArray[np.int64]) -> LayerCache:
-        """The memory of the given rows, in that order.
-
-        Where all of them are one row, as at the start of a search with several beams, its cross keys and values are
-        not copied: they are never written to, and one source's can be read by all of its rows.
-
-        >>> LayerCache(np.ones((2, 3, 5, 2)), np.ones((2, 3, 5, 2))).take(np.array([1, 1, 0])).key.shape
-        (3, 3, 5, 2)
-        """
-        key, value, *cross = self.arrays
-        if len(rows) and (rows == rows[0]).all():
-            cross = [np.broadcast_to(array[rows[0]], (len(rows), *array.shape[1:])) for array in cross]
-        else:
-            cross = [array[rows] for array in cross]
-        return LayerCache(key[rows], value[rows], *cross)
-
-    def overwrite(self, target: int, origin: int, begin: int) -> None:
-        """Give row `target` what row `origin` remembers from token `begin` on. In place: this memory itself changes.
-
-        >>> layer = LayerCache(np.arange(4.0).reshape(2, 1, 2, 1), np.zeros((2, 1, 2, 1)))
-        >>> layer.overwrite(0, 1, 1)
-        >>> layer.key.ravel()
-        array([0., 3., 2., 3.])
-        """
-        self.key[target, :, begin:] = self.key[origin, :, begin:]
-        self.value[target, :, begin:] = self.value[origin, :, begin:]
-
-    @property
-    def arrays(self) -> tuple[Array, ...]:
-        """Two arrays, or four where the layer sees a source."""
-        own = (self.key, self.value)
-        return own if self.cross_key is None or self.cross_value is None else (*own, self.cross_key, self.cross_value)
-
-    def __iter__(self) -> Iterator[Array]:
-        return iter(self.arrays)
-
-    def __getitem__(self, index: int | slice) -> Any:
-        return self.arrays[index]
-
-    def __len__(self) -> int:
-        return len(self.arrays)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +90,33 @@ class Cache(Sequence[LayerCache]):
             raise ValueError(f"a cache of {self.length} tokens can not be cropped to {length}")
         shorter = tuple(replace(c, key=c.key[:, :, :length], value=c.value[:, :, :length]) for c in self.layers)
         return replace(self, layers=shorter)
+
+    def with_room(self, new: int) -> Cache:
+        """The same cache with room for `new` tokens, which are appended to its `rows`, some at a time.
+
+        >>> roomy = empty_cache(3, 2, 4, 1, np.float32).with_room(1)
+        >>> for group in (slice(0, 1), slice(1, 3)):
+        ...     _ = roomy.rows(group)[0].append(*[np.ones((group.stop - group.start, 2, 1, 4), np.float32)] * 2)
+        >>> roomy.length, roomy.filled(1).length, roomy.filled(1)[0].key[:, 0, 0, 0]
+        (0, 1, array([1., 1., 1.], dtype=float32))
+        """
+        return replace(self, layers=tuple(layer.with_room(new) for layer in self.layers))
+
+    def rows(self, group: slice) -> Cache:
+        """Some rows of a cache with room.
+
+        >>> empty_cache(3, 2, 4, 1, np.float32).with_room(1).rows(slice(1, 3)).batch
+        2
+        """
+        return replace(self, layers=tuple(layer.rows(group) for layer in self.layers))
+
+    def filled(self, new: int) -> Cache:
+        """The cache after `new` tokens have been appended to all its rows.
+
+        >>> empty_cache(3, 2, 4, 1, np.float32).with_room(1).filled(1).length
+        1
+        """
+        return replace(self, layers=tuple(layer.filled(new) for layer in self.layers))
 
     def allot(self, max_length: int) -> Cache:
         """This cache, with the number of tokens it is meant to hold in the end.

@@ -7,7 +7,7 @@ The classes in `model` and the searches in `generation` both stand on these. Not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from npblender.inputs import IGNORED_LABEL, Ids
 from npblender.layout import own_threads
 from npblender.masks import Mask
 from npblender.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
+from npblender.rowwise import each_group, groups_of_rows
 from npblender.weights import Weights
 
 Array = NDArray[Any]
@@ -37,6 +38,25 @@ class Source:
     head_mask: Array | None = None  # [layers, H]
     position_ids: Ids | None = None  # [B, S]; None = as the dialect counts
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(B, S).
+
+        >>> Source(np.array([[5, 6, 7]])).size
+        (1, 3)
+        """
+        array = self.input_ids if self.input_ids is not None else self.inputs_embeds
+        assert array is not None, "a source is ids or embeddings"
+        return array.shape[0], array.shape[1]
+
+    def rows(self, group: slice) -> Source:
+        """Some of the rows.
+
+        >>> Source(np.array([[5, 6, 7]]).repeat(4, axis=0)).rows(slice(1, 3)).size
+        (2, 3)
+        """
+        return replace(self, **_some(self, ("input_ids", "inputs_embeds", "attention_mask", "position_ids"), group))
+
 
 @dataclass(frozen=True)
 class Target:
@@ -50,6 +70,31 @@ class Target:
     cross_attn_head_mask: Array | None = None  # [layers, H]
     position_ids: Ids | None = None  # [B, T]; None = from the cache's length on
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(B, T).
+
+        >>> Target(np.array([[1, 9]])).size
+        (1, 2)
+        """
+        array = self.input_ids if self.input_ids is not None else self.inputs_embeds
+        assert array is not None, "a target is ids or embeddings"
+        return array.shape[0], array.shape[1]
+
+    def rows(self, group: slice) -> Target:
+        """Some of the rows.
+
+        >>> Target(np.array([[1, 9]]).repeat(4, axis=0)).rows(slice(1, 3)).size
+        (2, 2)
+        """
+        names = ("input_ids", "inputs_embeds", "attention_mask", "encoder_attention_mask", "position_ids")
+        return replace(self, **_some(self, names, group))
+
+
+def _some(record: Any, names: tuple[str, ...], group: slice) -> dict[str, Array]:
+    arrays = {name: getattr(record, name) for name in names}
+    return {name: array[group] for name, array in arrays.items() if array is not None}
+
 
 def run_encoder(weights: Weights, source: Source, context: Context) -> BaseModelOutput:
     """The source's states [B, S, D].
@@ -62,16 +107,30 @@ def run_encoder(weights: Weights, source: Source, context: Context) -> BaseModel
     """
     assert weights.encoder is not None, "a causal head has no encoder"
     with own_threads(weights):
-        return encode(
-            weights.encoder,
-            weights.shared,
-            context,
-            input_ids=source.input_ids,
-            inputs_embeds=source.inputs_embeds,
-            attention_mask=source.attention_mask,
-            head_mask=source.head_mask,
-            position_ids=source.position_ids,
-        )
+        groups = groups_of_rows(*source.size, weights, context)
+        if len(groups) == 1:
+            return _encode(weights, source, context)
+        states = np.empty((*source.size, context.config.d_model), weights.dtype)  # [B, S, D]
+
+        def some_rows(group: slice) -> None:
+            states[group] = _encode(weights, source.rows(group), context).last_hidden_state
+
+        each_group(some_rows, groups)
+        return BaseModelOutput(last_hidden_state=states)
+
+
+def _encode(weights: Weights, source: Source, context: Context) -> BaseModelOutput:
+    assert weights.encoder is not None
+    return encode(
+        weights.encoder,
+        weights.shared,
+        context,
+        input_ids=source.input_ids,
+        inputs_embeds=source.inputs_embeds,
+        attention_mask=source.attention_mask,
+        head_mask=source.head_mask,
+        position_ids=source.position_ids,
+    )
 
 
 def start_decoder(weights: Weights, batch: int, encoder_states: Array | None, context: Context) -> Cache:
@@ -100,19 +159,37 @@ def run_decoder(
     2
     """
     with own_threads(weights):
-        return decode(
-            weights.decoder,
-            weights.shared,
-            context,
-            cache,
-            input_ids=target.input_ids,
-            inputs_embeds=target.inputs_embeds,
-            attention_mask=target.attention_mask,
-            encoder_attention_mask=target.encoder_attention_mask,
-            head_mask=target.head_mask,
-            cross_attn_head_mask=target.cross_attn_head_mask,
-            position_ids=target.position_ids,
+        groups = groups_of_rows(*target.size, weights, context)
+        if len(groups) == 1:
+            return _decode(weights, target, cache, context)
+        states = np.empty((*target.size, context.config.d_model), weights.dtype)  # [B, T, D]
+        roomy = cache.with_room(target.size[1])
+
+        def some_rows(group: slice) -> None:
+            states[group] = _decode(weights, target.rows(group), roomy.rows(group), context).last_hidden_state
+
+        each_group(some_rows, groups)
+        return BaseModelOutputWithPastAndCrossAttentions(
+            last_hidden_state=states, past_key_values=roomy.filled(target.size[1])
         )
+
+
+def _decode(
+    weights: Weights, target: Target, cache: Cache, context: Context
+) -> BaseModelOutputWithPastAndCrossAttentions:
+    return decode(
+        weights.decoder,
+        weights.shared,
+        context,
+        cache,
+        input_ids=target.input_ids,
+        inputs_embeds=target.inputs_embeds,
+        attention_mask=target.attention_mask,
+        encoder_attention_mask=target.encoder_attention_mask,
+        head_mask=target.head_mask,
+        cross_attn_head_mask=target.cross_attn_head_mask,
+        position_ids=target.position_ids,
+    )
 
 
 def logits_of(weights: Weights, states: Array, context: Context) -> Array:

@@ -46,12 +46,16 @@ def matrix(rows, inner, seed=0, dtype=np.float64):
 def test_products_are_those_of_the_plain_matrix(sizes, dtype):
     given_rows, rows, inner = sizes
     x, plain = matrix(given_rows, inner, 1, dtype), matrix(rows, inner, 2, dtype)
-    y = Panels.of(plain).multiply(x)
+    bias = matrix(1, rows, 3, dtype)[0]
     exact = x.astype(np.longdouble) @ plain.astype(np.longdouble).T
     size = np.abs(x).astype(np.longdouble) @ np.abs(plain).astype(np.longdouble).T
-    assert y.shape == (given_rows, rows)
-    assert y.dtype == dtype
-    assert (np.abs(y - exact) <= inner * np.finfo(dtype).eps * size).all()  # the bound of any order of summation
+    for shift in (None, bias):
+        y = Panels.of(plain).multiply(x, shift)
+        right = exact if shift is None else exact + shift
+        assert y.shape == (given_rows, rows)
+        assert y.dtype == dtype
+        bound = (inner + 1) * np.finfo(dtype).eps * (size if shift is None else size + np.abs(shift))
+        assert (np.abs(y - right) <= bound).all()  # of any order of summation
 
 
 @given(SIZES)
@@ -93,10 +97,12 @@ def test_results_do_not_depend_on_the_number_of_threads(given_rows, monkeypatch)
     monkeypatch.setattr(linear_maps, "SHARED", 1)
     laid_out, x = Panels.of(matrix(700, 512, dtype=np.float32)), matrix(given_rows, 512, 1, np.float32)
     q = matrix(given_rows * 6, 20, 2, np.float32).reshape(3, 2, given_rows, 20)
+    bias = matrix(1, 700, 3, np.float32)[0]  # 700 columns fill no whole number of panels
     results = []
     for count in (1, 2, 3, 64):
         with ops.use_threads(count):
-            results.append((laid_out.multiply(x), ops.products(q, q.swapaxes(2, 3)), ops.gelu(x), ops.softmax(x)))
+            plain, shifted = laid_out.multiply(x), laid_out.multiply(x, bias)
+            results.append((plain, shifted, ops.products(q, q.swapaxes(2, 3)), ops.gelu(x), ops.softmax(x)))
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
             assert np.array_equal(one, two)
@@ -222,7 +228,7 @@ def test_a_step_multiplies_by_every_matrix_once(in_panels, monkeypatch):
     first = model.forward([[5, 6, 7]], decoder_input_ids=[[1]], use_cache=True)
     read = []
     multiply = Panels.multiply
-    monkeypatch.setattr(Panels, "multiply", lambda self, x: read.append(self.nbytes) or multiply(self, x))
+    monkeypatch.setattr(Panels, "multiply", lambda self, *x: read.append(self.nbytes) or multiply(self, *x))
     model.forward(
         encoder_outputs=first.encoder_last_hidden_state,
         decoder_input_ids=[[9]],

@@ -23,7 +23,19 @@ ROOMS = [
     # parameters, and the names of what is computed from them
     *("weights", "layout", "taps"),
     # the forward pass
-    *("cache", "outputs", "context", "attention", "encoder", "decoder", "inputs", "forward"),
+    *(
+        "store",
+        "layercache",
+        "cache",
+        "outputs",
+        "context",
+        "attention",
+        "encoder",
+        "decoder",
+        "inputs",
+        "rowwise",
+        "forward",
+    ),
     # its border: what a call may hold
     *("earlier", "arguments", "calls"),
     # text, files, search
@@ -37,8 +49,9 @@ ROOMS = [
 place here, after all that it imports and before all that import it."""
 
 WITH_EXAMPLES = [
-    *("dialects", "ops", "masks", "weights", "layout", "taps", "cache", "outputs", "context"),
-    *("attention", "encoder", "decoder", "inputs", "forward", "earlier", "arguments", "calls"),
+    *("dialects", "ops", "masks", "weights", "layout", "taps", "store", "layercache", "cache"),
+    *("outputs", "context"),
+    *("attention", "encoder", "decoder", "inputs", "rowwise", "forward", "earlier", "arguments", "calls"),
     *("model", "example"),
 ]
 """The rooms that a reader or a porter goes through: every public function and method there shows an example."""

@@ -66,8 +66,8 @@ def linears(x: npt.ArrayLike, maps: Sequence[tuple[npt.ArrayLike | Panels, npt.A
     for weight, bias in maps:
         if np.shape(bias) != np.shape(weight)[:1]:
             raise ValueError(f"bias has shape {np.shape(bias)}, but weight, {np.shape(weight)}, needs as many")
-    product = linear(x, whole, np.concatenate([bias for _, bias in maps]))  # [..., D] -> [..., F1 + F2 + ...]
-    edges = itertools.accumulate((len(bias) for _, bias in maps), initial=0)
+    product = linear(x, whole, np.concatenate([np.asarray(bias) for _, bias in maps]))  # [..., D] -> [..., F1 + ...]
+    edges = itertools.accumulate((np.shape(weight)[0] for weight, _ in maps), initial=0)
     return [product[..., first:last] for first, last in itertools.pairwise(edges)]
 
 
@@ -83,7 +83,8 @@ def products(a: FloatArray, b: FloatArray) -> FloatArray:
     keys = b.shape[-1]
     if batch * heads * new * keys * inner < SHARED or (threads := num_threads()) == 1:
         with np.errstate(all="ignore"):
-            return np.matmul(a, b)
+            result: FloatArray = np.matmul(a, b)
+            return result
     out = np.empty((batch, heads, new, keys), a.dtype)
     by_heads = batch < threads
 

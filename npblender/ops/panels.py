@@ -27,7 +27,7 @@ WIDTH = 64  # columns of a panel: a full set of vector registers
 DEPTH = 256  # rows of a panel at most: sums of more are made of several, which also halves their rounding errors
 SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS uses its kernels for small matrices
 SHARED = 2**24  # multiplications from which a second thread pays; a few rows count as four, for the reading
-CACHE = 2**17  # numbers that a thread works on again and again: half of a second-level cache of 1 MiB
+CACHE = 2**19  # numbers of sums that are made at a time: more do not fit a cache, fewer keep the interpreter busy
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -143,26 +143,16 @@ class Panels(NDArrayOperatorsMixin):
         shared = self.store.size * max(given, 4) >= SHARED or given * depth * width > SMALL_PRODUCT
         if given == 1 and not shared:  # of a small matrix, the BLAS's kernel for a single row is slower than for two
             x = np.concatenate([x, x])
-        y = np.empty((given, count * width), x.dtype)
-        columns = y.reshape(given, count, width).transpose(1, 0, 2)  # [N, R, P], where each product goes
         pieces = x.reshape(len(x), parts, depth).transpose(1, 0, 2)  # [C, R, D/C]
+        y = np.empty((given, count * width), x.dtype)
+        if bias is not None and len(bias) < count * width:
+            bias = np.concatenate([bias, np.zeros(count * width - len(bias), bias.dtype)])
         if shared:
             threads = num_threads()
-            share_out(_products(pieces, self.store, columns, self._columns_of(bias), threads), count, threads)
+            share_out(_products(pieces, self.store, y, bias, threads), count, threads)
         else:
-            _add_up(np.matmul(pieces, self.store)[:, :, :given], columns)
-            if bias is not None:
-                np.add(y[:, : self.rows], bias, out=y[:, : self.rows])
+            _multiply(pieces, self.store, y, bias, np.empty(parts * len(x) * count * width, x.dtype))
         return y[:, : self.rows]
-
-    def _columns_of(self, bias: Array | None) -> Array | None:
-        """A bias [F] as it is added to the panels' products, [N, 1, P]."""
-        if bias is None:
-            return None
-        count, _, _, width = self.store.shape
-        if len(bias) < count * width:
-            bias = np.concatenate([bias, np.zeros(count * width - len(bias), bias.dtype)])
-        return bias.reshape(count, 1, width)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -232,43 +222,41 @@ def parts_of_sum(inner: int) -> int:
     return next((count for count in range(fewest, 4 * fewest) if inner % count == 0), 1)
 
 
-def _add_up(sums: Array, out: Array) -> None:
-    """The sums' parts, [N, C, R, P], put together: [N, R, P]."""
-    if sums.shape[1] == 2:  # in one pass, where reducing takes two
-        np.add(sums[:, 0], sums[:, 1], out=out)
+def _multiply(pieces: Array, store: Array, out: Array, bias: Array | None, scratch: Array) -> None:
+    """Rows in parts, [C, R, D/C], times panels, [N, C, D/C, P], into [R, N * P], which may have fewer rows."""
+    parts, rows, _ = pieces.shape
+    count, _, _, width = store.shape
+    given = len(out)
+    sums = scratch[: parts * rows * count * width].reshape(parts, rows, count, width)  # the parts of every sum
+    np.matmul(pieces, store, out=sums.transpose(2, 0, 1, 3))
+    flat = sums.reshape(parts, rows, count * width)
+    if parts == 2:  # in one pass, where reducing takes two
+        np.add(flat[0, :given], flat[1, :given], out=out)
     else:
-        np.add.reduce(sums, axis=1, out=out)
+        np.add.reduce(flat[:, :given], axis=0, out=out)
+    if bias is not None:  # while the result is in cache
+        np.add(out, bias, out=out)
 
 
 def _products(
-    pieces: Array, store: Array, columns: Array, bias: Array | None, threads: int
+    pieces: Array, store: Array, y: Array, bias: Array | None, threads: int
 ) -> Callable[[int, int, int], None]:
     """What one thread does: the products of all rows, [C, R, D/C], with the panels from `first` to `last`."""
     parts, given, depth = pieces.shape
     width = store.shape[3]
     blocks = -(-given // max(1, SMALL_PRODUCT // (depth * width)))
     rows = -(-given // blocks)  # at a time
-    at_once = max(1, CACHE // (parts * rows * width))  # panels
-    if blocks > 1:
-        at_once = min(at_once, max(1, CACHE // (parts * depth * width)))
-
-    at_once = min(at_once, -(-len(store) // threads))
-    scratch = np.empty((threads, at_once, parts, rows, width), columns.dtype)
+    at_once = min(max(1, CACHE // (parts * rows * width)), -(-len(store) // threads))  # panels
+    scratch = np.empty((threads, at_once * parts * rows * width), y.dtype)
 
     def job(worker: int, first: int, last: int) -> None:
-        sums = scratch[worker]
         with np.errstate(all="ignore"):
             for panel in range(first, last, at_once):
-                panels = slice(panel, min(panel + at_once, last))
+                end = min(panel + at_once, last)
+                columns = slice(panel * width, end * width)
+                shift = None if bias is None else bias[columns]
                 for row in range(0, given, rows):
-                    block, out = pieces[:, row : row + rows], columns[panels, row : row + rows]
-                    if parts == 1:
-                        np.matmul(block[0], store[panels, 0], out=out)
-                    else:
-                        some = sums[: len(out), :, : block.shape[1]]
-                        np.matmul(block, store[panels], out=some)
-                        _add_up(some, out)
-                    if bias is not None:  # while the result is in cache
-                        np.add(out, bias[panels], out=out)
+                    some = slice(row, row + rows)
+                    _multiply(pieces[:, some], store[panel:end], y[some, columns], shift, scratch[worker])
 
     return job

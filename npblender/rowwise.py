@@ -1,0 +1,52 @@
+"""A pass over many rows, cut into groups of rows that threads take side by side, each from the first layer to the last.
+
+Sharing out every operation by itself has the threads wait for one another a hundred times a pass; this way they meet
+once. Rows do not know of each other, and with matrices in panels no product of a row depends on how many there are, so
+the cut changes no number. Where somebody listens to a pass, or is to be given every layer's arrays, or draws noise for
+it, it stays whole. Not here: what is computed (see `forward`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from npblender import ops
+from npblender.context import Context
+from npblender.weights import Weights
+
+FEW = 16  # tokens a thread, below which reading the weights once more costs more than waiting saves
+
+
+def groups_of_rows(batch: int, tokens: int, weights: Weights, context: Context) -> list[slice]:
+    """How `batch` rows of `tokens` each are cut: a single group where cutting does not pay, or may not be.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> groups_of_rows(8, 128, model.weights, Context(model.config, model.dialect))
+    [slice(0, 8, None)]
+    """
+    threads = ops.num_threads()
+    may = not context.tap and context.rng is None and not context.collect_states and not context.collect_attentions
+    if not may or threads == 1 or batch * tokens < FEW * threads or not isinstance(weights.shared.weight, ops.Panels):
+        return [slice(0, batch)]
+    count = min(batch, threads)
+    edges = [batch * n // count for n in range(count + 1)]
+    return [slice(*edges[n : n + 2]) for n in range(count)]
+
+
+def each_group(job: Callable[[slice], None], groups: list[slice]) -> None:
+    """Do the job for every group, shared out over threads; inside, an operation keeps to one.
+
+    >>> each_group(print, [slice(0, 8)])
+    slice(0, 8, None)
+    """
+
+    def work(_worker: int, first: int, last: int) -> None:
+        with ops.use_threads(1):
+            for group in groups[first:last]:
+                job(group)
+
+    if len(groups) == 1:
+        job(groups[0])
+    else:
+        ops.share_out(work, len(groups), ops.num_threads())
