@@ -2,8 +2,10 @@
 
 Sharing out every operation by itself has the threads wait for one another a hundred times a pass; this way they meet
 once. Rows do not know of each other, and with matrices in panels no product of a row depends on how many there are, so
-the cut changes no number. Where somebody listens to a pass, or is to be given every layer's arrays, or draws noise for
-it, it stays whole. Not here: what is computed (see `forward`).
+the cut changes no number. Panels in 16 bits are cut only where this machine would have others in panels as well: they
+are panels everywhere, but elsewhere the BLAS has other kernels for other numbers of rows. Where somebody listens to a
+pass, or is to be given every layer's arrays, or draws noise for it, it stays whole. Not here: what is computed (see
+`forward`).
 """
 
 from __future__ import annotations
@@ -27,11 +29,17 @@ def groups_of_rows(batch: int, tokens: int, weights: Weights, context: Context) 
     """
     threads = ops.num_threads()
     may = not context.tap and context.rng is None and not context.collect_states and not context.collect_attentions
-    if not may or threads == 1 or batch * tokens < FEW * threads or not isinstance(weights.shared.weight, ops.Panels):
+    if not may or threads == 1 or batch * tokens < FEW * threads or not _may_be_cut(weights):
         return [slice(0, batch)]
     count = min(batch, threads)
     edges = [batch * n // count for n in range(count + 1)]
     return [slice(*edges[n : n + 2]) for n in range(count)]
+
+
+def _may_be_cut(weights: Weights) -> bool:
+    """Whether no product of a row depends on how many rows there are."""
+    matrix = weights.shared.weight
+    return isinstance(matrix, ops.Panels) and (not isinstance(matrix, ops.Halves) or ops.layout() == "panels")
 
 
 def each_group(job: Callable[[slice], None], groups: list[slice]) -> None:

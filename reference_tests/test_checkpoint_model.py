@@ -48,7 +48,7 @@ def test_bad_folders(model_class: type, tmp_path: Path):
         model_class.from_pretrained(tmp_path)
     _, stored = tensors_of(TINY, "full")
     write(tmp_path / FILE, stored)
-    for dtype in ("float16", "int8", "double precision"):
+    for dtype in ("float8", "int8", "double precision"):
         with pytest.raises(ValueError, match="choose 'float32', 'float64' or 'longdouble'"):
             model_class.from_pretrained(tmp_path, dtype=dtype)
     with pytest.raises(ValueError, match="unknown dialect 'hf'"):

@@ -8,8 +8,8 @@ What it does not do: it reads no pickles (pytorch_model.bin, ParlAI's `model`), 
 no model: see model.py for `from_pretrained`.
 """
 
-from npblender.checkpoint.dtypes import resolve_dtype
+from npblender.checkpoint.dtypes import resolve_dtype, resolve_storage
 from npblender.checkpoint.read import load
 from npblender.checkpoint.write import save
 
-__all__ = ["load", "resolve_dtype", "save"]
+__all__ = ["load", "resolve_dtype", "resolve_storage", "save"]

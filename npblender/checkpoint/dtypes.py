@@ -12,7 +12,18 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["STORAGE", "STORED_BITS", "STORED_FLOATS", "Array", "decode", "resolve_dtype"]
+from npblender.ops.sixteen import FORMATS
+
+__all__ = [
+    "FORMAT_OF",
+    "STORAGE",
+    "STORED_BITS",
+    "STORED_FLOATS",
+    "Array",
+    "decode",
+    "resolve_dtype",
+    "resolve_storage",
+]
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -30,7 +41,10 @@ STORED_BITS: Mapping[str, int] = {
 # The formats a parameter may have, as NumPy reads their bytes; files are little-endian on every machine.
 STORED_FLOATS: Mapping[str, str] = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
 
-STORAGE = ("float16", "float32", "float64")
+FORMAT_OF: Mapping[str, str] = {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"}
+"""The formats' names in files, by NumPy's."""
+
+STORAGE = ("float16", "bfloat16", "float32", "float64")
 """What `save` can write."""
 
 
@@ -48,6 +62,8 @@ def resolve_dtype(dtype: str | npt.DTypeLike) -> np.dtype[Any]:
     ValueError: dtype 'float16' is not computed in; choose 'float32', 'float64' or 'longdouble'
     """
     choose = "choose 'float32', 'float64' or 'longdouble'"
+    if _name(dtype) in FORMATS:
+        raise ValueError(f"dtype {_name(dtype)!r} is not computed in; {choose}")
     try:
         found = np.dtype(dtype) if dtype is not None else None  # NumPy takes None for float64
     except (TypeError, ValueError):
@@ -59,6 +75,32 @@ def resolve_dtype(dtype: str | npt.DTypeLike) -> np.dtype[Any]:
     if found.char == "g" and not _longdouble_is_wider():
         raise ValueError("dtype 'longdouble' is no wider than float64 on this machine; choose 'float64'")
     return found.newbyteorder("=")
+
+
+def resolve_storage(dtype: str | npt.DTypeLike) -> tuple[np.dtype[Any], str]:
+    """The dtype that a model computes in, and the name of the format in which it keeps its large matrices.
+
+    For "float16" and "bfloat16" it computes in float32. Raises as `resolve_dtype` does.
+
+    >>> resolve_storage("bfloat16"), resolve_storage("float64")
+    ((dtype('float32'), 'bfloat16'), (dtype('float64'), 'float64'))
+    """
+    if _name(dtype) in FORMATS:
+        return np.dtype(np.float32), _name(dtype)
+    try:
+        found = resolve_dtype(dtype)
+    except (TypeError, ValueError) as error:
+        other = "'float16' or 'bfloat16' keep large matrices in half the memory and compute in float32"
+        raise type(error)(f"{error}; {other}") from None
+    return found, str(found)
+
+
+def _name(dtype: Any) -> str:
+    """NumPy's name of it, or its own: NumPy knows bfloat16 only where another library brings it."""
+    try:
+        return dtype if isinstance(dtype, str) and dtype in FORMATS else np.dtype(dtype).name
+    except (TypeError, ValueError):
+        return ""
 
 
 def _longdouble_is_wider() -> bool:

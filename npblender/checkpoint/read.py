@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from npblender import jsonfile
-from npblender.checkpoint.dtypes import STORED_BITS, STORED_FLOATS, Array, decode, resolve_dtype
+from npblender.checkpoint.dtypes import STORED_BITS, STORED_FLOATS, Array, decode, resolve_storage
 from npblender.checkpoint.files import find_tensors
 from npblender.checkpoint.header import StoredTensor
 from npblender.checkpoint.names import SHARED, canonical_name, copies_in_order
 from npblender.config import BlenderbotSmallConfig
-from npblender.layout import Rooms, put_rows
+from npblender.layout import Rooms, as_kept, put_rows
 from npblender.weights import FULL_MODEL, LOGITS_BIAS, Matrix, Parts, Weights, expected_shapes, from_arrays
 
 __all__ = ["load"]
@@ -37,6 +37,9 @@ def load(
     dtype: str | npt.DTypeLike = "float32",
 ) -> Weights:
     """The weights in a folder as the tree for `config`, every parameter in `dtype`.
+
+    "float16" and "bfloat16" keep only the large matrices so, rounded from float32 to the nearest (see `layout`);
+    everything else is in float32.
 
     `parts` says what the model has: `FULL_MODEL`, `BASE_MODEL` or `CAUSAL_MODEL` of weights.py. Tensors of
     the other parts may be in the file and stay unread. `final_logits_bias` is zeros where the file has none,
@@ -60,10 +63,10 @@ def load(
     ((7, 4), dtype('float64'))
     """
     place = jsonfile.model_folder(folder)
-    target = resolve_dtype(dtype)
+    target, storage = resolve_storage(dtype)
     problems: list[str] = []
     sources = _match(find_tensors(place), config, parts, problems)
-    arrays = _read_all([copies[0] for copies in sources.values()], target, problems)
+    arrays = _read_all([copies[0] for copies in sources.values()], target, storage, problems)
     _compare_copies(sources, arrays, problems)
     if problems:
         raise ValueError("\n    ".join([f"the weights in {place} do not fit the configuration:", *problems]))
@@ -112,19 +115,20 @@ def _fits(tensor: StoredTensor, shape: tuple[int, ...], problems: list[str]) -> 
     return not wrong
 
 
-def _read_all(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], problems: list[str]) -> dict[str, Matrix]:
+def _read_all(
+    tensors: Iterable[StoredTensor], dtype: np.dtype[Any], storage: str, problems: list[str]
+) -> dict[str, Matrix]:
     """Each tensor under its parameter's name, laid out as it is multiplied fastest."""
     arrays: dict[str, Matrix] = {}
     tensors = list(tensors)
     names = {tensor.name: canonical_name(tensor.name) or tensor.name for tensor in tensors}
-    rooms = Rooms({names[tensor.name]: tensor.shape for tensor in tensors}, dtype)
+    rooms = Rooms({names[tensor.name]: tensor.shape for tensor in tensors}, dtype, storage)
     for tensor, file in _opened(tensors):
         room, finite = rooms.room(names[tensor.name]), True
         for first, rows in _pieces(tensor, file, dtype):
-            put_rows(room, first, rows)
-            finite = finite and bool(np.isfinite(rows).all())
+            finite = put_rows(room, first, rows) and finite
         if not finite:
-            problems.append(f"not finite as {dtype}: {tensor.name} holds NaN, infinity or too large a number")
+            problems.append(f"not finite as {storage}: {tensor.name} holds NaN, infinity or too large a number")
         arrays[names[tensor.name]] = room
     return arrays
 
@@ -138,7 +142,7 @@ def _compare_copies(sources: dict[str, list[StoredTensor]], arrays: dict[str, Ma
     for tensor, file in _opened(others):
         pieces = _pieces(tensor, file, shared.dtype)
         if not all(
-            np.array_equal(rows, shared.take(np.arange(at, at + len(rows)), axis=0), equal_nan=True)
+            np.array_equal(as_kept(shared, rows), shared.take(np.arange(at, at + len(rows)), axis=0), equal_nan=True)
             for at, rows in pieces
         ):
             what = "an untied head" if tensor.name == "lm_head.weight" else "a second embedding"

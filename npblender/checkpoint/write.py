@@ -5,31 +5,41 @@ The same weights give the same bytes. Files appear under their names only when t
 What it does not do: it writes no vocabulary (see the tokenizer) and no pickles.
 """
 
+import json
 import os
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from npblender import jsonfile
-from npblender.checkpoint.dtypes import STORAGE, Array
+from npblender.checkpoint.dtypes import FORMAT_OF, STORAGE, Array
 from npblender.checkpoint.files import SINGLE_FILE
 from npblender.checkpoint.names import stored_name
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import Dialect, describe_dialect, resolve_dialect
+from npblender.layout import storage_of
+from npblender.ops import Halves
+from npblender.ops.sixteen import FORMATS, fits, narrow
 from npblender.weights import (
     BASE_MODEL,
     CAUSAL_MODEL,
     FULL_MODEL,
+    Matrix,
     Parts,
     Weights,
     expected_shapes,
-    to_arrays,
+    parameters,
 )
 
 __all__ = ["save"]
+
+METADATA = {"format": "pt"}  # transformers 4 asks for it
+
+Stored: TypeAlias = tuple[str, Array]  # the format's name, and the numbers; bfloat16 as its bits, uint16
 
 
 def save(
@@ -43,9 +53,10 @@ def save(
     """Write model.safetensors, config.json and, if there are any, generation_config.json.
 
     Names are transformers': those of a model with a head, of the bare model or of the causal head, after the
-    parts that `weights` has. `dtype` is what is stored, "float16", "float32" or "float64"; None stores what
-    the weights are. `dialect`, if given, is kept in config.json under a key of ours, which transformers
-    ignores.
+    parts that `weights` has. `dtype` is what all is stored in, "float16", "bfloat16" (by way of float32), "float32" or
+    "float64"; None stores what the weights are: where large matrices are kept in 16 bits these are stored so and the
+    rest in float32, so that nothing is lost. `dialect`, if given, is kept in config.json under a key of ours, which
+    transformers ignores.
 
     Raises:
         ValueError: weights that `config` does not describe, that hold NaN or infinity, or that `dtype` can
@@ -64,7 +75,7 @@ def save(
     stored = _storage_dtype(weights, dtype)
     if dialect is not None:
         config = config.replace(npblender_dialect=describe_dialect(resolve_dialect(dialect)))
-    arrays = _checked(weights, config, parts, stored)
+    arrays = _checked(weights, config, parts, stored, as_kept=dtype is None)
     place = jsonfile.new_folder(folder)
     _write_tensors(place / SINGLE_FILE, {stored_name(name, parts): array for name, array in arrays.items()})
     _with_stored_dtype(config, stored).save_pretrained(place)
@@ -78,43 +89,81 @@ def _parts(weights: Weights) -> Parts:
     return BASE_MODEL if weights.final_logits_bias is None else FULL_MODEL
 
 
-def _storage_dtype(weights: Weights, dtype: str | None) -> np.dtype:
-    name = str(weights.dtype) if dtype is None else dtype
+def _storage_dtype(weights: Weights, dtype: str | None) -> str:
+    name = storage_of(weights) if dtype is None else dtype
     if name not in STORAGE:
         which = "the weights' own dtype" if dtype is None else "dtype"
         raise ValueError(f"{which} {name!r} can not be stored; choose dtype={' or '.join(map(repr, STORAGE))}")
-    return np.dtype(name)
+    return name
 
 
-def _checked(weights: Weights, config: BlenderbotSmallConfig, parts: Parts, dtype: np.dtype) -> dict[str, Array]:
+def _checked(
+    weights: Weights, config: BlenderbotSmallConfig, parts: Parts, dtype: str, as_kept: bool
+) -> dict[str, Stored]:
     """Every parameter in the dtype to store, contiguous, after all of them were found to be in order."""
-    arrays, expected = to_arrays(weights), expected_shapes(config, parts)
+    arrays, expected = parameters(weights), expected_shapes(config, parts)
     problems = [f"missing: {name}" for name in expected if name not in arrays]
     problems += [f"unknown: {name}" for name in arrays if name not in expected]
-    out: dict[str, Array] = {}
+    out: dict[str, Stored] = {}
     for name, array in arrays.items():
         if name in expected and array.shape != expected[name]:
             problems.append(
                 f"of another shape: {name} is {list(array.shape)}, the config asks for {list(expected[name])}"
             )
-        with np.errstate(over="ignore"):
-            out[name] = np.ascontiguousarray(array, dtype)
-        if not np.isfinite(out[name]).all():
-            problems.append(f"not finite as {dtype}: {name}")
+        one = dtype if isinstance(array, Halves) or not (as_kept and dtype in FORMATS) else "float32"
+        out[name] = one, _numbers(array, one)
+        if not _finite(*out[name]):
+            problems.append(f"not finite as {one}: {name}")
     if problems:
         raise ValueError("\n    ".join(["these weights can not be saved:", *problems]))
     return out
 
 
-def _write_tensors(path: Path, arrays: dict[str, Array]) -> None:
+def _numbers(matrix: Matrix, dtype: str) -> Array:
+    """A parameter's numbers in a format, a new array only where they are not."""
+    with np.errstate(over="ignore"):
+        if isinstance(matrix, Halves) and matrix.stored == dtype:
+            return matrix.bits() if dtype == "bfloat16" else matrix.bits().view(np.float16)
+        if dtype == "bfloat16":
+            return narrow(np.asarray(matrix, np.float32), dtype)
+        return np.ascontiguousarray(matrix, dtype)
+
+
+def _finite(dtype: str, numbers: Array) -> bool:
+    return fits(numbers, dtype) if dtype == "bfloat16" else bool(np.isfinite(numbers).all())
+
+
+def _write_tensors(path: Path, tensors: dict[str, Stored]) -> None:
     with jsonfile.replacing(path) as unfinished:
+        if any(dtype == "bfloat16" for dtype, _ in tensors.values()):
+            _write_bytes(unfinished, tensors)
+            return
         try:
-            save_file(arrays, unfinished, metadata={"format": "pt"})  # transformers 4 asks for the format
+            arrays = {name: array for name, (_, array) in tensors.items()}
+            save_file(arrays, unfinished, metadata=METADATA)
         except SafetensorError as error:
             raise ValueError(f"{path} can not be written: {error}") from error
 
 
-def _with_stored_dtype(config: BlenderbotSmallConfig, dtype: np.dtype) -> BlenderbotSmallConfig:
+def _write_bytes(path: Path, tensors: dict[str, Stored]) -> None:
+    """The same as the library does, which takes NumPy's arrays, and these are never bfloat16 (see header.py)."""
+    order = sorted(tensors, key=lambda name: (-tensors[name][1].itemsize, name))  # so every place is a multiple of it
+    header: dict[str, object] = {"__metadata__": METADATA}
+    end = 0
+    for name in order:
+        dtype, array = tensors[name]
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": FORMAT_OF[dtype], "shape": list(array.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            array = tensors[name][1]
+            file.write(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
+
+
+def _with_stored_dtype(config: BlenderbotSmallConfig, dtype: str) -> BlenderbotSmallConfig:
     """config.json names the stored dtype in some files, under either version's key; then it shall be true."""
-    said = {key: str(dtype) for key in ("torch_dtype", "dtype") if key in config.extra}
+    said = {key: dtype for key in ("torch_dtype", "dtype") if key in config.extra}
     return config.replace(extra={**config.extra, **said}) if said else config

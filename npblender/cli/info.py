@@ -47,6 +47,7 @@ def model_facts(arguments: argparse.Namespace) -> dict[str, Any]:
     from npblender.config import BlenderbotSmallConfig
     from npblender.config.generation_config import GenerationConfig
     from npblender.dialects import resolve_dialect
+    from npblender.weights import expected_shapes
 
     folder = demo.folder() if arguments.model is None else arguments.model
     config = BlenderbotSmallConfig.from_pretrained(folder)
@@ -55,14 +56,15 @@ def model_facts(arguments: argparse.Namespace) -> dict[str, Any]:
         "dialect": resolve_dialect(arguments.dialect or config.npblender_dialect or "parlai").name,
         "parameters": count_parameters(config),
         "config": config.to_dict(),
-        "weights": stored_facts(Path(folder)),
+        "weights": stored_facts(Path(folder), expected_shapes(config)),
         "generation": GenerationConfig.from_pretrained(folder).to_dict(),
     }
 
 
-def stored_facts(folder: Path) -> dict[str, Any]:
-    """How the weights are stored: their files, number formats and bytes."""
+def stored_facts(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    """How the weights are stored: their files, number formats and bytes; and the bytes of a model by its dtype."""
     from npblender.checkpoint.files import find_tensors
+    from npblender.layout import bytes_in_memory
 
     tensors = find_tensors(folder).values()
     return {
@@ -70,6 +72,7 @@ def stored_facts(folder: Path) -> dict[str, Any]:
         "stored as": sorted({tensor.dtype for tensor in tensors}),
         "tensors": len(tensors),
         "bytes": sum(tensor.size for tensor in tensors),
+        "bytes in memory": {dtype: bytes_in_memory(shapes, dtype) for dtype in ("float32", "float16", "bfloat16")},
     }
 
 

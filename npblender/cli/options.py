@@ -41,7 +41,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_reply_options(parser: argparse.ArgumentParser) -> None:
     """Everything that shapes a reply."""
-    parser.add_argument("--dtype", default="float32", help="float32, float64 or longdouble (default: float32)")
+    parser.add_argument(
+        "--dtype",
+        default="float32",
+        help="float32, float64 or longdouble; float16 or bfloat16: float32 over weights "
+        "kept in half the memory, which is slower (default: float32)",
+    )
     parser.add_argument(
         "--profile",
         choices=list(PROFILES),

@@ -19,7 +19,7 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import Dialect, resolve_dialect
 from npblender.inputs import as_array, check_size, switch, whole
-from npblender.layout import lay_out
+from npblender.layout import lay_out, storage_of
 from npblender.weights import (
     FULL_MODEL,
     Embedding,
@@ -65,7 +65,7 @@ class PreTrainedModel:
         if len(dtypes) > 1:
             raise ValueError(f"the weights must have one dtype, not {', '.join(sorted(map(str, dtypes)))}")
         self.config = config
-        self._give(weights)
+        self._give(weights, storage_of(weights))
         self.dialect = resolve_dialect(dialect)
         if generation_config is None:
             generation_config = GenerationConfig.from_model_config(config)
@@ -83,6 +83,8 @@ class PreTrainedModel:
     ) -> Model:
         """A model with seeded random weights, the same for the same seed on every machine (see `random_weights`).
 
+        `dtype` as in `from_pretrained`.
+
         >>> from npblender import BlenderbotSmallModel
         >>> from npblender.example import EXAMPLE_CONFIG
         >>> BlenderbotSmallModel.from_config(EXAMPLE_CONFIG, seed=0, dtype="float64").dtype
@@ -91,7 +93,8 @@ class PreTrainedModel:
         if not isinstance(config, BlenderbotSmallConfig):
             raise TypeError(f"config must be a BlenderbotSmallConfig, not {type(config).__name__}")
         seed = whole("seed", seed)
-        weights = random_weights(config, seed, checkpoint.resolve_dtype(dtype), cls.parts)
+        computed, storage = checkpoint.resolve_storage(dtype)
+        weights = lay_out(config, random_weights(config, seed, computed, cls.parts), cls.parts, storage)
         return cls(config, weights, dialect=dialect)
 
     @classmethod
@@ -107,6 +110,11 @@ class PreTrainedModel:
 
         Without a folder it is the demo that comes with the package. `dialect` is the one the folder was saved with,
         else "parlai". `dtype` is "float32", "float64" or "longdouble", whatever the file stores.
+
+        `dtype` may also be "float16" or "bfloat16": half the memory, and slower (docs/performance.md). Large matrices
+        are then kept in this format, rounded to the nearest; everything else, all arithmetic and all results are
+        float32. Results are those of the rounded weights: a checkpoint that was stored so anyway, as the demo is in
+        float16, loses nothing; any other is another model, a little.
 
         Raises FileNotFoundError for a folder or file that is not there, ValueError for files that do not fit.
 
@@ -128,7 +136,8 @@ and the weights (nothing is downloaded)
     def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: str | None = None) -> None:
         """Write what `from_pretrained` here and in both transformers reads, the dialect under a key of ours.
 
-        `dtype` is what the file stores: "float16", "float32", "float64"; None stores what the model has.
+        `dtype` is what the file stores: "float16", "bfloat16", "float32", "float64"; None stores what the model has,
+        of one that keeps its large matrices in 16 bits these in 16 bits and the rest in float32.
 
         >>> import tempfile
         >>> from npblender.example import example_model
@@ -145,6 +154,18 @@ and the weights (nothing is downloaded)
         """The dtype in which the model computes."""
         return self.weights.dtype
 
+    @property
+    def storage(self) -> str:
+        """How the large matrices are kept: "float16" or "bfloat16" where that was asked for, else as `dtype` says.
+
+        A model whose matrices are all small has nothing that is kept in 16 bits, whatever was asked for.
+
+        >>> from npblender import BlenderbotSmallForConditionalGeneration
+        >>> BlenderbotSmallForConditionalGeneration.from_pretrained(dtype="float16").storage
+        'float16'
+        """
+        return storage_of(self.weights)
+
     def num_parameters(self) -> int:
         """How many numbers training sets; the constant bias of the logits does not count, as in transformers."""
         return sum(a.size for name, a in parameters(self.weights).items() if name != "final_logits_bias")
@@ -154,7 +175,7 @@ and the weights (nothing is downloaded)
         return self.weights.shared
 
     def set_input_embeddings(self, value: Embedding | Array) -> None:
-        """Put another matrix [V, D] in its place.
+        """Put another matrix [V, D] in its place, rounded where the model keeps its large matrices in 16 bits.
 
         >>> from npblender.example import example_model
         >>> model = example_model()
@@ -167,10 +188,10 @@ and the weights (nothing is downloaded)
         if array.shape != shape:
             raise ValueError(f"value has shape {array.shape}, not {shape}; resize_token_embeddings changes V")
         check_size("value", array, self.dtype)
-        self._give(replace(self.weights, shared=Embedding(array.astype(self.dtype))))
+        self._give(replace(self.weights, shared=Embedding(array.astype(self.dtype))), self.storage)
 
-    def _give(self, weights: Weights) -> None:
-        self.weights = lay_out(self.config, weights, self.parts)
+    def _give(self, weights: Weights, storage: str) -> None:
+        self.weights = lay_out(self.config, weights, self.parts, storage)
 
     @public_call()
     def resize_token_embeddings(
@@ -201,5 +222,5 @@ and the weights (nothing is downloaded)
         if bias is not None:
             bias = np.concatenate([bias[:, :size], np.zeros((1, added), bias.dtype)], axis=1)
         self.config = config
-        self._give(replace(self.weights, shared=shared, final_logits_bias=bias))
+        self._give(replace(self.weights, shared=shared, final_logits_bias=bias), self.storage)
         return self.weights.shared

@@ -2,7 +2,10 @@
 
     threads         work shared out over a few threads
     blas            what is known of NumPy's BLAS
+    standin         what NumPy takes for an array
     panels          a matrix laid out for fast products
+    sixteen         numbers of 16 bits
+    halves          panels kept in 16 bits
     linear_maps     rows times a matrix, and products of stacks
     elementwise     blocks that stay in cache, and the check of every input
     erf_tables      coefficients, written by tools/derive_erf.py
@@ -14,6 +17,7 @@ Nothing here knows of heads, layers or configurations.
 """
 
 from npblender.ops.blas import ONE_THREAD, layout
+from npblender.ops.halves import Halves
 from npblender.ops.linear_maps import products
 from npblender.ops.operations import (
     ACTIVATIONS,
@@ -40,6 +44,7 @@ __all__ = [
     "ACTIVATIONS",
     "ONE_THREAD",
     "FloatArray",
+    "Halves",
     "IntArray",
     "Panels",
     "cross_entropy",

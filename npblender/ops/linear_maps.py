@@ -1,7 +1,7 @@
 """Linear maps, rows times a matrix plus a bias; and products of stacks of matrices.
 
 A matrix comes as an array [F, D], as files have it, or laid out in panels, which is how large ones are multiplied fast.
-Not here: how that is done (see `panels`).
+Not here: how that is done (see `panels`, and `halves` for those kept in 16 bits).
 """
 
 import itertools

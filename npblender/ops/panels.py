@@ -10,18 +10,15 @@ Not here: which matrices are laid out so (see `weights`), or on which machines (
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from npblender.ops.standin import Array, StandIn
 from npblender.ops.threads import num_threads, share_out
-
-Array = npt.NDArray[Any]
 
 WIDTH = 64  # columns of a panel: a full set of vector registers
 DEPTH = 256  # rows of a panel at most: sums of more are made of several, which also halves their rounding errors
@@ -31,7 +28,7 @@ CACHE = 2**19  # numbers of sums that are made at a time: more do not fit a cach
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Panels(NDArrayOperatorsMixin):
+class Panels(StandIn):
     """A matrix [F, D] as panels [N, C, D/C, P]: N times P columns, the last filled up with zeros; C parts of each sum.
 
     It stands for the array wherever NumPy takes one, by a copy in the usual order.
@@ -44,6 +41,7 @@ class Panels(NDArrayOperatorsMixin):
 
     store: Array  # [N, C, D/C, P]
     rows: int  # F
+    reading: ClassVar[int] = 0  # multiplications that take as long as making a number what it is multiplied by
     whole: Panels | None = None  # the larger matrix of which this is a part, if it was made by `split`
 
     @classmethod
@@ -83,7 +81,7 @@ class Panels(NDArrayOperatorsMixin):
             raise ValueError(f"{self!r} is not {count} times as many whole panels")
         size = len(self.store) // count
         parts = (self.store[n * size : (n + 1) * size] for n in range(count))
-        return tuple(Panels(part, self.rows // count, self) for part in parts)
+        return tuple(replace(self, store=part, rows=self.rows // count, whole=self) for part in parts)
 
     @staticmethod
     def joined(parts: Sequence[Any]) -> Panels | None:
@@ -111,7 +109,7 @@ class Panels(NDArrayOperatorsMixin):
         """
         _, parts, depth, width = self.store.shape
         # Lines of a power of two bytes fall on the same places of a cache; a copy with longer ones is turned 4x faster.
-        longer = np.empty((width, self.shape[1] + 16), self.dtype)
+        longer = np.empty((width, self.shape[1] + 16), self.store.dtype)
         done = 0
         while done < len(rows):  # panel by panel: what is read and written at a time stays in cache
             panel, column = divmod(first + done, width)
@@ -140,19 +138,44 @@ class Panels(NDArrayOperatorsMixin):
         """
         given = len(x)
         count, parts, depth, width = self.store.shape
-        shared = self.store.size * max(given, 4) >= SHARED or given * depth * width > SMALL_PRODUCT
-        if given == 1 and not shared:  # of a small matrix, the BLAS's kernel for a single row is slower than for two
+        small = self.store.size * max(given, 4) < SHARED and given * depth * width <= SMALL_PRODUCT
+        if given == 1 and small:  # of a small matrix, the BLAS's kernel for a single row is slower than for two
             x = np.concatenate([x, x])
         pieces = x.reshape(len(x), parts, depth).transpose(1, 0, 2)  # [C, R, D/C]
         y = np.empty((given, count * width), x.dtype)
         if bias is not None and len(bias) < count * width:
             bias = np.concatenate([bias, np.zeros(count * width - len(bias), bias.dtype)])
-        if shared:
-            threads = num_threads()
-            share_out(_products(pieces, self.store, y, bias, threads), count, threads)
+        shared = not small or self.store.size * (max(given, 4) + self.reading) >= SHARED
+        if shared or self.reading:
+            threads = num_threads() if shared else 1
+            share_out(_products(pieces, self, y, bias, threads), count, threads)
         else:
             _multiply(pieces, self.store, y, bias, np.empty(parts * len(x) * count * width, x.dtype))
         return y[:, : self.rows]
+
+    def at_once(self) -> int:
+        """How many panels `numbers` is to give at a time, at most.
+
+        >>> Panels.of(np.ones((128, 2))).at_once()
+        2
+        """
+        return len(self.store)
+
+    def scratch(self, workers: int, panels: int) -> Sequence[Any] | Array:
+        """For each worker what `numbers` needs for so many panels; here nothing.
+
+        >>> Panels.of(np.ones((3, 2))).scratch(2, 1)
+        [None, None]
+        """
+        return [None] * workers
+
+    def numbers(self, first: int, last: int, scratch: Any) -> Array:
+        """Panels from number `first` to `last` as they are multiplied by, [n, C, D/C, P]; here no copy.
+
+        >>> Panels.of(np.ones((3, 2))).numbers(0, 1, None).shape
+        (1, 1, 2, 3)
+        """
+        return self.store[first:last]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -165,51 +188,23 @@ class Panels(NDArrayOperatorsMixin):
         return self.store.dtype
 
     @property
-    def ndim(self) -> int:
-        """Two, as of every matrix."""
-        return 2
-
-    @property
-    def size(self) -> int:
-        """F * D."""
-        return math.prod(self.shape)
-
-    @property
     def nbytes(self) -> int:
         """The bytes of the panels."""
         return self.store.nbytes
 
-    @property
-    def T(self) -> Array:
-        """The transposed matrix [D, F], a copy."""
-        return np.asarray(self).T
+    def whole_array(self) -> Array:
+        """The matrix as an array [F, D], a copy in the usual order."""
+        return np.array(in_rows(self.store, self.rows), order="C")  # of a single panel it would be a view
 
-    def astype(self, dtype: npt.DTypeLike) -> Array:
-        """The matrix as an array of another dtype."""
-        return np.asarray(self).astype(dtype)
 
-    def mean(self, *args: Any, **kwargs: Any) -> Any:
-        """As of the array."""
-        return np.asarray(self).mean(*args, **kwargs)
+def in_rows(store: Array, rows: int) -> Array:
+    """The first rows of what lies in panels, [N, C, D/C, P] -> [F, D].
 
-    def __len__(self) -> int:
-        return self.rows
-
-    def __getitem__(self, key: Any) -> Any:
-        return np.asarray(self)[key]
-
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
-        if copy is False:
-            raise ValueError("panels become an array only by a copy")
-        matrix = self.store.transpose(0, 3, 1, 2).reshape(-1, self.shape[1])[: self.rows]  # [N, C, D/C, P] -> [F, D]
-        return matrix.astype(dtype or self.dtype)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        plain = (np.asarray(part) if isinstance(part, Panels) else part for part in inputs)
-        return getattr(ufunc, method)(*plain, **kwargs)
-
-    def __repr__(self) -> str:
-        return f"Panels of a matrix {list(self.shape)}, {self.dtype}"
+    >>> in_rows(np.arange(6).reshape(1, 1, 2, 3), 3).tolist()
+    [[0, 3], [1, 4], [2, 5]]
+    """
+    count, parts, depth, width = store.shape
+    return store.transpose(0, 3, 1, 2).reshape(count * width, parts * depth)[:rows]
 
 
 def parts_of_sum(inner: int) -> int:
@@ -239,15 +234,16 @@ def _multiply(pieces: Array, store: Array, out: Array, bias: Array | None, scrat
 
 
 def _products(
-    pieces: Array, store: Array, y: Array, bias: Array | None, threads: int
+    pieces: Array, panels: Panels, y: Array, bias: Array | None, threads: int
 ) -> Callable[[int, int, int], None]:
     """What one thread does: the products of all rows, [C, R, D/C], with the panels from `first` to `last`."""
     parts, given, depth = pieces.shape
-    width = store.shape[3]
+    count, _, _, width = panels.store.shape
     blocks = -(-given // max(1, SMALL_PRODUCT // (depth * width)))
     rows = -(-given // blocks)  # at a time
-    at_once = min(max(1, CACHE // (parts * rows * width)), -(-len(store) // threads))  # panels
+    at_once = min(max(1, CACHE // (parts * rows * width)), -(-count // threads), panels.at_once())  # panels
     scratch = np.empty((threads, at_once * parts * rows * width), y.dtype)
+    wide = panels.scratch(threads, at_once)
 
     def job(worker: int, first: int, last: int) -> None:
         with np.errstate(all="ignore"):
@@ -255,8 +251,9 @@ def _products(
                 end = min(panel + at_once, last)
                 columns = slice(panel * width, end * width)
                 shift = None if bias is None else bias[columns]
+                store = panels.numbers(panel, end, wide[worker])
                 for row in range(0, given, rows):
                     some = slice(row, row + rows)
-                    _multiply(pieces[:, some], store[panel:end], y[some, columns], shift, scratch[worker])
+                    _multiply(pieces[:, some], store, y[some, columns], shift, scratch[worker])
 
     return job
