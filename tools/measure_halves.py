@@ -2,9 +2,9 @@
 
     python tools/measure_halves.py [--write-docs]    # the tables of docs/performance.md
 
-The model has the 90M's sizes and random weights. Each way is a process of its own, which loads it from a float16 file; a
-round asks each for each work in turn, and a figure is the median over rounds. Besides: what it takes to make numbers of
-16 bits float32, block by block, beside the product of one row that reads float32.
+The model has the 90M's sizes and random weights. Each way is a process of its own, which loads it from a float16 file;
+a round asks each for each work in turn, and a figure is the median over rounds. Besides: what it takes to make numbers
+of 16 bits float32, block by block, beside the product of one row that reads float32.
 """
 
 from __future__ import annotations
