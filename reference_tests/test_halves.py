@@ -314,6 +314,18 @@ def test_a_changed_model_is_kept_as_it_was(stored):
     assert again.weights.shared.weight is model.weights.shared.weight
 
 
+def test_a_large_matrix_put_among_them_becomes_one_of_them(either_layout):
+    halves, other = (
+        Model.from_config(CONFIG, seed=seed, dtype=each) for seed, each in ((0, "float16"), (1, "float32"))
+    )
+    mixed = Model(CONFIG, replace(halves.weights, shared=other.weights.shared))
+    assert isinstance(mixed.weights.shared.weight, Halves)
+    assert in_halves(mixed) == in_halves(halves)
+    assert same_bits(
+        np.asarray(mixed.weights.shared.weight), rounded(np.asarray(other.weights.shared.weight), "float16")
+    )
+
+
 def test_two_formats_in_one_model_are_refused():
     one, two = (Model.from_config(CONFIG, seed=0, dtype=each) for each in FORMATS)
     with pytest.raises(ValueError, match="in float16 and in bfloat16"):
