@@ -11,7 +11,7 @@ Not here: which matrices are laid out so (see `weights`), or on which machines (
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +19,14 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from npblender.ops.panel_products import SMALL_PRODUCT, multiply, share_of_products
 from npblender.ops.threads import num_threads, share_out
 
 Array = npt.NDArray[Any]
 
 WIDTH = 64  # columns of a panel: a full set of vector registers
 DEPTH = 256  # rows of a panel at most: sums of more are made of several, which also halves their rounding errors
-SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS uses its kernels for small matrices
 SHARED = 2**24  # multiplications from which a second thread pays; a few rows count as four, for the reading
-CACHE = 2**19  # numbers of sums that are made at a time: more do not fit a cache, fewer keep the interpreter busy
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,14 +144,22 @@ class Panels(NDArrayOperatorsMixin):
             x = np.concatenate([x, x])
         pieces = x.reshape(len(x), parts, depth).transpose(1, 0, 2)  # [C, R, D/C]
         y = np.empty((given, count * width), x.dtype)
-        if bias is not None and len(bias) < count * width:
-            bias = np.concatenate([bias, np.zeros(count * width - len(bias), bias.dtype)])
+        bias = None if bias is None else self.padded(bias)
         if shared:
             threads = num_threads()
-            share_out(_products(pieces, self.store, y, bias, threads), count, threads)
+            share_out(share_of_products(pieces, self.store, y, bias, threads), count, threads)
         else:
-            _multiply(pieces, self.store, y, bias, np.empty(parts * len(x) * count * width, x.dtype))
+            multiply(pieces, self.store, y, bias, np.empty(parts * len(x) * count * width, x.dtype))
         return y[:, : self.rows]
+
+    def padded(self, bias: Array) -> Array:
+        """A bias [F] with zeros for the columns that only fill the last panel up.
+
+        >>> Panels.of(np.ones((65, 2))).padded(np.ones(65)).shape
+        (128,)
+        """
+        columns = len(self.store) * self.store.shape[3]
+        return bias if columns == self.rows else np.concatenate([bias, np.zeros(columns - self.rows, bias.dtype)])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -220,43 +227,3 @@ def parts_of_sum(inner: int) -> int:
     """
     fewest = -(-inner // DEPTH) or 1
     return next((count for count in range(fewest, 4 * fewest) if inner % count == 0), 1)
-
-
-def _multiply(pieces: Array, store: Array, out: Array, bias: Array | None, scratch: Array) -> None:
-    """Rows in parts, [C, R, D/C], times panels, [N, C, D/C, P], into [R, N * P], which may have fewer rows."""
-    parts, rows, _ = pieces.shape
-    count, _, _, width = store.shape
-    given = len(out)
-    sums = scratch[: parts * rows * count * width].reshape(parts, rows, count, width)  # the parts of every sum
-    np.matmul(pieces, store, out=sums.transpose(2, 0, 1, 3))
-    flat = sums.reshape(parts, rows, count * width)
-    if parts == 2:  # in one pass, where reducing takes two
-        np.add(flat[0, :given], flat[1, :given], out=out)
-    else:
-        np.add.reduce(flat[:, :given], axis=0, out=out)
-    if bias is not None:  # while the result is in cache
-        np.add(out, bias, out=out)
-
-
-def _products(
-    pieces: Array, store: Array, y: Array, bias: Array | None, threads: int
-) -> Callable[[int, int, int], None]:
-    """What one thread does: the products of all rows, [C, R, D/C], with the panels from `first` to `last`."""
-    parts, given, depth = pieces.shape
-    width = store.shape[3]
-    blocks = -(-given // max(1, SMALL_PRODUCT // (depth * width)))
-    rows = -(-given // blocks)  # at a time
-    at_once = min(max(1, CACHE // (parts * rows * width)), -(-len(store) // threads))  # panels
-    scratch = np.empty((threads, at_once * parts * rows * width), y.dtype)
-
-    def job(worker: int, first: int, last: int) -> None:
-        with np.errstate(all="ignore"):
-            for panel in range(first, last, at_once):
-                end = min(panel + at_once, last)
-                columns = slice(panel * width, end * width)
-                shift = None if bias is None else bias[columns]
-                for row in range(0, given, rows):
-                    some = slice(row, row + rows)
-                    _multiply(pieces[:, some], store[panel:end], y[some, columns], shift, scratch[worker])
-
-    return job
