@@ -11,7 +11,8 @@ from npblender.dialects import PARLAI, TRANSFORMERS_5
 from npblender.tokenizer import AddedToken, BlenderbotSmallTokenizer
 from npblender.tokenizer.example import EXAMPLE_MERGES, EXAMPLE_VOCABULARY, example_tokenizer
 from npblender.tokenizer.files import read_merges, write_merges
-from npblender.tokenizer.vocabulary import check_merges
+from npblender.tokenizer.merges import MergeTable
+from npblender.tokenizer.vocabulary import check_merges, check_pairs
 from reference_tests.text_strategies import FRAGMENTS, characters, merge_tables
 
 HEADER = "#version: 0.2\n"
@@ -211,7 +212,8 @@ def test_faulty_merges_are_named(merges, error, message):
 
 @given(merge_tables())
 def test_merges_of_symbols_that_exist_are_sound(merges):
-    check_merges(merges)
+    check_pairs(merges)
+    check_merges(MergeTable(merges))
 
 
 @given(st.lists(st.text(alphabet=characters(), min_size=1, max_size=1).filter(str.strip), max_size=6, unique=True))

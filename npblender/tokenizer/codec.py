@@ -18,7 +18,7 @@ from npblender.tokenizer.cache import PieceCache
 from npblender.tokenizer.detokenize import DETOKENIZERS
 from npblender.tokenizer.pretokenize import NEWLINE, PRETOKENIZERS
 from npblender.tokenizer.special import AddedToken, SpecialTokenCutter
-from npblender.tokenizer.vocabulary import check_fit, check_merges, check_vocabulary
+from npblender.tokenizer.vocabulary import check_fit, check_merges, check_pairs, check_vocabulary
 
 __all__ = ["Explanation", "TextCodec"]
 
@@ -66,18 +66,17 @@ class TextCodec:
         cache_size: int,
     ) -> None:
         check_vocabulary(vocab)
-        check_merges(merges)
+        check_pairs(merges)
         self._bpe = BytePairEncoding(merges)
+        check_merges(self._bpe.table)
         self._vocab_size = len(vocab)
         self._ids = dict(vocab)
-        self._tokens = [""] * len(vocab)
-        for token, index in vocab.items():
-            self._tokens[index] = token
+        self._tokens = sorted(vocab, key=self._ids.__getitem__)
         self._added: dict[int, AddedToken] = {}
         self._dialect = dialect
         self._cache_size = cache_size
         self._register(added)
-        check_fit(self._ids, merges, required)
+        check_fit(self._ids, self._bpe.table, required)
         self._unknown = unknown
         self._prepare()
 
@@ -109,8 +108,8 @@ class TextCodec:
         self._join = DETOKENIZERS[self._dialect.pretokenizer]
         self._cutter = SpecialTokenCutter(self._added.values() if self._dialect.cut_special_tokens else ())
         self._protected = frozenset([NEWLINE, *(token.content for token in self._added.values())])
-        self._ids_of = PieceCache(self._ids_of_piece, self._cache_size)
-        self._split_ids_of = PieceCache(self._split_ids_of_piece, self._cache_size)
+        self._ids_of = PieceCache(self._ids_of_chunk, self._cache_size)
+        self._split_ids_of = PieceCache(self._split_ids_of_chunk, self._cache_size)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or another process needs: everything but what `_prepare` derives."""
@@ -124,17 +123,19 @@ class TextCodec:
         self._prepare()
 
     def _text_to_ids(self, text: str, split_special_tokens: bool) -> list[int]:
-        cut = self._pretokenizer.cut
         if split_special_tokens:
-            return list(chain.from_iterable(map(self._split_ids_of.__getitem__, cut(text))))
+            return self._stretch_to_ids(text, self._split_ids_of)
+        if not self._cutter.finds(text):
+            return self._stretch_to_ids(text, self._ids_of)
         ids: list[int] = []
         for stretch, special in self._cutter.cut(text):
-            # In ASCII it is the same to lower the case before the cut, and one word in fewer spellings is remembered.
-            lowered = stretch.lower() if stretch.isascii() else stretch
-            ids.extend(chain.from_iterable(map(self._ids_of.__getitem__, cut(lowered))))
+            ids += self._stretch_to_ids(stretch, self._ids_of)
             if special is not None:
                 ids.append(self._ids[special])
         return ids
+
+    def _stretch_to_ids(self, text: str, ids_of: PieceCache[tuple[int, ...]]) -> list[int]:
+        return list(chain.from_iterable(map(ids_of.__getitem__, self._pretokenizer.chunk(text))))
 
     def _text_to_tokens(self, text: str, split_special_tokens: bool) -> list[str]:
         cut = self._pretokenizer.cut
@@ -150,9 +151,13 @@ class TextCodec:
     def _tokens_of_piece(self, piece: str) -> tuple[str, ...]:
         return self._bpe.segment(self._pretokenizer.spell(piece))
 
-    def _ids_of_piece(self, piece: str) -> tuple[int, ...]:
-        tokens = self._bpe.segment(self._pretokenizer.spell(piece))
-        return tuple(map(self._ids.get, tokens, repeat(self._unknown_id)))
+    def _ids_of_chunk(self, chunk: str) -> tuple[int, ...]:
+        if chunk.isalnum() or chunk == "\n":  # a piece
+            word = self._pretokenizer.spell(chunk)
+            if self._bpe.is_whole(word):
+                return (self._ids.get(word, self._unknown_id),)
+            return tuple(map(self._ids.get, self._bpe.segment(word), repeat(self._unknown_id)))
+        return tuple(self._id_of(token) for piece in self._pretokenizer.cut(chunk) for token in self._tokens_of_piece(piece))
 
     def _split_tokens_of_piece(self, piece: str) -> tuple[str, ...]:
         """The tokens of a piece, none of them special, none a line break unless the piece is one.
@@ -171,8 +176,9 @@ class TextCodec:
     def _is_ordinary(self, token: str) -> bool:
         return token in self._ids and token not in self._protected
 
-    def _split_ids_of_piece(self, piece: str) -> tuple[int, ...]:
-        return tuple(map(self._id_of, self._split_tokens_of_piece(piece)))
+    def _split_ids_of_chunk(self, chunk: str) -> tuple[int, ...]:
+        pieces = [chunk] if chunk == "\n" else self._pretokenizer.cut(chunk)
+        return tuple(self._id_of(token) for piece in pieces for token in self._split_tokens_of_piece(piece))
 
     def _id_of(self, token: str) -> int:
         return self._ids.get(token, self._unknown_id)

@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
-from npblender.tokenizer.bpe import CONTINUED, WORD_END
+import numpy as np
 
-__all__ = ["check_fit", "check_merges", "check_vocabulary"]
+from npblender.tokenizer.merges import CONTINUED, WORD_END, MergeTable
+
+__all__ = ["check_fit", "check_merges", "check_pairs", "check_vocabulary"]
 
 _BYTE_LEVEL_SPACES = ("Ġ", "Ċ")  # how byte-level vocabularies spell a space and a line break
 
@@ -77,17 +79,15 @@ def _id_fault(vocab: Mapping[str, int]) -> str:
     raise AssertionError("ids that are 0 to V - 1, each once, have no fault")
 
 
-def check_merges(merges: Sequence[tuple[str, str]]) -> None:
-    """Each merge joins two symbols that exist by then: single characters, or products of earlier merges.
+def check_pairs(merges: Sequence[tuple[str, str]]) -> None:
+    """Each merge is a pair of strings.
 
     Raises:
-        TypeError: a merge is not a pair of strings.
-        ValueError: an empty symbol, a repeated merge, `</w>` elsewhere than at the right end, or a symbol out of
-            nowhere. The message counts merges from 1, as the lines of merges.txt stand below its first.
+        TypeError, ValueError: the first that is not; merges count from 1, as in what `check_merges` raises.
 
-    >>> check_merges([("l", "o"), ("low", "er</w>")])
+    >>> check_pairs([("l", "o"), ["l", "ow"]])
     Traceback (most recent call last):
-    ValueError: merge 2 ('low' + 'er</w>'): no earlier merge makes 'low'; the merges are out of order or incomplete
+    TypeError: merge 2 must be a tuple of two strings, not ['l', 'ow']
     """
     if not set(map(type, merges)) <= {tuple} or not set(map(type, chain.from_iterable(merges))) <= {str}:
         number, wrong = next(
@@ -99,9 +99,38 @@ def check_merges(merges: Sequence[tuple[str, str]]) -> None:
     if set(map(len, merges)) - {2}:
         number, wrong = next((at, pair) for at, pair in enumerate(merges, start=1) if len(pair) != 2)
         raise ValueError(f"merge {number} must join two symbols, not {len(wrong)}: {wrong!r}")
-    if len(set(merges)) != len(merges):
-        pair = next(pair for pair in merges if merges.count(pair) > 1)
+
+
+def check_merges(table: MergeTable) -> None:
+    """Each merge joins two symbols that exist by then: single characters, or products of earlier merges.
+
+    Raises:
+        ValueError: an empty symbol, a repeated merge, `</w>` elsewhere than at the right end, or a symbol out of
+            nowhere. The message counts merges from 1, as the lines of merges.txt stand below its first.
+
+    >>> check_merges(MergeTable([("l", "o"), ("low", "er</w>")]))
+    Traceback (most recent call last):
+    ValueError: merge 2 ('low' + 'er</w>'): no earlier merge makes 'low'; the merges are out of order or incomplete
+    """
+    if len(table.ranks) != len(table.pairs):
+        pair = next(pair for pair in table.pairs if table.pairs.count(pair) > 1)
         raise ValueError(f"the merge {pair!r} stands there twice; the originals disagree about which of the two counts")
+    if not _plainly_in_order(table):
+        _check_order(table.pairs)
+
+
+def _plainly_in_order(table: MergeTable) -> bool:
+    """Whether it is seen without a look at each merge; if not, the merges may be in order all the same."""
+    ranks = np.arange(len(table.pairs))
+    lefts = "\n".join([left for left, _ in table.pairs])
+    return (
+        bool((table.left < ranks).all() and (table.right < ranks).all())
+        and all(len(symbol.removesuffix(WORD_END)) == 1 for symbol in table.unmade)
+        and WORD_END + "\n" not in lefts + "\n"
+    )
+
+
+def _check_order(merges: Sequence[tuple[str, str]]) -> None:
     made: set[str] = set()  # products so far that can be continued
     closed: set[str] = set()  # and those that end a word
     for number, (left, right) in enumerate(merges, start=1):
@@ -119,13 +148,13 @@ def check_merges(merges: Sequence[tuple[str, str]]) -> None:
             raise ValueError(f"{where}: no earlier merge makes {nowhere!r}; the merges are out of order or incomplete")
 
 
-def check_fit(vocab: Mapping[str, int], merges: Sequence[tuple[str, str]], special_tokens: Iterable[str]) -> None:
+def check_fit(vocab: Mapping[str, int], table: MergeTable, special_tokens: Iterable[str]) -> None:
     """The files belong together: special tokens are entries, and so are at least half of the merges' products.
 
     Raises:
         ValueError: one that is missing, or merges that the vocabulary does not know.
 
-    >>> check_fit({"__unk__": 0, "lo": 1}, [("l", "o")], ["__unk__"])
+    >>> check_fit({"__unk__": 0, "lo": 1}, MergeTable([("l", "o")]), ["__unk__"])
     Traceback (most recent call last):
     ValueError: vocabulary and merges do not belong together: of the 1 tokens that the merges make, 1 are no entries, \
 such as 'lo@@' (4 % of the published files' are none)
@@ -136,15 +165,15 @@ such as 'lo@@' (4 % of the published files' are none)
             f"the vocabulary lacks the special token {' and '.join(map(repr, missing))}; pass the names it uses as "
             f"bos_token, eos_token, unk_token and pad_token"
         )
-    known = 0
-    for left, right in merges:
-        known += _spelt(left + right) in vocab
-        if 2 * known >= len(merges):
+    known, half = 0, len(table.products) / 2
+    for product in table.products:
+        known += (product[: -len(WORD_END)] if product.endswith(WORD_END) else product + CONTINUED) in vocab
+        if known >= half:
             return
-    stray = [token for token in (_spelt(left + right) for left, right in merges) if token not in vocab]
+    stray = [token for token in map(_spelt, table.products) if token not in vocab]
     if stray:
         raise ValueError(
-            f"vocabulary and merges do not belong together: of the {len(merges)} tokens that the merges make, "
+            f"vocabulary and merges do not belong together: of the {len(table.products)} tokens that the merges make, "
             f"{len(stray)} are no entries, such as {stray[0]!r} (4 % of the published files' are none)"
         )
 
