@@ -65,13 +65,12 @@ class TextCodec:
         dialect: Dialect,
         cache_size: int,
     ) -> None:
-        check_vocabulary(vocab)
+        self._tokens = check_vocabulary(vocab)
         check_pairs(merges)
         self._bpe = BytePairEncoding(merges)
         check_merges(self._bpe.table)
         self._vocab_size = len(vocab)
         self._ids = dict(vocab)
-        self._tokens = sorted(vocab, key=self._ids.__getitem__)
         self._added: dict[int, AddedToken] = {}
         self._dialect = dialect
         self._cache_size = cache_size

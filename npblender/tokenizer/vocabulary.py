@@ -22,8 +22,8 @@ __all__ = ["check_fit", "check_merges", "check_pairs", "check_vocabulary"]
 _BYTE_LEVEL_SPACES = ("Ġ", "Ċ")  # how byte-level vocabularies spell a space and a line break
 
 
-def check_vocabulary(vocab: Mapping[str, int]) -> None:
-    """Entries are strings, ids are 0 to V - 1, each once, and the format is this one.
+def check_vocabulary(vocab: Mapping[str, int]) -> list[str]:
+    """Entries are strings, ids are 0 to V - 1, each once, and the format is this one. Returns the entries by id.
 
     Raises:
         TypeError: `vocab` is no mapping from strings to whole numbers.
@@ -41,15 +41,18 @@ def check_vocabulary(vocab: Mapping[str, int]) -> None:
     if not set(map(type, vocab.values())) <= {int} or not set(map(type, vocab)) <= {str}:
         wrong = next(item for item in vocab.items() if type(item[0]) is not str or type(item[1]) is not int)
         raise TypeError(f"the vocabulary must map strings to whole numbers; it maps {wrong[0]!r} to {wrong[1]!r}")
-    size = len(vocab)
-    if list(vocab.values()) != list(range(size)) and set(vocab.values()) != set(
-        range(size)
-    ):  # mostly they are in order
-        raise ValueError(f"the vocabulary has {size} entries, so its ids must be 0 to {size - 1}, {_id_fault(vocab)}")
+    tokens, ids, size = list(vocab), list(vocab.values()), len(vocab)
+    if ids != list(range(size)):  # mostly they are in order
+        if set(ids) != set(range(size)):
+            raise ValueError(
+                f"the vocabulary has {size} entries, so its ids must be 0 to {size - 1}, {_id_fault(vocab)}"
+            )
+        tokens.sort(key=vocab.__getitem__)
     # One search in the joined text, and a look at each entry only if it finds something.
-    joined = "\n".join(["", *vocab, ""])
+    joined = "\n".join(["", *tokens, ""])
     if any("\n" + space in joined for space in _BYTE_LEVEL_SPACES) or WORD_END + "\n" in joined:
         _refuse_other_formats(vocab)
+    return tokens
 
 
 def _refuse_other_formats(vocab: Mapping[str, int]) -> None:
