@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import heapify, heappop, heappush
-from itertools import compress, pairwise, repeat
+from itertools import compress, pairwise
 
 from npblender.tokenizer.merges import CONTINUED, WORD_END, MergeTable
 from npblender.tokenizer.wholes import plain_products
@@ -70,16 +70,16 @@ class BytePairEncoding:
     """The merges of one tokenizer, ready to be applied.
 
     Args:
-        merges: pairs of symbols in the order of learning, each pair once.
+        merges: pairs of symbols in the order of learning, each pair once; or their table.
 
     >>> bpe = BytePairEncoding([("l", "o"), ("lo", "w"), ("e", "r</w>")])
     >>> bpe.segment("lower")
     ('low@@', 'er')
     """
 
-    def __init__(self, merges: Sequence[tuple[str, str]]) -> None:
-        self.table = MergeTable(merges)
-        self.pairs, self.ranks, self._products = self.table.pairs, self.table.ranks, self.table.products
+    def __init__(self, merges: Sequence[tuple[str, str]] | MergeTable) -> None:
+        self.table = merges if isinstance(merges, MergeTable) else MergeTable.of(merges)
+        self.ranks, self._products = self.table.ranks, self.table.products
         self._not_plain = frozenset(compress(self._products, ~plain_products(self.table)))
 
     def segment(self, word: str) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class BytePairEncoding:
         """
         symbols = symbols_of_word(word)
         for rank in self._rounds(symbols):
-            yield Merge(rank, *self.pairs[rank], tuple(symbols))
+            yield Merge(rank, *self.table.parts(rank), tuple(symbols))
 
     def take_apart(self, token: str, keep: Callable[[str], bool]) -> tuple[str, ...]:
         """The largest parts of a token that `keep` agrees to, found by undoing merges.
@@ -139,13 +139,13 @@ class BytePairEncoding:
 
     @cached_property
     def _parts(self) -> dict[str, tuple[str, str]]:
-        return dict(zip(self._products, self.pairs, strict=True))
+        return dict(zip(self._products, self.table.pairs, strict=True))
 
     def _rounds(self, symbols: list[str]) -> Iterator[int]:
         """Merge the symbols of a word in place; yields the rank of each round when it is done."""
-        rank_of, none = self.ranks.get, len(self.pairs)
+        rank_of, between, none = self.ranks.get, self.table.between, len(self._products)
         # ranks[i] is that of symbols[i] and its right neighbour, `none` where they do not merge.
-        ranks = [*map(rank_of, pairwise(symbols), repeat(none)), none]
+        ranks = [rank_of(left + between + right, none) for left, right in pairwise(symbols)] + [none]
         while (best := min(ranks)) != none:
             product = self._products[best]
             while best in ranks:
@@ -153,15 +153,16 @@ class BytePairEncoding:
                 symbols[at] = product
                 del symbols[at + 1], ranks[at]
                 if at:
-                    ranks[at - 1] = rank_of((symbols[at - 1], product), none)
+                    ranks[at - 1] = rank_of(symbols[at - 1] + between + product, none)
                 if at + 1 < len(symbols):
-                    ranks[at] = rank_of((product, symbols[at + 1]), none)
+                    ranks[at] = rank_of(product + between + symbols[at + 1], none)
             yield best
 
     def _rounds_of_long(self, symbols: list[str]) -> Iterator[int]:
         """What `_rounds` does, for long words; while it runs, a place that was merged away holds an empty string."""
-        count, rank_of = len(symbols), self.ranks.get
-        heap = [(rank, at) for at, rank in enumerate(map(rank_of, pairwise(symbols))) if rank is not None]
+        count, rank_of, between = len(symbols), self.ranks.get, self.table.between
+        pairs = [left + between + right for left, right in pairwise(symbols)]
+        heap = [(rank, at) for at, rank in enumerate(map(rank_of, pairs)) if rank is not None]
         heapify(heap)
         # A symbol lives at the place of its first character, and knows the places of its neighbours.
         after, before = list(range(1, count + 1)), list(range(-1, count - 1))
@@ -172,7 +173,7 @@ class BytePairEncoding:
             places = [at]
             while heap and heap[0][0] == rank:
                 places.append(heappop(heap)[1])
-            (left, right), product = self.pairs[rank], self._products[rank]
+            (left, right), product = self.table.parts(rank), self._products[rank]
             merged = False
             for at in places:  # ascending, so overlapping occurrences go to the leftmost
                 other = after[at]
@@ -183,12 +184,12 @@ class BytePairEncoding:
                 following = after[at] = after[other]
                 if following < count:
                     before[following] = at
-                    new_rank = rank_of((product, symbols[following]))
+                    new_rank = rank_of(product + between + symbols[following])
                     if new_rank is not None:
                         heappush(heap, (new_rank, at))
                 previous = before[at]
                 if previous >= 0:
-                    new_rank = rank_of((symbols[previous], product))
+                    new_rank = rank_of(symbols[previous] + between + product)
                     if new_rank is not None:
                         heappush(heap, (new_rank, previous))
             if merged:

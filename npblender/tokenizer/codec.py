@@ -16,6 +16,7 @@ from npblender.dialects import Dialect
 from npblender.tokenizer.bpe import BytePairEncoding, Merge
 from npblender.tokenizer.cache import PieceCache
 from npblender.tokenizer.detokenize import DETOKENIZERS
+from npblender.tokenizer.merges import MergeTable
 from npblender.tokenizer.pretokenize import NEWLINE, PRETOKENIZERS
 from npblender.tokenizer.special import AddedToken, SpecialTokenCutter
 from npblender.tokenizer.vocabulary import check_fit, check_merges, check_pairs, check_vocabulary
@@ -46,7 +47,7 @@ class TextCodec:
 
     Args:
         vocab: token to id, ids 0 to V - 1.
-        merges: pairs of symbols in the order of learning.
+        merges: pairs of symbols in the order of learning, or the table of a file's.
         required: special tokens that the vocabulary must have.
         unknown: the one of them that stands for everything the vocabulary lacks.
         added: tokens that are never cut apart, by id; those beyond the vocabulary follow it without a gap.
@@ -57,7 +58,7 @@ class TextCodec:
     def __init__(
         self,
         vocab: Mapping[str, int],
-        merges: Sequence[tuple[str, str]],
+        merges: Sequence[tuple[str, str]] | MergeTable,
         *,
         required: Sequence[str],
         unknown: str,
@@ -65,12 +66,13 @@ class TextCodec:
         dialect: Dialect,
         cache_size: int,
     ) -> None:
-        self._tokens = check_vocabulary(vocab)
-        check_pairs(merges)
+        self._ids = check_vocabulary(vocab)
+        self._by_id: list[str] = []
+        if not isinstance(merges, MergeTable):
+            check_pairs(merges)
         self._bpe = BytePairEncoding(merges)
         check_merges(self._bpe.table)
         self._vocab_size = len(vocab)
-        self._ids = dict(vocab)
         self._added: dict[int, AddedToken] = {}
         self._dialect = dialect
         self._cache_size = cache_size
@@ -95,9 +97,7 @@ class TextCodec:
                     f"{self._dialect.name!r} cuts no tokens out of a text, so it could not be typed; ParlAI refuses "
                     f"such tokens too. Use a dialect that does, such as dialect='transformers-5'"
                 )
-            if index >= len(self._tokens):
-                self._ids[token.content] = index
-                self._tokens.append(token.content)
+            self._ids.setdefault(token.content, index)
             self._added[index] = token
 
     def _prepare(self) -> None:
@@ -156,7 +156,8 @@ class TextCodec:
             if self._bpe.is_whole(word):
                 return (self._ids.get(word, self._unknown_id),)
             return tuple(map(self._ids.get, self._bpe.segment(word), repeat(self._unknown_id)))
-        return tuple(self._id_of(token) for piece in self._pretokenizer.cut(chunk) for token in self._tokens_of_piece(piece))
+        tokens = chain.from_iterable(map(self._tokens_of_piece, self._pretokenizer.cut(chunk)))
+        return tuple(map(self._id_of, tokens))
 
     def _split_tokens_of_piece(self, piece: str) -> tuple[str, ...]:
         """The tokens of a piece, none of them special, none a line break unless the piece is one.
@@ -177,13 +178,15 @@ class TextCodec:
 
     def _split_ids_of_chunk(self, chunk: str) -> tuple[int, ...]:
         pieces = [chunk] if chunk == "\n" else self._pretokenizer.cut(chunk)
-        return tuple(self._id_of(token) for piece in pieces for token in self._split_tokens_of_piece(piece))
+        return tuple(map(self._id_of, chain.from_iterable(map(self._split_tokens_of_piece, pieces))))
 
     def _id_of(self, token: str) -> int:
         return self._ids.get(token, self._unknown_id)
 
     def _token_of(self, index: int) -> str:
-        return self._tokens[index] if 0 <= index < len(self._tokens) else self._unknown
+        if len(self._by_id) != len(self._ids):  # the first time, or tokens were added
+            self._by_id = list(self._ids)  # whose ids ascend
+        return self._by_id[index] if 0 <= index < len(self._by_id) else self._unknown
 
     def _explain(self, text: str, split_special_tokens: bool) -> Iterator[Explanation]:
         tokens_of: Callable[[str], tuple[str, ...]]

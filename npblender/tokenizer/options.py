@@ -55,10 +55,12 @@ class EncodingOptions:
     @cached_property
     def is_plain(self) -> bool:
         """Whether a string becomes its ids with a mask of ones, and that is all."""
-        asked = (self.is_split_into_words, self.return_token_type_ids, self.return_overflowing_tokens)
-        asked += (self.return_special_tokens_mask, self.return_length, self.return_tensors is not None)
-        changes = self.padding != "do_not_pad" or self.truncation != "do_not_truncate"
-        return self.return_attention_mask and not changes and not any(asked)
+        return (
+            (self.padding, self.truncation, self.return_tensors) == ("do_not_pad", "do_not_truncate", None)
+            and self.return_attention_mask
+            and not (self.is_split_into_words or self.return_token_type_ids or self.return_overflowing_tokens)
+            and not (self.return_special_tokens_mask or self.return_length)
+        )
 
 
 def check_side(name: str, value: Any) -> None:

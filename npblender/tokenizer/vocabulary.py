@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 
 import numpy as np
 
@@ -22,8 +23,8 @@ __all__ = ["check_fit", "check_merges", "check_pairs", "check_vocabulary"]
 _BYTE_LEVEL_SPACES = ("Ġ", "Ċ")  # how byte-level vocabularies spell a space and a line break
 
 
-def check_vocabulary(vocab: Mapping[str, int]) -> list[str]:
-    """Entries are strings, ids are 0 to V - 1, each once, and the format is this one. Returns the entries by id.
+def check_vocabulary(vocab: Mapping[str, int]) -> dict[str, int]:
+    """Entries are strings, ids are 0 to V - 1, each once, and the format is this one. Returns a copy, ids ascending.
 
     Raises:
         TypeError: `vocab` is no mapping from strings to whole numbers.
@@ -41,18 +42,18 @@ def check_vocabulary(vocab: Mapping[str, int]) -> list[str]:
     if not set(map(type, vocab.values())) <= {int} or not set(map(type, vocab)) <= {str}:
         wrong = next(item for item in vocab.items() if type(item[0]) is not str or type(item[1]) is not int)
         raise TypeError(f"the vocabulary must map strings to whole numbers; it maps {wrong[0]!r} to {wrong[1]!r}")
-    tokens, ids, size = list(vocab), list(vocab.values()), len(vocab)
-    if ids != list(range(size)):  # mostly they are in order
+    ordered, ids, size = dict(vocab), list(vocab.values()), len(vocab)
+    if ids != list(range(size)):  # mostly they are
         if set(ids) != set(range(size)):
             raise ValueError(
                 f"the vocabulary has {size} entries, so its ids must be 0 to {size - 1}, {_id_fault(vocab)}"
             )
-        tokens.sort(key=vocab.__getitem__)
+        ordered = dict(sorted(vocab.items(), key=itemgetter(1)))
     # One search in the joined text, and a look at each entry only if it finds something.
-    joined = "\n".join(["", *tokens, ""])
+    joined = "\n".join(["", *vocab, ""])
     if any("\n" + space in joined for space in _BYTE_LEVEL_SPACES) or WORD_END + "\n" in joined:
         _refuse_other_formats(vocab)
-    return tokens
+    return ordered
 
 
 def _refuse_other_formats(vocab: Mapping[str, int]) -> None:
@@ -111,11 +112,11 @@ def check_merges(table: MergeTable) -> None:
         ValueError: an empty symbol, a repeated merge, `</w>` elsewhere than at the right end, or a symbol out of
             nowhere. The message counts merges from 1, as the lines of merges.txt stand below its first.
 
-    >>> check_merges(MergeTable([("l", "o"), ("low", "er</w>")]))
+    >>> check_merges(MergeTable(["l", "low"], ["o", "er</w>"]))
     Traceback (most recent call last):
     ValueError: merge 2 ('low' + 'er</w>'): no earlier merge makes 'low'; the merges are out of order or incomplete
     """
-    if len(table.ranks) != len(table.pairs):
+    if len(table.ranks) != len(table.products):
         pair = next(pair for pair in table.pairs if table.pairs.count(pair) > 1)
         raise ValueError(f"the merge {pair!r} stands there twice; the originals disagree about which of the two counts")
     if not _plainly_in_order(table):
@@ -124,12 +125,11 @@ def check_merges(table: MergeTable) -> None:
 
 def _plainly_in_order(table: MergeTable) -> bool:
     """Whether it is seen without a look at each merge; if not, the merges may be in order all the same."""
-    ranks = np.arange(len(table.pairs))
-    lefts = "\n".join([left for left, _ in table.pairs])
+    ranks = np.arange(len(table.products))
     return (
         bool((table.left < ranks).all() and (table.right < ranks).all())
         and all(len(symbol.removesuffix(WORD_END)) == 1 for symbol in table.unmade)
-        and WORD_END + "\n" not in lefts + "\n"
+        and WORD_END + table.between not in "\n".join(table.ranks)  # at a left symbol's end
     )
 
 
@@ -157,7 +157,7 @@ def check_fit(vocab: Mapping[str, int], table: MergeTable, special_tokens: Itera
     Raises:
         ValueError: one that is missing, or merges that the vocabulary does not know.
 
-    >>> check_fit({"__unk__": 0, "lo": 1}, MergeTable([("l", "o")]), ["__unk__"])
+    >>> check_fit({"__unk__": 0, "lo": 1}, MergeTable(["l"], ["o"]), ["__unk__"])
     Traceback (most recent call last):
     ValueError: vocabulary and merges do not belong together: of the 1 tokens that the merges make, 1 are no entries, \
 such as 'lo@@' (4 % of the published files' are none)

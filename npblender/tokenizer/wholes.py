@@ -24,12 +24,12 @@ def plain_products(table: MergeTable) -> Flags:
     It does if both parts were learned earlier and become whole themselves, and nothing merges over the border between
     the two before they are whole. False where the word does not become whole, or it is not plain to see.
 
-    >>> plain_products(MergeTable([("l", "o"), ("o", "w</w>"), ("lo", "w</w>")])).tolist()
+    >>> plain_products(MergeTable(["l", "o", "lo"], ["o", "w</w>", "w</w>"])).tolist()
     [True, True, True]
-    >>> plain_products(MergeTable([("l", "o"), ("o", "w</w>"), ("l", "ow</w>")])).tolist()  # l + o goes before
+    >>> plain_products(MergeTable(["l", "o", "l"], ["o", "w</w>", "ow</w>"])).tolist()  # l + o goes before
     [True, True, False]
     """
-    count = len(table.pairs)
+    count = len(table.products)
     ranks = np.arange(count)
     sound = (table.left < ranks) & (table.right < ranks) & _undisturbed(table)
     # By number, so that the characters' stand at the end, backwards; a closed one has nothing to its right.
@@ -38,7 +38,7 @@ def plain_products(table: MergeTable) -> Flags:
     plain_left = np.concatenate([sound, np.array(opens, bool)])
     plain_right = np.concatenate([sound, np.array(opens, bool) | np.array(closes, bool)])
     while True:  # what is not plain makes what it is part of not plain, and so on up
-        plain = sound & plain_left[table.left] & plain_right[table.right]
+        plain: Flags = sound & plain_left[table.left] & plain_right[table.right]
         if np.array_equal(plain, plain_left[:count]):
             return plain
         plain_left[:count] = plain_right[:count] = plain
@@ -52,7 +52,7 @@ def _undisturbed(table: MergeTable) -> Flags:
     that overlaps itself.) All products go back together, each until characters stand at its border.
     """
     earliest = _EarliestMerges(table)
-    left, right, products = table.left, table.right, np.arange(len(table.pairs))
+    left, right, products = table.left, table.right, np.arange(len(table.products))
     undisturbed = np.ones(len(products), bool)
     while True:
         until = np.maximum(left, right)
@@ -77,7 +77,7 @@ class _EarliestMerges:
 
     def __init__(self, table: MergeTable) -> None:
         self._table = table
-        ranks = np.arange(len(table.pairs))
+        ranks = np.arange(len(table.products))
         self._lowest = np.full(_BUCKETS, len(ranks))
         self._lowest[self._bucket(table.left, table.right)[::-1]] = ranks[::-1]  # of several in one the lowest is last
 
@@ -88,8 +88,7 @@ class _EarliestMerges:
     def merge_until(self, left: Numbers, right: Numbers, until: Numbers) -> Flags:
         """Whether each pair merges, at its rank `until` at the latest."""
         merges: Flags = self._lowest[self._bucket(left, right)] <= until
-        ranks, symbol = self._table.ranks, self._table.symbol
         for at in np.flatnonzero(merges).tolist():
-            rank = ranks.get((symbol(left[at]), symbol(right[at])))
+            rank = self._table.rank(self._table.symbol(left[at]), self._table.symbol(right[at]))
             merges[at] = rank is not None and rank <= until[at]
         return merges
