@@ -1,5 +1,6 @@
 """Tokenizer folders: read, written, refused by name; and what vocabulary and merges must be."""
 
+import gc
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from npblender.tokenizer import AddedToken, BlenderbotSmallTokenizer
 from npblender.tokenizer.example import EXAMPLE_MERGES, EXAMPLE_VOCABULARY, example_tokenizer
 from npblender.tokenizer.files import read_merges, write_merges
 from npblender.tokenizer.merges import MergeTable
-from npblender.tokenizer.vocabulary import check_merges, check_pairs
+from npblender.tokenizer.vocabulary import _check_order, _plainly_in_order, check_merges, check_pairs
 from reference_tests.text_strategies import FRAGMENTS, characters, merge_tables
 
 HEADER = "#version: 0.2\n"
@@ -214,6 +215,53 @@ def test_faulty_merges_are_named(merges, error, message):
 def test_merges_of_symbols_that_exist_are_sound(merges):
     check_pairs(merges)
     check_merges(MergeTable.of(merges))
+
+
+SYMBOLS = ["a", "b", "ab", "ba", "a</w>", "b</w>", "ab</w>", "aba</w>", "</w>", ">", "w>", "/w>", "</", "a</w", ""]
+
+
+@given(st.lists(st.tuples(st.sampled_from(SYMBOLS), st.sampled_from(SYMBOLS)), max_size=5, unique=True))
+def test_the_quick_look_at_merges_lets_nothing_pass(merges):
+    """Whatever it takes for sound is sound when each merge is looked at."""
+    if _plainly_in_order(MergeTable.of(merges)):
+        _check_order(merges)
+
+
+@given(merge_tables())
+def test_the_quick_look_at_merges_suffices(merges):
+    """Where every symbol is made by one merge, as learning has it, no second look is due."""
+    table = MergeTable.of(merges)
+    assert _plainly_in_order(table) or len(table.made_by) < len(merges)
+
+
+def test_a_repeated_line_is_a_repeated_merge(folder):
+    with (folder / "merges.txt").open("a") as file:
+        file.write("l o\n")
+    with pytest.raises(ValueError, match=r"the merge \('l', 'o'\) stands there twice"):
+        load(folder)
+
+
+def test_ids_in_any_order(folder):
+    (folder / "vocab.json").write_text(json.dumps(dict(reversed(EXAMPLE_VOCABULARY.items()))))
+    tokenizer, other = load(folder), example_tokenizer()
+    assert tokenizer.convert_ids_to_tokens(range(48)) == other.convert_ids_to_tokens(range(48))
+    assert tokenizer("Hello, low lower!") == other("Hello, low lower!")
+
+
+def test_loading_makes_little_work_for_the_garbage_collector():
+    """Objects that it looks through, while the demo's vocabulary and merges are read: few, and no large ones."""
+    BlenderbotSmallTokenizer.from_pretrained()
+    gc.collect()
+    gc.disable()
+    try:
+        before = {id(thing) for thing in gc.get_objects()}
+        tokenizer = BlenderbotSmallTokenizer.from_pretrained()
+        new = [thing for thing in gc.get_objects() if id(thing) not in before and thing is not before]
+    finally:
+        gc.enable()
+    merges = len(tokenizer._bpe.table.products)
+    assert len(new) < merges / 2
+    assert sum(isinstance(thing, list | set) and len(thing) >= merges for thing in new) == 0
 
 
 @given(st.lists(st.text(alphabet=characters(), min_size=1, max_size=1).filter(str.strip), max_size=6, unique=True))
