@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from npblender.dialects import PARLAI, TRANSFORMERS_5
@@ -221,6 +221,9 @@ SYMBOLS = ["a", "b", "ab", "ba", "a</w>", "b</w>", "ab</w>", "aba</w>", "</w>", 
 
 
 @given(st.lists(st.tuples(st.sampled_from(SYMBOLS), st.sampled_from(SYMBOLS)), max_size=5, unique=True))
+@example([("ab", "a"), ("a", "b")])
+@example([("a", "ab"), ("a", "b")])
+@example([("a</w>", "b")])
 def test_the_quick_look_at_merges_lets_nothing_pass(merges):
     """Whatever it takes for sound is sound when each merge is looked at."""
     if _plainly_in_order(MergeTable.of(merges)):

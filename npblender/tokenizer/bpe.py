@@ -84,8 +84,10 @@ class BytePairEncoding:
 
     def segment(self, word: str) -> tuple[str, ...]:
         """The tokens of one word, as the vocabulary writes them. O(n log n) for n characters."""
-        if self.is_whole(word):
-            return (word,)
+        return (word,) if self.is_whole(word) else self.segment_by_rounds(word)
+
+    def segment_by_rounds(self, word: str) -> tuple[str, ...]:
+        """`segment` for a word that is not known to be whole."""
         is_short = len(word) <= _SHORT
         symbols = symbols_of_word(word)
         for _ in self._rounds(symbols) if is_short else self._rounds_of_long(symbols):

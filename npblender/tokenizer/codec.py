@@ -155,7 +155,7 @@ class TextCodec:
             word = self._pretokenizer.spell(chunk)
             if self._bpe.is_whole(word):
                 return (self._ids.get(word, self._unknown_id),)
-            return tuple(map(self._ids.get, self._bpe.segment(word), repeat(self._unknown_id)))
+            return tuple(map(self._ids.get, self._bpe.segment_by_rounds(word), repeat(self._unknown_id)))
         tokens = chain.from_iterable(map(self._tokens_of_piece, self._pretokenizer.cut(chunk)))
         return tuple(map(self._id_of, tokens))
 
