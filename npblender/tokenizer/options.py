@@ -58,7 +58,7 @@ class EncodingOptions:
         return (
             (self.padding, self.truncation, self.return_tensors) == ("do_not_pad", "do_not_truncate", None)
             and self.return_attention_mask
-            and not (self.is_split_into_words or self.return_token_type_ids or self.return_overflowing_tokens)
+            and not (self.return_token_type_ids or self.return_overflowing_tokens)
             and not (self.return_special_tokens_mask or self.return_length)
         )
 
