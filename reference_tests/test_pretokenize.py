@@ -119,4 +119,4 @@ def test_chunks_of_chat_are_words_and_marks():
     for way in PRETOKENIZERS.values():
         assert way.chunk("Don't stop, will you? No! Bye.") == way.cut("don't stop, will you? no! bye.")
     way = PRETOKENIZERS["transformers"]  # which has seven marks, all told
-    assert way.chunk("Don't (really) stop,you?No!Bye.") == way.cut("don't (really) stop,you?no!bye.")
+    assert way.chunk("Don't(really)stop,you?No!Bye.") == way.cut("don't(really)stop,you?no!bye.")
