@@ -122,19 +122,15 @@ class TextCodec:
         self._prepare()
 
     def _text_to_ids(self, text: str, split_special_tokens: bool) -> list[int]:
-        if split_special_tokens:
-            return self._stretch_to_ids(text, self._split_ids_of)
-        if not self._cutter.finds(text):
-            return self._stretch_to_ids(text, self._ids_of)
+        ids_of = self._split_ids_of if split_special_tokens else self._ids_of
+        if split_special_tokens or not self._cutter.finds(text):
+            return list(chain.from_iterable(map(ids_of.__getitem__, self._pretokenizer.chunk(text))))
         ids: list[int] = []
         for stretch, special in self._cutter.cut(text):
-            ids += self._stretch_to_ids(stretch, self._ids_of)
+            ids.extend(chain.from_iterable(map(ids_of.__getitem__, self._pretokenizer.chunk(stretch))))
             if special is not None:
                 ids.append(self._ids[special])
         return ids
-
-    def _stretch_to_ids(self, text: str, ids_of: PieceCache[tuple[int, ...]]) -> list[int]:
-        return list(chain.from_iterable(map(ids_of.__getitem__, self._pretokenizer.chunk(text))))
 
     def _text_to_tokens(self, text: str, split_special_tokens: bool) -> list[str]:
         cut = self._pretokenizer.cut
