@@ -13,7 +13,7 @@ from npblender.tokenizer import AddedToken, BlenderbotSmallTokenizer
 from npblender.tokenizer.example import EXAMPLE_MERGES, EXAMPLE_VOCABULARY, example_tokenizer
 from npblender.tokenizer.files import read_merges, write_merges
 from npblender.tokenizer.merges import MergeTable
-from npblender.tokenizer.vocabulary import _check_order, _plainly_in_order, check_merges, check_pairs
+from npblender.tokenizer.vocabulary import _check_order, _plainly_in_order, check_fit, check_merges, check_pairs
 from reference_tests.text_strategies import FRAGMENTS, characters, merge_tables
 
 HEADER = "#version: 0.2\n"
@@ -217,6 +217,20 @@ def test_merges_of_symbols_that_exist_are_sound(merges):
     check_merges(MergeTable.of(merges))
 
 
+@pytest.mark.parametrize("known", range(6))
+@pytest.mark.parametrize("first", [True, False])
+def test_half_of_the_merges_must_be_entries(known, first):
+    """Wherever they stand among the merges."""
+    table = MergeTable.of([("a", letter) for letter in "bcdef"])
+    entries = ["ab@@", "ac@@", "ad@@", "ae@@", "af@@"]
+    vocab = dict.fromkeys(entries[:known] if first else entries[5 - known :], 0)
+    if known >= 3:
+        check_fit(vocab, table, [])
+    else:
+        with pytest.raises(ValueError, match=f"of the 5 tokens that the merges make, {5 - known} are no entries"):
+            check_fit(vocab, table, [])
+
+
 SYMBOLS = ["a", "b", "ab", "ba", "a</w>", "b</w>", "ab</w>", "aba</w>", "</w>", ">", "w>", "/w>", "</", "a</w", ""]
 
 
@@ -251,20 +265,14 @@ def test_ids_in_any_order(folder):
     assert tokenizer("Hello, low lower!") == other("Hello, low lower!")
 
 
-def test_loading_makes_little_work_for_the_garbage_collector():
-    """Objects that it looks through, while the demo's vocabulary and merges are read: few, and no large ones."""
+def test_a_tokenizer_holds_no_long_lists():
+    """The garbage collector would look through them again and again, and that while the first texts are tokenized."""
     BlenderbotSmallTokenizer.from_pretrained()
-    gc.collect()
-    gc.disable()
-    try:
-        before = {id(thing) for thing in gc.get_objects()}
-        tokenizer = BlenderbotSmallTokenizer.from_pretrained()
-        new = [thing for thing in gc.get_objects() if id(thing) not in before and thing is not before]
-    finally:
-        gc.enable()
+    before = {id(thing) for thing in gc.get_objects()}
+    tokenizer = BlenderbotSmallTokenizer.from_pretrained()
+    new = [thing for thing in gc.get_objects() if id(thing) not in before and thing is not before]
     merges = len(tokenizer._bpe.table.products)
-    assert len(new) < merges / 2
-    assert sum(isinstance(thing, list | set) and len(thing) >= merges for thing in new) == 0
+    assert [len(thing) for thing in new if isinstance(thing, list | set) and len(thing) >= merges] == []
 
 
 @given(st.lists(st.text(alphabet=characters(), min_size=1, max_size=1).filter(str.strip), max_size=6, unique=True))

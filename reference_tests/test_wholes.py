@@ -61,9 +61,9 @@ def test_pairs_that_fall_together_are_told_apart(merges):
         assert plain_products(table).tolist() == expected
 
 
-def test_symbols_have_a_mark_between_them_that_none_has():
+def test_the_table_of_merges():
     merges = [("a", " "), ("a ", "b"), ("a", "!"), (" ", "b"), ("a", " b")]
     table = MergeTable.of(merges)
-    assert table.between == '"'
+    assert table.rank("b", "a") is table.rank("a", "b") is None
     assert [table.rank(*pair) for pair in merges] == [0, 1, 2, 3, 4]
     assert table.pairs == tuple(merges)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import heapify, heappop, heappush
-from itertools import compress, pairwise
+from itertools import compress, pairwise, repeat
 
 from npblender.tokenizer.merges import CONTINUED, WORD_END, MergeTable
 from npblender.tokenizer.wholes import plain_products
@@ -145,9 +145,9 @@ class BytePairEncoding:
 
     def _rounds(self, symbols: list[str]) -> Iterator[int]:
         """Merge the symbols of a word in place; yields the rank of each round when it is done."""
-        rank_of, between, none = self.ranks.get, self.table.between, len(self._products)
+        rank_of, none = self.ranks.get, len(self._products)
         # ranks[i] is that of symbols[i] and its right neighbour, `none` where they do not merge.
-        ranks = [rank_of(f"{left}{between}{right}", none) for left, right in pairwise(symbols)] + [none]
+        ranks = [*map(rank_of, pairwise(symbols), repeat(none)), none]
         while (best := min(ranks)) != none:
             product = self._products[best]
             while best in ranks:
@@ -155,16 +155,15 @@ class BytePairEncoding:
                 symbols[at] = product
                 del symbols[at + 1], ranks[at]
                 if at:
-                    ranks[at - 1] = rank_of(f"{symbols[at - 1]}{between}{product}", none)
+                    ranks[at - 1] = rank_of((symbols[at - 1], product), none)
                 if at + 1 < len(symbols):
-                    ranks[at] = rank_of(f"{product}{between}{symbols[at + 1]}", none)
+                    ranks[at] = rank_of((product, symbols[at + 1]), none)
             yield best
 
     def _rounds_of_long(self, symbols: list[str]) -> Iterator[int]:
         """What `_rounds` does, for long words; while it runs, a place that was merged away holds an empty string."""
-        count, rank_of, between = len(symbols), self.ranks.get, self.table.between
-        pairs = [f"{left}{between}{right}" for left, right in pairwise(symbols)]
-        heap = [(rank, at) for at, rank in enumerate(map(rank_of, pairs)) if rank is not None]
+        count, rank_of = len(symbols), self.ranks.get
+        heap = [(rank, at) for at, rank in enumerate(map(rank_of, pairwise(symbols))) if rank is not None]
         heapify(heap)
         # A symbol lives at the place of its first character, and knows the places of its neighbours.
         after, before = list(range(1, count + 1)), list(range(-1, count - 1))
@@ -186,12 +185,12 @@ class BytePairEncoding:
                 following = after[at] = after[other]
                 if following < count:
                     before[following] = at
-                    new_rank = rank_of(f"{product}{between}{symbols[following]}")
+                    new_rank = rank_of((product, symbols[following]))
                     if new_rank is not None:
                         heappush(heap, (new_rank, at))
                 previous = before[at]
                 if previous >= 0:
-                    new_rank = rank_of(f"{symbols[previous]}{between}{product}")
+                    new_rank = rank_of((symbols[previous], product))
                     if new_rank is not None:
                         heappush(heap, (new_rank, previous))
             if merged:

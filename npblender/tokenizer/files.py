@@ -81,7 +81,7 @@ def read_merges(path: Path) -> MergeTable:
     even = len(words) // 2 * 2
     table = MergeTable(words[0:even:2], words[1:even:2])
     # Symbols hold no white space of any kind: written out again it is the same text, and only if not a search is due.
-    if "\n".join(table.ranks) != body:
+    if "\n".join(map(" ".join, table.ranks)) != body:
         for number, line in enumerate(body.split("\n"), start=2):
             if len(line.split()) != 2 or line.split() != line.split(" "):
                 raise ValueError(f"{path}, line {number}: {line!r} is not two symbols with one space between them")

@@ -5,7 +5,6 @@ Whether they are such as can have been learned is checked in vocabulary.py.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from operator import add
 
@@ -34,9 +33,8 @@ class MergeTable:
     """
 
     def __init__(self, lefts: Sequence[str], rights: Sequence[str]) -> None:
-        # Nothing here is a list or a dict of tuples: the garbage collector looks through 30,000 entries of those again
-        # and again while it takes them for young, and that is while the first texts are tokenized.
         count = len(lefts)
+        # A tuple and not a list: of those the garbage collector looks through every entry again and again.
         self.products = tuple(map(add, lefts, rights))
         """What each merge makes."""
         self.made_by: dict[str, int] = dict(zip(self.products, range(count), strict=True))
@@ -45,11 +43,8 @@ class MergeTable:
             for product, right in zip(self.products, rights, strict=True):
                 if right in _PARTS_OF_WORD_END:  # it only looks closed: a text has spelt out the mark itself
                     self.made_by.pop(product, None)
-        letters = "".join(self.products)
-        self.between = next(mark for mark in map(chr, itertools.count(ord(" "))) if mark not in letters)
-        """Stands between the two symbols in the keys of `ranks`; no symbol of a merge has it."""
-        keys = map(self.between.join, zip(lefts, rights, strict=True))
-        self.ranks: dict[str, int] = dict(zip(keys, range(count), strict=True))
+        pairs = zip(lefts, rights, strict=True)
+        self.ranks: dict[tuple[str, str], int] = dict(zip(pairs, range(count), strict=True))
         """The rank of a pair of symbols."""
         self.unmade = sorted({*lefts, *rights}.difference(self.made_by))
         """The symbols that no merge makes, characters if all is well. Their numbers are -1, -2 and so on."""
@@ -79,7 +74,7 @@ class MergeTable:
 
     def rank(self, left: str, right: str) -> int | None:
         """The rank of the merge of two symbols, or None where they do not merge."""
-        return self.ranks.get(left + self.between + right)
+        return self.ranks.get((left, right))
 
     def symbol(self, number: int) -> str:
         """The symbol of a number.
