@@ -174,11 +174,10 @@ class BytePairEncoding:
             places = [at]
             while heap and heap[0][0] == rank:
                 places.append(heappop(heap)[1])
-            (left, right), product = self.table.parts(rank), self._products[rank]
-            merged = False
+            product, merged = self._products[rank], False
             for at in places:  # ascending, so overlapping occurrences go to the leftmost
                 other = after[at]
-                if other == count or symbols[at] != left or symbols[other] != right:
+                if other == count or rank_of((symbols[at], symbols[other])) != rank:
                     continue  # one of the two was merged away since the pair was noted
                 merged = True
                 symbols[at], symbols[other] = product, ""
