@@ -10,6 +10,7 @@ that no merge makes (3,583 of 54,944).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -117,7 +118,7 @@ def check_merges(table: MergeTable) -> None:
     ValueError: merge 2 ('low' + 'er</w>'): no earlier merge makes 'low'; the merges are out of order or incomplete
     """
     if len(table.ranks) != len(table.products):
-        pair = next(pair for pair in table.pairs if table.pairs.count(pair) > 1)
+        pair = next(pair for pair, times in Counter(table.pairs).items() if times > 1)
         raise ValueError(f"the merge {pair!r} stands there twice; the originals disagree about which of the two counts")
     if not _plainly_in_order(table):
         _check_order(table.pairs)
