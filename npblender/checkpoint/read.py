@@ -8,7 +8,7 @@ gathered and refused in one error that names all of it.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ def load(
     target = resolve_dtype(dtype)
     problems: list[str] = []
     sources = _match(find_tensors(place), config, parts, problems)
-    arrays = _read_all([copies[0] for copies in sources.values()], target, problems)
+    arrays = _read_all({name: copies[0] for name, copies in sources.items()}, target, problems)
     _compare_copies(sources, arrays, problems)
     if problems:
         raise ValueError("\n    ".join([f"the weights in {place} do not fit the configuration:", *problems]))
@@ -79,7 +79,8 @@ def _match(
     known, wanted = expected_shapes(config, FULL_MODEL), expected_shapes(config, parts)
     found: dict[str, list[str]] = {}
     for name in tensors:
-        canonical = canonical_name(name)
+        bare = name.removeprefix("model.")
+        canonical = bare if bare in known else canonical_name(name)  # which takes some time, for several hundred names
         if canonical is not None:
             found.setdefault(canonical, []).append(name)
     sources: dict[str, list[StoredTensor]] = {}
@@ -109,22 +110,22 @@ def _fits(tensor: StoredTensor, shape: tuple[int, ...], problems: list[str]) -> 
     return not wrong
 
 
-def _read_all(tensors: Sequence[StoredTensor], dtype: np.dtype[Any], problems: list[str]) -> dict[str, Matrix]:
-    """Each tensor under its parameter's name, laid out as it is multiplied fastest."""
-    names = {tensor.name: canonical_name(tensor.name) or tensor.name for tensor in tensors}
-    rooms = Rooms({names[tensor.name]: tensor.shape for tensor in tensors}, dtype)
-    arrays = {name: rooms.room(name) for name in names.values()}
+def _read_all(tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any], problems: list[str]) -> dict[str, Matrix]:
+    """Each parameter, read from its tensor and laid out as it is multiplied fastest."""
+    rooms = Rooms({name: tensor.shape for name, tensor in tensors.items()}, dtype)
+    arrays = {name: rooms.room(name) for name in tensors}
+    places = {tensor.name: arrays[name] for name, tensor in tensors.items()}
     broken: set[str] = set()
 
     def put(tensor: StoredTensor, first: int, rows: Array) -> None:
-        put_rows(arrays[names[tensor.name]], first, rows)
+        put_rows(places[tensor.name], first, rows)
         if not np.isfinite(rows).all():
             broken.add(tensor.name)
 
-    each_piece(tensors, dtype, put)
+    each_piece(tensors.values(), dtype, put)
     problems += [
         f"not finite as {dtype}: {tensor.name} holds NaN, infinity or too large a number"
-        for tensor in in_order(tensors)
+        for tensor in in_order(tensors.values())
         if tensor.name in broken
     ]
     return arrays
