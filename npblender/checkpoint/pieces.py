@@ -23,7 +23,7 @@ __all__ = ["each_piece", "in_order"]
 
 BUFFER_BYTES = 1 << 20  # fits a core's own cache, so a value is still there when it is checked
 SHARED = 1 << 23  # bytes from which a second thread pays
-MOST_THREADS = 4  # each has a buffer, and memory is busy with as many
+MOST_THREADS = 3  # each holds some 2 MB, and memory is busy with as many
 
 Piece: TypeAlias = tuple[StoredTensor, int, int]  # a tensor, the first of some rows, and how many
 Do: TypeAlias = Callable[[StoredTensor, int, Array], None]
