@@ -132,9 +132,11 @@ def search_of(plan: Plan, decoding: Decoding, users: Users) -> Search:
 
         drawn = rng if plan.search == uses.BEAM_SAMPLE else None
         return search_beams(plan, decoding, chain, stopping, drawn, sources_settle=dialect.sources_settle)
-    if plan.search in (uses.GREEDY, uses.SAMPLE):
-        choose = most_probable if rng is None or plan.search == uses.GREEDY else drawn_by(rng)
-        return follow(plan, decoding, chain, stopping, choose)
+    if plan.search == uses.GREEDY:
+        return follow(plan, decoding, chain, stopping, most_probable)
+    if plan.search == uses.SAMPLE:
+        assert rng is not None
+        return follow(plan, decoding, chain, stopping, drawn_by(rng))
     if plan.search == uses.GROUP_BEAM:
         from npblender.generation.groups import search_groups
 
