@@ -134,10 +134,8 @@ def test_loading_the_package_loads_nothing_optional() -> None:
 
 
 UNNEEDED = {
-    # chats, batches, ports; writing files; searches that were not chosen
+    # chats, batches, ports; writing files
     *("npblender.chat", "npblender.batch", "npblender.groundtruth", "npblender.cli", "safetensors"),
-    *(f"npblender.generation.{name}" for name in ("trees", "parlai", "beams", "groups", "constrained", "scorer")),
-    *(f"npblender.generation.{name}" for name in ("contrastive", "lookup", "constraints")),
     # random numbers, masked arrays, and what only refusals need
     *("numpy.random", "numpy.ma", "difflib", "hashlib"),
 }

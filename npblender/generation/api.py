@@ -17,14 +17,20 @@ from numpy.typing import NDArray
 from npblender.config.generation_config import GenerationConfig
 from npblender.context import Context
 from npblender.generation import uses
+from npblender.generation.beams import search_beams
 from npblender.generation.chain import Allowed, Filter, make_chain, parlai_chain
+from npblender.generation.constrained import search_constrained
+from npblender.generation.contrastive import search_contrastive
 from npblender.generation.decoding import Decoding
+from npblender.generation.groups import search_groups
+from npblender.generation.lookup import search_lookup
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
 from npblender.generation.plan import Plan, make_plan
 from npblender.generation.prepare import Arrays, prepare
 from npblender.generation.refusals import refuse_givens
 from npblender.generation.rows import drawn_by, follow, most_probable
 from npblender.generation.stopping import Criterion, make_stopping
+from npblender.generation.trees import grow
 from npblender.inputs import Ids, check_ids
 from npblender.weights import Weights
 
@@ -117,19 +123,15 @@ def start(
 
 
 def search_of(plan: Plan, decoding: Decoding, users: Users) -> Search:
-    """The planned search, ready to run. Its module is imported when it is chosen: a program seldom needs several."""
+    """The planned search, ready to run."""
     rng = generator_of(users.seed) if users.seed is not None or plan.search in uses.DRAWING else None
     if plan.search in (uses.PARLAI_BEAM, uses.PARLAI_DELAYED, uses.PARLAI_SAMPLE):
-        from npblender.generation.trees import grow
-
         return grow(plan, decoding, parlai_chain(plan, users.prefix_allowed_tokens_fn, users.logits_processor), rng)
     dialect, source_ids = decoding.prepared.context.dialect, decoding.prepared.source_ids
     chains = partial(make_chain, plan, dialect, source_ids, users.prefix_allowed_tokens_fn, users.logits_processor)
     chain = chains()
     stopping = make_stopping(plan, users.tokenizer, users.stopping_criteria)
     if plan.search in (uses.BEAM, uses.BEAM_SAMPLE):
-        from npblender.generation.beams import search_beams
-
         drawn = rng if plan.search == uses.BEAM_SAMPLE else None
         return search_beams(plan, decoding, chain, stopping, drawn, sources_settle=dialect.sources_settle)
     if plan.search == uses.GREEDY:
@@ -138,20 +140,12 @@ def search_of(plan: Plan, decoding: Decoding, users: Users) -> Search:
         assert rng is not None
         return follow(plan, decoding, chain, stopping, drawn_by(rng))
     if plan.search == uses.GROUP_BEAM:
-        from npblender.generation.groups import search_groups
-
         return search_groups(plan, decoding, chains, stopping)
     if plan.search == uses.CONSTRAINED_BEAM:
-        from npblender.generation.constrained import search_constrained
-
         return search_constrained(plan, decoding, chain, stopping)
     if plan.search == uses.CONTRASTIVE:
-        from npblender.generation.contrastive import search_contrastive
-
         return search_contrastive(plan, decoding, chain, stopping)
     assert plan.search == uses.LOOKUP
-    from npblender.generation.lookup import search_lookup
-
     return search_lookup(plan, decoding, chain, stopping)
 
 
