@@ -9,8 +9,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from npblender import jsonfile
 from npblender.checkpoint.dtypes import STORAGE, Array
@@ -107,6 +105,9 @@ def _checked(weights: Weights, config: BlenderbotSmallConfig, parts: Parts, dtyp
 
 
 def _write_tensors(path: Path, arrays: dict[str, Array]) -> None:
+    from safetensors import SafetensorError  # only to write: a reply starts sooner without it
+    from safetensors.numpy import save_file
+
     with jsonfile.replacing(path) as unfinished:
         try:
             save_file(arrays, unfinished, metadata={"format": "pt"})  # transformers 4 asks for the format
