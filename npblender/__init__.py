@@ -5,10 +5,10 @@ model = BlenderbotSmallForConditionalGeneration.from_pretrained()      # the dem
 tokenizer = BlenderbotSmallTokenizer.from_pretrained()
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from npblender.cache import Cache
-from npblender.chat import Conversation
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.generation_config import GenerationConfig
 from npblender.dialects import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
@@ -21,6 +21,7 @@ from npblender.tokenizer import BlenderbotSmallTokenizer
 from npblender.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from npblender.chat import Conversation
     from npblender.groundtruth import Trace, compare, trace
 
 __all__ = [
@@ -41,17 +42,16 @@ __all__ = [
     "trace",
 ]
 
-_FOR_PORTERS = ("Trace", "compare", "trace")
+_WHEN_ASKED_FOR = {"Conversation": "chat", "Trace": "groundtruth", "compare": "groundtruth", "trace": "groundtruth"}
+"""What few programs need, and the room that has it: a reply starts sooner without."""
 
 
 def __getattr__(name: str) -> Any:
-    """What only a porter needs is imported when it is asked for: a reply starts sooner without it."""
-    if name in _FOR_PORTERS:
-        from npblender import groundtruth
-
-        return getattr(groundtruth, name)
+    """What few programs need is imported when it is asked for."""
+    if name in _WHEN_ASKED_FOR:
+        return getattr(importlib.import_module(f"npblender.{_WHEN_ASKED_FOR[name]}"), name)
     raise AttributeError(f"module 'npblender' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_FOR_PORTERS})
+    return sorted({*globals(), *_WHEN_ASKED_FOR})

@@ -6,7 +6,7 @@ this file alone.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from npblender.inputs import (
 from npblender.taps import Sink, Tap
 
 Array = NDArray[Any]
-Seed = np.random.Generator | int | None
+Seed: TypeAlias = "np.random.Generator | int | None"  # a text: numpy.random is slow to import, and few draw
 
 
 def make_context(

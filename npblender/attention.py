@@ -152,11 +152,15 @@ def feed_forward(w: FeedForward, x: Array, context: Context) -> Array:
     >>> feed_forward(layer, np.ones((1, 4, 6), np.float32), context).shape
     (1, 4, 6)
     """
-    hidden = ops.linear(x, w.fc1.weight, w.fc1.bias)  # [B, T, D] -> [B, T, F]
-    context.tap("hidden", hidden)
-    hidden = ops.ACTIVATIONS[context.config.activation_function](hidden)
-    context.tap("activation", hidden)
-    hidden = context.dropout(hidden, context.config.activation_dropout)
-    output = ops.linear(hidden, w.fc2.weight, w.fc2.bias)  # [B, T, F] -> [B, T, D]
+    activation = ops.ACTIVATIONS[context.config.activation_function]
+    if context.is_plain and ops.can_be_shared(x, w.fc1.weight, w.fc2.weight):  # the same in one, if nobody looks inside
+        output = ops.two_linears(x, w.fc1.weight, w.fc1.bias, activation, w.fc2.weight, w.fc2.bias)
+    else:
+        hidden = ops.linear(x, w.fc1.weight, w.fc1.bias)  # [B, T, D] -> [B, T, F]
+        context.tap("hidden", hidden)
+        hidden = activation(hidden)
+        context.tap("activation", hidden)
+        hidden = context.dropout(hidden, context.config.activation_dropout)
+        output = ops.linear(hidden, w.fc2.weight, w.fc2.bias)  # [B, T, F] -> [B, T, D]
     context.tap("output", output)
     return add_and_norm(w.final_layer_norm, x, output, context)

@@ -28,6 +28,16 @@ class Context:
     collect_states: bool = False  # whether the result carries every layer's hidden states
     collect_attentions: bool = False  # whether the result carries every attention's weights
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nobody listens and there is no noise: then work may be put together as is fastest.
+
+        >>> from npblender.dialects import PARLAI
+        >>> Context(BlenderbotSmallConfig(), PARLAI).is_plain
+        True
+        """
+        return self.tap.sink is None and self.rng is None
+
     def at(self, name: str) -> Context:
         """The same pass, heard one level further in.
 

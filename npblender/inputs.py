@@ -29,7 +29,8 @@ def as_array(name: str, value: Any) -> Array:
     ValueError: input_ids has rows of unequal length; pad them to one length and pass an attention mask, as \
 tokenizer(texts, padding=True, return_tensors='np') does
     """
-    if isinstance(value, np.ma.MaskedArray):
+    # A masked array is an array of another class; to ask about others would import numpy.ma, 10 ms of a start.
+    if type(value) is not np.ndarray and isinstance(value, np.ndarray) and isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(value), or .data")
     try:
         array = np.asarray(value)

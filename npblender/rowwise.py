@@ -28,7 +28,7 @@ def groups_of_rows(batch: int, tokens: int, weights: Weights, context: Context) 
     [slice(0, 8, None)]
     """
     threads = ops.num_threads()
-    may = not context.tap and context.rng is None and not context.collect_states and not context.collect_attentions
+    may = context.is_plain and not context.collect_states and not context.collect_attentions
     if not may or threads == 1 or batch * tokens < FEW * threads or not _may_be_cut(weights):
         return [slice(0, batch)]
     count = min(batch, threads)

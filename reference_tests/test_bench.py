@@ -212,6 +212,14 @@ def test_made_up_text_is_other_text_each_time_and_the_same_for_a_seed(tmp_path):
     assert texts.words_in(first) >= 200
 
 
+def test_python_may_keep_what_it_compiled(monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("ANOTHER", "stays")
+    found = rounds.environment(2)
+    assert "PYTHONDONTWRITEBYTECODE" not in found
+    assert (found["ANOTHER"], found["OMP_NUM_THREADS"]) == ("stays", "2")
+
+
 def test_an_engine_that_fails_is_named_with_what_it_said(tmp_path):
     with pytest.raises(rounds.WorkerError, match=r"npblender: (?s:.*)FileNotFoundError"):
         rounds.Worker("npblender", peers.PEERS["npblender"], tmp_path / "nothing", 1)

@@ -161,7 +161,8 @@ def test_a_long_words_cost_grows_as_its_length(text):
         tokens = bpe.segment(word)
         assert "".join(token.removesuffix("@@") for token in tokens) == word
         per_character[length] = bpe.ranks.asked / length
-    assert per_character[64_000] <= 1.01 * per_character[1_000] <= 3.03
+    # Each neighbour is looked up when it is noted and when its turn comes: n at first, two more after every merge.
+    assert per_character[64_000] <= 1.01 * per_character[1_000] <= 6.06
 
 
 def test_long_words_do_not_take_the_quadratic_way(monkeypatch):

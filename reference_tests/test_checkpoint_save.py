@@ -206,7 +206,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         path.write_bytes(b"half a file")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("npblender.checkpoint.write.save_file", fail)
+    monkeypatch.setattr("safetensors.numpy.save_file", fail)
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path, TINY, random_weights(TINY, 1))
     assert (tmp_path / FILE).read_bytes() == old

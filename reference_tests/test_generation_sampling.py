@@ -157,6 +157,21 @@ def test_a_generator_is_used_up_and_no_seed_means_other_replies() -> None:
     assert free[0] != free[1] or free[1] != free[2]
 
 
+@pytest.mark.parametrize(
+    ("dialect", "call"),
+    [
+        ("transformers-5", {"do_sample": True}),
+        ("transformers-5", {"do_sample": True, "num_beams": 2, "temperature": 5.0}),
+        ("parlai", {"do_sample": True, "top_k": 50}),
+        ("parlai", {"beam_delay": 10, "top_k": 50}),
+    ],
+)
+def test_every_search_that_draws_does_so_without_a_seed(dialect: str, call: dict) -> None:
+    model = lively_model(14, dialect)
+    replies = {tuple(model.generate([SOURCE], max_length=20, **call)[0].tolist()) for _ in range(8)}
+    assert len(replies) > 1
+
+
 def test_sampling_in_parlai_gives_as_many_replies_as_are_asked_for() -> None:
     """`num_beams` of them are drawn side by side, ranked by score; more if more are to be returned."""
     model = lively_model(15, "parlai")

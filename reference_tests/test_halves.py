@@ -165,6 +165,20 @@ def test_results_do_not_depend_on_the_number_of_threads_or_blocks(given_rows, st
 
 
 @IN_BOTH
+@pytest.mark.parametrize("given_rows", [1, 4, 61])
+def test_a_feed_forward_block_in_one_is_its_steps(given_rows, stored, either_layout):
+    first, second, x = kept(matrix(2048, 512), stored), kept(matrix(512, 2048), stored), matrix(given_rows, 512, 1)
+    one, two = matrix(1, 2048, 2)[0], matrix(1, 512, 3)[0]
+    steps = ops.linear(ops.relu(ops.linear(x, first, one)), second, two)
+    with ops.use_threads(3):
+        assert ops.can_be_shared(x, first, second) == (either_layout == "panels")
+        whole = ops.two_linears(x, first, one, ops.relu, second, two)
+    if blas.core_name() in blas.WITH_SMALL_KERNELS:
+        assert same_bits(whole, steps)
+    assert_close(whole, steps, TOLERANCES["float32 against float64"])
+
+
+@IN_BOTH
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 3.4e38])
 def test_what_is_not_finite_there_is_refused(stored, number):
     """Also a NaN whose rounding would carry into its sign."""
@@ -207,9 +221,8 @@ def test_a_model_is_the_one_of_rounded_weights(either_layout, stored):
     if either_layout == "panels":
         assert same_bits(found, right)
     assert_close(found[..., 2:], right[..., 2:], TOLERANCES["float32 against float64"])
-    assert not np.allclose(
-        found, Model(CONFIG, from_arrays(CONFIG, plain)).forward(ids, decoder_input_ids=start).logits
-    )
+    unrounded = Model(CONFIG, from_arrays(CONFIG, plain)).forward(ids, decoder_input_ids=start).logits
+    assert np.abs(found - unrounded)[..., 2:].max() > 100 * np.abs(found - right)[..., 2:].max()
 
 
 @pytest.mark.parametrize("dtype", ["float16", np.float16, np.dtype("float16")])

@@ -90,3 +90,33 @@ def test_a_space_separates(left, right):
     """Cutting two texts with a space between is cutting each; ParlAI's lower-casing looks no further than a space."""
     for way in PRETOKENIZERS.values():
         assert way(left + " " + right) == way(left) + way(right)
+
+
+def words_by_chunks(way, text):
+    """The words of a text by way of its chunks, as a tokenizer that remembers chunks has them."""
+    pieces = [piece for chunk in way.chunk(text) for piece in ([chunk] if chunk == "\n" else way.cut(chunk))]
+    return [way.spell(piece) for piece in pieces]
+
+
+@given(texts())
+@example("".join(FRAGMENTS))
+def test_chunks_cut_up_are_the_pieces(text):
+    for way in PRETOKENIZERS.values():
+        assert words_by_chunks(way, text) == way(text)
+
+
+def test_chunks_of_characters_between_letters():
+    """Without a line break among them, so that the quick way is taken."""
+    codes = [code for code in [*range(0x2100), *range(0x2100, 0x110000, 97)] if chr(code) != "\n"]
+    for code in codes:
+        text = f"A{chr(code)}b !{chr(code)}"
+        for way in PRETOKENIZERS.values():
+            assert words_by_chunks(way, text) == way(text)
+
+
+def test_chunks_of_chat_are_words_and_marks():
+    """What would make a memory of chunks useless: words together with the marks beside them."""
+    for way in PRETOKENIZERS.values():
+        assert way.chunk("Don't stop, will you? No! Bye.") == way.cut("don't stop, will you? no! bye.")
+    way = PRETOKENIZERS["transformers"]  # which has seven marks, all told
+    assert way.chunk("Don't(really)stop,you?No!Bye.") == way.cut("don't(really)stop,you?no!bye.")

@@ -146,6 +146,38 @@ def test_loading_the_package_loads_nothing_optional() -> None:
     assert run.stderr == ""
 
 
+UNNEEDED = {
+    # chats, batches, ports; writing files
+    *("npblender.chat", "npblender.batch", "npblender.groundtruth", "npblender.cli", "safetensors"),
+    # random numbers, masked arrays, and what only refusals need
+    *("numpy.random", "numpy.ma", "difflib", "hashlib"),
+}
+
+REPLY = """
+import sys, numpy; before = set(sys.modules)
+from npblender import BlenderbotSmallForConditionalGeneration as Model, BlenderbotSmallTokenizer as Tokenizer
+model, tokenizer = Model.from_pretrained(dialect="transformers-5"), Tokenizer.from_pretrained(dialect="transformers-5")
+inputs = tokenizer(["hello there"], return_tensors="np")
+print(tokenizer.decode(model.generate(**inputs, num_beams=1, do_sample=False, max_new_tokens=2)[0]), file=sys.stderr)
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+def test_a_reply_imports_only_what_it_needs() -> None:
+    """From the start of a process to a greedy reply; what NumPy's own start imports does not count."""
+    run = subprocess.run([sys.executable, "-c", REPLY], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    imported = set(run.stdout.split())
+    assert "npblender.generation.rows" in imported
+    assert imported & UNNEEDED == set(), "a reply should not wait for that"
+
+
+@pytest.mark.parametrize("name", ["Conversation", "Trace", "compare", "trace"])
+def test_what_few_need_is_there_when_it_is_asked_for(name: str) -> None:
+    assert name in npblender.__all__
+    assert name in dir(npblender)
+    assert getattr(npblender, name).__name__ == name
+
+
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_files_stay_small(name: str) -> None:
     lines = MODULES[name].read_text(encoding="utf-8").count("\n")

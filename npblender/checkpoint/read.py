@@ -1,33 +1,30 @@
 """Weights from a folder: every tensor checked, converted, and read once to where it stays.
 
-Bytes pass through one small buffer, in which they are converted and looked at, so that loading needs the
+Bytes pass through small buffers (see pieces.py), in which they are converted and looked at, so that loading needs the
 weights themselves and little else, and costs one pass over memory.
 
 What it does not do: it reads no configuration (see config.py) and repairs nothing. What does not fit is
 gathered and refused in one error that names all of it.
 """
 
-import math
 import os
-from collections.abc import Iterable, Iterator
-from itertools import groupby
-from typing import Any, BinaryIO
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from npblender import jsonfile
-from npblender.checkpoint.dtypes import STORED_BITS, STORED_FLOATS, Array, decode, resolve_storage
+from npblender.checkpoint.dtypes import STORED_FLOATS, Array, resolve_storage
 from npblender.checkpoint.files import find_tensors
 from npblender.checkpoint.header import StoredTensor
 from npblender.checkpoint.names import SHARED, canonical_name, copies_in_order
+from npblender.checkpoint.pieces import each_piece, in_order
 from npblender.config import BlenderbotSmallConfig
 from npblender.layout import Rooms, as_kept, put_rows
 from npblender.weights import FULL_MODEL, LOGITS_BIAS, Matrix, Parts, Weights, expected_shapes, from_arrays
 
 __all__ = ["load"]
-
-BUFFER_BYTES = 1 << 20  # fits a core's own cache, so a value is still there when it is checked
 
 
 def load(
@@ -66,7 +63,7 @@ def load(
     target, storage = resolve_storage(dtype)
     problems: list[str] = []
     sources = _match(find_tensors(place), config, parts, problems)
-    arrays = _read_all([copies[0] for copies in sources.values()], target, storage, problems)
+    arrays = _read_all({name: copies[0] for name, copies in sources.items()}, target, storage, problems)
     _compare_copies(sources, arrays, problems)
     if problems:
         raise ValueError("\n    ".join([f"the weights in {place} do not fit the configuration:", *problems]))
@@ -85,7 +82,8 @@ def _match(
     known, wanted = expected_shapes(config, FULL_MODEL), expected_shapes(config, parts)
     found: dict[str, list[str]] = {}
     for name in tensors:
-        canonical = canonical_name(name)
+        bare = name.removeprefix("model.")
+        canonical = bare if bare in known else canonical_name(name)  # which takes some time, for several hundred names
         if canonical is not None:
             found.setdefault(canonical, []).append(name)
     sources: dict[str, list[StoredTensor]] = {}
@@ -116,20 +114,24 @@ def _fits(tensor: StoredTensor, shape: tuple[int, ...], problems: list[str]) -> 
 
 
 def _read_all(
-    tensors: Iterable[StoredTensor], dtype: np.dtype[Any], storage: str, problems: list[str]
+    tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any], storage: str, problems: list[str]
 ) -> dict[str, Matrix]:
-    """Each tensor under its parameter's name, laid out as it is multiplied fastest."""
-    arrays: dict[str, Matrix] = {}
-    tensors = list(tensors)
-    names = {tensor.name: canonical_name(tensor.name) or tensor.name for tensor in tensors}
-    rooms = Rooms({names[tensor.name]: tensor.shape for tensor in tensors}, dtype, storage)
-    for tensor, file in _opened(tensors):
-        room, finite = rooms.room(names[tensor.name]), True
-        for first, rows in _pieces(tensor, file, dtype):
-            finite = put_rows(room, first, rows) and finite
-        if not finite:
-            problems.append(f"not finite as {storage}: {tensor.name} holds NaN, infinity or too large a number")
-        arrays[names[tensor.name]] = room
+    """Each parameter, read from its tensor and laid out as it is multiplied fastest."""
+    rooms = Rooms({name: tensor.shape for name, tensor in tensors.items()}, dtype, storage)
+    arrays = {name: rooms.room(name) for name in tensors}
+    places = {tensor.name: arrays[name] for name, tensor in tensors.items()}
+    broken: set[str] = set()
+
+    def put(tensor: StoredTensor, first: int, rows: Array) -> None:
+        if not put_rows(places[tensor.name], first, rows):
+            broken.add(tensor.name)
+
+    each_piece(tensors.values(), dtype, put)
+    problems += [
+        f"not finite as {storage}: {tensor.name} holds NaN, infinity or too large a number"
+        for tensor in in_order(tensors.values())
+        if tensor.name in broken
+    ]
     return arrays
 
 
@@ -139,34 +141,15 @@ def _compare_copies(sources: dict[str, list[StoredTensor]], arrays: dict[str, Ma
         return
     first, *others = sources[SHARED]
     shared = arrays[SHARED]
-    for tensor, file in _opened(others):
-        pieces = _pieces(tensor, file, shared.dtype)
-        if not all(
-            np.array_equal(as_kept(shared, rows), shared.take(np.arange(at, at + len(rows)), axis=0), equal_nan=True)
-            for at, rows in pieces
-        ):
+    other: set[str] = set()
+
+    def compare(tensor: StoredTensor, first: int, rows: Array) -> None:
+        kept = shared.take(np.arange(first, first + len(rows)), axis=0)
+        if not np.array_equal(as_kept(shared, rows), kept, equal_nan=True):
+            other.add(tensor.name)
+
+    each_piece(others, shared.dtype, compare)
+    for tensor in in_order(others):
+        if tensor.name in other:
             what = "an untied head" if tensor.name == "lm_head.weight" else "a second embedding"
             problems.append(f"{what} is not covered: {tensor.name} differs from {first.name}")
-
-
-def _opened(tensors: Iterable[StoredTensor]) -> Iterator[tuple[StoredTensor, BinaryIO]]:
-    """Each tensor with its file open, in the order in which they lie."""
-    ordered = sorted(tensors, key=lambda tensor: (str(tensor.file), tensor.start))
-    for path, group in groupby(ordered, key=lambda tensor: tensor.file):
-        with path.open("rb") as file:
-            for tensor in group:
-                yield tensor, file
-
-
-def _pieces(tensor: StoredTensor, file: BinaryIO, dtype: np.dtype[Any]) -> Iterator[tuple[int, Array]]:
-    """The tensor's rows in `dtype`, some at a time with the number of the first; each is good until the next."""
-    row_bytes = math.prod(tensor.shape[1:]) * STORED_BITS[tensor.dtype] // 8
-    at_once = max(1, BUFFER_BYTES // max(1, row_bytes))
-    count = tensor.shape[0] if tensor.shape else 1
-    buffer = np.empty(min(at_once, count) * row_bytes, np.uint8)
-    file.seek(tensor.start)
-    for first in range(0, count, at_once):
-        raw = buffer[: min(at_once, count - first) * row_bytes]
-        if file.readinto(raw.data) != raw.size:  # type: ignore[attr-defined]
-            raise ValueError(f"{tensor.file} ended inside tensor {tensor.name!r}: it was cut short while it was read")
-        yield first, decode(raw, tensor.dtype, dtype).reshape(-1, *tensor.shape[1:])

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from npblender import jsonfile
 from npblender.checkpoint.dtypes import FORMAT_OF, STORAGE, Array
@@ -134,6 +132,9 @@ def _finite(dtype: str, numbers: Array) -> bool:
 
 
 def _write_tensors(path: Path, tensors: dict[str, Stored]) -> None:
+    from safetensors import SafetensorError  # only to write: a reply starts sooner without it
+    from safetensors.numpy import save_file
+
     with jsonfile.replacing(path) as unfinished:
         if any(dtype == "bfloat16" for dtype, _ in tensors.values()):
             _write_bytes(unfinished, tensors)

@@ -11,7 +11,6 @@ is decided where text is generated.
 
 import copy
 import dataclasses
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -226,6 +225,8 @@ def _field_names() -> frozenset[str]:
 def _refuse_unknown(changes: Mapping[str, Any]) -> None:
     for name in changes:
         if name not in _field_names() | {"extra"}:
+            import difflib  # only for a refusal
+
             near = difflib.get_close_matches(name, sorted(_field_names()), n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(_field_names()))}"
             raise TypeError(f"there is no setting {name!r}; {hint}")

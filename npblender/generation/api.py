@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ from npblender.weights import Weights
 
 Record = GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput
 Search = Generator[Ids, None, Record]
-Seed = np.random.Generator | int | None
+Seed: TypeAlias = "np.random.Generator | int | None"  # a text: numpy.random is slow to import, and few draw
 
 
 class Streamer(Protocol):
@@ -124,7 +124,7 @@ def start(
 
 def search_of(plan: Plan, decoding: Decoding, users: Users) -> Search:
     """The planned search, ready to run."""
-    rng = generator_of(users.seed)
+    rng = generator_of(users.seed) if users.seed is not None or plan.search in uses.DRAWING else None
     if plan.search in (uses.PARLAI_BEAM, uses.PARLAI_DELAYED, uses.PARLAI_SAMPLE):
         return grow(plan, decoding, parlai_chain(plan, users.prefix_allowed_tokens_fn, users.logits_processor), rng)
     dialect, source_ids = decoding.prepared.context.dialect, decoding.prepared.source_ids
@@ -134,9 +134,11 @@ def search_of(plan: Plan, decoding: Decoding, users: Users) -> Search:
     if plan.search in (uses.BEAM, uses.BEAM_SAMPLE):
         drawn = rng if plan.search == uses.BEAM_SAMPLE else None
         return search_beams(plan, decoding, chain, stopping, drawn, sources_settle=dialect.sources_settle)
-    if plan.search in (uses.GREEDY, uses.SAMPLE):
-        choose = drawn_by(rng) if plan.search == uses.SAMPLE else most_probable
-        return follow(plan, decoding, chain, stopping, choose)
+    if plan.search == uses.GREEDY:
+        return follow(plan, decoding, chain, stopping, most_probable)
+    if plan.search == uses.SAMPLE:
+        assert rng is not None
+        return follow(plan, decoding, chain, stopping, drawn_by(rng))
     if plan.search == uses.GROUP_BEAM:
         return search_groups(plan, decoding, chains, stopping)
     if plan.search == uses.CONSTRAINED_BEAM:

@@ -7,7 +7,6 @@ together, and with the chosen search, the model and the other arguments of the c
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,8 @@ def refuse_unknown(call: Mapping[str, Any]) -> None:
     names = sorted(field.name for field in dataclasses.fields(GenerationConfig) if field.name != "extra")
     for name in call:
         if name not in names:
+            import difflib  # only for a refusal
+
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise TypeError(

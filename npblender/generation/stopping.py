@@ -33,7 +33,8 @@ class Stopping:
         >>> stopping(np.array([[1, 5, 2], [1, 5, 6]]))
         array([ True, False])
         """
-        ended = np.isin(ids[:, -1], self.eos)
+        # [R, 1] against [E] -> [R]; np.isin takes 0.1 ms
+        ended: NDArray[np.bool_] = np.logical_or.reduce(ids[:, -1:] == np.array(self.eos, np.int64), axis=1)
         if ids.shape[1] >= self.max_length or (self.deadline is not None and time.monotonic() > self.deadline):
             ended[:] = True
         for criterion in self.users:

@@ -31,10 +31,11 @@ from npblender.ops import log_softmax
 Array = NDArray[Any]
 
 
-def select_of(plan: Plan, rng: np.random.Generator) -> Select:
-    """How the paths of the planned search go on."""
+def select_of(plan: Plan, rng: np.random.Generator | None) -> Select:
+    """How the paths of the planned search go on; `rng` is for the searches that draw."""
     if plan.search == uses.PARLAI_BEAM:
         return beam_paths
+    assert rng is not None
     top_p, top_k = plan.settings.top_p, plan.settings.top_k
     sampled = (
         top_k_paths(top_k, rng) if top_p is None and top_k else nucleus_paths(1.0 if top_p is None else top_p, rng)
@@ -42,7 +43,7 @@ def select_of(plan: Plan, rng: np.random.Generator) -> Select:
     return delayed_paths(plan.settings.beam_delay or 0, sampled) if plan.search == uses.PARLAI_DELAYED else sampled
 
 
-def rules_of(plan: Plan, rng: np.random.Generator) -> Rules:
+def rules_of(plan: Plan, rng: np.random.Generator | None) -> Rules:
     """The plan in ParlAI's terms."""
     settings = plan.settings
     assert settings.length_penalty is not None
@@ -65,7 +66,7 @@ def log_probabilities(logits: Array, temperature: float) -> Array:
 
 
 def grow(
-    plan: Plan, decoding: Decoding, chain: list[Filter], rng: np.random.Generator
+    plan: Plan, decoding: Decoding, chain: list[Filter], rng: np.random.Generator | None
 ) -> Generator[Ids, None, GenerateBeamEncoderDecoderOutput]:
     """Yield each step's tokens if there is one beam, nothing otherwise; return the record of all sources.
 

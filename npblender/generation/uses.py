@@ -20,6 +20,7 @@ LOOKUP = "prompt lookup"
 PARLAI_BEAM = "beam search in ParlAI's way"
 PARLAI_DELAYED = "delayed beam search in ParlAI's way"
 PARLAI_SAMPLE = "sampling in ParlAI's way"
+DRAWING = frozenset({SAMPLE, BEAM_SAMPLE, PARLAI_DELAYED, PARLAI_SAMPLE})  # those that need random numbers
 
 LENGTH = {"max_length", "max_new_tokens", "min_length", "min_new_tokens"}
 CHOICE = {"do_sample", "num_beams"}

@@ -3,10 +3,12 @@
     threads         work shared out over a few threads
     blas            what is known of NumPy's BLAS
     standin         what NumPy takes for an array
+    panel_products  products with small matrices that lie in a row
     panels          a matrix laid out for fast products
     sixteen         numbers of 16 bits
     halves          panels kept in 16 bits
     linear_maps     rows times a matrix, and products of stacks
+    two_linears     a feed-forward block as one piece of work a thread
     elementwise     blocks that stay in cache, and the check of every input
     erf_tables      coefficients, written by tools/derive_erf.py
     error_function  erf and the normal distribution function
@@ -39,6 +41,7 @@ from npblender.ops.operations import (
 )
 from npblender.ops.panels import Panels
 from npblender.ops.threads import num_threads, share_out, use_threads
+from npblender.ops.two_linears import can_be_shared, two_linears
 
 __all__ = [
     "ACTIVATIONS",
@@ -47,6 +50,7 @@ __all__ = [
     "Halves",
     "IntArray",
     "Panels",
+    "can_be_shared",
     "cross_entropy",
     "dropout",
     "embed",
@@ -64,5 +68,6 @@ __all__ = [
     "share_out",
     "silu",
     "softmax",
+    "two_linears",
     "use_threads",
 ]

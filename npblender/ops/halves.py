@@ -88,14 +88,16 @@ class Halves(Panels):
         """
         return np.empty((workers, panels, *self.store.shape[1:]), np.float32)
 
-    def numbers(self, first: int, last: int, scratch: Any) -> Array:
-        """Panels from number `first` to `last` in float32, [n, C, D/C, P], good until the next.
+    def numbers(self, store: Array, scratch: Any = None) -> Array:
+        """A piece of the store in float32, [n, C, D/C, P], in this scratch and good until the next, or else new.
 
         >>> halves = Halves.room((64, 2), "float16")
-        >>> halves.numbers(0, 1, halves.scratch(1, 1)[0]).shape
+        >>> halves.numbers(halves.store).shape
         (1, 1, 2, 64)
         """
-        return widen(self.store[first:last], self.stored, scratch[: last - first])
+        return widen(
+            store, self.stored, np.empty(store.shape, np.float32) if scratch is None else scratch[: len(store)]
+        )
 
     def bits(self) -> Array:
         """The matrix as it is stored: [F, D], uint16.

@@ -200,7 +200,7 @@ def cross_entropy(logits: npt.ArrayLike, labels: npt.ArrayLike, ignore_index: in
         return scalar(-picked.mean())
 
 
-def dropout(x: npt.ArrayLike, p: float, rng: np.random.Generator | None) -> FloatArray:
+def dropout(x: npt.ArrayLike, p: float, rng: "np.random.Generator | None") -> FloatArray:
     """x with each value zeroed with probability p and the others divided by 1 - p. Any shape; dtype of x.
 
     Inverted scaling, as torch does it: the expectation of the result is x. With p = 0 or without a

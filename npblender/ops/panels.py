@@ -10,21 +10,20 @@ Not here: which matrices are laid out so (see `weights`), or on which machines (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from npblender.ops.panel_products import SMALL_PRODUCT, multiply, share_of_products
 from npblender.ops.standin import Array, StandIn
 from npblender.ops.threads import num_threads, share_out
 
 WIDTH = 64  # columns of a panel: a full set of vector registers
 DEPTH = 256  # rows of a panel at most: sums of more are made of several, which also halves their rounding errors
-SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS uses its kernels for small matrices
 SHARED = 2**24  # multiplications from which a second thread pays; a few rows count as four, for the reading
-CACHE = 2**19  # numbers of sums that are made at a time: more do not fit a cache, fewer keep the interpreter busy
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -143,18 +142,17 @@ class Panels(StandIn):
             x = np.concatenate([x, x])
         pieces = x.reshape(len(x), parts, depth).transpose(1, 0, 2)  # [C, R, D/C]
         y = np.empty((given, count * width), x.dtype)
-        if bias is not None and len(bias) < count * width:
-            bias = np.concatenate([bias, np.zeros(count * width - len(bias), bias.dtype)])
+        bias = None if bias is None else self.padded(bias)
         shared = not small or self.store.size * (max(given, 4) + self.reading) >= SHARED
         if shared or self.reading:
             threads = num_threads() if shared else 1
-            share_out(_products(pieces, self, y, bias, threads), count, threads)
+            share_out(share_of_products(pieces, self, y, bias, threads), count, threads)
         else:
-            _multiply(pieces, self.store, y, bias, np.empty(parts * len(x) * count * width, x.dtype))
+            multiply(pieces, self.store, y, bias, np.empty(parts * len(x) * count * width, x.dtype))
         return y[:, : self.rows]
 
     def at_once(self) -> int:
-        """How many panels `numbers` is to give at a time, at most.
+        """How many panels are to be made numbers at a time, at most.
 
         >>> Panels.of(np.ones((128, 2))).at_once()
         2
@@ -169,13 +167,23 @@ class Panels(StandIn):
         """
         return [None] * workers
 
-    def numbers(self, first: int, last: int, scratch: Any) -> Array:
-        """Panels from number `first` to `last` as they are multiplied by, [n, C, D/C, P]; here no copy.
+    def numbers(self, store: Array, scratch: Any = None) -> Array:
+        """A piece of the store as what it is multiplied by, [n, C, D/C, P]; here as it is.
 
-        >>> Panels.of(np.ones((3, 2))).numbers(0, 1, None).shape
+        >>> panels = Panels.of(np.ones((3, 2)))
+        >>> panels.numbers(panels.store).shape
         (1, 1, 2, 3)
         """
-        return self.store[first:last]
+        return store
+
+    def padded(self, bias: Array) -> Array:
+        """A bias [F] with zeros for the columns that only fill the last panel up.
+
+        >>> Panels.of(np.ones((65, 2))).padded(np.ones(65)).shape
+        (128,)
+        """
+        columns = len(self.store) * self.store.shape[3]
+        return bias if columns == self.rows else np.concatenate([bias, np.zeros(columns - self.rows, bias.dtype)])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -215,45 +223,3 @@ def parts_of_sum(inner: int) -> int:
     """
     fewest = -(-inner // DEPTH) or 1
     return next((count for count in range(fewest, 4 * fewest) if inner % count == 0), 1)
-
-
-def _multiply(pieces: Array, store: Array, out: Array, bias: Array | None, scratch: Array) -> None:
-    """Rows in parts, [C, R, D/C], times panels, [N, C, D/C, P], into [R, N * P], which may have fewer rows."""
-    parts, rows, _ = pieces.shape
-    count, _, _, width = store.shape
-    given = len(out)
-    sums = scratch[: parts * rows * count * width].reshape(parts, rows, count, width)  # the parts of every sum
-    np.matmul(pieces, store, out=sums.transpose(2, 0, 1, 3))
-    flat = sums.reshape(parts, rows, count * width)
-    if parts == 2:  # in one pass, where reducing takes two
-        np.add(flat[0, :given], flat[1, :given], out=out)
-    else:
-        np.add.reduce(flat[:, :given], axis=0, out=out)
-    if bias is not None:  # while the result is in cache
-        np.add(out, bias, out=out)
-
-
-def _products(
-    pieces: Array, panels: Panels, y: Array, bias: Array | None, threads: int
-) -> Callable[[int, int, int], None]:
-    """What one thread does: the products of all rows, [C, R, D/C], with the panels from `first` to `last`."""
-    parts, given, depth = pieces.shape
-    count, _, _, width = panels.store.shape
-    blocks = -(-given // max(1, SMALL_PRODUCT // (depth * width)))
-    rows = -(-given // blocks)  # at a time
-    at_once = min(max(1, CACHE // (parts * rows * width)), -(-count // threads), panels.at_once())  # panels
-    scratch = np.empty((threads, at_once * parts * rows * width), y.dtype)
-    wide = panels.scratch(threads, at_once)
-
-    def job(worker: int, first: int, last: int) -> None:
-        with np.errstate(all="ignore"):
-            for panel in range(first, last, at_once):
-                end = min(panel + at_once, last)
-                columns = slice(panel * width, end * width)
-                shift = None if bias is None else bias[columns]
-                store = panels.numbers(panel, end, wide[worker])
-                for row in range(0, given, rows):
-                    some = slice(row, row + rows)
-                    _multiply(pieces[:, some], store, y[some, columns], shift, scratch[worker])
-
-    return job

@@ -6,15 +6,14 @@ any number. Not here: what is worth sharing; each operation knows its own cost.
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from queue import SimpleQueue
+from typing import Any
 
 from npblender.fieldchecks import check_size
-
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
 
 VARIABLES = ("NPBLENDER_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Where a number is looked for, in this order; without one it is the processors that this process may run on."""
@@ -60,12 +59,16 @@ def share_out(job: Callable[[int, int, int], None], parts: int, threads: int) ->
         job(0, 0, parts)
         return
     edges = [parts * n // threads for n in range(threads + 1)]
-    others = [_pool().submit(job, n, *edges[n : n + 2]) for n in range(1, threads)]
+    ended: SimpleQueue[BaseException | None] = SimpleQueue()
+    for n in range(1, threads):
+        _helper().put((job, n, *edges[n : n + 2], ended))
     try:
         job(0, edges[0], edges[1])
     finally:
-        for other in others:
-            other.result()
+        errors = [ended.get() for _ in range(1, threads)]
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 @functools.cache
@@ -79,12 +82,33 @@ def _default() -> int:
     return os.cpu_count() or 1
 
 
-@functools.cache
-def _pool() -> "ThreadPoolExecutor":
-    from concurrent.futures import ThreadPoolExecutor  # only where something is large enough to be shared
-
-    return ThreadPoolExecutor(thread_name_prefix="npblender")
+_idle: list[SimpleQueue[Any]] = []  # of each thread that waits for work, where to put it
 
 
-if hasattr(os, "register_at_fork"):  # a forked process has the pool, but none of its threads
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+def _helper() -> SimpleQueue[Any]:
+    """Where to put work for a thread that has none; a new one if all are busy. (An executor takes 4 ms to import.)"""
+    try:
+        return _idle.pop()
+    except IndexError:
+        work: SimpleQueue[Any] = SimpleQueue()
+        threading.Thread(target=_help, args=(work,), name="npblender", daemon=True).start()
+        return work
+
+
+def _help(work: SimpleQueue[Any]) -> None:
+    """The life of a thread: it does what it is given, says how that ended, and waits again."""
+    while True:
+        job, worker, first, last, ended = work.get()
+        error = None
+        try:
+            job(worker, first, last)
+        except BaseException as raised:
+            error = raised
+        del job
+        _idle.append(work)
+        ended.put(error)
+        del ended, error
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has the list, but none of the threads
+    os.register_at_fork(after_in_child=_idle.clear)

@@ -50,11 +50,11 @@ class BatchEncoding(UserDict[str, Any]):
 
     def __getitem__(self, key: Any) -> Any:
         """An entry by its name, or by a slice the same rows of every entry."""
+        if isinstance(key, str):
+            return self.data[key]
         if isinstance(key, slice):
             return {name: value[key] for name, value in self.data.items()}
-        if not isinstance(key, str):
-            raise KeyError(f"{key!r}: take an entry by its name, or rows by a slice")
-        return self.data[key]
+        raise KeyError(f"{key!r}: take an entry by its name, or rows by a slice")
 
     def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> BatchEncoding:
         """Turn every list into an int64 array, in place; None does nothing. Returns itself.

@@ -8,7 +8,7 @@ The definition takes rounds: find the pair of lowest rank, merge all its occurre
 `_rounds` does just that, and it is what runs on ordinary words. A word of n characters costs O(n^2) so; for long ones
 `_rounds_of_long` keeps pairs in a heap and symbols in a linked list: the same rounds in O(n log n), and a word of a
 hundred thousand characters takes a fraction of a second. Four new words of chat in five need no rounds at all: they
-come out whole, and `_last_merge` tells from how the merges hang together.
+come out whole, as wholes.py can tell from how the merges hang together.
 
 This module does NOT learn merges, does not cut text into words, and knows no ids.
 """
@@ -19,19 +19,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import heapify, heappop, heappush
-from itertools import pairwise, repeat
+from itertools import compress, pairwise, repeat
+
+from npblender.tokenizer.merges import CONTINUED, WORD_END, MergeTable
+from npblender.tokenizer.wholes import plain_products
 
 __all__ = ["CONTINUED", "WORD_END", "BytePairEncoding", "Merge", "spell_symbols", "symbols_of_word"]
 
-WORD_END = "</w>"
-"""Closes the last symbol of a word, in merges."""
-CONTINUED = "@@"
-"""Marks a token that the next one continues, in the vocabulary."""
 _SHORT = 32
 """Up to this many characters looking at all pairs in every round is the quicker way; measured, and not critical."""
-_PARTS_OF_WORD_END = frozenset([">", "w>", "/w>"])
-_CHARACTER, _NOT_PLAIN = -1, -2
-"""In place of a merge's rank, in `_last_merge`."""
 
 
 @dataclass(frozen=True)
@@ -74,33 +70,39 @@ class BytePairEncoding:
     """The merges of one tokenizer, ready to be applied.
 
     Args:
-        merges: pairs of symbols in the order of learning, each pair once.
+        merges: pairs of symbols in the order of learning, each pair once; or their table.
 
     >>> bpe = BytePairEncoding([("l", "o"), ("lo", "w"), ("e", "r</w>")])
     >>> bpe.segment("lower")
     ('low@@', 'er')
     """
 
-    def __init__(self, merges: Sequence[tuple[str, str]]) -> None:
-        self.pairs: tuple[tuple[str, str], ...] = tuple(merges)
-        self.ranks: dict[tuple[str, str], int] = {pair: rank for rank, pair in enumerate(self.pairs)}
-        self._products = [left + right for left, right in self.pairs]
-        self._made_by = dict(zip(self._products, range(len(self.pairs)), strict=True))
-        if not _PARTS_OF_WORD_END.isdisjoint(right for _, right in self.pairs):
-            for left, right in self.pairs:  # a product that only looks closed: a text has spelt out the mark itself
-                if right in _PARTS_OF_WORD_END:
-                    self._made_by.pop(left + right, None)
-        self._last_merges: dict[str, int] = {}  # what `_last_merge` has found of the parts of words
+    def __init__(self, merges: Sequence[tuple[str, str]] | MergeTable) -> None:
+        self.table = merges if isinstance(merges, MergeTable) else MergeTable.of(merges)
+        self.ranks, self._products = self.table.ranks, self.table.products
+        self._not_plain = frozenset(compress(self._products, ~plain_products(self.table)))
 
     def segment(self, word: str) -> tuple[str, ...]:
         """The tokens of one word, as the vocabulary writes them. O(n log n) for n characters."""
+        return (word,) if self.is_whole(word) else self.segment_by_rounds(word)
+
+    def segment_by_rounds(self, word: str) -> tuple[str, ...]:
+        """`segment` for a word that is not known to be whole."""
         is_short = len(word) <= _SHORT
-        if is_short and self._last_merge(word + WORD_END) != _NOT_PLAIN:
-            return (word,)
         symbols = symbols_of_word(word)
         for _ in self._rounds(symbols) if is_short else self._rounds_of_long(symbols):
             pass
         return spell_symbols(symbols)
+
+    def is_whole(self, word: str) -> bool:
+        """Whether it is known without taking rounds that a word becomes one symbol.
+
+        >>> bpe = BytePairEncoding([("l", "o"), ("lo", "w</w>")])
+        >>> bpe.is_whole("low"), bpe.is_whole("lo")
+        (True, False)
+        """
+        symbol = word + WORD_END
+        return (symbol in self.table.made_by and symbol not in self._not_plain) or len(word) == 1
 
     def merges(self, word: str) -> Iterator[Merge]:
         """Every round that a word goes through, in order: the algorithm made visible, O(n) a round.
@@ -114,7 +116,7 @@ class BytePairEncoding:
         """
         symbols = symbols_of_word(word)
         for rank in self._rounds(symbols):
-            yield Merge(rank, *self.pairs[rank], tuple(symbols))
+            yield Merge(rank, *self.table.parts(rank), tuple(symbols))
 
     def take_apart(self, token: str, keep: Callable[[str], bool]) -> tuple[str, ...]:
         """The largest parts of a token that `keep` agrees to, found by undoing merges.
@@ -139,45 +141,11 @@ class BytePairEncoding:
 
     @cached_property
     def _parts(self) -> dict[str, tuple[str, str]]:
-        return dict(zip(self._products, self.pairs, strict=True))
-
-    def _last_merge(self, symbol: str) -> int:
-        """The rank of the merge with which a word spelt like this symbol becomes whole; for a character -1.
-
-        A word ends whole if a merge makes it of two parts that were learned earlier and end whole themselves, and if
-        nothing merges over the border between the two before they are whole. Whether something does is seen by going
-        back in time: of the two symbols at the border the one of higher rank was made last; until then its inner part
-        stood there, and that part's merge with its neighbour must not come first. (An equal rank is a merge that
-        overlaps itself.) -2 where the word does not end whole, or it is not plain to see.
-        """
-        rank = self._made_by.get(symbol)
-        if rank is None:
-            return _CHARACTER if len(symbol) == 1 or symbol[1:] == WORD_END else _NOT_PLAIN
-        left, right = self.pairs[rank]
-        known, rank_of, pairs = self._last_merges, self.ranks.get, self.pairs
-        before_left, before_right = known.get(left), known.get(right)
-        if before_left is None:
-            before_left = known[left] = self._last_merge(left)
-        if before_right is None:
-            before_right = known[right] = self._last_merge(right)
-        if before_left == _NOT_PLAIN or before_right == _NOT_PLAIN or before_left >= rank or before_right >= rank:
-            return _NOT_PLAIN
-        while True:
-            if before_left >= before_right:
-                if before_left == _CHARACTER:
-                    return rank
-                until, left = before_left, pairs[before_left][1]
-                before_left = known[left]
-            else:
-                until, right = before_right, pairs[before_right][0]
-                before_right = known[right]
-            met = rank_of((left, right))
-            if met is not None and met <= until:
-                return _NOT_PLAIN
+        return dict(zip(self._products, self.table.pairs, strict=True))
 
     def _rounds(self, symbols: list[str]) -> Iterator[int]:
         """Merge the symbols of a word in place; yields the rank of each round when it is done."""
-        rank_of, none = self.ranks.get, len(self.pairs)
+        rank_of, none = self.ranks.get, len(self._products)
         # ranks[i] is that of symbols[i] and its right neighbour, `none` where they do not merge.
         ranks = [*map(rank_of, pairwise(symbols), repeat(none)), none]
         while (best := min(ranks)) != none:
@@ -206,11 +174,10 @@ class BytePairEncoding:
             places = [at]
             while heap and heap[0][0] == rank:
                 places.append(heappop(heap)[1])
-            (left, right), product = self.pairs[rank], self._products[rank]
-            merged = False
+            product, merged = self._products[rank], False
             for at in places:  # ascending, so overlapping occurrences go to the leftmost
                 other = after[at]
-                if other == count or symbols[at] != left or symbols[other] != right:
+                if other == count or rank_of((symbols[at], symbols[other])) != rank:
                     continue  # one of the two was merged away since the pair was noted
                 merged = True
                 symbols[at], symbols[other] = product, ""

@@ -16,9 +16,10 @@ from npblender.dialects import Dialect
 from npblender.tokenizer.bpe import BytePairEncoding, Merge
 from npblender.tokenizer.cache import PieceCache
 from npblender.tokenizer.detokenize import DETOKENIZERS
+from npblender.tokenizer.merges import MergeTable
 from npblender.tokenizer.pretokenize import NEWLINE, PRETOKENIZERS
 from npblender.tokenizer.special import AddedToken, SpecialTokenCutter
-from npblender.tokenizer.vocabulary import check_fit, check_merges, check_vocabulary
+from npblender.tokenizer.vocabulary import check_fit, check_merges, check_pairs, check_vocabulary
 
 __all__ = ["Explanation", "TextCodec"]
 
@@ -46,7 +47,7 @@ class TextCodec:
 
     Args:
         vocab: token to id, ids 0 to V - 1.
-        merges: pairs of symbols in the order of learning.
+        merges: pairs of symbols in the order of learning, or the table of a file's.
         required: special tokens that the vocabulary must have.
         unknown: the one of them that stands for everything the vocabulary lacks.
         added: tokens that are never cut apart, by id; those beyond the vocabulary follow it without a gap.
@@ -57,7 +58,7 @@ class TextCodec:
     def __init__(
         self,
         vocab: Mapping[str, int],
-        merges: Sequence[tuple[str, str]],
+        merges: Sequence[tuple[str, str]] | MergeTable,
         *,
         required: Sequence[str],
         unknown: str,
@@ -65,19 +66,18 @@ class TextCodec:
         dialect: Dialect,
         cache_size: int,
     ) -> None:
-        check_vocabulary(vocab)
-        check_merges(merges)
+        self._ids = check_vocabulary(vocab)
+        self._by_id: list[str] = []
+        if not isinstance(merges, MergeTable):
+            check_pairs(merges)
         self._bpe = BytePairEncoding(merges)
+        check_merges(self._bpe.table)
         self._vocab_size = len(vocab)
-        self._ids = dict(vocab)
-        self._tokens = [""] * len(vocab)
-        for token, index in vocab.items():
-            self._tokens[index] = token
         self._added: dict[int, AddedToken] = {}
         self._dialect = dialect
         self._cache_size = cache_size
         self._register(added)
-        check_fit(self._ids, merges, required)
+        check_fit(self._ids, self._bpe.table, required)
         self._unknown = unknown
         self._prepare()
 
@@ -97,9 +97,7 @@ class TextCodec:
                     f"{self._dialect.name!r} cuts no tokens out of a text, so it could not be typed; ParlAI refuses "
                     f"such tokens too. Use a dialect that does, such as dialect='transformers-5'"
                 )
-            if index >= len(self._tokens):
-                self._ids[token.content] = index
-                self._tokens.append(token.content)
+            self._ids.setdefault(token.content, index)
             self._added[index] = token
 
     def _prepare(self) -> None:
@@ -109,8 +107,8 @@ class TextCodec:
         self._join = DETOKENIZERS[self._dialect.pretokenizer]
         self._cutter = SpecialTokenCutter(self._added.values() if self._dialect.cut_special_tokens else ())
         self._protected = frozenset([NEWLINE, *(token.content for token in self._added.values())])
-        self._ids_of = PieceCache(self._ids_of_piece, self._cache_size)
-        self._split_ids_of = PieceCache(self._split_ids_of_piece, self._cache_size)
+        self._ids_of = PieceCache(self._ids_of_chunk, self._cache_size)
+        self._split_ids_of = PieceCache(self._split_ids_of_chunk, self._cache_size)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or another process needs: everything but what `_prepare` derives."""
@@ -124,14 +122,12 @@ class TextCodec:
         self._prepare()
 
     def _text_to_ids(self, text: str, split_special_tokens: bool) -> list[int]:
-        cut = self._pretokenizer.cut
-        if split_special_tokens:
-            return list(chain.from_iterable(map(self._split_ids_of.__getitem__, cut(text))))
+        ids_of = self._split_ids_of if split_special_tokens else self._ids_of
+        if split_special_tokens or not self._cutter.finds(text):
+            return list(chain.from_iterable(map(ids_of.__getitem__, self._pretokenizer.chunk(text))))
         ids: list[int] = []
         for stretch, special in self._cutter.cut(text):
-            # In ASCII it is the same to lower the case before the cut, and one word in fewer spellings is remembered.
-            lowered = stretch.lower() if stretch.isascii() else stretch
-            ids.extend(chain.from_iterable(map(self._ids_of.__getitem__, cut(lowered))))
+            ids.extend(chain.from_iterable(map(ids_of.__getitem__, self._pretokenizer.chunk(stretch))))
             if special is not None:
                 ids.append(self._ids[special])
         return ids
@@ -150,9 +146,14 @@ class TextCodec:
     def _tokens_of_piece(self, piece: str) -> tuple[str, ...]:
         return self._bpe.segment(self._pretokenizer.spell(piece))
 
-    def _ids_of_piece(self, piece: str) -> tuple[int, ...]:
-        tokens = self._bpe.segment(self._pretokenizer.spell(piece))
-        return tuple(map(self._ids.get, tokens, repeat(self._unknown_id)))
+    def _ids_of_chunk(self, chunk: str) -> tuple[int, ...]:
+        if chunk.isalnum() or chunk == "\n":  # a piece
+            word = self._pretokenizer.spell(chunk)
+            if self._bpe.is_whole(word):
+                return (self._ids.get(word, self._unknown_id),)
+            return tuple(map(self._ids.get, self._bpe.segment_by_rounds(word), repeat(self._unknown_id)))
+        tokens = chain.from_iterable(map(self._tokens_of_piece, self._pretokenizer.cut(chunk)))
+        return tuple(map(self._id_of, tokens))
 
     def _split_tokens_of_piece(self, piece: str) -> tuple[str, ...]:
         """The tokens of a piece, none of them special, none a line break unless the piece is one.
@@ -171,14 +172,17 @@ class TextCodec:
     def _is_ordinary(self, token: str) -> bool:
         return token in self._ids and token not in self._protected
 
-    def _split_ids_of_piece(self, piece: str) -> tuple[int, ...]:
-        return tuple(map(self._id_of, self._split_tokens_of_piece(piece)))
+    def _split_ids_of_chunk(self, chunk: str) -> tuple[int, ...]:
+        pieces = [chunk] if chunk == "\n" else self._pretokenizer.cut(chunk)
+        return tuple(map(self._id_of, chain.from_iterable(map(self._split_tokens_of_piece, pieces))))
 
     def _id_of(self, token: str) -> int:
         return self._ids.get(token, self._unknown_id)
 
     def _token_of(self, index: int) -> str:
-        return self._tokens[index] if 0 <= index < len(self._tokens) else self._unknown
+        if len(self._by_id) != len(self._ids):  # the first time, or tokens were added
+            self._by_id = list(self._ids)  # whose ids ascend
+        return self._by_id[index] if 0 <= index < len(self._by_id) else self._unknown
 
     def _explain(self, text: str, split_special_tokens: bool) -> Iterator[Explanation]:
         tokens_of: Callable[[str], tuple[str, ...]]

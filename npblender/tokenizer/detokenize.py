@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from npblender.dialects import Family
-from npblender.tokenizer.bpe import CONTINUED
+from npblender.tokenizer.merges import CONTINUED
 from npblender.tokenizer.pretokenize import NEWLINE
 
 __all__ = ["DETOKENIZERS", "clean_up_tokenization", "join_parlai", "join_transformers"]

@@ -101,6 +101,9 @@ class BatchEncoder(RowPreparer):
             return_length,
             split_special_tokens,
         )
+        if type(text) is str and options.is_plain and text_pair is None and text_target is None:
+            ids = self._text_to_ids(text, options.split_special_tokens)  # most calls: in short what follows
+            return BatchEncoding({"input_ids": ids, "attention_mask": [1] * len(ids)})
         if text is None:
             return self._encode(text_target, text_pair_target, options)
         encoding = self._encode(text, text_pair, options)

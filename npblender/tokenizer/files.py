@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from npblender import jsonfile
+from npblender.tokenizer.merges import MergeTable
 from npblender.tokenizer.special import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
 
 __all__ = [
@@ -56,7 +57,7 @@ def write_vocabulary(path: Path, vocab: Mapping[str, int]) -> None:
     path.write_text(json.dumps(ordered, ensure_ascii=False), encoding="utf-8", newline="\n")
 
 
-def read_merges(path: Path) -> list[tuple[str, str]]:
+def read_merges(path: Path) -> MergeTable:
     """The merges of a merges.txt, a codes file of subword-nmt 0.2, in order.
 
     The last line counts whether or not a line break closes it (transformers drops it if none does).
@@ -77,15 +78,14 @@ def read_merges(path: Path) -> list[tuple[str, str]]:
             f"{path} begins with {header[:40]!r}, not with {_MERGES_HEADER!r}: no codes of subword-nmt 0.2"
         )
     words = body.split()
-    merges = list(zip(words[::2], words[1::2], strict=False))
+    even = len(words) // 2 * 2
+    table = MergeTable(words[0:even:2], words[1:even:2])
     # Symbols hold no white space of any kind: written out again it is the same text, and only if not a search is due.
-    if "\n".join(map(" ".join, merges)) != body:
-        lines = enumerate(body.split("\n"), start=2)
-        number, line = next(
-            (at, line) for at, line in lines if len(line.split()) != 2 or line.split() != line.split(" ")
-        )
-        raise ValueError(f"{path}, line {number}: {line!r} is not two symbols with one space between them")
-    return merges
+    if "\n".join(map(" ".join, table.ranks)) != body:
+        for number, line in enumerate(body.split("\n"), start=2):
+            if len(line.split()) != 2 or line.split() != line.split(" "):
+                raise ValueError(f"{path}, line {number}: {line!r} is not two symbols with one space between them")
+    return table
 
 
 def write_merges(path: Path, merges: Iterable[tuple[str, str]]) -> None:

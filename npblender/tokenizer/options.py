@@ -7,7 +7,7 @@ option without a word, this one says so and stops.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 
 from npblender.fieldchecks import check_size, check_switch
@@ -51,6 +51,16 @@ class EncodingOptions:
     return_special_tokens_mask: bool
     return_length: bool
     split_special_tokens: bool
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether a string becomes its ids with a mask of ones, and that is all."""
+        return (
+            (self.padding, self.truncation, self.return_tensors) == ("do_not_pad", "do_not_truncate", None)
+            and self.return_attention_mask
+            and not (self.return_token_type_ids or self.return_overflowing_tokens)
+            and not (self.return_special_tokens_mask or self.return_length)
+        )
 
 
 def check_side(name: str, value: Any) -> None:

@@ -94,6 +94,14 @@ class SpecialTokenCutter:
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
         self._plain = not any(t.lstrip or t.rstrip for t in self._tokens.values())
 
+    def finds(self, text: str) -> bool:
+        """Whether there is anything to cut out.
+
+        >>> SpecialTokenCutter([AddedToken("__start__")]).finds("__start_")
+        False
+        """
+        return self._pattern is not None and self._pattern.search(text) is not None
+
     def cut(self, text: str) -> list[tuple[str, str | None]]:
         """The text as stretches, each with the token behind it; the last stretch has none."""
         if self._pattern is None:

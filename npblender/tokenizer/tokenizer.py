@@ -25,6 +25,7 @@ from npblender.tokenizer.files import (
     write_settings,
     write_vocabulary,
 )
+from npblender.tokenizer.merges import MergeTable
 from npblender.tokenizer.options import UNBOUNDED, check_side
 from npblender.tokenizer.special import AddedToken, as_added_token
 
@@ -70,7 +71,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
     def __init__(
         self,
         vocab: Mapping[str, int] | str | os.PathLike[str],
-        merges: Sequence[tuple[str, str]] | str | os.PathLike[str],
+        merges: Sequence[tuple[str, str]] | MergeTable | str | os.PathLike[str],
         bos_token: str | AddedToken | None = "__start__",
         eos_token: str | AddedToken | None = "__end__",
         unk_token: str | AddedToken = "__unk__",
@@ -205,7 +206,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         folder, prefix = jsonfile.model_folder(save_directory), _prefix(filename_prefix)
         vocab_file, merges_file = folder / f"{prefix}vocab.json", folder / f"{prefix}merges.txt"
         write_vocabulary(vocab_file, {token: at for token, at in self._ids.items() if at < self.vocab_size})
-        write_merges(merges_file, self._bpe.pairs)
+        write_merges(merges_file, self._bpe.table.pairs)
         return str(vocab_file), str(merges_file)
 
     def save_pretrained(

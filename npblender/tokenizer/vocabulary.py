@@ -10,18 +10,22 @@ that no merge makes (3,583 of 54,944).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 
-from npblender.tokenizer.bpe import CONTINUED, WORD_END
+import numpy as np
 
-__all__ = ["check_fit", "check_merges", "check_vocabulary"]
+from npblender.tokenizer.merges import CONTINUED, WORD_END, MergeTable
+
+__all__ = ["check_fit", "check_merges", "check_pairs", "check_vocabulary"]
 
 _BYTE_LEVEL_SPACES = ("Ġ", "Ċ")  # how byte-level vocabularies spell a space and a line break
 
 
-def check_vocabulary(vocab: Mapping[str, int]) -> None:
-    """Entries are strings, ids are 0 to V - 1, each once, and the format is this one.
+def check_vocabulary(vocab: Mapping[str, int]) -> dict[str, int]:
+    """Entries are strings, ids are 0 to V - 1, each once, and the format is this one. Returns a copy, ids ascending.
 
     Raises:
         TypeError: `vocab` is no mapping from strings to whole numbers.
@@ -39,15 +43,18 @@ def check_vocabulary(vocab: Mapping[str, int]) -> None:
     if not set(map(type, vocab.values())) <= {int} or not set(map(type, vocab)) <= {str}:
         wrong = next(item for item in vocab.items() if type(item[0]) is not str or type(item[1]) is not int)
         raise TypeError(f"the vocabulary must map strings to whole numbers; it maps {wrong[0]!r} to {wrong[1]!r}")
-    size = len(vocab)
-    if list(vocab.values()) != list(range(size)) and set(vocab.values()) != set(
-        range(size)
-    ):  # mostly they are in order
-        raise ValueError(f"the vocabulary has {size} entries, so its ids must be 0 to {size - 1}, {_id_fault(vocab)}")
+    ordered, ids, size = dict(vocab), list(vocab.values()), len(vocab)
+    if ids != list(range(size)):  # mostly they are
+        if set(ids) != set(range(size)):
+            raise ValueError(
+                f"the vocabulary has {size} entries, so its ids must be 0 to {size - 1}, {_id_fault(vocab)}"
+            )
+        ordered = dict(sorted(vocab.items(), key=itemgetter(1)))
     # One search in the joined text, and a look at each entry only if it finds something.
     joined = "\n".join(["", *vocab, ""])
     if any("\n" + space in joined for space in _BYTE_LEVEL_SPACES) or WORD_END + "\n" in joined:
         _refuse_other_formats(vocab)
+    return ordered
 
 
 def _refuse_other_formats(vocab: Mapping[str, int]) -> None:
@@ -77,17 +84,15 @@ def _id_fault(vocab: Mapping[str, int]) -> str:
     raise AssertionError("ids that are 0 to V - 1, each once, have no fault")
 
 
-def check_merges(merges: Sequence[tuple[str, str]]) -> None:
-    """Each merge joins two symbols that exist by then: single characters, or products of earlier merges.
+def check_pairs(merges: Sequence[tuple[str, str]]) -> None:
+    """Each merge is a pair of strings.
 
     Raises:
-        TypeError: a merge is not a pair of strings.
-        ValueError: an empty symbol, a repeated merge, `</w>` elsewhere than at the right end, or a symbol out of
-            nowhere. The message counts merges from 1, as the lines of merges.txt stand below its first.
+        TypeError, ValueError: the first that is not; merges count from 1, as in what `check_merges` raises.
 
-    >>> check_merges([("l", "o"), ("low", "er</w>")])
+    >>> check_pairs([("l", "o"), ["l", "ow"]])
     Traceback (most recent call last):
-    ValueError: merge 2 ('low' + 'er</w>'): no earlier merge makes 'low'; the merges are out of order or incomplete
+    TypeError: merge 2 must be a tuple of two strings, not ['l', 'ow']
     """
     if not set(map(type, merges)) <= {tuple} or not set(map(type, chain.from_iterable(merges))) <= {str}:
         number, wrong = next(
@@ -99,9 +104,37 @@ def check_merges(merges: Sequence[tuple[str, str]]) -> None:
     if set(map(len, merges)) - {2}:
         number, wrong = next((at, pair) for at, pair in enumerate(merges, start=1) if len(pair) != 2)
         raise ValueError(f"merge {number} must join two symbols, not {len(wrong)}: {wrong!r}")
-    if len(set(merges)) != len(merges):
-        pair = next(pair for pair in merges if merges.count(pair) > 1)
+
+
+def check_merges(table: MergeTable) -> None:
+    """Each merge joins two symbols that exist by then: single characters, or products of earlier merges.
+
+    Raises:
+        ValueError: an empty symbol, a repeated merge, `</w>` elsewhere than at the right end, or a symbol out of
+            nowhere. The message counts merges from 1, as the lines of merges.txt stand below its first.
+
+    >>> check_merges(MergeTable(["l", "low"], ["o", "er</w>"]))
+    Traceback (most recent call last):
+    ValueError: merge 2 ('low' + 'er</w>'): no earlier merge makes 'low'; the merges are out of order or incomplete
+    """
+    if len(table.ranks) != len(table.products):
+        pair = next(pair for pair, times in Counter(table.pairs).items() if times > 1)
         raise ValueError(f"the merge {pair!r} stands there twice; the originals disagree about which of the two counts")
+    if not _plainly_in_order(table):
+        _check_order(table.pairs)
+
+
+def _plainly_in_order(table: MergeTable) -> bool:
+    """Whether it is seen without a look at each merge; if not, the merges may be in order all the same."""
+    ranks = np.arange(len(table.products))
+    return (
+        bool((table.left < ranks).all() and (table.right < ranks).all())
+        and all(len(symbol.removesuffix(WORD_END)) == 1 for symbol in table.unmade)
+        and not any(left.endswith(WORD_END) for left, _ in table.ranks)
+    )
+
+
+def _check_order(merges: Sequence[tuple[str, str]]) -> None:
     made: set[str] = set()  # products so far that can be continued
     closed: set[str] = set()  # and those that end a word
     for number, (left, right) in enumerate(merges, start=1):
@@ -119,13 +152,13 @@ def check_merges(merges: Sequence[tuple[str, str]]) -> None:
             raise ValueError(f"{where}: no earlier merge makes {nowhere!r}; the merges are out of order or incomplete")
 
 
-def check_fit(vocab: Mapping[str, int], merges: Sequence[tuple[str, str]], special_tokens: Iterable[str]) -> None:
+def check_fit(vocab: Mapping[str, int], table: MergeTable, special_tokens: Iterable[str]) -> None:
     """The files belong together: special tokens are entries, and so are at least half of the merges' products.
 
     Raises:
         ValueError: one that is missing, or merges that the vocabulary does not know.
 
-    >>> check_fit({"__unk__": 0, "lo": 1}, [("l", "o")], ["__unk__"])
+    >>> check_fit({"__unk__": 0, "lo": 1}, MergeTable(["l"], ["o"]), ["__unk__"])
     Traceback (most recent call last):
     ValueError: vocabulary and merges do not belong together: of the 1 tokens that the merges make, 1 are no entries, \
 such as 'lo@@' (4 % of the published files' are none)
@@ -136,15 +169,14 @@ such as 'lo@@' (4 % of the published files' are none)
             f"the vocabulary lacks the special token {' and '.join(map(repr, missing))}; pass the names it uses as "
             f"bos_token, eos_token, unk_token and pad_token"
         )
-    known = 0
-    for left, right in merges:
-        known += _spelt(left + right) in vocab
-        if 2 * known >= len(merges):
-            return
-    stray = [token for token in (_spelt(left + right) for left, right in merges) if token not in vocab]
-    if stray:
+    count, end, size = len(table.products), WORD_END, len(WORD_END)
+    first = [p[:-size] if p.endswith(end) else p + CONTINUED for p in table.products[: 6 * count // 10]]
+    if 2 * sum(map(vocab.__contains__, first)) >= count:  # mostly the first six tenths will do
+        return
+    stray = [token for token in map(_spelt, table.products) if token not in vocab]
+    if 2 * len(stray) > count:
         raise ValueError(
-            f"vocabulary and merges do not belong together: of the {len(merges)} tokens that the merges make, "
+            f"vocabulary and merges do not belong together: of the {len(table.products)} tokens that the merges make, "
             f"{len(stray)} are no entries, such as {stray[0]!r} (4 % of the published files' are none)"
         )
 

@@ -34,10 +34,15 @@ class WorkerError(RuntimeError):
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The variables under which every engine runs."""
+    """The variables under which every engine runs.
+
+    Python may keep what it compiled, whatever the shell says: the others' modules were compiled when pip installed
+    them, and a checkout's are compiled in the round that is not counted.
+    """
     counts = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    return {**os.environ, **dict.fromkeys(counts, str(threads)), **quiet}
+    shell = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**shell, **dict.fromkeys(counts, str(threads)), **quiet}
 
 
 class Worker:

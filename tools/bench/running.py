@@ -99,7 +99,7 @@ class Bench:
         """The wanted and installed engines for a kind of work, the one that all are compared with first."""
         wanted = [first, *(name for name in self.options.peers if name != first and kind in PEERS[name].kinds)]
         if kind == "tokenize":  # npblender cuts text in two ways, each with a peer that cuts as it does
-            alike = {NPBLENDER: ("transformers",), "npblender-parlai": ("tokenizers",)}
+            alike = {NPBLENDER: ("transformers",), "npblender-parlai": ("tokenizers", "tokenizers-fast")}
             wanted = [first, *(name for name in alike[first] if name in wanted)]
         there = []
         for name in wanted:

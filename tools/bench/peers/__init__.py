@@ -67,5 +67,8 @@ PEERS = {
     "onnxruntime": Peer(
         "ONNX Runtime float32", "with_onnxruntime", "", "onnxruntime", ("generate", "encode", "load", "steps")
     ),
-    "tokenizers": Peer("tokenizers (Rust), a text a call", "with_tokenizers", "", "transformers-5", ("tokenize",)),
+    "tokenizers": Peer("tokenizers (Rust), a text a call", "with_tokenizers", "plain", "transformers-5", ("tokenize",)),
+    "tokenizers-fast": Peer(
+        "the same without offsets", "with_tokenizers", "no offsets", "transformers-5", ("tokenize",)
+    ),
 }
