@@ -111,8 +111,8 @@ class PreTrainedModel:
         Without a folder it is the demo that comes with the package. `dialect` is the one the folder was saved with,
         else "parlai". `dtype` is "float32", "float64" or "longdouble", whatever the file stores.
 
-        `dtype` may also be "float16" or "bfloat16": half the memory, and slower; a token of the 90M takes about 1.6 and
-        1.2 times as long (docs/performance.md). Large matrices are then kept in this format, rounded to the nearest;
+        `dtype` may also be "float16" or "bfloat16": half the memory, and slower; a token of the 90M takes about 1.7 and
+        1.3 times as long (docs/performance.md). Large matrices are then kept in this format, rounded to the nearest;
         everything else, all arithmetic and all results are float32. Results are those of the rounded weights: a
         checkpoint that was stored so anyway, as the demo is in float16, loses nothing; any other becomes another model.
 
