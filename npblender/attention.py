@@ -70,6 +70,25 @@ def project_keys_values(w: weights.Attention, states: Array, heads: int, context
     return k, v
 
 
+def project_all(w: weights.Attention, x: Array, heads: int, context: Context) -> tuple[Array, Array, Array]:
+    """[B, T, D] -> queries, keys and values, [B, H, T, K] each: what self-attention makes of the same rows.
+
+    In one product if their matrices lie side by side and nobody listens; its numbers are those of two.
+
+    >>> from npblender.example import example_model
+    >>> model = example_model()
+    >>> w, context = model.weights.encoder.layers[0].self_attn, Context(model.config, model.dialect)
+    >>> [part.shape for part in project_all(w, np.ones((1, 4, 6), np.float32), 2, context)]
+    [(1, 2, 4, 3), (1, 2, 4, 3), (1, 2, 4, 3)]
+    """
+    projections = (w.q_proj, w.k_proj, w.v_proj)
+    if not context.is_plain or ops.Panels.joined([one.weight for one in projections]) is None:
+        return project_queries(w, x, heads, context), *project_keys_values(w, x, heads, context)
+    q, k, v = (split_heads(y, heads) for y in ops.linears(x, [(one.weight, one.bias) for one in projections]))
+    q /= np.sqrt(q.dtype.type(q.shape[-1]))
+    return q, k, v
+
+
 def attend(
     w: weights.Attention,
     q: Array,

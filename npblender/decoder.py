@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender import ops, weights
-from npblender.attention import add_and_norm, attend, feed_forward, project_keys_values, project_queries
+from npblender.attention import add_and_norm, attend, feed_forward, project_all, project_keys_values, project_queries
 from npblender.cache import Cache, LayerCache, empty_cache
 from npblender.context import Context
 from npblender.encoder import scale_embeddings
@@ -91,8 +91,8 @@ def decoder_layer(
     ((1, 1, 6), (1, 3, 1, 2), (1, 3, 1, 1), (1, 3, 1, 4))
     """
     here, heads = context.at("self_attn"), context.config.decoder_attention_heads
-    q = project_queries(w.self_attn, x, heads, here)  # [B, T, D] -> [B, H, T, K]
-    memory = memory.append(*project_keys_values(w.self_attn, x, heads, here))  # [B, H, L, K]
+    q, k, v = project_all(w.self_attn, x, heads, here)  # [B, T, D] -> [B, H, T, K]
+    memory = memory.append(k, v)  # [B, H, L, K]
     output, attention = attend(w.self_attn, q, memory.key, memory.value, self_mask, head_mask, here)
     x = add_and_norm(w.self_attn_layer_norm, x, output, here)
 

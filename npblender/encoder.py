@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender import ops, weights
-from npblender.attention import add_and_norm, attend, feed_forward, project_keys_values, project_queries
+from npblender.attention import add_and_norm, attend, feed_forward, project_all
 from npblender.context import Context
 from npblender.masks import Mask, key_mask
 from npblender.outputs import BaseModelOutput
@@ -102,8 +102,7 @@ def encoder_layer(
     [(1, 4, 6), (1, 2, 4, 4)]
     """
     here, heads = context.at("self_attn"), context.config.encoder_attention_heads
-    q = project_queries(w.self_attn, x, heads, here)  # [B, S, D] -> [B, H, S, K]
-    k, v = project_keys_values(w.self_attn, x, heads, here)  # [B, S, D] -> [B, H, S, K]
+    q, k, v = project_all(w.self_attn, x, heads, here)  # [B, S, D] -> [B, H, S, K]
     output, attention = attend(w.self_attn, q, k, v, key_mask(mask), head_mask, here)
     x = add_and_norm(w.self_attn_layer_norm, x, output, here)
     x = feed_forward(w, x, context.at("ffn"))

@@ -24,7 +24,7 @@ from npblender.weights import Matrix, Parts, Weights, build, parameters
 
 LARGE = 2**16  # numbers in a matrix; a smaller one is in cache anyway
 NOTHING = nullcontext()
-TOGETHER = ("k", "v")  # projections of an attention that are always wanted of the same rows
+TOGETHER = {"self_attn": ("q", "k", "v"), "encoder_attn": ("k", "v")}  # projections that are wanted of the same rows
 
 
 def wants_panels(name: str, shape: tuple[int, ...], dtype: object) -> bool:
@@ -132,11 +132,13 @@ class Rooms:
 
 
 def _side_by_side(name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
-    """The names of TOGETHER that this one is among, if all are here and each fills whole panels."""
+    """The names of the projections of TOGETHER that this one is among, if all are here and each fills whole panels."""
     place, dot, kind = name.rpartition("_proj.weight")
-    if not dot or kind or place[-1:] not in TOGETHER or shapes[name][0] % WIDTH:
+    attention, projection = place[:-1], place[-1:]
+    together = TOGETHER.get(attention.rstrip(".").rpartition(".")[2], ())
+    if not dot or kind or projection not in together or shapes[name][0] % WIDTH:
         return ()
-    names = tuple(f"{place[:-1]}{projection}_proj.weight" for projection in TOGETHER)
+    names = tuple(f"{attention}{other}_proj.weight" for other in together)
     return names if all(shapes.get(other) == shapes[name] for other in names) else ()
 
 

@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, layout, ops
+from npblender.attention import project_all
+from npblender.context import Context
 from npblender.ops import Panels, blas, linear_maps, panels, threads
+from npblender.taps import Tap
 from npblender.weights import FULL_MODEL, from_arrays, parameters, random_weights, to_arrays
 from reference_tests.asserts import assert_close
 from reference_tests.tolerances import TOLERANCES
@@ -196,12 +199,28 @@ def test_layouts_agree_on_a_model(in_panels):
     attention = model.weights.decoder.layers[1].encoder_attn
     assert attention.k_proj.weight.whole is attention.v_proj.weight.whole is not None
     assert attention.q_proj.weight.whole is None
+    attention = model.weights.decoder.layers[1].self_attn
+    assert attention.q_proj.weight.whole is attention.k_proj.weight.whole is attention.v_proj.weight.whole is not None
 
     ids, start = np.arange(40).reshape(2, 20), np.array([[1, 9, 8], [1, 7, 6]])
     got = model.forward(ids, decoder_input_ids=start).logits
     double = from_arrays(CONFIG, {name: array.astype(np.float64) for name, array in to_arrays(weights).items()})
     exact = BlenderbotSmallForConditionalGeneration(CONFIG, double).forward(ids, decoder_input_ids=start).logits
     assert_close(got[..., 2:], exact[..., 2:], TOLERANCES["float32 against float64"])
+
+
+def test_projections_in_one_product_are_those_of_three(in_panels):
+    model = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
+    w, x = model.weights.decoder.layers[0].self_attn, matrix(2 * 5, 256, 4, np.float32).reshape(2, 5, 256)
+    quiet, heard = Context(CONFIG, model.dialect), []
+    loud = Context(CONFIG, model.dialect, Tap(lambda name, array: heard.append(name)))
+    in_one, one_by_one = project_all(w, x, 8, quiet), project_all(w, x, 8, loud)
+    assert heard == ["q", "k", "v"]
+    for a, b in zip(in_one, one_by_one, strict=True):
+        assert a.shape == (2, 8, 5, 32)
+        if blas.core_name() in blas.WITH_SMALL_KERNELS:
+            assert np.array_equal(a, b)
+        assert_close(a, b, TOLERANCES["float32 computed another way"])
 
 
 def test_what_is_laid_out_stays(in_panels):
@@ -238,7 +257,7 @@ def test_a_step_multiplies_by_every_matrix_once(in_panels, monkeypatch):
     d, ffn, layers, vocab = CONFIG.d_model, CONFIG.decoder_ffn_dim, CONFIG.decoder_layers, CONFIG.vocab_size
     columns = -(-vocab // 64) * 64
     assert sum(read) == 4 * (layers * (6 * d * d + 2 * d * ffn) + columns * d)
-    assert len(read) == layers * 7 + 1  # q, k with v, out; q, out; fc1, fc2; the vocabulary
+    assert len(read) == layers * 6 + 1  # q with k and v, out; q, out; fc1, fc2; the vocabulary
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
