@@ -57,7 +57,7 @@ def positions_restart(patch: Patch) -> None:
 def queries_unscaled(patch: Patch) -> None:
     right = attention.project_queries
     wrong = lambda w, x, heads, here: right(w, x, heads, here) * np.sqrt(x.shape[-1] / heads)  # noqa: E731
-    everywhere(patch, "project_queries", wrong, encoder, decoder)
+    everywhere(patch, "project_queries", wrong, attention, decoder)
 
 
 def attend_with(change: Callable[..., tuple[Any, ...]]) -> Callable[[Patch], None]:

@@ -224,7 +224,7 @@ FAULTS: dict[str, tuple[Any, str, Callable[..., Any], tuple[str, ...]]] = {
         lambda x, weight, bias, eps=1e-5: ops.operations.layer_norm(x, weight, bias, 0.0),
         ("ops/layer_norm.safetensors",),
     ),
-    "q twice": (encoder, "project_queries", _wrong(encoder.project_queries, lambda q: q * 2), ("forward/batch*",)),
+    "q twice": (attention, "project_queries", _wrong(attention.project_queries, lambda q: q * 2), ("forward/batch*",)),
     "merged heads": (attention, "merge_heads", _wrong(attention.merge_heads, lambda x: x[..., ::-1]), ("forward/*",)),
     "positions": (
         encoder,
