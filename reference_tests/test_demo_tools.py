@@ -8,6 +8,7 @@ import json
 import math
 import string
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from reference_tests.asserts import assert_close
 from reference_tests.tolerances import TOLERANCES
-from tools.demo import batches, blocked, card, clean, corpus, filters, ngrams, pieces, prepare, recipe, replies
+from tools.demo import batches, blocked, clean, corpus, filters, ngrams, noise, pieces, prepare, recipe, replies, tables
 
 HAND = TOLERANCES["numbers worked out by hand"]
 
@@ -209,7 +210,8 @@ def test_contexts_are_whole_turns_with_persona_lines_first(samples):
 
 
 def test_batches_depend_on_seed_and_step_alone(samples):
-    stream, again, other = (batches.Stream(samples, seed, 4) for seed in (1, 1, 2))
+    made = replace(recipe.STAGES[-1], batch_size=4)
+    stream, again, other = (batches.Stream(samples, replace(made, seed=seed)) for seed in (1, 1, 2))
     late = again.batch(batches.SHELF + 3)
     for step in (0, 5, batches.SHELF + 3):
         batch = stream.batch(step)
@@ -220,21 +222,69 @@ def test_batches_depend_on_seed_and_step_alone(samples):
     assert all(sorted(stream._pick(2, 3 * n, 3)) == [0, 1, 2] for n in range(9))  # whole passes
 
 
-def test_the_rate_goes_through_its_knots_and_ends_at_zero():
-    made = recipe.Recipe(seed=1, steps=recipe.KNOTS_FOR)
+@pytest.mark.parametrize("made", recipe.STAGES, ids=lambda made: made.stage)
+def test_the_rate_goes_through_its_knots_and_ends_at_zero(made):
     rates = [recipe.learning_rate(step, made) for step in range(made.steps)]
     for at, part in made.knots[1:]:
         assert_close(rates[at], part * made.rate, HAND)
-    assert_close(rates[0], made.rate / 300, HAND)  # not zero: a step is never wasted
+    at, part = made.knots[1]
+    assert_close(rates[0], part * made.rate / at, HAND)  # not zero: a step is never wasted
     assert 0 < rates[-1] < made.rate / 1000
-    assert max(rates) == made.rate
-    short = recipe.Recipe(seed=1, steps=40)
-    assert_close(max(recipe.learning_rate(step, short) for step in range(40)), made.rate, HAND)
-    last = 40 - 8116 * 40 / 9200  # steps from the last knot to the end
-    assert_close(recipe.learning_rate(39, short), made.rate * 0.471 / last, HAND)
+    assert_close(max(rates), max(part for _, part in made.knots) * made.rate, HAND)
+
+
+@pytest.mark.parametrize("made", recipe.STAGES, ids=lambda made: made.stage)
+def test_the_shares_of_every_stage_are_whole(made):
+    for _, shares in made.mix.shares:
+        assert set(shares) == set(corpus.FILES)
+        assert_close(sum(shares.values()), 1.0, HAND)
+    assert_close(sum(share for _, share in made.mix.turns), 1.0, HAND)
+
+
+TURNS = st.lists(st.lists(st.integers(5, 99), min_size=1, max_size=4), min_size=1, max_size=9)
+PARTS = st.floats(0, 1)
+
+
+@given(TURNS, st.builds(noise.Noise, PARTS, PARTS, PARTS), st.integers(0, 9))
+def test_what_is_disturbed_is_never_the_last_turn(turns, made, seed):
+    said = [[200 + place] if place % 3 else None for place in range(len(turns))]
+    before = [list(turn) for turn in turns]
+    out = noise.disturb(turns, made, np.random.default_rng(seed), lambda number: [300], said)
+    assert turns == before
+    assert len(out) == len(turns)
+    assert out[-1] == turns[-1]
+    for place, (turn, was) in enumerate(zip(out, turns, strict=True)):
+        own = (len(turns) - place) % 2 == 0
+        allowed = [was, [300], said[place]] if own else [was, [300]]
+        assert turn in allowed
+
+
+@given(TURNS, st.integers(0, 9))
+def test_noise_of_nothing_changes_nothing_and_noise_of_all_leaves_only_the_others_turns(turns, seed):
+    for made, kept in ((noise.Noise(), 1), (noise.Noise(own_exchanged=1.0), 2)):
+        out = noise.disturb(turns, made, np.random.default_rng(seed), lambda number: [300], [None] * len(turns))
+        assert out[::-1][::kept] == turns[::-1][::kept]
+        assert kept == 1 or all(turn == [300] for turn in out[-2::-2])
+
+
+def test_batches_keep_the_last_turn_and_the_reply_whatever_is_exchanged(samples):
+    mix = replace(recipe.STAGES[0].mix, turns=((3, 1.0),), persona_lines=0.0, noise=noise.Noise(1.0, 1.0, 0.5))
+    stream = batches.Stream(samples, replace(recipe.STAGES[0], mix=mix, batch_size=4), words={1: [77], 0: [78]})
+    last = {101 + turn: samples.ids("read", turn - 1) for turn in (1, 2, 3)}
+    for step in range(20):
+        batch = stream.batch(step)
+        for source, target in zip(batch.source.tolist(), batch.target.tolist(), strict=True):
+            ids = [i for i in source if i != pieces.NULL]
+            assert ids[-len(last[target[1]]) :] == last[target[1]]
+            assert target[2] == pieces.END
+
+
+def test_only_chosen_samples_are_read(samples):
+    stream = batches.Stream(samples, recipe.STAGES[0], chosen=np.array([2]))
+    assert set(stream.batch(0).target[:, 1]) == {104}
 
 
 def test_distinct_and_tables_by_hand():
     assert replies.distinct(["a b a", "b"], 1) == 0.5
     assert_close(replies.distinct(["a b a", "a b"], 2), 2 / 3, HAND)
-    assert card.cell("a|b\nc") == "a\\|b / c"
+    assert tables.cell("a|b\nc") == "a\\|b / c"

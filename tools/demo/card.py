@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 
 from . import batches, prepare
+from .card_training import records, training
 from .corpus import FILES, HELD_OUT_SHARE
 from .lines import GENERATION
-from .recipe import KNOTS_FOR
+from .tables import cell, table
 
 JUDGEMENTS = Path(__file__).with_name("judgements.json")
 TITLES = {
@@ -21,27 +22,6 @@ CRITERION = (
     "*Grammatical*: it would pass unmarked in a chat; clipped answers pass, a missing or wrong word does not. "
     "*To the point*: it answers what was asked or takes up what was said, and contradicts neither it nor itself."
 )
-
-
-def table(head: list[str], rows: list[list[object]]) -> str:
-    """A Markdown table; numbers are set to the right, floats with one decimal.
-
-    >>> print(table(["a", "b"], [["x", 1.25]]))
-    | a | b |
-    |---|--:|
-    | x | 1.2 |
-    """
-    right = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(head))]
-    cells = [
-        [f"{x:.1f}" if isinstance(x, float) else f"{x:,}" if isinstance(x, int) else str(x) for x in r] for r in rows
-    ]
-    rule = "|" + "|".join("--:" if r else "---" for r in right) + "|"
-    return "\n".join(["| " + " | ".join(map(str, head)) + " |", rule, *("| " + " | ".join(r) + " |" for r in cells)])
-
-
-def cell(text: str) -> str:
-    """Text that can stand in a table."""
-    return text.replace("|", "\\|").replace("\n", " / ")
 
 
 def openings(result: dict) -> tuple[str, str]:
@@ -64,19 +44,17 @@ def openings(result: dict) -> tuple[str, str]:
 def data(counts: dict) -> str:
     """What was read, dropped and learned from."""
     rows = []
-    starts = [f"share from step {first * batches.SHELF:,}" for first, _ in batches.SHARES]
     for name in FILES:
         if name in counts["turns"]:
             dropped = counts["dropped turns"][name]
-            shares = [f"{part[name] / sum(part[n] for n in counts['turns']):.0%}" for _, part in batches.SHARES]
             learned = counts["train"]["replies"].get(name, 0)
             numbers = [counts["conversations"][name], counts["turns"][name], sum(dropped.values()), learned]
-            rows.append([TITLES[name], *numbers, *shares])
+            rows.append([TITLES[name], *numbers])
     reasons = sorted({r for d in counts["dropped turns"].values() for r in d})
     dropped_rows = [[r, *(counts["dropped turns"].get(n, {}).get(r, 0) for n in FILES)] for r in reasons]
     return "\n\n".join(
         (
-            table(["corpus", "conversations", "turns", "dropped turns", "replies learned from", *starts], rows),
+            table(["corpus", "conversations", "turns", "dropped turns", "replies learned from"], rows),
             "Turns dropped, by reason:",
             table(["reason", *FILES], dropped_rows),
             f"Besides, {counts['train']['replies without a sentence that fits']:,} replies whose first sentence is "
@@ -119,32 +97,11 @@ def talks(result: dict) -> str:
     return "\n\n".join(f"Conversation {i}:\n\n{block}" for i, block in enumerate(blocks, start=1))
 
 
-def training(recipe: dict, state: dict) -> str:
-    """How it was trained, from the record the training left."""
-    turns = ", ".join(f"{n} ({share:.0%})" for n, share in batches.CONTEXT_TURNS)
-    knots = ", ".join(f"{step * recipe['steps'] / KNOTS_FOR:,.0f} {part:.3g}" for step, part in recipe["knots"])
-    rows = [
-        ["optimiser", f"AdamW, betas {recipe['betas']}, weight decay {recipe['weight_decay']} on matrices"],
-        ["rate", f"{recipe['rate']} times, at step: {knots}, {recipe['steps']:,} 0; lines between"],
-        ["steps", f"{recipe['steps']:,}"],
-        ["batch", f"{recipe['batch_size']} replies of like length"],
-        ["gradient norm", f"at most {recipe['clip']}"],
-        ["dropout", str(state["shape"]["dropout"])],
-        ["arithmetic", "products in bfloat16, weights in float32" if recipe["bfloat16"] else "float32"],
-        ["context", f"turns: {turns}; within {batches.LONGEST_CONTEXT} tokens"],
-        ["persona lines", f"first, in {batches.PERSONA_SHARE:.0%} of the synthetic conversations: `your persona: ...`"],
-        ["seed", str(recipe["seed"])],
-        ["time", f"{state['seconds'] / 60:.0f} minutes, {state['hardware']}"],
-    ]
-    return table(["", ""], rows)
-
-
 def card(work: Path, folder: Path) -> str:
     """The card's text."""
     counts = json.loads((work / "counts.json").read_text())
     result = json.loads((work / "evaluation.json").read_text())
-    state = json.loads((work / "trained.json").read_text())
-    shape, replies = state["shape"], result["replies"]
+    shape, replies = records(work)[-1]["shape"], result["replies"]
     opened, count = openings(result)
     sizes = ", ".join(f"{key.replace('_', ' ')} {shape[key]:,}" for key in shape if key not in ("dropout", "positions"))
     settings = ", ".join(f"`{key}` {value}" for key, value in GENERATION.items())
@@ -168,7 +125,6 @@ decoder embeddings scaled, states at pads zeroed, turns joined by newlines.
 
 The licences' texts and the attributions are in `LICENSES.txt`. Held out and never trained on: the synthetic corpus'
 `split: test`, and a seeded {HELD_OUT_SHARE:.0%} of the conversations of each other corpus.
-A *share* is the part of all samples read from that step on.
 
 Turns with profanity, slurs and other unfit words, postal addresses, telephone numbers, e-mail and web addresses,
 handles, placeholders and markup are dropped, and so are very long, upper-case and non-English ones; a conversation is
@@ -180,7 +136,7 @@ The held-out replies are edited alike, for this model and for the baselines.
 
 ## Training
 
-{training(state["recipe"], state)}
+{training(work)}
 
 ## Held-out perplexity
 

@@ -1,32 +1,92 @@
-"""How the demo is trained, in numbers, and the learning rate of every step. Torch is not needed to read it."""
+"""How the demo is trained, in numbers: its stages, and the learning rate of every step. Torch is not needed to read it.
+
+A stage is a training of its own: what it reads, how long, how fast. Each begins with the weights of the one before,
+rounded to float16 as they are shipped, and with a fresh state of the optimiser.
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
-KNOTS_FOR = 9200  # the number of steps that a recipe's knots are written for
+from .noise import NONE, Noise
+
+SHELF = 256  # batches that are drawn together; shares change between shelves
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What a stage's samples are."""
+
+    # (first shelf, share of each corpus); the persona corpus' replies follow best, the others say more
+    shares: tuple[tuple[int, dict[str, float]], ...]
+    # how many earlier turns a context has, and how often
+    turns: tuple[tuple[int, float], ...]
+    persona_lines: float  # how often a synthetic conversation's persona lines come first
+    noise: Noise = NONE
+    relevant: float | None = None  # the part of each corpus' replies, those that gain most (see `relevance`); None: all
 
 
 @dataclass(frozen=True)
 class Recipe:
+    """One stage. The rate goes along lines through `knots`, (step, part of `rate`), to zero at the end."""
+
+    stage: str
     seed: int
     steps: int
-    batch_size: int = 96
+    mix: Mix
+    knots: tuple[tuple[int, float], ...]
     rate: float = 1.5e-3
-    # (step, part of the rate) of 9,200 steps, at the end of which it is zero; lines between. Other lengths are scaled.
-    # The rate comes down twice: the first model, of 4,000 steps, was trained on.
-    knots: tuple[tuple[int, float], ...] = (
-        *((0, 0.0), (300, 1.0), (1700, 1.0), (2560, 0.4941), (3400, 0.2685), (4000, 0.0)),
-        *((4200, 0.6), (7600, 0.6), (8116, 0.471)),
-    )
+    batch_size: int = 96
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
     clip: float = 1.0
     bfloat16: bool = True  # products in bfloat16, weights and sums in float32
 
 
+FROM_Recipe(
+    stage="from nothing",
+    seed=20,
+    steps=9200,
+    mix=Mix(
+        shares=(
+            (0, {"chitchat": 0.38, "self_dialogue": 0.38, "persona": 0.24}),
+            (8, {"chitchat": 0.30, "self_dialogue": 0.22, "persona": 0.48}),
+            (10, {"chitchat": 0.36, "self_dialogue": 0.38, "persona": 0.26}),
+            (16, {"chitchat": 0.30, "self_dialogue": 0.49, "persona": 0.21}),
+        ),
+        turns=((1, 0.34), (2, 0.26), (3, 0.20), (4, 0.12), (6, 0.08)),
+        persona_lines=0.30,
+    ),
+    # the rate comes down twice: the first model, of 4,000 steps, was trained on
+    knots=(
+        *((0, 0.0), (300, 1.0), (1700, 1.0), (2560, 0.4941), (3400, 0.2685), (4000, 0.0)),
+        *((4200, 0.6), (7600, 0.6), (8116, 0.471)),
+    ),
+)
+# earlier turns are disturbed, so that the last one counts
+LAST_TURN = Recipe(
+    stage="last turn",
+    seed=21,
+    steps=2400,
+    mix=Mix(
+        shares=((0, {"chitchat": 0.35, "self_dialogue": 0.37, "persona": 0.28}),),
+        turns=((1, 0.24), (2, 0.06), (3, 0.28), (4, 0.06), (5, 0.18), (7, 0.10), (9, 0.08)),
+        persona_lines=0.15,
+        noise=Noise(own_exchanged=0.5, others_exchanged=0.15),
+    ),
+    knots=((0, 0.0), (100, 0.6), (1200, 0.6)),
+)
+STAGES = (FROM_NOTHING, LAST_TURN)
+
+
+def checkpoint(work: Path, stage: str) -> Path:
+    """Where a stage keeps its state; its record, at its end, lies beside it with the ending `.json`."""
+    return work / f"{stage.replace(' ', '_')}.pt"
+
+
 def learning_rate(step: int, recipe: Recipe) -> float:
     """The rate of one step: up, level, and down to zero."""
-    knots = [(at * recipe.steps / KNOTS_FOR, part) for at, part in recipe.knots] + [(recipe.steps, 0.0)]
+    knots = [*recipe.knots, (recipe.steps, 0.0)]
     first, last = [pair for pair in pairwise(knots) if pair[0][0] <= step][-1]
     along = min(1, (step + (step < knots[1][0]) - first[0]) / (last[0] - first[0]))  # the first step is not at zero
     return recipe.rate * (first[1] + along * (last[1] - first[1]))
