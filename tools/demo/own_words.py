@@ -20,6 +20,7 @@ BATCH = 192
 LONGEST, SHORTEST = 24, 5  # tokens of a reply, `__end__` not counted
 TURNS = 3  # of context
 LIKELIEST = 20
+SEED = 31
 FILE = "own_words.npz"
 
 
@@ -63,10 +64,10 @@ def answers(net: Net, source: Tensor, draw: torch.Generator | None) -> Tensor:
     return torch.cat(out, 1)
 
 
-def generate(work: Path, net: Net, seed: int) -> None:
+def generate(work: Path, net: Net) -> None:
     """Write what `net` says in place of some training turns: `turns`, and their ids, cut at `at`."""
     samples = Samples(work / "train.npz")
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(SEED)
     begun, said = time.monotonic(), {}
     for corpus in range(len(FILES)):
         rows = some_rows(samples, corpus, MOST)
@@ -83,8 +84,8 @@ def generate(work: Path, net: Net, seed: int) -> None:
     np.savez(work / FILE, turns=np.array(turns), ids=flat, at=np.cumsum([0, *(len(said[turn]) for turn in turns)]))
 
 
-def read(path: Path) -> dict[int, list[int]]:
+def read(work: Path) -> dict[int, list[int]]:
     """What was generated, by turn."""
-    with np.load(path) as kept:
+    with np.load(work / FILE) as kept:
         turns, ids, at = (kept[name].tolist() for name in ("turns", "ids", "at"))
     return {turn: ids[first:end] for turn, first, end in zip(turns, at, at[1:], strict=False)}

@@ -43,7 +43,7 @@ class Recipe:
     bfloat16: bool = True  # products in bfloat16, weights and sums in float32
 
 
-FROM_Recipe(
+FROM_NOTHING = Recipe(
     stage="from nothing",
     seed=20,
     steps=9200,

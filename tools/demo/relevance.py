@@ -55,3 +55,16 @@ def measure(work: Path, net: Net) -> None:
         print(f"relevance: {len(pairs):,} samples, {time.monotonic() - begun:.0f} s", flush=True)
     row, own, other, tokens = np.concatenate(found, axis=1)
     np.savez(work / FILE, rows=row.astype(np.int64), own=own, other=other, tokens=tokens.astype(np.int64))
+
+
+def choose(work: Path, samples: Samples, part: float) -> np.ndarray:
+    """The samples of each corpus whose gain a token is among the highest `part` of what was measured."""
+    with np.load(work / FILE) as kept:
+        rows, gain = kept["rows"], (kept["own"] - kept["other"]) / kept["tokens"]
+    corpus = samples.rows[rows, 3]
+    out = []
+    for number in range(len(FILES)):
+        here = corpus == number
+        order = np.argsort(-gain[here], kind="stable")
+        out.append(rows[here][order[: round(part * len(order))]])
+    return np.sort(np.concatenate(out))

@@ -2,23 +2,37 @@
 
 from pathlib import Path
 
-from . import export, training
+from . import export, own_words, relevance, training
 from .net import Net, Shape
 from .recipe import STAGES, Recipe, checkpoint
 
 
 def train(work: Path, begin: Path | None = None) -> None:
-    """Train every stage in `work` that is not finished; `begin`, a model folder, stands for the first."""
+    """Train every stage in `work` that is not finished; `begin`, a model folder, stands for the first.
+
+    What the later stages need of a model, its own words and the relevance of replies, is the first stage's.
+    """
     before: Net | None = None
-    for recipe in STAGES:
-        if begin is not None and recipe is STAGES[0]:
-            before = export.read(begin, Shape())
-            continue
-        if not finished(work, recipe):
-            training.train(work, recipe, Shape(), before)
+    for number, recipe in enumerate(STAGES):
+        if number or begin is None:
+            if not finished(work, recipe):
+                training.train(work, recipe, Shape(), before)
             if not finished(work, recipe):
                 return  # stopped
-        before = halved(export.load(checkpoint(work, recipe.stage)))
+            before = halved(export.load(checkpoint(work, recipe.stage)))
+        else:
+            before = export.read(begin, Shape())
+        if number == 0:
+            look_back(work, before)
+
+
+def look_back(work: Path, net: Net) -> None:
+    """What a model says itself in the training conversations, and what it finds relevant there; each only once."""
+    net.eval()
+    if not (work / own_words.FILE).exists():
+        own_words.generate(work, net)
+    if not (work / relevance.FILE).exists():
+        relevance.measure(work, net)
 
 
 def finished(work: Path, recipe: Recipe) -> bool:
@@ -28,6 +42,5 @@ def finished(work: Path, recipe: Recipe) -> bool:
 
 def halved(net: Net) -> Net:
     """The network with its weights as they would be shipped."""
-    state = {name: weight.half().float() for name, weight in net.state_dict().items()}
-    net.load_state_dict(state)
+    net.load_state_dict({name: weight.half().float() for name, weight in net.state_dict().items()})
     return net

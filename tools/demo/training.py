@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from . import own_words, relevance
 from .batches import Samples, Stream, pad, some_rows
 from .corpus import FILES
 from .net import Net, Shape
@@ -47,7 +48,9 @@ def train(work: Path, recipe: Recipe, shape: Shape, begin: Net | None = None) ->
     """Train one stage in `work` (see `prepare`), going on from its checkpoint if there is one, else from `begin`."""
     torch.manual_seed(recipe.seed)
     samples, held_out = Samples(work / "train.npz"), Samples(work / "held_out.npz")
-    stream = Stream(samples, recipe)
+    words = own_words.read(work) if recipe.mix.noise.own_words else None
+    chosen = relevance.choose(work, samples, recipe.mix.relevant) if recipe.mix.relevant else None
+    stream = Stream(samples, recipe, words, chosen)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     net = Net(shape).to(device)
     if begin is not None:
