@@ -1,6 +1,6 @@
 """The demo's card (`README.md`), written from what was counted and measured; no number is typed in.
 
-Judgements of replies are people's, kept in `judgements.json` by opening and reply: a changed reply has none.
+Judgements of replies are kept in `judgements.json` by line and reply: a changed reply has none.
 """
 
 import json
@@ -24,15 +24,20 @@ CRITERION = (
 )
 
 
+def judgements(kind: str) -> list[list]:
+    """What was judged: of "openings" (line, reply, grammatical, apt), of "conversations" (number, line, reply, apt)."""
+    kept: list[list] = json.loads(JUDGEMENTS.read_text())[kind]
+    return kept
+
+
 def openings(result: dict) -> tuple[str, str]:
     """The table of openings with the judgements, and the count below it."""
-    judged = {(line, reply): marks for line, reply, *marks in json.loads(JUDGEMENTS.read_text())}
+    judged = {(line, reply): marks for line, reply, *marks in judgements("openings")}
     rows, marks = [], []
     for topic, pairs in result["openings"].items():
         for line, reply in pairs:
             marks.append(judged.get((line, reply), [None, None]))
-            words = ["not judged" if m is None else "yes" if m else "no" for m in marks[-1]]
-            rows.append([topic, cell(line), cell(reply), *words])
+            rows.append([topic, cell(line), cell(reply), *map(word, marks[-1])])
     replies = {row[2] for row in rows}
     good, apt = (sum(bool(m[i]) for m in marks) for i in (0, 1))
     count = f"Of {len(rows)}: {good} grammatical, {len(replies)} different, {apt} to the point."
@@ -89,12 +94,25 @@ def verdict(measured: dict) -> str:
     return " ".join(words)
 
 
-def talks(result: dict) -> str:
-    """The conversations, the user's lines and the replies below them."""
-    blocks = [
-        "\n".join(f"- {cell(line)}\n  - {cell(reply)}" for line, reply in talk) for talk in result["conversations"]
-    ]
-    return "\n\n".join(f"Conversation {i}:\n\n{block}" for i, block in enumerate(blocks, start=1))
+def talks(result: dict) -> tuple[str, str]:
+    """The conversations, the user's lines and the replies below them, each judged; and the count."""
+    judged = {(number, line, reply): apt for number, line, reply, apt in judgements("conversations")}
+    blocks, marks = [], []
+    for number, talk in enumerate(result["conversations"], start=1):
+        rows: list[list[object]] = []
+        for line, reply in talk:
+            marks.append(judged.get((number, line, reply)))
+            rows.append([cell(line), cell(reply), word(marks[-1])])
+        blocks.append(f"Conversation {number}:\n\n{table(['line', 'reply', 'to the point'], rows)}")
+    count = f"Of {len(marks)} replies {marks.count(True)} are to the point."
+    if None in marks:
+        count += f" {marks.count(None)} have not been judged."
+    return "\n\n".join(blocks), count
+
+
+def word(mark: bool | None) -> str:
+    """A judgement as it is printed."""
+    return "not judged" if mark is None else "yes" if mark else "no"
 
 
 def card(work: Path, folder: Path) -> str:
@@ -103,6 +121,7 @@ def card(work: Path, folder: Path) -> str:
     result = json.loads((work / "evaluation.json").read_text())
     shape, replies = records(work)[-1]["shape"], result["replies"]
     opened, count = openings(result)
+    talked, talked_count = talks(result)
     sizes = ", ".join(f"{key.replace('_', ' ')} {shape[key]:,}" for key in shape if key not in ("dropout", "positions"))
     settings = ", ".join(f"`{key}` {value}" for key, value in GENERATION.items())
     examples = [[c, cell(" / ".join(t)), cell(reply), cell(own)] for c, t, own, reply in result["examples"]]
@@ -166,9 +185,12 @@ The lines were fixed before the training ended, and none was exchanged. {CRITERI
 
 ### Ten conversations
 
-Each line of the user, and the model's reply to all that was said before.
+Each line of the user, and the model's reply to all that was said before; its own earlier words are part of that. The
+user's lines were fixed beforehand and do not bend to what it said. *To the point* is judged as above.
 
-{talks(result)}
+{talked}
+
+{talked_count}
 
 ### Twenty held-out exchanges, not picked
 

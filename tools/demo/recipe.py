@@ -63,18 +63,19 @@ FROM_NOTHING = Recipe(
         *((4200, 0.6), (7600, 0.6), (8116, 0.471)),
     ),
 )
-# earlier turns are disturbed, so that the last one counts
+# most earlier turns are another conversation's and the replies owe much to the last turn, so that this one counts
 LAST_TURN = Recipe(
     stage="last turn",
     seed=21,
-    steps=2400,
+    steps=100000,
     mix=Mix(
-        shares=((0, {"chitchat": 0.35, "self_dialogue": 0.37, "persona": 0.28}),),
-        turns=((1, 0.24), (2, 0.06), (3, 0.28), (4, 0.06), (5, 0.18), (7, 0.10), (9, 0.08)),
-        persona_lines=0.15,
-        noise=Noise(own_exchanged=0.5, others_exchanged=0.15),
+        shares=((0, {"chitchat": 0.35, "self_dialogue": 0.30, "persona": 0.35}),),
+        turns=((1, 0.25), (2, 0.05), (3, 0.35), (5, 0.25), (7, 0.10)),
+        persona_lines=0.10,
+        noise=Noise(own_exchanged=0.8, others_exchanged=0.5),
+        relevant=0.5,
     ),
-    knots=((0, 0.0), (100, 0.6), (1200, 0.6)),
+    knots=((0, 0.0), (60, 0.6), (100000, 0.6)),
 )
 STAGES = (FROM_NOTHING, LAST_TURN)
 

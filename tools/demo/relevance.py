@@ -1,6 +1,6 @@
 """How much a reply owes to the turn it answers, in the eyes of a model: what is said anywhere owes it nothing.
 
-The gain of a sample is log p(reply | last turn) - log p(reply | last turn of another sample of its corpus), per token.
+The gain of a sample is log p(reply | last turn) - log p(reply | last turn of another sample of its corpus).
 "that's a good one." fits after almost everything and gains little; a model that learns from the others says it less.
 """
 
@@ -16,7 +16,7 @@ from .corpus import FILES
 from .net import Net
 from .pieces import NULL, START
 
-MOST = 110_000  # samples of one corpus, a seeded choice
+MOST = 80_000  # samples of one corpus, a seeded choice
 BATCH = 128
 FILE = "relevance.npz"
 
@@ -26,11 +26,13 @@ def likelihoods(net: Net, source: torch.Tensor, target: torch.Tensor) -> tuple[t
     memory, mask = net.encode(source)
     half = len(source) // 2
     wanted = target[:, 1:]
+    there = wanted != NULL
+    rows = there.nonzero()[:, 0]
     out = []
     for states, seen in ((memory, mask), (memory.roll(half, 0), mask.roll(half, 0))):
-        logits = net.logits(net.decode(target[:, :-1], states, seen)).float()
-        lost = F.cross_entropy(logits.transpose(1, 2), wanted, reduction="none", ignore_index=NULL)
-        out.append(-lost.sum(1))
+        logits = net.logits(net.decode(target[:, :-1], states, seen)[there]).float()
+        lost = F.cross_entropy(logits, wanted[there], reduction="none")
+        out.append(torch.zeros(len(source)).index_add_(0, rows, -lost))
     return out[0], out[1]
 
 
@@ -52,15 +54,20 @@ def measure(work: Path, net: Net) -> None:
                 own, other = likelihoods(net, source, target)
                 tokens = [len(p[2]) - 1 for p in part]
                 found.append(np.array([[p[0] for p in part], own.tolist(), other.tolist(), tokens]))
+                if i // BATCH % 100 == 0:
+                    print(f"relevance: {list(FILES)[corpus]} {i:,}, {time.monotonic() - begun:.0f} s", flush=True)
         print(f"relevance: {len(pairs):,} samples, {time.monotonic() - begun:.0f} s", flush=True)
     row, own, other, tokens = np.concatenate(found, axis=1)
     np.savez(work / FILE, rows=row.astype(np.int64), own=own, other=other, tokens=tokens.astype(np.int64))
 
 
 def choose(work: Path, samples: Samples, part: float) -> np.ndarray:
-    """The samples of each corpus whose gain a token is among the highest `part` of what was measured."""
+    """The samples of each corpus whose gain is among the highest `part` of what was measured.
+
+    Gains are divided by the root of the number of tokens: then neither long replies nor short ones are preferred.
+    """
     with np.load(work / FILE) as kept:
-        rows, gain = kept["rows"], (kept["own"] - kept["other"]) / kept["tokens"]
+        rows, gain = kept["rows"], (kept["own"] - kept["other"]) / np.sqrt(kept["tokens"])
     corpus = samples.rows[rows, 3]
     out = []
     for number in range(len(FILES)):

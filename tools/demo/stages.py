@@ -8,30 +8,29 @@ from .recipe import STAGES, Recipe, checkpoint
 
 
 def train(work: Path, begin: Path | None = None) -> None:
-    """Train every stage in `work` that is not finished; `begin`, a model folder, stands for the first.
-
-    What the later stages need of a model, its own words and the relevance of replies, is the first stage's.
-    """
+    """Train every stage in `work` that is not finished; `begin`, a model folder, stands for the first."""
+    first: Net | None = None
     before: Net | None = None
-    for number, recipe in enumerate(STAGES):
-        if number or begin is None:
-            if not finished(work, recipe):
-                training.train(work, recipe, Shape(), before)
-            if not finished(work, recipe):
-                return  # stopped
-            before = halved(export.load(checkpoint(work, recipe.stage)))
-        else:
-            before = export.read(begin, Shape())
-        if number == 0:
-            look_back(work, before)
+    for recipe in STAGES:
+        if first is None and begin is not None:
+            first = before = export.read(begin, Shape())
+            continue
+        if not finished(work, recipe):
+            if first is not None:
+                look_back(work, recipe, first)
+            training.train(work, recipe, Shape(), before)
+        if not finished(work, recipe):
+            return  # stopped
+        before = halved(export.load(checkpoint(work, recipe.stage)))
+        first = first or before
 
 
-def look_back(work: Path, net: Net) -> None:
-    """What a model says itself in the training conversations, and what it finds relevant there; each only once."""
+def look_back(work: Path, recipe: Recipe, net: Net) -> None:
+    """What a stage needs that the first stage's model says or finds: made once, and kept in `work`."""
     net.eval()
-    if not (work / own_words.FILE).exists():
+    if recipe.mix.noise.own_words and not (work / own_words.FILE).exists():
         own_words.generate(work, net)
-    if not (work / relevance.FILE).exists():
+    if recipe.mix.relevant and not (work / relevance.FILE).exists():
         relevance.measure(work, net)
 
 

@@ -17,6 +17,9 @@ from .pieces import START
 from .recipe import Recipe, checkpoint, learning_rate
 
 
+EVERY = 1000  # steps from one look at what is held out to the next
+
+
 def resume(state: dict, recipe: Recipe, shape: Shape) -> None:
     """Refuse a checkpoint of another training, naming what differs."""
     for name, mine in (("recipe", recipe), ("shape", shape)):
@@ -99,7 +102,7 @@ def train(work: Path, recipe: Recipe, shape: Shape, begin: Net | None = None) ->
             begun, total, tokens = now, 0.0, 0
         if step % 200 == 0:
             save()
-        if step % 500 == 0 or step == recipe.steps:
+        if step % EVERY == 0 or step == recipe.steps:
             for corpus, name in enumerate(FILES):
                 if rows := some_rows(held_out, corpus, 500):
                     lost, number = held_out_loss(net, held_out, rows)
