@@ -11,7 +11,7 @@ import numpy as np
 
 from .corpus import FILES
 from .noise import disturb
-from .pieces import END, NEWLINE, NULL, START
+from .pieces import END, NEWLINE, NULL, START, vocabulary
 from .recipe import SHELF, Recipe
 
 LONGEST_CONTEXT = 128  # tokens, whole turns; the latest turn alone may be cut from its left
@@ -21,6 +21,9 @@ LONGEST_CONTEXT = 128  # tokens, whole turns; the latest turn alone may be cut f
 class Batch:
     source: np.ndarray  # [B, S] int64, padded with __null__
     target: np.ndarray  # [B, T + 1] int64: __start__, reply, __end__, pads
+
+
+BRACKETS = {id_ for entry, id_ in vocabulary([]).items() if entry[0] in "()"}  # around what stands for a name, and more
 
 
 class Samples:
@@ -96,20 +99,22 @@ def some_rows(samples: Samples, corpus: int, most: int) -> list[int]:
 class Stream:
     """`stream.batch(step)` for step 0, 1, 2, …; shelves are kept one at a time.
 
-    `words` are what a model said in place of turns (see `own_words`), by the turn's place; `chosen` the samples that
-    are read (see `relevance`), all without it.
+    `words` are turns of a model's (see `own_words`), `chosen` the samples that are read (see `relevance`), all without
+    it.
     """
 
     def __init__(
         self,
         samples: Samples,
         recipe: Recipe,
-        words: dict[int, list[int]] | None = None,
+        words: list[list[int]] | None = None,
         chosen: np.ndarray | None = None,
     ) -> None:
         self._samples, self._seed, self._size = samples, recipe.seed, recipe.batch_size
-        self._mix, self._words = recipe.mix, words or {}
+        self._mix, self._words = recipe.mix, words or []
         rows = np.arange(len(samples.rows)) if chosen is None else np.sort(chosen)
+        if recipe.mix.relevant:
+            rows = np.array([row for row in rows if not BRACKETS.intersection(samples.reply(row))])
         self._corpora = [rows[samples.rows[rows, 3] == i] for i in range(len(FILES))]
         self._shelf: tuple[int, list[Batch]] = (-1, [])
         self._orders: dict[int, tuple[int, np.ndarray]] = {}
@@ -145,8 +150,7 @@ class Stream:
         places = self._samples.earlier(sample, int(rng.choice(numbers, p=weights)))
         lines = self._samples.persona(sample) if rng.random() < self._mix.persona_lines else []
         turns = [self._samples.ids("read", place) for place in places]
-        said = [self._words.get(place) for place in places]
-        return join(disturb(turns, self._mix.noise, rng, self._samples.any_turn, said), lines)
+        return join(disturb(turns, self._mix.noise, rng, self._samples.any_turn, self._words), lines)
 
     def _fill(self, number: int) -> list[Batch]:
         rng = np.random.default_rng((self._seed, 1000, number))

@@ -18,21 +18,21 @@ class Noise:
 
     own_exchanged: float = 0.0
     others_exchanged: float = 0.0
-    own_words: float = 0.0  # part of the former that become what a model said there, where that is known
+    own_words: float = 0.0  # the part of the former that become what a model says in a chat
 
 
 NONE = Noise()
 
 
 def disturb(
-    turns: list[Ids], noise: Noise, rng: np.random.Generator, any_turn: Callable[[int], Ids], words: list[Ids | None]
+    turns: list[Ids], noise: Noise, rng: np.random.Generator, any_turn: Callable[[int], Ids], words: list[Ids]
 ) -> list[Ids]:
     """The earlier turns of a context, oldest first, some of them exchanged; the last is the one to be answered.
 
-    `any_turn` gives a turn of any conversation for a random number, `words` what a model said in place of each turn.
+    `any_turn` gives a turn of any conversation for a random number, `words` are turns of a model's.
 
     >>> always = Noise(own_exchanged=1.0)
-    >>> disturb([[1], [2], [3], [4]], always, np.random.default_rng(0), lambda n: [9], [None] * 4)
+    >>> disturb([[1], [2], [3], [4]], always, np.random.default_rng(0), lambda n: [9], [])
     [[9], [2], [9], [4]]
     """
     out = list(turns)
@@ -40,7 +40,6 @@ def disturb(
         own = (len(turns) - place) % 2 == 0
         if rng.random() >= (noise.own_exchanged if own else noise.others_exchanged):
             continue
-        said = words[place]
-        by_model = own and said and rng.random() < noise.own_words
-        out[place] = said if by_model else any_turn(int(rng.integers(2**62)))
+        by_model = own and rng.random() < noise.own_words
+        out[place] = words[rng.integers(len(words))] if by_model else any_turn(int(rng.integers(2**62)))
     return out

@@ -1,9 +1,9 @@
-"""What a model says in place of people's turns: the words of its own that it will find in a chat (see `noise`).
+"""What a model says in the training conversations: the words of its own that it will find in a chat (see `noise`).
 
-Greedy for one half of the batches, drawn from the twenty likeliest tokens for the other.
+Greedy for one half of the batches, drawn from the ten likeliest tokens for the other.
 """
 
-import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,12 @@ from .corpus import FILES
 from .net import Attention, Net
 from .pieces import END, NULL, START, UNK
 
-MOST = 60_000  # turns of one corpus, a seeded choice
-BATCH = 192
+MOST = 2000  # replies in one corpus, to a seeded choice of contexts
+BATCH = 100
 LONGEST, SHORTEST = 24, 5  # tokens of a reply, `__end__` not counted
-TURNS = 3  # of context
-LIKELIEST = 20
+TURNS = 1  # of context
+LIKELIEST = 10
 SEED = 31
-FILE = "own_words.npz"
 
 
 def attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor, blocked: Tensor | None) -> Tensor:
@@ -64,28 +63,23 @@ def answers(net: Net, source: Tensor, draw: torch.Generator | None) -> Tensor:
     return torch.cat(out, 1)
 
 
-def generate(work: Path, net: Net) -> None:
-    """Write what `net` says in place of some training turns: `turns`, and their ids, cut at `at`."""
+def generate(work: Path, net: Net, path: Path) -> None:
+    """Write what `net` replies in some training conversations: ids, cut at `at`."""
     samples = Samples(work / "train.npz")
     draw = torch.Generator().manual_seed(SEED)
-    begun, said = time.monotonic(), {}
+    said: list[list[int]] = []
     for corpus in range(len(FILES)):
-        rows = some_rows(samples, corpus, MOST)
-        pairs = sorted(((samples.context(row, TURNS, False), row) for row in rows), key=lambda pair: len(pair[0]))
-        for i in range(0, len(pairs), BATCH):
-            part = pairs[i : i + BATCH]
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                found = answers(net, torch.from_numpy(pad([c for c, _ in part])), draw if i // BATCH % 2 else None)
-            for (_, row), ids in zip(part, found.tolist(), strict=True):
-                said[int(samples.rows[row][0])] = [token for token in ids if token not in (NULL, END)]
-        print(f"own words: {len(pairs):,} turns, {time.monotonic() - begun:.0f} s", flush=True)
-    turns = sorted(said)
-    flat = np.array([token for turn in turns for token in said[turn]], dtype=np.int16)
-    np.savez(work / FILE, turns=np.array(turns), ids=flat, at=np.cumsum([0, *(len(said[turn]) for turn in turns)]))
+        contexts = [samples.context(row, TURNS, False) for row in some_rows(samples, corpus, MOST)]
+        contexts.sort(key=len)
+        for i in range(0, len(contexts), BATCH):
+            with torch.no_grad():
+                found = answers(net, torch.from_numpy(pad(contexts[i : i + BATCH])), draw if i // BATCH % 2 else None)
+            said += [[token for token in ids if token not in (NULL, END)] for ids in found.tolist()]
+    np.savez(path, ids=np.concatenate(said).astype(np.int16), at=np.cumsum([0, *map(len, said)]))
 
 
-def read(work: Path) -> dict[int, list[int]]:
-    """What was generated, by turn."""
-    with np.load(work / FILE) as kept:
-        turns, ids, at = (kept[name].tolist() for name in ("turns", "ids", "at"))
-    return {turn: ids[first:end] for turn, first, end in zip(turns, at, at[1:], strict=False)}
+def read(path: Path) -> list[list[int]]:
+    """What was generated."""
+    with np.load(path) as kept:
+        ids, at = kept["ids"].tolist(), kept["at"].tolist()
+    return [ids[first:end] for first, end in pairwise(at)]

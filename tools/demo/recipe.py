@@ -28,7 +28,7 @@ class Mix:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One stage. The rate goes along lines through `knots`, (step, part of `rate`), to zero at the end."""
+    """One stage. The rate goes along lines through `knots`, (step, part of `rate`); after the last one to zero."""
 
     stage: str
     seed: int
@@ -67,7 +67,7 @@ FROM_NOTHING = Recipe(
 LAST_TURN = Recipe(
     stage="last turn",
     seed=21,
-    steps=100000,
+    steps=557,
     mix=Mix(
         shares=((0, {"chitchat": 0.35, "self_dialogue": 0.30, "persona": 0.35}),),
         turns=((1, 0.25), (2, 0.05), (3, 0.35), (5, 0.25), (7, 0.10)),
@@ -75,9 +75,23 @@ LAST_TURN = Recipe(
         noise=Noise(own_exchanged=0.8, others_exchanged=0.5),
         relevant=0.5,
     ),
+    knots=((0, 0.0), (60, 0.6), (557, 0.6)),
+)
+# and a model's own words stand in the place where they will stand in a chat
+OWN_WORDS = Recipe(
+    stage="own words",
+    seed=22,
+    steps=100000,
+    mix=Mix(
+        shares=((0, {"chitchat": 0.35, "self_dialogue": 0.30, "persona": 0.35}),),
+        turns=((1, 0.20), (2, 0.05), (3, 0.40), (5, 0.20), (7, 0.15)),
+        persona_lines=0.10,
+        noise=Noise(own_exchanged=0.85, others_exchanged=0.3, own_words=0.8),
+        relevant=0.5,
+    ),
     knots=((0, 0.0), (60, 0.6), (100000, 0.6)),
 )
-STAGES = (FROM_NOTHING, LAST_TURN)
+STAGES = (FROM_NOTHING, LAST_TURN, OWN_WORDS)
 
 
 def checkpoint(work: Path, stage: str) -> Path:
@@ -85,8 +99,13 @@ def checkpoint(work: Path, stage: str) -> Path:
     return work / f"{stage.replace(' ', '_')}.pt"
 
 
+def words_before(work: Path, recipe: Recipe) -> Path:
+    """Where the words are kept that the model before a stage said."""
+    return checkpoint(work, recipe.stage).with_suffix(".words.npz")
+
+
 def learning_rate(step: int, recipe: Recipe) -> float:
-    """The rate of one step: up, level, and down to zero."""
+    """The rate of one step: along the knots, and to zero at the end unless the last knot is there already."""
     knots = [*recipe.knots, (recipe.steps, 0.0)]
     first, last = [pair for pair in pairwise(knots) if pair[0][0] <= step][-1]
     along = min(1, (step + (step < knots[1][0]) - first[0]) / (last[0] - first[0]))  # the first step is not at zero

@@ -2,36 +2,35 @@
 
 from pathlib import Path
 
-from . import export, own_words, relevance, training
+from . import export, gains, own_words, relevance, training
 from .net import Net, Shape
-from .recipe import STAGES, Recipe, checkpoint
+from .recipe import STAGES, Recipe, checkpoint, words_before
 
 
 def train(work: Path, begin: Path | None = None) -> None:
     """Train every stage in `work` that is not finished; `begin`, a model folder, stands for the first."""
-    first: Net | None = None
     before: Net | None = None
-    for recipe in STAGES:
-        if first is None and begin is not None:
-            first = before = export.read(begin, Shape())
+    for number, recipe in enumerate(STAGES):
+        if begin is not None and number == 0:
+            before = export.read(begin, Shape())
             continue
         if not finished(work, recipe):
-            if first is not None:
-                look_back(work, recipe, first)
+            if before is not None:
+                look_back(work, recipe, before)
             training.train(work, recipe, Shape(), before)
         if not finished(work, recipe):
             return  # stopped
         before = halved(export.load(checkpoint(work, recipe.stage)))
-        first = first or before
 
 
 def look_back(work: Path, recipe: Recipe, net: Net) -> None:
-    """What a stage needs that the first stage's model says or finds: made once, and kept in `work`."""
+    """What a stage needs that the model before it says or finds: made once, and kept in `work`."""
     net.eval()
-    if recipe.mix.noise.own_words and not (work / own_words.FILE).exists():
-        own_words.generate(work, net)
+    words = words_before(work, recipe)
+    if recipe.mix.noise.own_words and not words.exists():
+        own_words.generate(work, net, words)
     if recipe.mix.relevant and not (work / relevance.FILE).exists():
-        relevance.measure(work, net)
+        gains.measure(work, net)
 
 
 def finished(work: Path, recipe: Recipe) -> bool:

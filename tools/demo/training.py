@@ -14,8 +14,7 @@ from .batches import Samples, Stream, pad, some_rows
 from .corpus import FILES
 from .net import Net, Shape
 from .pieces import START
-from .recipe import Recipe, checkpoint, learning_rate
-
+from .recipe import Recipe, checkpoint, learning_rate, words_before
 
 EVERY = 1000  # steps from one look at what is held out to the next
 
@@ -51,7 +50,7 @@ def train(work: Path, recipe: Recipe, shape: Shape, begin: Net | None = None) ->
     """Train one stage in `work` (see `prepare`), going on from its checkpoint if there is one, else from `begin`."""
     torch.manual_seed(recipe.seed)
     samples, held_out = Samples(work / "train.npz"), Samples(work / "held_out.npz")
-    words = own_words.read(work) if recipe.mix.noise.own_words else None
+    words = own_words.read(words_before(work, recipe)) if recipe.mix.noise.own_words else None
     chosen = relevance.choose(work, samples, recipe.mix.relevant) if recipe.mix.relevant else None
     stream = Stream(samples, recipe, words, chosen)
     device = "cuda" if torch.cuda.is_available() else "cpu"
