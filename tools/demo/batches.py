@@ -42,9 +42,9 @@ class Samples:
     def reply(self, sample: int) -> list[int]:
         return [*self.ids("said", self.rows[sample][0]), END]
 
-    def any_turn(self, number: int) -> list[int]:
-        """A turn of any conversation, as it is read."""
-        return self.ids("read", number % (len(self._at["read"]) - 1))
+    def lengths(self) -> np.ndarray:
+        """How many tokens every turn has, as it is read."""
+        return np.diff(self._at["read"])
 
     def earlier(self, sample: int, turns: int) -> range:
         """The places of up to `turns` turns before the reply, oldest first."""
@@ -113,6 +113,11 @@ class Stream:
         self._samples, self._seed, self._size = samples, recipe.seed, recipe.batch_size
         self._mix, self._words = recipe.mix, words or []
         rows = np.arange(len(samples.rows)) if chosen is None else np.sort(chosen)
+        self._turns = np.arange(len(samples.lengths()))
+        if recipe.mix.noise.longest is not None:
+            self._turns = np.flatnonzero(samples.lengths() <= recipe.mix.noise.longest)
+            rows = rows[samples.lengths()[samples.rows[rows, 0] - 1] <= recipe.mix.noise.longest]
+            self._words = [ids for ids in self._words if len(ids) <= recipe.mix.noise.longest]
         if recipe.mix.relevant:
             rows = np.array([row for row in rows if not BRACKETS.intersection(samples.reply(row))])
         self._corpora = [rows[samples.rows[rows, 3] == i] for i in range(len(FILES))]
@@ -150,7 +155,11 @@ class Stream:
         places = self._samples.earlier(sample, int(rng.choice(numbers, p=weights)))
         lines = self._samples.persona(sample) if rng.random() < self._mix.persona_lines else []
         turns = [self._samples.ids("read", place) for place in places]
-        return join(disturb(turns, self._mix.noise, rng, self._samples.any_turn, self._words), lines)
+        return join(disturb(turns, self._mix.noise, rng, self._any_turn, self._words), lines)
+
+    def _any_turn(self, number: int) -> list[int]:
+        """A turn of any conversation that is not too long."""
+        return self._samples.ids("read", self._turns[number % len(self._turns)])
 
     def _fill(self, number: int) -> list[Batch]:
         rng = np.random.default_rng((self._seed, 1000, number))

@@ -28,8 +28,10 @@ def noise(recipe: Recipe) -> str:
     made = recipe.mix.noise
     if not made.own_exchanged:
         return "none"
-    words = f"own {made.own_exchanged:.0%}, the other's {made.others_exchanged:.0%}"
-    return words + (f"; {made.own_words:.0%} of the own for the model's words" if made.own_words else "")
+    words = f"the other's {made.others_exchanged:.0%}, own {made.own_exchanged:.0%}"
+    if made.own_words:
+        words += f", {made.own_words:.0%} of these for what the model before said"
+    return words + (f"; all over {made.longest} tokens" if made.longest else "")
 
 
 def column(recipe: Recipe, record: dict) -> dict[str, str]:
@@ -57,7 +59,9 @@ def column(recipe: Recipe, record: dict) -> dict[str, str]:
 def chosen(recipe: Recipe) -> str:
     """Which part of the replies a stage reads, in words."""
     part = recipe.mix.relevant
-    return "all" if part is None else f"of each corpus the {part:.0%} that gain most from the last turn"
+    words = "all" if part is None else f"of each corpus the {part:.0%} that gain most from the last turn"
+    longest = recipe.mix.noise.longest
+    return words if longest is None else f"{words}, which has at most {longest} tokens"
 
 
 def training(work: Path) -> str:

@@ -19,6 +19,7 @@ class Noise:
     own_exchanged: float = 0.0
     others_exchanged: float = 0.0
     own_words: float = 0.0  # the part of the former that become what a model says in a chat
+    longest: int | None = None  # tokens of an earlier turn; a longer one is always exchanged, and for none as long
 
 
 NONE = Noise()
@@ -38,7 +39,8 @@ def disturb(
     out = list(turns)
     for place in range(len(turns) - 1):
         own = (len(turns) - place) % 2 == 0
-        if rng.random() >= (noise.own_exchanged if own else noise.others_exchanged):
+        kept = rng.random() >= (noise.own_exchanged if own else noise.others_exchanged)
+        if kept and (noise.longest is None or len(turns[place]) <= noise.longest):
             continue
         by_model = own and rng.random() < noise.own_words
         out[place] = words[rng.integers(len(words))] if by_model else any_turn(int(rng.integers(2**62)))

@@ -81,7 +81,7 @@ LAST_TURN = Recipe(
 OWN_WORDS = Recipe(
     stage="own words",
     seed=22,
-    steps=100000,
+    steps=311,
     mix=Mix(
         shares=((0, {"chitchat": 0.35, "self_dialogue": 0.30, "persona": 0.35}),),
         turns=((1, 0.20), (2, 0.05), (3, 0.40), (5, 0.20), (7, 0.15)),
@@ -89,9 +89,23 @@ OWN_WORDS = Recipe(
         noise=Noise(own_exchanged=0.85, others_exchanged=0.3, own_words=0.8),
         relevant=0.5,
     ),
-    knots=((0, 0.0), (60, 0.6), (100000, 0.6)),
+    knots=((0, 0.0), (60, 0.6), (311, 0.6)),
 )
-STAGES = (FROM_NOTHING, LAST_TURN, OWN_WORDS)
+# all turns are as short as people type them
+SHORT_TURNS = Recipe(
+    stage="short turns",
+    seed=23,
+    steps=2000,
+    mix=Mix(
+        shares=((0, {"chitchat": 0.38, "self_dialogue": 0.32, "persona": 0.30}),),
+        turns=((1, 0.15), (2, 0.05), (3, 0.40), (5, 0.20), (7, 0.10), (9, 0.10)),
+        persona_lines=0.0,
+        noise=Noise(own_exchanged=0.85, others_exchanged=0.3, own_words=0.7, longest=16),
+        relevant=0.6,
+    ),
+    knots=((0, 0.0), (30, 0.5), (250, 0.5), (473, 0.3285), (1200, 0.3285)),
+)
+STAGES = (FROM_NOTHING, LAST_TURN, OWN_WORDS, SHORT_TURNS)
 
 
 def checkpoint(work: Path, stage: str) -> Path:
