@@ -60,7 +60,7 @@ def run(step: str, args: argparse.Namespace) -> None:
     elif step == "export":
         from tools.demo import export
 
-        export.export(args.work, args.folder)
+        export.export(args.work, args.folder, args.begin)
     elif step == "evaluate":
         from tools.demo import evaluation
 

@@ -118,7 +118,7 @@ class Stream:
             self._turns = np.flatnonzero(samples.lengths() <= recipe.mix.noise.longest)
             rows = rows[samples.lengths()[samples.rows[rows, 0] - 1] <= recipe.mix.noise.longest]
             self._words = [ids for ids in self._words if len(ids) <= recipe.mix.noise.longest]
-        if recipe.mix.relevant:
+        if not recipe.mix.brackets:
             rows = np.array([row for row in rows if not BRACKETS.intersection(samples.reply(row))])
         self._corpora = [rows[samples.rows[rows, 3] == i] for i in range(len(FILES))]
         self._shelf: tuple[int, list[Batch]] = (-1, [])

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from . import batches, prepare
-from .card_training import records, training
+from .card_training import parts, records, training
 from .corpus import FILES, HELD_OUT_SHARE
 from .lines import GENERATION
 from .tables import cell, table
@@ -157,6 +157,17 @@ The held-out replies are edited alike, for this model and for the baselines.
 
 {training(work)}
 
+Each stage begins with the weights of the one before, rounded to float16, and with a fresh state of the optimiser. The
+first stage made the model that was shipped before; its time is in that model's card. The *gain* of a reply is how much
+likelier the first stage's model finds it after its own last turn than after another one. *Earlier turns exchanged*:
+the last turn always stays; the others become turns of any conversation or, where it says so, replies of a model. A
+person's earlier turns always lead to what is said next. In a chat the model's own often do not, and it has to learn
+not to go on from them. The later stages were stopped and gone on from by hand, as time allowed; their knots and
+numbers of steps are what was done in the end. No dropout in any.
+
+The weights in this folder are a mean: {parts()}. The last stage alone follows the last turn better, but
+it has lost more of how people go on, and is no longer better than the trigram everywhere.
+
 ## Held-out perplexity
 
 Per token of the reply, `__end__` included. This model sees up to four turns of context, the baselines none. The
@@ -169,7 +180,7 @@ baselines are fitted on the replies that the model learned from.
 ## Replies
 
 Settings in `generation_config.json`: {settings}.
-They were chosen by trying, with the first 4,000 steps' model and on the opening lines below too.
+They were chosen by trying, on the opening lines and conversations below too.
 
 Over {replies["number"]} held-out contexts: {replies["different"]} different replies,
 distinct-1 {replies["distinct-1"]:.3f}, distinct-2 {replies["distinct-2"]:.3f};
@@ -198,8 +209,8 @@ user's lines were fixed beforehand and do not bend to what it said. *To the poin
 
 ## Limits
 
-It makes things up, agrees too easily, and speaks only lower-case English. In a longer conversation it often goes on
-from its own last words instead of taking up the user's, as the ten above show. Small talk,
-films, music and sport are what it has seen. It has no knowledge and no opinions, though it claims some. A list of
+It makes things up, agrees too easily, contradicts what it said before, and speaks only lower-case English. In a longer
+conversation it still goes on from its own last words at times, as the ten above show. Small talk, films, music and
+sport are what it has seen. It has no knowledge and no opinions, though it claims some. A list of
 words does not make it safe: do not put it before the public.
 """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .batches import LONGEST_CONTEXT
 from .corpus import FILES
-from .recipe import SHELF, STAGES, Recipe, checkpoint
+from .recipe import MEAN, SHELF, STAGES, Recipe, checkpoint
 from .tables import table
 
 
@@ -61,7 +61,13 @@ def chosen(recipe: Recipe) -> str:
     part = recipe.mix.relevant
     words = "all" if part is None else f"of each corpus the {part:.0%} that gain most from the last turn"
     longest = recipe.mix.noise.longest
-    return words if longest is None else f"{words}, which has at most {longest} tokens"
+    words += "" if longest is None else f", which has at most {longest} tokens"
+    return words if recipe.mix.brackets else f"{words}; none with brackets"
+
+
+def parts() -> str:
+    """The stages whose weights the shipped ones are a mean of."""
+    return ", ".join(f"{part:.0%} of *{recipe.stage}*" for recipe, part in MEAN)
 
 
 def training(work: Path) -> str:

@@ -1,4 +1,4 @@
-"""From a training checkpoint to a model folder in the published layout, in float16.
+"""From the checkpoints of a training to a model folder in the published layout, in float16.
 
 It does NOT need npblender, and writes no card (see `card`).
 """
@@ -14,7 +14,7 @@ from .batches import LONGEST_CONTEXT
 from .lines import GENERATION
 from .net import Net, Shape
 from .pieces import END, NULL, SPECIAL, START
-from .recipe import STAGES, checkpoint
+from .recipe import MEAN, STAGES, checkpoint
 
 IDS = {"bos_token_id": START, "eos_token_id": END, "pad_token_id": NULL, "decoder_start_token_id": START}
 
@@ -105,9 +105,22 @@ def config(shape: Shape) -> dict:
     }
 
 
-def export(work: Path, folder: Path) -> None:
-    """Write the model folder `folder` from the checkpoint and the tokenizer in `work`."""
-    net = load(checkpoint(work, STAGES[-1].stage))
+def mean(work: Path, begin: Path | None = None) -> Net:
+    """The mean of some stages' weights (see `recipe.MEAN`); `begin`, a model folder, stands for the first stage."""
+    whole = Net(Shape())
+    total = {name: torch.zeros_like(weight) for name, weight in whole.state_dict().items()}
+    for recipe, part in MEAN:
+        first = begin is not None and recipe is STAGES[0]
+        net = read(begin, Shape()) if first else load(checkpoint(work, recipe.stage))
+        for name, weight in net.state_dict().items():
+            total[name] += part * weight
+    whole.load_state_dict(total)
+    return whole.eval()
+
+
+def export(work: Path, folder: Path, begin: Path | None = None) -> None:
+    """Write the model folder `folder` from the stages' checkpoints and the tokenizer in `work`."""
+    net = mean(work, begin)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors(net), folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)

@@ -24,6 +24,7 @@ class Mix:
     persona_lines: float  # how often a synthetic conversation's persona lines come first
     noise: Noise = NONE
     relevant: float | None = None  # the part of each corpus' replies, those that gain most (see `relevance`); None: all
+    brackets: bool = True  # whether replies with brackets are read; some have a placeholder in them
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ OWN_WORDS = Recipe(
         persona_lines=0.10,
         noise=Noise(own_exchanged=0.85, others_exchanged=0.3, own_words=0.8),
         relevant=0.5,
+        brackets=False,
     ),
     knots=((0, 0.0), (60, 0.6), (311, 0.6)),
 )
@@ -95,17 +97,36 @@ OWN_WORDS = Recipe(
 SHORT_TURNS = Recipe(
     stage="short turns",
     seed=23,
-    steps=2000,
+    steps=1232,
     mix=Mix(
         shares=((0, {"chitchat": 0.38, "self_dialogue": 0.32, "persona": 0.30}),),
         turns=((1, 0.15), (2, 0.05), (3, 0.40), (5, 0.20), (7, 0.10), (9, 0.10)),
         persona_lines=0.0,
         noise=Noise(own_exchanged=0.85, others_exchanged=0.3, own_words=0.7, longest=16),
         relevant=0.6,
+        brackets=False,
     ),
-    knots=((0, 0.0), (30, 0.5), (250, 0.5), (473, 0.3285), (1200, 0.3285)),
+    knots=((0, 0.0), (30, 0.5), (250, 0.5), (473, 0.3285), (1200, 0.3285), (1232, 0.3154)),
 )
-STAGES = (FROM_NOTHING, LAST_TURN, OWN_WORDS, SHORT_TURNS)
+# and nothing that it said before tells what to say
+OTHERS_ALONE = Recipe(
+    stage="others alone",
+    seed=24,
+    steps=2300,
+    mix=Mix(
+        shares=((0, {"chitchat": 0.38, "self_dialogue": 0.32, "persona": 0.30}),),
+        turns=((1, 0.12), (2, 0.03), (3, 0.47), (5, 0.20), (7, 0.10), (9, 0.08)),
+        persona_lines=0.0,
+        noise=Noise(own_exchanged=1.0, others_exchanged=0.3, own_words=0.9, longest=16),
+        relevant=0.6,
+        brackets=False,
+    ),
+    knots=((0, 0.0), (20, 0.4), (350, 0.4), (669, 0.2037), (1231, 0.2037), (1500, 0.2037)),
+)
+STAGES = (FROM_NOTHING, LAST_TURN, OWN_WORDS, SHORT_TURNS, OTHERS_ALONE)
+# What is shipped is a mean of weights. The last stage follows the last turn best but has forgotten how people go on;
+# with these parts the mean knows both.
+MEAN = ((FROM_NOTHING, 0.1), (SHORT_TURNS, 0.2), (OTHERS_ALONE, 0.7))
 
 
 def checkpoint(work: Path, stage: str) -> Path:
