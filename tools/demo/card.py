@@ -157,16 +157,17 @@ The held-out replies are edited alike, for this model and for the baselines.
 
 {training(work)}
 
-Each stage begins with the weights of the one before, rounded to float16, and with a fresh state of the optimiser. The
-first stage made the model that was shipped before; its time is in that model's card. The *gain* of a reply is how much
-likelier the first stage's model finds it after its own last turn than after another one. *Earlier turns exchanged*:
-the last turn always stays; the others become turns of any conversation or, where it says so, replies of a model. A
-person's earlier turns always lead to what is said next. In a chat the model's own often do not, and it has to learn
-not to go on from them. The later stages were stopped and gone on from by hand, as time allowed; their knots and
-numbers of steps are what was done in the end. No dropout in any.
+Each stage begins with the weights of the one before, rounded to float16, and with a fresh state of the optimiser.
+There is no dropout. The first stage made the model that was shipped before; its time is in that model's card. The later
+ones were stopped and gone on from by hand, as time allowed; what stands here is what was done in the end.
 
-The weights in this folder are a mean: {parts()}. The last stage alone follows the last turn better, but
-it has lost more of how people go on, and is no longer better than the trigram everywhere.
+*Earlier turns exchanged*: a person's earlier turns always lead to what is said next. In a chat the model's own often do
+not, and it has to learn not to go on from them. So earlier turns become turns of any other conversation or, where it
+says so, replies of a model; the last turn always stays. The *gain* of a reply is how much likelier the first stage's
+model finds it after its own last turn than after another one, by the root of its length.
+
+The weights in this folder are a mean of stages: {parts()}.
+The last stage alone is not better than the trigram on every corpus any more.
 
 ## Held-out perplexity
 

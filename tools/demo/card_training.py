@@ -36,11 +36,12 @@ def noise(recipe: Recipe) -> str:
 
 def column(recipe: Recipe, record: dict) -> dict[str, str]:
     """One stage."""
-    knots = ", ".join(f"{step:,} {part:.3g}" for step, part in recipe.knots)
+    end = [] if recipe.knots[-1][0] == recipe.steps else [(recipe.steps, 0)]
+    knots = ", ".join(f"{step:,} {part:.3g}" for step, part in (*recipe.knots, *end))
     seconds = record.get("seconds")
     return {
         "optimiser": f"AdamW, betas {list(recipe.betas)}, weight decay {recipe.weight_decay} on matrices",
-        "rate": f"{recipe.rate} times, at step: {knots}, {recipe.steps:,} 0; lines between",
+        "rate": f"{recipe.rate} times, at step: {knots}; lines between",
         "steps": f"{recipe.steps:,}",
         "batch": f"{recipe.batch_size} replies of like length",
         "gradient norm": f"at most {recipe.clip}",
