@@ -42,6 +42,6 @@ def disturb(
         kept = rng.random() >= (noise.own_exchanged if own else noise.others_exchanged)
         if kept and (noise.longest is None or len(turns[place]) <= noise.longest):
             continue
-        by_model = own and rng.random() < noise.own_words
+        by_model = own and rng.random() < noise.own_words and len(words) > 0
         out[place] = words[rng.integers(len(words))] if by_model else any_turn(int(rng.integers(2**62)))
     return out
