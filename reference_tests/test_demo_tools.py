@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
+from npblender.demo import folder
 from reference_tests.asserts import assert_close
 from reference_tests.tolerances import TOLERANCES
 from tools.demo import (
@@ -316,3 +318,36 @@ def test_distinct_and_tables_by_hand():
     assert replies.distinct(["a b a", "b"], 1) == 0.5
     assert_close(replies.distinct(["a b a", "a b"], 2), 2 / 3, HAND)
     assert tables.cell("a|b\nc") == "a\\|b / c"
+
+
+def test_what_is_shipped_is_a_mean_of_stages():
+    assert_close(sum(part for _, part in recipe.MEAN), 1.0, HAND)
+    assert all(stage in recipe.STAGES for stage, _ in recipe.MEAN)
+
+
+def test_an_exported_folder_is_read_back_as_it_is():
+    pytest.importorskip("torch", reason="the trainer's network is torch's")
+    from tools.demo import export, net
+
+    again = export.tensors(export.read(folder(), net.Shape()))
+    kept = load_file(folder() / "model.safetensors")
+    assert again.keys() == kept.keys()
+    assert all(np.array_equal(again[name], kept[name]) for name in kept)
+
+
+def test_a_model_says_token_by_token_what_the_whole_pass_says():
+    torch = pytest.importorskip("torch", reason="the trainer's network is torch's")
+    from tools.demo import export, net, own_words
+
+    model, cut = export.read(folder(), net.Shape()), pieces.vocabulary([])
+    source = torch.tensor([[cut["h"], cut["i"], cut["!"], 0], [cut["a"], cut["b"], cut["c"], cut["?"]]])
+    with torch.no_grad():
+        said = own_words.answers(model, source, None)
+        memory, mask = model.encode(source)
+        target = torch.cat([torch.full((2, 1), pieces.START), said[:, :-1]], 1)
+        logits = model.logits(model.decode(target, memory, mask))
+    logits[..., [pieces.NULL, pieces.START, pieces.UNK]] = -1e9
+    logits[:, : own_words.SHORTEST, pieces.END] = -1e9
+    for row in range(2):
+        for place, token in enumerate(said[row].tolist()):
+            assert token in (pieces.NULL, int(logits[row, place].argmax()))

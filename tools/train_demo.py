@@ -12,6 +12,9 @@ reads what the one before left in `--work`:
     evaluate  measure it with npblender: perplexities, replies, examples
     card      write the folder's README.md from what was measured
 
+The stages and their numbers are in `demo/recipe.py`; all of them together took hours on two cores. `--begin FOLDER`
+takes a model folder for the first and longest one: the shipped demo was gone on from so, from the one before it.
+
 On glibc, `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=60000000000` in the environment makes training a quarter faster,
 and `OMP_WAIT_POLICY=passive` helps where other programs compete for the processors. Nothing here is a dependency of
 npblender.
