@@ -8,15 +8,33 @@ import json
 import math
 import string
 from collections import Counter
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
+from npblender.demo import folder
 from reference_tests.asserts import assert_close
 from reference_tests.tolerances import TOLERANCES
-from tools.demo import batches, blocked, card, clean, corpus, filters, ngrams, pieces, prepare, recipe, replies
+from tools.demo import (
+    batches,
+    blocked,
+    clean,
+    corpus,
+    filters,
+    ngrams,
+    noise,
+    pieces,
+    prepare,
+    recipe,
+    relevance,
+    replies,
+    tables,
+)
 
 HAND = TOLERANCES["numbers worked out by hand"]
 
@@ -209,7 +227,8 @@ def test_contexts_are_whole_turns_with_persona_lines_first(samples):
 
 
 def test_batches_depend_on_seed_and_step_alone(samples):
-    stream, again, other = (batches.Stream(samples, seed, 4) for seed in (1, 1, 2))
+    made = replace(recipe.STAGES[-1], batch_size=4)
+    stream, again, other = (batches.Stream(samples, replace(made, seed=seed), [[9]]) for seed in (1, 1, 2))
     late = again.batch(batches.SHELF + 3)
     for step in (0, 5, batches.SHELF + 3):
         batch = stream.batch(step)
@@ -220,21 +239,115 @@ def test_batches_depend_on_seed_and_step_alone(samples):
     assert all(sorted(stream._pick(2, 3 * n, 3)) == [0, 1, 2] for n in range(9))  # whole passes
 
 
-def test_the_rate_goes_through_its_knots_and_ends_at_zero():
-    made = recipe.Recipe(seed=1, steps=recipe.KNOTS_FOR)
+@pytest.mark.parametrize("made", recipe.STAGES, ids=lambda made: made.stage)
+def test_the_rate_goes_through_its_knots_and_at_last_to_zero(made):
     rates = [recipe.learning_rate(step, made) for step in range(made.steps)]
     for at, part in made.knots[1:]:
-        assert_close(rates[at], part * made.rate, HAND)
-    assert_close(rates[0], made.rate / 300, HAND)  # not zero: a step is never wasted
-    assert 0 < rates[-1] < made.rate / 1000
-    assert max(rates) == made.rate
-    short = recipe.Recipe(seed=1, steps=40)
-    assert_close(max(recipe.learning_rate(step, short) for step in range(40)), made.rate, HAND)
-    last = 40 - 8116 * 40 / 9200  # steps from the last knot to the end
-    assert_close(recipe.learning_rate(39, short), made.rate * 0.471 / last, HAND)
+        if at < made.steps:
+            assert_close(rates[at], part * made.rate, HAND)
+    at, part = made.knots[1]
+    assert_close(rates[0], part * made.rate / at, HAND)  # not zero: a step is never wasted
+    assert rates[-1] > 0
+    assert made is not recipe.STAGES[-1] or rates[-1] < made.rate / 1000  # what is shipped has settled
+    assert_close(max(rates), max(part for _, part in made.knots) * made.rate, HAND)
+
+
+@pytest.mark.parametrize("made", recipe.STAGES, ids=lambda made: made.stage)
+def test_the_shares_of_every_stage_are_whole(made):
+    for _, shares in made.mix.shares:
+        assert set(shares) == set(corpus.FILES)
+        assert_close(sum(shares.values()), 1.0, HAND)
+    assert_close(sum(share for _, share in made.mix.turns), 1.0, HAND)
+
+
+TURNS = st.lists(st.lists(st.integers(5, 99), min_size=1, max_size=4), min_size=1, max_size=9)
+PARTS = st.floats(0, 1)
+
+
+@given(TURNS, st.builds(noise.Noise, PARTS, PARTS, PARTS), st.integers(0, 9))
+def test_what_is_disturbed_is_never_the_last_turn(turns, made, seed):
+    words = [[200], [201]]
+    before = [list(turn) for turn in turns]
+    out = noise.disturb(turns, made, np.random.default_rng(seed), lambda number: [300], words)
+    assert turns == before
+    assert len(out) == len(turns)
+    assert out[-1] == turns[-1]
+    for place, (turn, was) in enumerate(zip(out, turns, strict=True)):
+        own = (len(turns) - place) % 2 == 0
+        assert turn in [was, [300], *(words if own else [])]
+
+
+@given(TURNS, st.integers(0, 9))
+def test_noise_of_nothing_changes_nothing_and_noise_of_own_turns_leaves_the_others(turns, seed):
+    for made, kept in ((noise.Noise(), 1), (noise.Noise(own_exchanged=1.0, own_words=1.0), 2)):
+        out = noise.disturb(turns, made, np.random.default_rng(seed), lambda number: [300], [[200]])
+        assert out[::-1][::kept] == turns[::-1][::kept]
+        assert kept == 1 or all(turn == [200] for turn in out[-2::-2])
+
+
+def test_batches_keep_the_last_turn_and_the_reply_whatever_is_exchanged(samples):
+    mix = replace(recipe.STAGES[0].mix, turns=((3, 1.0),), persona_lines=0.0, noise=noise.Noise(1.0, 1.0, 0.5))
+    stream = batches.Stream(samples, replace(recipe.STAGES[0], mix=mix, batch_size=4), words=[[77], [78]])
+    last = {101 + turn: samples.ids("read", turn - 1) for turn in (1, 2, 3)}
+    for step in range(20):
+        batch = stream.batch(step)
+        for source, target in zip(batch.source.tolist(), batch.target.tolist(), strict=True):
+            ids = [i for i in source if i != pieces.NULL]
+            assert ids[-len(last[target[1]]) :] == last[target[1]]
+            assert target[2] == pieces.END
+
+
+def test_replies_that_gain_most_are_chosen_corpus_by_corpus(tmp_path):
+    corpora = [0, 0, 0, 0, 1, 1, 2]
+    rows = np.array([[turn, 0, -1, number] for turn, number in enumerate(corpora)])
+    own = np.array([-4.0, -4.0, -9.0, -4.0, -5.0, -4.0, -1.0])
+    other = np.array([-5.0, -4.0, -10.5, -7.0, -5.5, -4.0, 0.0])
+    tokens = np.array([1, 4, 9, 4, 4, 4, 4])  # gains 1, 0, 0.5 and 1.5 by the root; 0.25 and 0; -0.5
+    order = np.array([5, 2, 0, 6, 1, 4, 3])
+    np.savez(tmp_path / relevance.FILE, rows=order, own=own[order], other=other[order], tokens=tokens[order])
+    assert relevance.choose(tmp_path, SimpleNamespace(rows=rows), 0.5).tolist() == [0, 3, 4]
+    assert relevance.choose(tmp_path, SimpleNamespace(rows=rows), 1.0).tolist() == list(range(7))
+
+
+def test_only_chosen_samples_are_read(samples):
+    stream = batches.Stream(samples, recipe.STAGES[0], chosen=np.array([2]))
+    assert set(stream.batch(0).target[:, 1]) == {104}
 
 
 def test_distinct_and_tables_by_hand():
     assert replies.distinct(["a b a", "b"], 1) == 0.5
     assert_close(replies.distinct(["a b a", "a b"], 2), 2 / 3, HAND)
-    assert card.cell("a|b\nc") == "a\\|b / c"
+    assert tables.cell("a|b\nc") == "a\\|b / c"
+
+
+def test_what_is_shipped_is_a_mean_of_stages():
+    assert_close(sum(part for _, part in recipe.MEAN), 1.0, HAND)
+    assert all(stage in recipe.STAGES for stage, _ in recipe.MEAN)
+
+
+def test_an_exported_folder_is_read_back_as_it_is():
+    pytest.importorskip("torch", reason="the trainer's network is torch's")
+    from tools.demo import export, net
+
+    again = export.tensors(export.read(folder(), net.Shape()))
+    kept = load_file(folder() / "model.safetensors")
+    assert again.keys() == kept.keys()
+    assert all(np.array_equal(again[name], kept[name]) for name in kept)
+
+
+def test_a_model_says_token_by_token_what_the_whole_pass_says():
+    torch = pytest.importorskip("torch", reason="the trainer's network is torch's")
+    from tools.demo import export, net, own_words
+
+    model, cut = export.read(folder(), net.Shape()), pieces.vocabulary([])
+    source = torch.tensor([[cut["h"], cut["i"], cut["!"], 0], [cut["a"], cut["b"], cut["c"], cut["?"]]])
+    with torch.no_grad():
+        said = own_words.answers(model, source, None)
+        memory, mask = model.encode(source)
+        target = torch.cat([torch.full((2, 1), pieces.START), said[:, :-1]], 1)
+        logits = model.logits(model.decode(target, memory, mask))
+    logits[..., [pieces.NULL, pieces.START, pieces.UNK]] = -1e9
+    logits[:, : own_words.SHORTEST, pieces.END] = -1e9
+    for row in range(2):
+        for place, token in enumerate(said[row].tolist()):
+            assert token in (pieces.NULL, int(logits[row, place].argmax()))

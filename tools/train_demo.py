@@ -7,10 +7,13 @@ nothing but pip: `pip install chitchat-dataset==0.9.0` and `--chitchat-only`. Th
 reads what the one before left in `--work`:
 
     prepare   filter and clean the corpora, learn the BPE, write arrays of ids
-    train     train; stopped (SIGTERM) and called again, it goes on where it was
+    train     train, stage after stage; stopped (SIGTERM) and called again, it goes on where it was
     export    write the model folder, in float16
     evaluate  measure it with npblender: perplexities, replies, examples
     card      write the folder's README.md from what was measured
+
+The stages and their numbers are in `demo/recipe.py`; all of them together took hours on two cores. `--begin FOLDER`
+takes a model folder for the first and longest one: the shipped demo was gone on from so, from the one before it.
 
 On glibc, `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=60000000000` in the environment makes training a quarter faster,
 and `OMP_WAIT_POLICY=passive` helps where other programs compete for the processors. Nothing here is a dependency of
@@ -27,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # `tools` is no installed package
 
 STEPS = ("prepare", "train", "export", "evaluate", "card")
-SEED, TRAINING_STEPS = 20, 9200  # what the demo in the package was trained with
+SEED = 20  # of the held-out part and of what is kept of repeated replies
 
 
 def arguments() -> argparse.Namespace:
@@ -38,7 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "demo", help="where everything in between lies")
     parser.add_argument("--folder", type=Path, help="the model folder (default: WORK/model)")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--steps", type=int, default=TRAINING_STEPS)
+    parser.add_argument("--begin", type=Path, help="a model folder that stands for the first stage")
     parser.add_argument("--held-out", type=int, default=2000, help="replies per corpus that perplexity is measured on")
     args = parser.parse_args()
     args.folder = args.folder or args.work / "model"
@@ -60,17 +63,15 @@ def run(step: str, args: argparse.Namespace) -> None:
     elif step == "export":
         from tools.demo import export
 
-        export.export(args.work, args.folder)
+        export.export(args.work, args.folder, args.begin)
     elif step == "evaluate":
         from tools.demo import evaluation
 
         print(json.dumps(evaluation.evaluate(args.work, args.folder, args.held_out), indent=1))
     elif step == "train":
-        from tools.demo import net, training
-        from tools.demo.recipe import Recipe
+        from tools.demo import stages
 
-        recipe = Recipe(seed=args.seed, steps=args.steps)
-        training.train(args.work, recipe, net.Shape())
+        stages.train(args.work, args.begin)
     else:
         from tools.demo import card
 

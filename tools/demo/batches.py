@@ -10,25 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from .corpus import FILES
-from .pieces import END, NEWLINE, NULL, START
+from .noise import disturb
+from .pieces import END, NEWLINE, NULL, START, vocabulary
+from .recipe import SHELF, Recipe
 
-# (first shelf, share of each corpus); the persona corpus' replies follow best, the others say more
-SHARES = (
-    (0, {"chitchat": 0.38, "self_dialogue": 0.38, "persona": 0.24}),
-    (8, {"chitchat": 0.30, "self_dialogue": 0.22, "persona": 0.48}),
-    (10, {"chitchat": 0.36, "self_dialogue": 0.38, "persona": 0.26}),
-    (16, {"chitchat": 0.30, "self_dialogue": 0.49, "persona": 0.21}),
-)
-CONTEXT_TURNS = ((1, 0.34), (2, 0.26), (3, 0.20), (4, 0.12), (6, 0.08))
 LONGEST_CONTEXT = 128  # tokens, whole turns; the latest turn alone may be cut from its left
-PERSONA_SHARE = 0.30
-SHELF = 256  # batches
 
 
 @dataclass(frozen=True)
 class Batch:
     source: np.ndarray  # [B, S] int64, padded with __null__
     target: np.ndarray  # [B, T + 1] int64: __start__, reply, __end__, pads
+
+
+BRACKETS = {id_ for entry, id_ in vocabulary([]).items() if entry[0] in "()"}  # around what stands for a name, and more
 
 
 class Samples:
@@ -47,19 +42,40 @@ class Samples:
     def reply(self, sample: int) -> list[int]:
         return [*self.ids("said", self.rows[sample][0]), END]
 
+    def lengths(self) -> np.ndarray:
+        """How many tokens every turn has, as it is read."""
+        return np.diff(self._at["read"])
+
+    def earlier(self, sample: int, turns: int) -> range:
+        """The places of up to `turns` turns before the reply, oldest first."""
+        turn, first = map(int, self.rows[sample][:2])
+        return range(max(first, turn - turns), turn)
+
+    def persona(self, sample: int) -> list[int]:
+        """The persona lines of whoever replies, if there are any."""
+        who = int(self.rows[sample][2])
+        return self.ids("persona", who) if who >= 0 else []
+
     def context(self, sample: int, turns: int, persona: bool, limit: int = LONGEST_CONTEXT) -> list[int]:
         """Up to `turns` earlier turns joined by the newline token, whole turns within `limit`; persona lines first."""
-        turn, first, who, _ = map(int, self.rows[sample])
-        lines = self.ids("persona", who) if persona and who >= 0 else []
-        lines = [*lines, NEWLINE] if lines else []
-        room = limit - len(lines)
-        context = self.ids("read", turn - 1)[-room:]
-        for index in range(turn - 2, max(first, turn - turns) - 1, -1):
-            more = self.ids("read", index)
-            if len(more) + 1 + len(context) > room:
-                break
-            context = [*more, NEWLINE, *context]
-        return lines + context
+        lines = self.persona(sample) if persona else []
+        return join([self.ids("read", place) for place in self.earlier(sample, turns)], lines, limit)
+
+
+def join(turns: list[list[int]], lines: list[int], limit: int = LONGEST_CONTEXT) -> list[int]:
+    """Persona lines and as many whole turns as fit, the latest first of all; only that one is ever cut.
+
+    >>> join([[10, 11], [20], [30, 31]], [7], limit=6)
+    [7, 4, 20, 4, 30, 31]
+    """
+    lines = [*lines, NEWLINE] if lines else []
+    room = limit - len(lines)
+    context = turns[-1][-room:]
+    for more in turns[-2::-1]:
+        if len(more) + 1 + len(context) > room:
+            break
+        context = [*more, NEWLINE, *context]
+    return lines + context
 
 
 def pad(rows: list[list[int]]) -> np.ndarray:
@@ -81,11 +97,30 @@ def some_rows(samples: Samples, corpus: int, most: int) -> list[int]:
 
 
 class Stream:
-    """`stream.batch(step)` for step 0, 1, 2, …; shelves are kept one at a time."""
+    """`stream.batch(step)` for step 0, 1, 2, …; shelves are kept one at a time.
 
-    def __init__(self, samples: Samples, seed: int, batch_size: int) -> None:
-        self._samples, self._seed, self._size = samples, seed, batch_size
-        self._corpora = [np.flatnonzero(samples.rows[:, 3] == i) for i in range(len(FILES))]
+    `words` are turns of a model's (see `own_words`), `chosen` the samples that are read (see `relevance`), all without
+    it.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        recipe: Recipe,
+        words: list[list[int]] | None = None,
+        chosen: np.ndarray | None = None,
+    ) -> None:
+        self._samples, self._seed, self._size = samples, recipe.seed, recipe.batch_size
+        self._mix, self._words = recipe.mix, words or []
+        rows = np.arange(len(samples.rows)) if chosen is None else np.sort(chosen)
+        self._turns = np.arange(len(samples.lengths()))
+        if recipe.mix.noise.longest is not None:
+            self._turns = np.flatnonzero(samples.lengths() <= recipe.mix.noise.longest)
+            rows = rows[samples.lengths()[samples.rows[rows, 0] - 1] <= recipe.mix.noise.longest]
+            self._words = [ids for ids in self._words if len(ids) <= recipe.mix.noise.longest]
+        if not recipe.mix.brackets:
+            rows = np.array([row for row in rows if not BRACKETS.intersection(samples.reply(row))])
+        self._corpora = [rows[samples.rows[rows, 3] == i] for i in range(len(FILES))]
         self._shelf: tuple[int, list[Batch]] = (-1, [])
         self._orders: dict[int, tuple[int, np.ndarray]] = {}
 
@@ -108,23 +143,31 @@ class Stream:
 
     def _counts(self, number: int) -> np.ndarray:
         """How many samples of each corpus are on one shelf; a corpus that is not there gives none."""
-        chosen = [shares for first, shares in SHARES if first <= number][-1]
+        chosen = [shares for first, shares in self._mix.shares if first <= number][-1]
         shares = np.array([chosen[name] if len(rows) else 0 for name, rows in zip(FILES, self._corpora, strict=True)])
         counts = np.round(shares / shares.sum() * self._size * SHELF).astype(int)
         counts[counts.argmax()] += self._size * SHELF - counts.sum()
         return counts
 
+    def _context(self, sample: int, rng: np.random.Generator) -> list[int]:
+        """One sample's context as the stage has it: so many turns, persona lines or none, some turns exchanged."""
+        numbers, weights = zip(*self._mix.turns, strict=True)
+        places = self._samples.earlier(sample, int(rng.choice(numbers, p=weights)))
+        lines = self._samples.persona(sample) if rng.random() < self._mix.persona_lines else []
+        turns = [self._samples.ids("read", place) for place in places]
+        return join(disturb(turns, self._mix.noise, rng, self._any_turn, self._words), lines)
+
+    def _any_turn(self, number: int) -> list[int]:
+        """A turn of any conversation that is not too long."""
+        return self._samples.ids("read", self._turns[number % len(self._turns)])
+
     def _fill(self, number: int) -> list[Batch]:
         rng = np.random.default_rng((self._seed, 1000, number))
         begin = sum((self._counts(n) for n in range(number)), np.zeros(len(FILES), int))
-        turns, weights = zip(*CONTEXT_TURNS, strict=True)
         pairs = []
         for corpus, count in enumerate(self._counts(number).tolist()):
             for sample in self._pick(corpus, int(begin[corpus]), count):
-                context = self._samples.context(
-                    sample, int(rng.choice(turns, p=weights)), bool(rng.random() < PERSONA_SHARE)
-                )
-                pairs.append((context, [START, *self._samples.reply(sample)]))
+                pairs.append((self._context(sample, rng), [START, *self._samples.reply(sample)]))
         rng.shuffle(pairs)
         pairs.sort(key=lambda pair: (len(pair[1]) // 5, len(pair[0])))
         groups = [pairs[i : i + self._size] for i in range(0, len(pairs), self._size)]

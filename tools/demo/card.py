@@ -1,15 +1,16 @@
 """The demo's card (`README.md`), written from what was counted and measured; no number is typed in.
 
-Judgements of replies are people's, kept in `judgements.json` by opening and reply: a changed reply has none.
+Judgements of replies are kept in `judgements.json` by line and reply: a changed reply has none.
 """
 
 import json
 from pathlib import Path
 
 from . import batches, prepare
+from .card_training import parts, records, training
 from .corpus import FILES, HELD_OUT_SHARE
 from .lines import GENERATION
-from .recipe import KNOTS_FOR
+from .tables import cell, table
 
 JUDGEMENTS = Path(__file__).with_name("judgements.json")
 TITLES = {
@@ -23,36 +24,20 @@ CRITERION = (
 )
 
 
-def table(head: list[str], rows: list[list[object]]) -> str:
-    """A Markdown table; numbers are set to the right, floats with one decimal.
-
-    >>> print(table(["a", "b"], [["x", 1.25]]))
-    | a | b |
-    |---|--:|
-    | x | 1.2 |
-    """
-    right = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(head))]
-    cells = [
-        [f"{x:.1f}" if isinstance(x, float) else f"{x:,}" if isinstance(x, int) else str(x) for x in r] for r in rows
-    ]
-    rule = "|" + "|".join("--:" if r else "---" for r in right) + "|"
-    return "\n".join(["| " + " | ".join(map(str, head)) + " |", rule, *("| " + " | ".join(r) + " |" for r in cells)])
-
-
-def cell(text: str) -> str:
-    """Text that can stand in a table."""
-    return text.replace("|", "\\|").replace("\n", " / ")
+def judgements(kind: str) -> list[list]:
+    """What was judged: of "openings" (line, reply, grammatical, apt), of "conversations" (number, line, reply, apt)."""
+    kept: list[list] = json.loads(JUDGEMENTS.read_text())[kind]
+    return kept
 
 
 def openings(result: dict) -> tuple[str, str]:
     """The table of openings with the judgements, and the count below it."""
-    judged = {(line, reply): marks for line, reply, *marks in json.loads(JUDGEMENTS.read_text())}
+    judged = {(line, reply): marks for line, reply, *marks in judgements("openings")}
     rows, marks = [], []
     for topic, pairs in result["openings"].items():
         for line, reply in pairs:
             marks.append(judged.get((line, reply), [None, None]))
-            words = ["not judged" if m is None else "yes" if m else "no" for m in marks[-1]]
-            rows.append([topic, cell(line), cell(reply), *words])
+            rows.append([topic, cell(line), cell(reply), *map(word, marks[-1])])
     replies = {row[2] for row in rows}
     good, apt = (sum(bool(m[i]) for m in marks) for i in (0, 1))
     count = f"Of {len(rows)}: {good} grammatical, {len(replies)} different, {apt} to the point."
@@ -64,19 +49,17 @@ def openings(result: dict) -> tuple[str, str]:
 def data(counts: dict) -> str:
     """What was read, dropped and learned from."""
     rows = []
-    starts = [f"share from step {first * batches.SHELF:,}" for first, _ in batches.SHARES]
     for name in FILES:
         if name in counts["turns"]:
             dropped = counts["dropped turns"][name]
-            shares = [f"{part[name] / sum(part[n] for n in counts['turns']):.0%}" for _, part in batches.SHARES]
             learned = counts["train"]["replies"].get(name, 0)
             numbers = [counts["conversations"][name], counts["turns"][name], sum(dropped.values()), learned]
-            rows.append([TITLES[name], *numbers, *shares])
+            rows.append([TITLES[name], *numbers])
     reasons = sorted({r for d in counts["dropped turns"].values() for r in d})
     dropped_rows = [[r, *(counts["dropped turns"].get(n, {}).get(r, 0) for n in FILES)] for r in reasons]
     return "\n\n".join(
         (
-            table(["corpus", "conversations", "turns", "dropped turns", "replies learned from", *starts], rows),
+            table(["corpus", "conversations", "turns", "dropped turns", "replies learned from"], rows),
             "Turns dropped, by reason:",
             table(["reason", *FILES], dropped_rows),
             f"Besides, {counts['train']['replies without a sentence that fits']:,} replies whose first sentence is "
@@ -111,41 +94,34 @@ def verdict(measured: dict) -> str:
     return " ".join(words)
 
 
-def talks(result: dict) -> str:
-    """The conversations, the user's lines and the replies below them."""
-    blocks = [
-        "\n".join(f"- {cell(line)}\n  - {cell(reply)}" for line, reply in talk) for talk in result["conversations"]
-    ]
-    return "\n\n".join(f"Conversation {i}:\n\n{block}" for i, block in enumerate(blocks, start=1))
+def talks(result: dict) -> tuple[str, str]:
+    """The conversations, the user's lines and the replies below them, each judged; and the count."""
+    judged = {(number, line, reply): apt for number, line, reply, apt in judgements("conversations")}
+    blocks, marks = [], []
+    for number, talk in enumerate(result["conversations"], start=1):
+        rows: list[list[object]] = []
+        for line, reply in talk:
+            marks.append(judged.get((number, line, reply)))
+            rows.append([cell(line), cell(reply), word(marks[-1])])
+        blocks.append(f"Conversation {number}:\n\n{table(['line', 'reply', 'to the point'], rows)}")
+    count = f"Of {len(marks)} replies {marks.count(True)} are to the point."
+    if None in marks:
+        count += f" {marks.count(None)} have not been judged."
+    return "\n\n".join(blocks), count
 
 
-def training(recipe: dict, state: dict) -> str:
-    """How it was trained, from the record the training left."""
-    turns = ", ".join(f"{n} ({share:.0%})" for n, share in batches.CONTEXT_TURNS)
-    knots = ", ".join(f"{step * recipe['steps'] / KNOTS_FOR:,.0f} {part:.3g}" for step, part in recipe["knots"])
-    rows = [
-        ["optimiser", f"AdamW, betas {recipe['betas']}, weight decay {recipe['weight_decay']} on matrices"],
-        ["rate", f"{recipe['rate']} times, at step: {knots}, {recipe['steps']:,} 0; lines between"],
-        ["steps", f"{recipe['steps']:,}"],
-        ["batch", f"{recipe['batch_size']} replies of like length"],
-        ["gradient norm", f"at most {recipe['clip']}"],
-        ["dropout", str(state["shape"]["dropout"])],
-        ["arithmetic", "products in bfloat16, weights in float32" if recipe["bfloat16"] else "float32"],
-        ["context", f"turns: {turns}; within {batches.LONGEST_CONTEXT} tokens"],
-        ["persona lines", f"first, in {batches.PERSONA_SHARE:.0%} of the synthetic conversations: `your persona: ...`"],
-        ["seed", str(recipe["seed"])],
-        ["time", f"{state['seconds'] / 60:.0f} minutes, {state['hardware']}"],
-    ]
-    return table(["", ""], rows)
+def word(mark: bool | None) -> str:
+    """A judgement as it is printed."""
+    return "not judged" if mark is None else "yes" if mark else "no"
 
 
 def card(work: Path, folder: Path) -> str:
     """The card's text."""
     counts = json.loads((work / "counts.json").read_text())
     result = json.loads((work / "evaluation.json").read_text())
-    state = json.loads((work / "trained.json").read_text())
-    shape, replies = state["shape"], result["replies"]
+    shape, replies = records(work)[-1]["shape"], result["replies"]
     opened, count = openings(result)
+    talked, talked_count = talks(result)
     sizes = ", ".join(f"{key.replace('_', ' ')} {shape[key]:,}" for key in shape if key not in ("dropout", "positions"))
     settings = ", ".join(f"`{key}` {value}" for key, value in GENERATION.items())
     examples = [[c, cell(" / ".join(t)), cell(reply), cell(own)] for c, t, own, reply in result["examples"]]
@@ -168,7 +144,6 @@ decoder embeddings scaled, states at pads zeroed, turns joined by newlines.
 
 The licences' texts and the attributions are in `LICENSES.txt`. Held out and never trained on: the synthetic corpus'
 `split: test`, and a seeded {HELD_OUT_SHARE:.0%} of the conversations of each other corpus.
-A *share* is the part of all samples read from that step on.
 
 Turns with profanity, slurs and other unfit words, postal addresses, telephone numbers, e-mail and web addresses,
 handles, placeholders and markup are dropped, and so are very long, upper-case and non-English ones; a conversation is
@@ -180,7 +155,19 @@ The held-out replies are edited alike, for this model and for the baselines.
 
 ## Training
 
-{training(state["recipe"], state)}
+{training(work)}
+
+Each stage begins with the weights of the one before, rounded to float16, and with a fresh state of the optimiser.
+There is no dropout. The first stage made the model that was shipped before; its time is in that model's card. The later
+ones were stopped and gone on from by hand, as time allowed; what stands here is what was done in the end.
+
+*Earlier turns exchanged*: a person's earlier turns always lead to what is said next. In a chat the model's own often do
+not, and it has to learn not to go on from them. So earlier turns become turns of any other conversation or, where it
+says so, replies of a model; the last turn always stays. The *gain* of a reply is how much likelier the first stage's
+model finds it after its own last turn than after another one, by the root of its length.
+
+The weights in this folder are a mean of stages: {parts()}.
+The last stage alone is not better than the trigram on every corpus any more.
 
 ## Held-out perplexity
 
@@ -194,7 +181,7 @@ baselines are fitted on the replies that the model learned from.
 ## Replies
 
 Settings in `generation_config.json`: {settings}.
-They were chosen by trying, with the first 4,000 steps' model and on the opening lines below too.
+They were chosen by trying, on the opening lines and conversations below too.
 
 Over {replies["number"]} held-out contexts: {replies["different"]} different replies,
 distinct-1 {replies["distinct-1"]:.3f}, distinct-2 {replies["distinct-2"]:.3f};
@@ -210,9 +197,12 @@ The lines were fixed before the training ended, and none was exchanged. {CRITERI
 
 ### Ten conversations
 
-Each line of the user, and the model's reply to all that was said before.
+Each line of the user, and the model's reply to all that was said before; its own earlier words are part of that. The
+user's lines were fixed beforehand and do not bend to what it said. *To the point* is judged as above.
 
-{talks(result)}
+{talked}
+
+{talked_count}
 
 ### Twenty held-out exchanges, not picked
 
@@ -220,8 +210,8 @@ Each line of the user, and the model's reply to all that was said before.
 
 ## Limits
 
-It makes things up, agrees too easily, and speaks only lower-case English. In a longer conversation it often goes on
-from its own last words instead of taking up the user's, as the ten above show. Small talk,
-films, music and sport are what it has seen. It has no knowledge and no opinions, though it claims some. A list of
+It makes things up, agrees too easily, contradicts what it said before, and speaks only lower-case English. In a longer
+conversation it still goes on from its own last words at times, as the ten above show. Small talk, films, music and
+sport are what it has seen. It has no knowledge and no opinions, though it claims some. A list of
 words does not make it safe: do not put it before the public.
 """

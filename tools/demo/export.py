@@ -1,4 +1,4 @@
-"""From a training checkpoint to a model folder in the published layout, in float16.
+"""From the checkpoints of a training to a model folder in the published layout, in float16.
 
 It does NOT need npblender, and writes no card (see `card`).
 """
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from .batches import LONGEST_CONTEXT
 from .lines import GENERATION
 from .net import Net, Shape
 from .pieces import END, NULL, SPECIAL, START
+from .recipe import MEAN, STAGES, checkpoint
 
 IDS = {"bos_token_id": START, "eos_token_id": END, "pad_token_id": NULL, "decoder_start_token_id": START}
 
@@ -26,37 +27,49 @@ def load(path: Path) -> Net:
     return net.eval()
 
 
+def read(folder: Path, shape: Shape) -> Net:
+    """The network of an exported folder, its float16 weights in float32; positions beyond it stay as drawn."""
+    net, kept = Net(shape), load_file(folder / "model.safetensors")
+    state = net.state_dict()
+    for name, theirs in names(shape).items():
+        found = torch.from_numpy(np.concatenate([kept[each] for each in theirs]).astype(np.float32))
+        state[name][: len(found)] = found
+    net.load_state_dict(state)
+    return net
+
+
 def tensors(net: Net) -> dict[str, np.ndarray]:
     """The weights under transformers' names, in float16; positions only as far as they were trained."""
-    out = {"model.shared.weight": net.shared.weight, "final_logits_bias": torch.zeros(1, net.shape.vocab_size)}
-    for side, layers in (("encoder", net.encoder), ("decoder", net.decoder)):
-        base = f"model.{side}"
-        out[f"{base}.embed_positions.weight"] = getattr(net, f"{side}_positions").weight[:LONGEST_CONTEXT]
-        out |= _pair(f"{base}.layernorm_embedding", getattr(net, f"{side}_norm"))
-        for number, layer in enumerate(layers):
-            here = f"{base}.layers.{number}"
-            out |= _attention(f"{here}.self_attn", layer.self_attn)
-            out |= _pair(f"{here}.self_attn_layer_norm", layer.self_norm)
-            if layer.cross_attn is not None:
-                out |= _attention(f"{here}.encoder_attn", layer.cross_attn)
-                out |= _pair(f"{here}.encoder_attn_layer_norm", layer.cross_norm)
-            out |= _pair(f"{here}.fc1", layer.fc1) | _pair(f"{here}.fc2", layer.fc2)
-            out |= _pair(f"{here}.final_layer_norm", layer.norm)
+    out = {"final_logits_bias": torch.zeros(1, net.shape.vocab_size)}
+    state = net.state_dict()
+    for name, theirs in names(net.shape).items():
+        weight = state[name][:LONGEST_CONTEXT] if "positions" in name else state[name]
+        out |= zip(theirs, weight.chunk(len(theirs)), strict=True)
     return {name: tensor.detach().numpy().astype(np.float16) for name, tensor in out.items()}
 
 
-def _pair(name: str, module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {f"{name}.weight": module.weight, f"{name}.bias": module.bias}
-
-
-def _attention(name: str, attention: torch.nn.Module) -> dict[str, torch.Tensor]:
-    out = _pair(f"{name}.out_proj", attention.out)
-    if attention.q is not None:
-        out |= _pair(f"{name}.q_proj", attention.q)
-    joined = ("k", "v") if attention.cross else ("q", "k", "v")
-    weights, biases = (x.chunk(len(joined)) for x in (attention.rest.weight, attention.rest.bias))
-    for letter, weight, bias in zip(joined, weights, biases, strict=True):
-        out |= {f"{name}.{letter}_proj.weight": weight, f"{name}.{letter}_proj.bias": bias}
+def names(shape: Shape) -> dict[str, list[str]]:
+    """For every weight of the network its names in transformers; several where one product does the work of several."""
+    out = {"shared.weight": ["model.shared.weight"]}
+    modules: dict[str, list[str]] = {}
+    for side, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
+        out[f"{side}_positions.weight"] = [f"model.{side}.embed_positions.weight"]
+        modules[f"{side}_norm"] = [f"model.{side}.layernorm_embedding"]
+        for number in range(layers):
+            ours, here = f"{side}.{number}", f"model.{side}.layers.{number}"
+            modules[f"{ours}.self_attn.rest"] = [f"{here}.self_attn.{letter}_proj" for letter in "qkv"]
+            modules[f"{ours}.self_attn.out"] = [f"{here}.self_attn.out_proj"]
+            modules[f"{ours}.self_norm"] = [f"{here}.self_attn_layer_norm"]
+            if side == "decoder":
+                modules[f"{ours}.cross_attn.q"] = [f"{here}.encoder_attn.q_proj"]
+                modules[f"{ours}.cross_attn.rest"] = [f"{here}.encoder_attn.{letter}_proj" for letter in "kv"]
+                modules[f"{ours}.cross_attn.out"] = [f"{here}.encoder_attn.out_proj"]
+                modules[f"{ours}.cross_norm"] = [f"{here}.encoder_attn_layer_norm"]
+            modules |= {f"{ours}.{name}": [f"{here}.{name}"] for name in ("fc1", "fc2")}
+            modules[f"{ours}.norm"] = [f"{here}.final_layer_norm"]
+    for name, theirs in modules.items():
+        for kind in ("weight", "bias"):
+            out[f"{name}.{kind}"] = [f"{each}.{kind}" for each in theirs]
     return out
 
 
@@ -92,9 +105,22 @@ def config(shape: Shape) -> dict:
     }
 
 
-def export(work: Path, folder: Path) -> None:
-    """Write the model folder `folder` from the checkpoint and the tokenizer in `work`."""
-    net = load(work / "checkpoint.pt")
+def mean(work: Path, begin: Path | None = None) -> Net:
+    """The mean of some stages' weights (see `recipe.MEAN`); `begin`, a model folder, stands for the first stage."""
+    whole = Net(Shape())
+    total = {name: torch.zeros_like(weight) for name, weight in whole.state_dict().items()}
+    for recipe, part in MEAN:
+        first = begin is not None and recipe is STAGES[0]
+        net = read(begin, Shape()) if first else load(checkpoint(work, recipe.stage))
+        for name, weight in net.state_dict().items():
+            total[name] += part * weight
+    whole.load_state_dict(total)
+    return whole.eval()
+
+
+def export(work: Path, folder: Path, begin: Path | None = None) -> None:
+    """Write the model folder `folder` from the stages' checkpoints and the tokenizer in `work`."""
+    net = mean(work, begin)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors(net), folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)

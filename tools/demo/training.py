@@ -1,4 +1,4 @@
-"""The training loop: it goes on from its checkpoint as if it had not stopped, dropout's random numbers apart."""
+"""The training loop of one stage: it goes on from its checkpoint as if it had not stopped, dropout's numbers apart."""
 
 import json
 import math
@@ -9,11 +9,14 @@ from pathlib import Path
 
 import torch
 
+from . import own_words, relevance
 from .batches import Samples, Stream, pad, some_rows
 from .corpus import FILES
 from .net import Net, Shape
 from .pieces import START
-from .recipe import Recipe, learning_rate
+from .recipe import Recipe, checkpoint, learning_rate, words_before
+
+EVERY = 1000  # steps from one look at what is held out to the next
 
 
 def resume(state: dict, recipe: Recipe, shape: Shape) -> None:
@@ -22,8 +25,8 @@ def resume(state: dict, recipe: Recipe, shape: Shape) -> None:
         kept, wanted = json.loads(state[name]), json.loads(json.dumps(asdict(mine)))
         if differing := [key for key in wanted if kept.get(key) != wanted[key]]:
             raise ValueError(
-                f"checkpoint.pt is of a training with another {name}: {', '.join(differing)}; delete it to begin anew, "
-                f"or give the options it was made with"
+                f"the checkpoint is of a training with another {name}: {', '.join(differing)}; delete it to begin "
+                f"anew, or give the options it was made with"
             )
 
 
@@ -43,19 +46,23 @@ def held_out_loss(net: Net, samples: Samples, rows: list[int], turns: int = 4) -
     return total, count
 
 
-def train(work: Path, recipe: Recipe, shape: Shape) -> None:
-    """Train in `work` (see `prepare`), going on from `checkpoint.pt` if there is one."""
+def train(work: Path, recipe: Recipe, shape: Shape, begin: Net | None = None) -> None:
+    """Train one stage in `work` (see `prepare`), going on from its checkpoint if there is one, else from `begin`."""
     torch.manual_seed(recipe.seed)
     samples, held_out = Samples(work / "train.npz"), Samples(work / "held_out.npz")
-    stream = Stream(samples, recipe.seed, recipe.batch_size)
+    words = own_words.read(words_before(work, recipe)) if recipe.mix.noise.own_words else None
+    chosen = relevance.choose(work, samples, recipe.mix.relevant) if recipe.mix.relevant else None
+    stream = Stream(samples, recipe, words, chosen)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     net = Net(shape).to(device)
+    if begin is not None:
+        net.load_state_dict(begin.state_dict())
     matrices = [p for p in net.parameters() if p.ndim > 1]
     vectors = [p for p in net.parameters() if p.ndim == 1]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=recipe.rate, betas=recipe.betas, fused=True)
     step, seconds = 0, 0.0
-    path = work / "checkpoint.pt"
+    path = checkpoint(work, recipe.stage)
     if path.exists():
         state = torch.load(path, weights_only=True, map_location=device)
         resume(state, recipe, shape)
@@ -94,7 +101,7 @@ def train(work: Path, recipe: Recipe, shape: Shape) -> None:
             begun, total, tokens = now, 0.0, 0
         if step % 200 == 0:
             save()
-        if step % 500 == 0 or step == recipe.steps:
+        if step % EVERY == 0 or step == recipe.steps:
             for corpus, name in enumerate(FILES):
                 if rows := some_rows(held_out, corpus, 500):
                     lost, number = held_out_loss(net, held_out, rows)
@@ -105,4 +112,4 @@ def train(work: Path, recipe: Recipe, shape: Shape) -> None:
         if device == "cuda":
             hardware = torch.cuda.get_device_name()
         record = {"recipe": asdict(recipe), "shape": asdict(shape), "seconds": seconds, "hardware": hardware}
-        (work / "trained.json").write_text(json.dumps(record, indent=1))
+        path.with_suffix(".json").write_text(json.dumps(record, indent=1))
