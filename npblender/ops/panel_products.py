@@ -7,18 +7,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from npblender.ops.panels import Panels
 
 Array = npt.NDArray[Any]
 
 SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS uses its kernels for small matrices
 CACHE = 2**19  # numbers of sums that are made at a time: more do not fit a cache, fewer keep the interpreter busy
+
+
+class InPanels(Protocol):
+    """A matrix in panels, whatever their numbers are kept as: what `share_of_products` asks of it (see `panels`)."""
+
+    @property
+    def store(self) -> Array:
+        """[N, C, D/C, P]."""
+
+    def at_once(self) -> int:
+        """How many panels are to be made numbers at a time, at most."""
+
+    def scratch(self, workers: int, panels: int) -> Any:
+        """For each worker what `numbers` needs for so many panels."""
+
+    def numbers(self, store: Array, scratch: Any = None) -> Array:
+        """A piece of the store as what it is multiplied by."""
 
 
 def multiply_parts(pieces: Array, store: Array, sums: Array) -> None:
@@ -58,7 +72,7 @@ def multiply(pieces: Array, store: Array, out: Array, bias: Array | None, scratc
 
 
 def share_of_products(
-    pieces: Array, panels: Panels, y: Array, bias: Array | None, threads: int
+    pieces: Array, panels: InPanels, y: Array, bias: Array | None, threads: int
 ) -> Callable[[int, int, int], None]:
     """What one thread does: the products of all rows, [C, R, D/C], with the panels from `first` to `last`."""
     parts, given, depth = pieces.shape
