@@ -50,7 +50,7 @@ GUARANTEES = {
     "relu": "exact",
     "softmax": "the errors of exp and of a sum in pairs, amplified by the range of the row",
     "log_softmax": "the same, of the row's largest value",
-    "layer_norm": "the errors of two sums in pairs",
+    "layer_norm": "the errors of two sums",
     "linear": "the errors of NumPy's matrix product",
     "embed": "exact",
     "cross_entropy": "as log_softmax",
