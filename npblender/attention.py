@@ -48,8 +48,7 @@ def project_queries(w: weights.Attention, x: Array, heads: int, context: Context
     >>> project_queries(w, np.ones((1, 4, 6), np.float32), 2, context).shape
     (1, 2, 4, 3)
     """
-    q = split_heads(ops.linear(x, w.q_proj.weight, w.q_proj.bias), heads)
-    q /= np.sqrt(q.dtype.type(q.shape[-1]))  # in place: the product is this function's own
+    q = _scaled(split_heads(ops.linear(x, w.q_proj.weight, w.q_proj.bias), heads))
     context.tap("q", q)
     return q
 
@@ -82,11 +81,17 @@ def project_all(w: weights.Attention, x: Array, heads: int, context: Context) ->
     [(1, 2, 4, 3), (1, 2, 4, 3), (1, 2, 4, 3)]
     """
     projections = (w.q_proj, w.k_proj, w.v_proj)
-    if not context.is_plain or ops.Panels.joined([one.weight for one in projections]) is None:
+    queries = w.q_proj.weight
+    if not (context.is_plain and isinstance(queries, ops.Panels) and queries.whole is not None):
         return project_queries(w, x, heads, context), *project_keys_values(w, x, heads, context)
     q, k, v = (split_heads(y, heads) for y in ops.linears(x, [(one.weight, one.bias) for one in projections]))
+    return _scaled(q), k, v
+
+
+def _scaled(q: Array) -> Array:
+    """q [B, H, T, K] / sqrt(K), in place: the product is the caller's own."""
     q /= np.sqrt(q.dtype.type(q.shape[-1]))
-    return q, k, v
+    return q
 
 
 def attend(

@@ -36,7 +36,7 @@ class Context:
         >>> Context(BlenderbotSmallConfig(), PARLAI).is_plain
         True
         """
-        return self.tap.sink is None and self.rng is None
+        return not self.tap and self.rng is None
 
     def at(self, name: str) -> Context:
         """The same pass, heard one level further in.

@@ -28,18 +28,14 @@ def groups_of_rows(batch: int, tokens: int, weights: Weights, context: Context) 
     [slice(0, 8, None)]
     """
     threads = ops.num_threads()
+    matrix = weights.shared.weight
     may = context.is_plain and not context.collect_states and not context.collect_attentions
-    if not may or threads == 1 or batch * tokens < FEW * threads or not _may_be_cut(weights):
+    may = may and isinstance(matrix, ops.Panels) and matrix.keeps_rows_apart
+    if not may or threads == 1 or batch * tokens < FEW * threads:
         return [slice(0, batch)]
     count = min(batch, threads)
     edges = [batch * n // count for n in range(count + 1)]
     return [slice(*edges[n : n + 2]) for n in range(count)]
-
-
-def _may_be_cut(weights: Weights) -> bool:
-    """Whether no product of a row depends on how many rows there are."""
-    matrix = weights.shared.weight
-    return isinstance(matrix, ops.Panels) and (not isinstance(matrix, ops.Halves) or ops.layout() == "panels")
 
 
 def each_group(job: Callable[[slice], None], groups: list[slice]) -> None:

@@ -1,12 +1,14 @@
 """Settings that all tests share: one Hypothesis profile, and a seeded generator per test."""
 
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from npblender.ops import blas
 from reference_tests.tiny_folder import save_folder
 
 # The same examples on every run and machine; no deadline, since two loaded cores make any deadline flaky.
@@ -60,3 +62,12 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole model folder with a hand-made vocabulary and random weights: see tiny_folder.py. Do not write to it."""
     return save_folder(tmp_path_factory.mktemp("model") / "tiny", seed=2)
+
+
+@pytest.fixture
+def in_panels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever this machine prefers, large matrices go into panels."""
+    monkeypatch.setenv(blas.VARIABLE, "panels")
+    blas.layout.cache_clear()
+    yield
+    blas.layout.cache_clear()

@@ -20,25 +20,14 @@ from npblender.rowwise import groups_of_rows
 from npblender.weights import Embedding, from_arrays, parameters, random_weights, to_arrays
 from reference_tests.asserts import assert_close
 from reference_tests.cli_runs import run_cli
+from reference_tests.panel_cases import CONFIG, SIZES
 from reference_tests.stored import bfloat16_bits, names_of, write
 from reference_tests.tolerances import TOLERANCES
 
 Model = BlenderbotSmallForConditionalGeneration
-CONFIG = BlenderbotSmallConfig(
-    vocab_size=1100,
-    d_model=256,
-    encoder_layers=1,
-    decoder_layers=2,
-    encoder_attention_heads=4,
-    decoder_attention_heads=8,
-    encoder_ffn_dim=320,
-    decoder_ffn_dim=576,
-    max_position_embeddings=32,
-)
 FILE = "model.safetensors"
 FORMAT_OF = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 IN_BOTH = pytest.mark.parametrize("stored", FORMATS)
-SIZES = st.tuples(st.integers(1, 70), st.integers(1, 200), st.sampled_from([1, 7, 64, 256, 257, 384, 512, 521, 960]))
 
 
 @pytest.fixture(params=["panels", "rows"])

@@ -9,36 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, layout, ops
+from npblender import BlenderbotSmallForConditionalGeneration, layout, ops
 from npblender.attention import project_all
 from npblender.context import Context
 from npblender.ops import Panels, blas, linear_maps, panels, threads
 from npblender.taps import Tap
 from npblender.weights import FULL_MODEL, from_arrays, parameters, random_weights, to_arrays
 from reference_tests.asserts import assert_close
+from reference_tests.panel_cases import CONFIG, SIZES
 from reference_tests.tolerances import TOLERANCES
-
-CONFIG = BlenderbotSmallConfig(
-    vocab_size=1100,
-    d_model=256,
-    encoder_layers=1,
-    decoder_layers=2,
-    encoder_attention_heads=4,
-    decoder_attention_heads=8,
-    encoder_ffn_dim=320,
-    decoder_ffn_dim=576,
-    max_position_embeddings=32,
-)
-SIZES = st.tuples(st.integers(1, 70), st.integers(1, 200), st.sampled_from([1, 7, 64, 256, 257, 384, 512, 521, 960]))
-
-
-@pytest.fixture
-def in_panels(monkeypatch):
-    """Whatever this machine prefers, large matrices go into panels."""
-    monkeypatch.setenv(blas.VARIABLE, "panels")
-    blas.layout.cache_clear()
-    yield
-    blas.layout.cache_clear()
 
 
 def matrix(rows, inner, seed=0, dtype=np.float64):
@@ -105,6 +84,7 @@ def test_results_do_not_depend_on_the_number_of_threads(given_rows, monkeypatch)
     for count in (1, 2, 3, 64):
         with ops.use_threads(count):
             plain, shifted = laid_out.multiply(x), laid_out.multiply(x, bias)
+            assert np.array_equal(shifted, plain + bias)
             results.append((plain, shifted, ops.products(q, q.swapaxes(2, 3)), ops.gelu(x), ops.softmax(x)))
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):

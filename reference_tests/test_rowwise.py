@@ -29,12 +29,9 @@ EXACT = blas.core_name() in blas.WITH_SMALL_KERNELS  # whose products of a row d
 
 
 @pytest.fixture
-def model(monkeypatch):
-    """In panels, whatever this machine prefers: elsewhere nothing is cut."""
-    monkeypatch.setenv(blas.VARIABLE, "panels")
-    blas.layout.cache_clear()
-    yield BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
-    blas.layout.cache_clear()
+def model(in_panels):
+    """In panels: elsewhere nothing is cut."""
+    return BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_what_can_not_be_shared_is_not(block):
         assert not ops.can_be_shared(x, first, second)
 
 
-def test_nobody_can_tell_from_a_pass(monkeypatch):
+def test_nobody_can_tell_from_a_pass(in_panels, monkeypatch):
     """The same states, heard or not; and who listens hears what lies in between."""
     config = BlenderbotSmallConfig(
         vocab_size=40,
@@ -77,19 +77,14 @@ def test_nobody_can_tell_from_a_pass(monkeypatch):
         decoder_ffn_dim=F,
         max_position_embeddings=32,
     )
-    monkeypatch.setenv(blas.VARIABLE, "panels")
-    blas.layout.cache_clear()
-    try:
-        model = BlenderbotSmallForConditionalGeneration.from_config(config, seed=0)
-        ids, heard, taken = np.arange(20)[None], [], []
-        right = ops.two_linears
-        monkeypatch.setattr(ops, "two_linears", lambda *args: taken.append(1) or right(*args))
-        with ops.use_threads(2):
-            quiet = model.encode(ids).last_hidden_state
-            assert len(taken) == 2
-            loud = model.encode(ids, tap=lambda name, array: heard.append(name)).last_hidden_state
-    finally:
-        blas.layout.cache_clear()
+    model = BlenderbotSmallForConditionalGeneration.from_config(config, seed=0)
+    ids, heard, taken = np.arange(20)[None], [], []
+    right = ops.two_linears
+    monkeypatch.setattr(ops, "two_linears", lambda *args: taken.append(1) or right(*args))
+    with ops.use_threads(2):
+        quiet = model.encode(ids).last_hidden_state
+        assert len(taken) == 2
+        loud = model.encode(ids, tap=lambda name, array: heard.append(name)).last_hidden_state
     assert len(taken) == 2
     assert "encoder.layers.1.ffn.activation" in heard
     assert_close(quiet, loud, TOLERANCES["float32 computed another way"])

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from npblender.ops.blas import layout
 from npblender.ops.panels import Panels, in_rows
 from npblender.ops.sixteen import fits, narrow, widen
 from npblender.ops.standin import Array
@@ -31,6 +32,15 @@ class Halves(Panels):
 
     stored: str = "float16"  # or "bfloat16": what the bits mean
     reading: ClassVar[int] = 8
+
+    @property
+    def keeps_rows_apart(self) -> bool:
+        """Only where this machine would have other matrices in panels as well, which these are in everywhere.
+
+        >>> Halves.room((3, 2), "float16").keeps_rows_apart == (layout() == "panels")
+        True
+        """
+        return layout() == "panels"
 
     @classmethod
     def room(cls, shape: tuple[int, int], stored: str) -> Halves:

@@ -151,6 +151,15 @@ class Panels(StandIn):
             multiply(pieces, self.store, y, bias, np.empty(parts * len(x) * count * width, x.dtype))
         return y[:, : self.rows]
 
+    @property
+    def keeps_rows_apart(self) -> bool:
+        """Whether the product of a row does not depend on how many rows there are, so that rows may be cut anywhere.
+
+        >>> Panels.of(np.ones((3, 2))).keeps_rows_apart
+        True
+        """
+        return True
+
     def at_once(self) -> int:
         """How many panels are to be made numbers at a time, at most.
 

@@ -1,10 +1,10 @@
 """A linear map, a function of each value and another linear map, as one piece of work for each thread.
 
-To hand work to a thread of Python costs about as much as half a megabyte of weights read. Shared out one by one, the
-steps of a feed-forward block of a few rows gain nothing by it; here a thread takes some of the values in between
-through all of them, and the two meet once. What is added up, and in which order, is as in `linear`, so the results are
-the same, bit for bit. Not here: the steps themselves (see `linear_maps`, `panels`), and when nobody may be told of the
-values in between (see `attention`).
+To hand work to a thread of Python takes about as long as to read a megabyte and a half of weights. Shared out one by
+one, the steps of a feed-forward block of a few rows gain nothing by it; here a thread takes some of the values in
+between through all of them, and the two meet once. What is added up, and in which order, is as in `linear`, so the
+results are the same, bit for bit. Not here: the steps themselves (see `linear_maps`, `panels`), and when nobody may be
+told of the values in between (see `attention`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from npblender.ops.blas import layout
 from npblender.ops.elementwise import FloatArray
 from npblender.ops.panel_products import SMALL_PRODUCT, add_up, multiply_parts
 from npblender.ops.panels import WIDTH, Panels
@@ -32,7 +31,7 @@ def can_be_shared(x: FloatArray, first: object, second: object) -> bool:
     """
     if not (isinstance(first, Panels) and isinstance(second, Panels)) or num_threads() == 1 or not x.size:
         return False
-    if first.reading and layout() != "panels":  # panels in 16 bits, where not every product is a BLAS's small one
+    if not first.keeps_rows_apart:
         return False
     rows, (_, parts, depth, width) = x.size // x.shape[-1], second.store.shape
     few = rows * depth * width <= SMALL_PRODUCT
