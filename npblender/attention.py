@@ -82,7 +82,7 @@ def project_all(w: weights.Attention, x: Array, heads: int, context: Context) ->
     """
     projections = (w.q_proj, w.k_proj, w.v_proj)
     queries = w.q_proj.weight
-    if not (context.is_plain and isinstance(queries, ops.Panels) and queries.whole is not None):
+    if not (context.is_plain and isinstance(queries, ops.StandIn) and queries.is_part):
         return project_queries(w, x, heads, context), *project_keys_values(w, x, heads, context)
     q, k, v = (split_heads(y, heads) for y in ops.linears(x, [(one.weight, one.bias) for one in projections]))
     return _scaled(q), k, v

@@ -7,6 +7,7 @@ The classes in `model` and the searches in `generation` both stand on these. Not
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from npblender.context import Context
 from npblender.decoder import decode, start
 from npblender.encoder import encode
 from npblender.inputs import IGNORED_LABEL, Ids
-from npblender.layout import own_threads
+from npblender.layout import laid_out_for, own_threads
 from npblender.masks import Mask
 from npblender.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
 from npblender.rowwise import each_group, groups_of_rows
@@ -158,7 +159,7 @@ def run_decoder(
     >>> run_decoder(model.weights, Target(np.array([[1, 9]])), cache, context).past_key_values.length
     2
     """
-    with own_threads(weights):
+    with laid_out_for(weights, math.prod(target.size)):
         groups = groups_of_rows(*target.size, weights, context)
         if len(groups) == 1:
             return _decode(weights, target, cache, context)
@@ -202,7 +203,7 @@ def logits_of(weights: Weights, states: Array, context: Context) -> Array:
     ((1, 2, 11), True)
     """
     bias = None if weights.final_logits_bias is None else weights.final_logits_bias[0]  # [1, V] -> [V]
-    with own_threads(weights):
+    with laid_out_for(weights, states.size // states.shape[-1]):
         logits = ops.linear(states, weights.shared.weight, bias)
     if context.dialect.start_logit is not None and context.config.decoder_start_token_id is not None:
         logits[..., context.config.decoder_start_token_id] = context.dialect.start_logit

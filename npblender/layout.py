@@ -1,8 +1,9 @@
 """How a model's matrices are laid out in memory, so that products with them are fast.
 
 Large float32 matrices go into panels where this machine's BLAS gains by them (`ops.layout`); everything else stays as
-it is in files. Both layouts stand for the same numbers, and no other module asks which it has. On any machine the same
-matrices may be kept in 16 bits instead (`ops.Halves`), in half the memory; all arithmetic is float32 then as well.
+it is in files. What is multiplied by the decoder's rows goes there only when there are several (`ops.RowsFirst`). All
+layouts stand for the same numbers, and no other module asks which it has. On any machine the same matrices may be kept
+in 16 bits instead (`ops.Halves`), in half the memory; all arithmetic is float32 then as well.
 Nothing here computes.
 """
 
@@ -35,7 +36,7 @@ def wants_panels(name: str, shape: tuple[int, ...], dtype: object) -> bool:
     >>> wants_panels("encoder.embed_positions.weight", (512, 512), "float32")
     False
     """
-    return is_large(name, shape) and str(dtype) == "float32" and ops.layout() == "panels"
+    return is_large(name, shape) and str(dtype) == "float32" and ops.layout() != "rows"
 
 
 def is_large(name: str, shape: tuple[int, ...]) -> bool:
@@ -70,7 +71,27 @@ def own_threads(weights: Weights) -> AbstractContextManager[None]:
     >>> with own_threads(example_model().weights):
     ...     pass
     """
-    return ops.ONE_THREAD if isinstance(weights.shared.weight, ops.Panels) else NOTHING
+    return NOTHING if isinstance(weights.shared.weight, np.ndarray) else ops.ONE_THREAD
+
+
+def laid_out_for(weights: Weights, rows: int) -> AbstractContextManager[None]:
+    """Turn what is still to be turned before the decoder multiplies so many rows by it; and whose threads do so.
+
+    A single row and matrices in rows are for the BLAS's own threads, unless only one is wanted.
+
+    >>> from npblender.example import example_model
+    >>> with laid_out_for(example_model().weights, 2):
+    ...     pass
+    """
+    shared = weights.shared.weight
+    if isinstance(shared, ops.RowsFirst) and shared.in_rows:
+        if rows == 1:
+            return ops.ONE_THREAD if ops.num_threads() == 1 else NOTHING
+        # The shared matrix is the last of them: it says whether the others have been turned.
+        for matrix in reversed(parameters(weights).values()):
+            if isinstance(matrix, ops.RowsFirst):
+                matrix.form(rows)
+    return own_threads(weights)
 
 
 def bytes_in_memory(shapes: Mapping[str, tuple[int, ...]], storage: str) -> int:
@@ -97,7 +118,7 @@ class Rooms:
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike, storage: str | None = None) -> None:
         self._shapes, self._dtype = shapes, np.dtype(dtype)
         self._stored = storage if storage in FORMATS else None
-        self._parts: dict[str, ops.Panels] = {}
+        self._parts: dict[str, Matrix] = {}
 
     def room(self, name: str) -> Matrix:
         """Room for the parameter of this name: panels, or a new array.
@@ -111,9 +132,9 @@ class Rooms:
         rows, inner = shape
         together = _side_by_side(name, self._shapes)
         if not together:
-            return self._empty(rows, inner)
+            return self._empty(name, rows, inner)
         if name not in self._parts:
-            whole = self._empty(len(together) * rows, inner)
+            whole = self._empty(name, len(together) * rows, inner)
             self._parts.update(zip(together, whole.split(len(together)), strict=True))
         return self._parts[name]
 
@@ -125,10 +146,27 @@ class Rooms:
         """
         return is_large(name, shape) if self._stored else wants_panels(name, shape, self._dtype)
 
-    def _empty(self, rows: int, inner: int) -> ops.Panels:
+    def _empty(self, name: str, rows: int, inner: int) -> ops.Panels | ops.RowsFirst:
         if self._stored:
             return ops.Halves.room((rows, inner), self._stored)
+        if ops.layout() == "by-use" and may_meet_single_rows(name):
+            return ops.RowsFirst.of(np.empty((rows, inner), self._dtype))
         return ops.Panels.empty((rows, inner), self._dtype)
+
+
+def may_meet_single_rows(name: str) -> bool:
+    """Whether the parameter of this name may be multiplied by one row at a time: what a step of a decoder reads.
+
+    >>> may_meet_single_rows("decoder.layers.0.fc1.weight"), may_meet_single_rows("encoder.layers.0.fc1.weight")
+    (True, False)
+    >>> may_meet_single_rows("decoder.layers.0.encoder_attn.k_proj.weight")  # of all the source's states, once
+    False
+    """
+    if name == "shared.weight":
+        return True
+    return name.startswith("decoder.") and not name.endswith(
+        ("encoder_attn.k_proj.weight", "encoder_attn.v_proj.weight")
+    )
 
 
 def _side_by_side(name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
@@ -157,10 +195,10 @@ def put_rows(matrix: Matrix, first: int, rows: NDArray[Any]) -> bool:
         except OverflowError:
             return False
         return True
-    if isinstance(matrix, ops.Panels):
-        matrix.fill(first, rows)
-    else:
+    if isinstance(matrix, np.ndarray):
         matrix[first : first + len(rows)] = rows
+    else:
+        matrix.fill(first, rows)
     return bool(np.isfinite(rows).all())
 
 
@@ -185,7 +223,7 @@ def lay_out(config: BlenderbotSmallConfig, weights: Weights, parts: Parts, stora
     (11, 6)
     """
     storage = storage_of(weights) if storage is None else storage
-    done = ops.Halves if storage in FORMATS else ops.Panels
+    done = ops.Halves if storage in FORMATS else ops.StandIn
     found = parameters(weights)
     shapes = {name: matrix.shape for name, matrix in found.items() if not isinstance(matrix, done)}
     rooms = Rooms(shapes, weights.dtype, storage)

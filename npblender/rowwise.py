@@ -30,7 +30,7 @@ def groups_of_rows(batch: int, tokens: int, weights: Weights, context: Context) 
     threads = ops.num_threads()
     matrix = weights.shared.weight
     may = context.is_plain and not context.collect_states and not context.collect_attentions
-    may = may and isinstance(matrix, ops.Panels) and matrix.keeps_rows_apart
+    may = may and isinstance(matrix, ops.Panels | ops.RowsFirst) and matrix.keeps_rows_apart
     if not may or threads == 1 or batch * tokens < FEW * threads:
         return [slice(0, batch)]
     count = min(batch, threads)

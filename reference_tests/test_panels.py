@@ -148,7 +148,7 @@ def test_an_unknown_layout_is_refused(monkeypatch):
     monkeypatch.setenv(blas.VARIABLE, "columns")
     blas.layout.cache_clear()
     try:
-        with pytest.raises(ValueError, match="NPBLENDER_LAYOUT is 'columns', but it must be panels or rows"):
+        with pytest.raises(ValueError, match="NPBLENDER_LAYOUT is 'columns', but must be one of by-use, panels, rows"):
             ops.layout()
     finally:
         monkeypatch.delenv(blas.VARIABLE)

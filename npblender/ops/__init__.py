@@ -5,6 +5,7 @@
     standin         what NumPy takes for an array
     panel_products  products with small matrices that lie in a row
     panels          a matrix laid out for fast products
+    rows_first      a matrix that becomes so when it is needed
     sixteen         numbers of 16 bits
     halves          panels kept in 16 bits
     linear_maps     rows times a matrix, and products of stacks
@@ -40,6 +41,8 @@ from npblender.ops.operations import (
     softmax,
 )
 from npblender.ops.panels import Panels
+from npblender.ops.rows_first import RowsFirst
+from npblender.ops.standin import StandIn
 from npblender.ops.threads import num_threads, share_out, use_threads
 from npblender.ops.two_linears import can_be_shared, two_linears
 
@@ -50,6 +53,8 @@ __all__ = [
     "Halves",
     "IntArray",
     "Panels",
+    "RowsFirst",
+    "StandIn",
     "can_be_shared",
     "cross_entropy",
     "dropout",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "NPBLENDER_LAYOUT"
-LAYOUTS = ("panels", "rows")
+LAYOUTS = ("by-use", "panels", "rows")
 
 WITH_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
 """OpenBLAS's names of processors with AVX-512, for which it multiplies small matrices without packing them first."""
@@ -59,17 +59,18 @@ def core_name() -> str | None:
 
 @functools.cache
 def layout() -> str:
-    """How large float32 matrices are best laid out here: in "panels", or as they are, in "rows".
+    """How large float32 matrices are best laid out here: in "panels", or as they are, in "rows", or "by-use".
 
-    Panels win by a factor of two and more where the BLAS multiplies small matrices without packing them, and lose
-    elsewhere (docs/performance.md). NPBLENDER_LAYOUT in the environment chooses otherwise; another word there is a
+    Panels win by a factor of two and more for several rows where the BLAS multiplies small matrices without packing
+    them, and lose elsewhere (docs/performance.md). There what may be multiplied by single rows is in panels only once
+    it is multiplied by more: by use. NPBLENDER_LAYOUT in the environment chooses otherwise; another word there is a
     ValueError.
     """
     asked = os.environ.get(VARIABLE)
     if asked is None:
-        return "panels" if core_name() in WITH_SMALL_KERNELS else "rows"
+        return "by-use" if core_name() in WITH_SMALL_KERNELS else "rows"
     if asked not in LAYOUTS:
-        raise ValueError(f"{VARIABLE} is {asked!r}, but it must be {' or '.join(LAYOUTS)}")
+        raise ValueError(f"{VARIABLE} is {asked!r}, but must be one of {', '.join(LAYOUTS)}")
     return asked
 
 

@@ -1,6 +1,6 @@
 """Linear maps, rows times a matrix plus a bias; and products of stacks of matrices.
 
-A matrix comes as an array [F, D], as files have it, or laid out in panels, which is how large ones are multiplied fast.
+A matrix comes as an array [F, D], as files have it, or laid out so that large ones are multiplied fast (see `layout`).
 Not here: how that is done (see `panels`, and `halves` for those kept in 16 bits).
 """
 
@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from npblender.ops.elementwise import FloatArray, float_array, same_dtype
 from npblender.ops.panels import Panels
+from npblender.ops.rows_first import as_multiplied, joined
+from npblender.ops.standin import StandIn
 from npblender.ops.threads import num_threads, share_out
 
 SHARED = 2**22  # multiplications from which a second thread pays
 
 
-def linear(x: npt.ArrayLike, weight: npt.ArrayLike | Panels, bias: npt.ArrayLike | None = None) -> FloatArray:
+def linear(x: npt.ArrayLike, weight: npt.ArrayLike | StandIn, bias: npt.ArrayLike | None = None) -> FloatArray:
     """x @ weight.T + bias: x [..., D], weight [F, D] as transformers stores it, bias [F] or None -> [..., F].
 
     Raises TypeError for another dtype or for unequal ones, ValueError for shapes that do not fit.
@@ -27,6 +29,7 @@ def linear(x: npt.ArrayLike, weight: npt.ArrayLike | Panels, bias: npt.ArrayLike
     array([[11. , 17.5, 24. ]])
     """
     x = float_array("x", x)
+    weight = as_multiplied(weight, math.prod(x.shape[:-1]))
     if not isinstance(weight, Panels) or weight.dtype != x.dtype:
         weight = same_dtype("weight", weight, "x", x)
     shape = weight.shape
@@ -51,7 +54,7 @@ def linear(x: npt.ArrayLike, weight: npt.ArrayLike | Panels, bias: npt.ArrayLike
     return y if x.ndim == 2 else y.reshape(*leading, shape[0])
 
 
-def linears(x: npt.ArrayLike, maps: Sequence[tuple[npt.ArrayLike | Panels, npt.ArrayLike]]) -> list[FloatArray]:
+def linears(x: npt.ArrayLike, maps: Sequence[tuple[npt.ArrayLike | StandIn, npt.ArrayLike]]) -> list[FloatArray]:
     """`linear` of the same x for several (weight, bias). Where the weights are parts of one matrix, in one product.
 
     The results may be views of one array. Raises as `linear` does.
@@ -60,7 +63,7 @@ def linears(x: npt.ArrayLike, maps: Sequence[tuple[npt.ArrayLike | Panels, npt.A
     >>> [y.tolist() for y in linears(np.array([1.0, 2.0]), [(one, np.zeros(2)), (2 * one, np.ones(2))])]
     [[1.0, 2.0], [3.0, 5.0]]
     """
-    whole = Panels.joined([weight for weight, _ in maps])
+    whole = joined([weight for weight, _ in maps])
     if whole is None:
         return [linear(x, weight, bias) for weight, bias in maps]
     for weight, bias in maps:

@@ -21,7 +21,7 @@ from npblender.ops.elementwise import FloatArray, by_rows, float_array, same_dty
 from npblender.ops.error_function import erf
 from npblender.ops.gelu_kernels import gelu
 from npblender.ops.linear_maps import linear, linears
-from npblender.ops.panels import Panels
+from npblender.ops.standin import StandIn
 
 __all__ = [
     "ACTIVATIONS",
@@ -153,7 +153,7 @@ def _int_array(name: str, x: npt.ArrayLike) -> IntArray:
     return array
 
 
-def embed(ids: npt.ArrayLike, table: npt.ArrayLike | Panels) -> FloatArray:
+def embed(ids: npt.ArrayLike, table: npt.ArrayLike | StandIn) -> FloatArray:
     """The rows of `table` that `ids` name: ids [...] of an integer dtype, table [V, D], as panels too -> [..., D].
 
     Raises TypeError for ids that are not integers (bool included) or a table of another dtype; ValueError
@@ -164,7 +164,7 @@ def embed(ids: npt.ArrayLike, table: npt.ArrayLike | Panels) -> FloatArray:
            [0. , 0.5]])
     """
     ids = _int_array("ids", ids)
-    if not isinstance(table, Panels):
+    if not isinstance(table, StandIn):
         table = float_array("table", table)
     if table.ndim != 2:
         raise ValueError(f"table has shape {table.shape}, but it must be [vocabulary, d_model]")

@@ -152,6 +152,11 @@ class Panels(StandIn):
         return y[:, : self.rows]
 
     @property
+    def is_part(self) -> bool:
+        """Whether it was made by `split`."""
+        return self.whole is not None
+
+    @property
     def keeps_rows_apart(self) -> bool:
         """Whether the product of a row does not depend on how many rows there are, so that rows may be cut anywhere.
 

@@ -40,6 +40,19 @@ class StandIn(NDArrayOperatorsMixin):
         """The matrix as a new array [F, D]."""
         raise NotImplementedError
 
+    def fill(self, first: int, rows: Array) -> None:
+        """Put rows [n, D] of the matrix, from number `first` on, into their places."""
+        raise NotImplementedError
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it lies beside others, with which it is multiplied by in one product."""
+        return False
+
+    def take(self, ids: Array, axis: int = 0) -> Array:
+        """The rows that `ids` name, ids [...] -> [..., D]."""
+        return self.whole_array().take(ids, axis=axis)
+
     @property
     def ndim(self) -> int:
         """Two, as of every matrix."""

@@ -18,33 +18,37 @@ import numpy.typing as npt
 from npblender.ops.elementwise import FloatArray
 from npblender.ops.panel_products import SMALL_PRODUCT, add_up, multiply_parts
 from npblender.ops.panels import WIDTH, Panels
+from npblender.ops.rows_first import as_multiplied
+from npblender.ops.standin import StandIn
 from npblender.ops.threads import num_threads, share_out, use_threads
 
 SHARED = 2**22  # multiplications by the first matrix from which it pays
 
 
-def can_be_shared(x: FloatArray, first: object, second: object) -> bool:
+def can_be_shared(x: FloatArray, first: npt.ArrayLike | StandIn, second: npt.ArrayLike | StandIn) -> bool:
     """Whether `two_linears` takes these x [..., D], first [F, D] and second [D, F], and is worth its while.
 
     >>> can_be_shared(np.ones((1, 4)), np.ones((5, 4)), np.ones((4, 5)))
     False
     """
+    given = x.size // x.shape[-1]
+    first, second = as_multiplied(first, given), as_multiplied(second, given)
     if not (isinstance(first, Panels) and isinstance(second, Panels)) or num_threads() == 1 or not x.size:
         return False
     if not first.keeps_rows_apart:
         return False
-    rows, (_, parts, depth, width) = x.size // x.shape[-1], second.store.shape
-    few = rows * depth * width <= SMALL_PRODUCT
+    _, parts, depth, width = second.store.shape
+    few = given * depth * width <= SMALL_PRODUCT
     whole = depth % WIDTH == 0 and first.rows == parts * depth == len(first.store) * first.store.shape[3]
-    return bool(few and whole and parts > 1 and (rows + first.reading) * first.size >= SHARED)
+    return bool(few and whole and parts > 1 and (given + first.reading) * first.size >= SHARED)
 
 
 def two_linears(
     x: FloatArray,
-    first: npt.ArrayLike | Panels,
+    first: npt.ArrayLike | StandIn,
     first_bias: FloatArray,
     function: Callable[[FloatArray], FloatArray],
-    second: npt.ArrayLike | Panels,
+    second: npt.ArrayLike | StandIn,
     second_bias: FloatArray,
 ) -> FloatArray:
     """linear(function(linear(x, first, first_bias)), second, second_bias): [..., D] -> [..., F] -> [..., D].
@@ -55,10 +59,11 @@ def two_linears(
     >>> two_linears(np.ones((1, 256)), one, np.zeros(512), np.sqrt, two, np.zeros(256))[0, :3]
     array([8192., 8192., 8192.])
     """
-    assert isinstance(first, Panels), "ask `can_be_shared` first"
-    assert isinstance(second, Panels), "ask `can_be_shared` first"
     rows = x.reshape(-1, x.shape[-1])  # [..., D] -> [R, D]
     given = len(rows)
+    first, second = as_multiplied(first, given), as_multiplied(second, given)
+    assert isinstance(first, Panels), "ask `can_be_shared` first"
+    assert isinstance(second, Panels), "ask `can_be_shared` first"
     count, parts, depth, width = second.store.shape
     padded = max(given, 2)  # a single row would be another kernel of the BLAS, which is slower
     sums = np.empty((parts, padded, count, width), x.dtype)  # the parts of every sum of the second

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npblender.config import BlenderbotSmallConfig
-from npblender.ops import Panels
+from npblender.ops import StandIn
 from npblender.weights.tree import (
     BASE_MODEL,
     ENCODER,
@@ -132,7 +132,7 @@ def from_arrays(config: BlenderbotSmallConfig, arrays: Mapping[str, Matrix], par
 
 
 def _walk(node: Any, name: str) -> Iterator[tuple[str, Matrix]]:
-    if isinstance(node, np.ndarray | Panels):
+    if isinstance(node, np.ndarray | StandIn):
         yield name, node
     elif isinstance(node, tuple):
         for n, child in enumerate(node):

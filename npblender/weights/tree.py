@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender.ops import Panels
+from npblender.ops import StandIn
 
 Array: TypeAlias = NDArray[Any]
-Matrix: TypeAlias = NDArray[Any] | Panels  # as an array, or laid out for fast products: `layout` chooses
+Matrix: TypeAlias = NDArray[Any] | StandIn  # as an array, or laid out for fast products: `layout` chooses
 Parts: TypeAlias = frozenset[str]
 
 ENCODER, DECODER, LOGITS_BIAS = "encoder", "decoder", "final_logits_bias"

@@ -1,0 +1,188 @@
+"""Matrices that lie in rows until several rows are multiplied by them: each form against its own, and when it turns."""
+
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npblender import BlenderbotSmallForConditionalGeneration, ops
+from npblender.ops import Panels, RowsFirst, blas
+from npblender.ops.rows_first import joined
+from npblender.weights import FULL_MODEL, build, parameters, to_arrays
+from reference_tests.asserts import assert_close
+from reference_tests.panel_cases import CONFIG, SIZES
+from reference_tests.tolerances import TOLERANCES
+
+DECODERS = 3 + 1 + 1 + 1 + 1 + 1  # q, k, v; out; the source's q, out; fc1; fc2
+OF_A_STEP = CONFIG.decoder_layers * DECODERS + 1
+
+
+@pytest.fixture
+def by_use(monkeypatch):
+    """Whatever this machine prefers, matrices of the decoder are turned when they are needed so."""
+    monkeypatch.setenv(blas.VARIABLE, "by-use")
+    blas.layout.cache_clear()
+    yield
+    blas.layout.cache_clear()
+
+
+def numbers(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def turned(model):
+    """How many of the matrices have been turned, and how many may be."""
+    kept = [matrix for matrix in parameters(model.weights).values() if isinstance(matrix, RowsFirst)]
+    return sum(not matrix.in_rows for matrix in kept), len(kept)
+
+
+@given(SIZES, st.integers(0, 9))
+def test_one_row_is_multiplied_by_rows_and_several_by_panels(size, seed):
+    given_rows, out, inner = size
+    rows, x, bias = (
+        numbers(out, inner, seed=seed),
+        numbers(given_rows, inner, seed=seed + 10),
+        numbers(out, seed=seed + 20),
+    )
+    matrix = RowsFirst.of(rows)
+    assert np.array_equal(ops.linear(x[:1], matrix, bias), ops.linear(x[:1], rows, bias))
+    assert matrix.in_rows
+    assert np.array_equal(
+        ops.linear(x, matrix, bias), ops.linear(x, rows if given_rows == 1 else Panels.of(rows), bias)
+    )
+    assert matrix.in_rows == (given_rows == 1)
+
+
+@given(SIZES, st.booleans())
+def test_in_either_form_it_is_the_same_matrix(size, turn):
+    _, out, inner = size
+    rows = numbers(out, inner)
+    matrix = RowsFirst.of(rows.copy())
+    if turn:
+        matrix.form(2)
+    assert (matrix.shape, matrix.dtype, len(matrix), matrix.size) == (rows.shape, rows.dtype, out, rows.size)
+    assert np.array_equal(matrix, rows)
+    assert np.array_equal(matrix.take(np.array([[out - 1, 0]])), rows[[[out - 1, 0]]])
+    assert np.array_equal(ops.embed(np.array([0, out - 1]), matrix), rows[[0, -1]])
+    matrix.fill(out - 1, np.zeros((1, inner), np.float32))
+    assert not np.asarray(matrix)[-1].any()
+    assert np.array_equal(np.asarray(matrix)[:-1], rows[:-1])
+    assert not np.shares_memory(matrix.whole_array(), matrix.form(1))
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_parts_are_multiplied_in_one_product(turn):
+    rows, x, bias = numbers(384, 100), numbers(1, 100, seed=1), numbers(128, seed=2)
+    whole = RowsFirst.of(rows)
+    if turn:
+        whole.form(2)
+    parts = whole.split(3)
+    assert joined(parts).kept is whole.kept
+    assert joined(parts[:2]) is None
+    assert joined([*parts[:2], RowsFirst.of(rows[256:])]) is None
+    assert all(part.is_part for part in parts)
+    together = ops.linears(x, [(part, bias) for part in parts])
+    for place, (got, part) in enumerate(zip(together, parts, strict=True)):
+        assert np.array_equal(part, rows[place * 128 : (place + 1) * 128])
+        assert_close(got, ops.linear(x, part, bias), TOLERANCES["float32 computed another way"])
+    assert whole.in_rows != turn
+
+
+def test_never_are_both_forms_kept():
+    rows = numbers(128, 64)
+    gone, matrix = weakref.ref(rows), RowsFirst.of(rows)
+    del rows
+    assert gone() is not None
+    matrix.form(2)
+    gc.collect()
+    assert gone() is None
+
+
+def test_threads_that_want_panels_at_once_get_the_same():
+    matrix, found, together = RowsFirst.of(numbers(1024, 1024)), [], threading.Barrier(8)
+
+    def want():
+        together.wait()
+        found.append(matrix.form(2))
+
+    workers = [threading.Thread(target=want) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(found) == 8
+    assert len({id(panels) for panels in found}) == 1
+    assert np.array_equal(found[0], numbers(1024, 1024))
+
+
+def test_a_greedy_reply_turns_nothing_and_several_rows_turn_all(by_use):
+    model = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
+    before = {name: array.copy() for name, array in to_arrays(model.weights).items()}
+    assert turned(model) == (0, OF_A_STEP)
+    ids = np.arange(5, 25)[None]
+    first = model.generate(
+        ids, max_new_tokens=5, min_new_tokens=5, num_beams=1, output_logits=True, return_dict_in_generate=True
+    )
+    assert turned(model) == (0, OF_A_STEP)
+    model.generate(ids, max_new_tokens=3, num_beams=2)
+    assert turned(model) == (OF_A_STEP, OF_A_STEP)
+    again = model.generate(
+        ids, max_new_tokens=5, min_new_tokens=5, num_beams=1, output_logits=True, return_dict_in_generate=True
+    )
+    assert np.array_equal(first.sequences, again.sequences)
+    for one, other in zip(first.logits, again.logits, strict=True):
+        assert_close(one, other, TOLERANCES["float32 computed another way"])
+    for name, array in to_arrays(model.weights).items():
+        assert np.array_equal(array, before[name]), name
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_step_is_bit_for_bit_that_of_its_layout(by_use, monkeypatch, rows):
+    """A single row's is that of matrices in rows but for the encoder; several rows' is that of panels."""
+    model = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
+    states = numbers(rows, 7, CONFIG.d_model)
+    monkeypatch.setenv(blas.VARIABLE, "rows" if rows == 1 else "panels")
+    blas.layout.cache_clear()
+    other = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
+    other = other if rows > 1 else with_source_in_panels(other, model)
+    ids = np.full((rows, 1), 9)
+    got, wanted = (one.forward(encoder_outputs=states, decoder_input_ids=ids).logits for one in (model, other))
+    if blas.core_name() in blas.WITH_SMALL_KERNELS or rows == 1:
+        assert np.array_equal(got, wanted)
+    assert_close(got, wanted, TOLERANCES["float32 computed another way"])
+
+
+def with_source_in_panels(model, other):
+    """A model with the projections of the source that another has."""
+    arrays = parameters(model.weights) | {
+        name: matrix for name, matrix in parameters(other.weights).items() if isinstance(matrix, Panels)
+    }
+    weights = build(CONFIG, lambda name, shape: arrays[name], FULL_MODEL)
+    return BlenderbotSmallForConditionalGeneration(CONFIG, weights)
+
+
+def test_a_single_row_leaves_the_blas_its_threads(by_use, monkeypatch):
+    library = blas.openblas()
+    if library is None:
+        pytest.skip("NumPy's BLAS is not the OpenBLAS of its wheels: there is nothing to ask")
+    ask, seen = blas.function(library, "get_num_threads"), []
+    if ask() == 1:
+        pytest.skip("the BLAS has one thread only")
+    model = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
+    states = numbers(1, 7, CONFIG.d_model)
+    matmul = np.matmul
+    monkeypatch.setattr(np, "matmul", lambda a, b, **rest: seen.append((b.shape, ask())) or matmul(a, b, **rest))
+    vocabulary = (CONFIG.d_model, CONFIG.vocab_size)
+
+    def threads(count):
+        seen.clear()
+        with ops.use_threads(count):
+            model.forward(encoder_outputs=states, decoder_input_ids=[[9]])
+        return [found for shape, found in seen if shape == vocabulary]
+
+    assert threads(2) == [ask()]
+    assert threads(1) == [1]
