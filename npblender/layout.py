@@ -85,7 +85,7 @@ def laid_out_for(weights: Weights, rows: int) -> AbstractContextManager[None]:
     """
     shared = weights.shared.weight
     if isinstance(shared, ops.RowsFirst) and shared.in_rows:
-        if rows == 1:
+        if rows <= 1:
             return ops.ONE_THREAD if ops.num_threads() == 1 else NOTHING
         # The shared matrix is the last of them: it says whether the others have been turned.
         for matrix in reversed(parameters(weights).values()):

@@ -1,6 +1,8 @@
 """Matrices that lie in rows until several rows are multiplied by them: each form against its own, and when it turns."""
 
+import copy
 import gc
+import pickle
 import threading
 import weakref
 
@@ -90,6 +92,24 @@ def test_parts_are_multiplied_in_one_product(turn):
         assert np.array_equal(part, rows[place * 128 : (place + 1) * 128])
         assert_close(got, ops.linear(x, part, bias), TOLERANCES["float32 computed another way"])
     assert whole.in_rows != turn
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_a_copy_is_turned_by_itself(turn):
+    matrix = RowsFirst.of(numbers(128, 64))
+    if turn:
+        matrix.form(2)
+    for other in (pickle.loads(pickle.dumps(matrix)), copy.deepcopy(matrix)):
+        assert np.array_equal(other, numbers(128, 64))
+        other.form(2)
+        assert not other.in_rows
+    assert matrix.in_rows != turn
+
+
+def test_of_no_rows_nothing_is_turned():
+    matrix = RowsFirst.of(numbers(128, 64))
+    assert ops.linear(np.empty((0, 64), np.float32), matrix).shape == (0, 128)
+    assert matrix.in_rows
 
 
 def test_never_are_both_forms_kept():

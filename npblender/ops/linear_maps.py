@@ -66,11 +66,13 @@ def linears(x: npt.ArrayLike, maps: Sequence[tuple[npt.ArrayLike | StandIn, npt.
     whole = joined([weight for weight, _ in maps])
     if whole is None:
         return [linear(x, weight, bias) for weight, bias in maps]
-    for weight, bias in maps:
-        if np.shape(bias) != np.shape(weight)[:1]:
-            raise ValueError(f"bias has shape {np.shape(bias)}, but weight, {np.shape(weight)}, needs as many")
-    product = linear(x, whole, np.concatenate([np.asarray(bias) for _, bias in maps]))  # [..., D] -> [..., F1 + ...]
-    edges = itertools.accumulate((np.shape(weight)[0] for weight, _ in maps), initial=0)
+    biases = [np.asarray(bias) for _, bias in maps]
+    sizes = [len(whole) // len(maps)] * len(maps)  # parts of one matrix are equal
+    for bias, size in zip(biases, sizes, strict=True):
+        if bias.shape != (size,):
+            raise ValueError(f"bias has shape {bias.shape}, but a weight of {size} rows needs ({size},)")
+    product = linear(x, whole, np.concatenate(biases))  # [..., D] -> [..., F1 + ...]
+    edges = itertools.accumulate(sizes, initial=0)
     return [product[..., first:last] for first, last in itertools.pairwise(edges)]
 
 

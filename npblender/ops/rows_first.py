@@ -25,9 +25,13 @@ SHARED = 2**20  # numbers from which a second thread pays when they are turned
 class Kept:
     """The numbers of a matrix [F, D], in either form. Whoever has taken one form may go on reading it."""
 
-    def __init__(self, rows: Array) -> None:
-        self.form: Array | Panels = rows
+    def __init__(self, form: Array | Panels) -> None:
+        self.form = form
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Kept], tuple[Array | Panels]]:
+        """A copy has a lock of its own, in this process or in another."""
+        return Kept, (self.form,)
 
     def panels(self) -> Panels:
         """The matrix in panels, which it stays in.
@@ -91,7 +95,7 @@ class RowsFirst(StandIn):
         >>> [type(matrix.form(given)).__name__ for given in (1, 2, 1)]
         ['ndarray', 'Panels', 'Panels']
         """
-        form = self.kept.form if given == 1 else self.kept.panels()
+        form = self.kept.form if given <= 1 else self.kept.panels()
         if self.count == 1:
             return form
         if isinstance(form, Panels):
