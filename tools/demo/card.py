@@ -6,8 +6,8 @@ Judgements of replies are kept in `judgements.json` by line and reply: a changed
 import json
 from pathlib import Path
 
-from . import batches, prepare
-from .card_training import parts, records, training
+from . import prepare, samples
+from .card_training import kinds, parts, records, stages
 from .corpus import FILES, HELD_OUT_SHARE
 from .lines import GENERATION
 from .tables import cell, table
@@ -134,7 +134,7 @@ float16 weights in this folder, with npblender.
 
 ## Size
 
-{sizes}, positions {batches.LONGEST_CONTEXT} (what was trained).
+{sizes}, positions {samples.LONGEST_CONTEXT} (what was trained).
 Weights in float16, {(folder / "model.safetensors").stat().st_size:,} bytes. It was trained in the dialect `parlai`:
 decoder embeddings scaled, states at pads zeroed, turns joined by newlines.
 
@@ -155,19 +155,21 @@ The held-out replies are edited alike, for this model and for the baselines.
 
 ## Training
 
-{training(work)}
+{stages(work)}
 
 Each stage begins with the weights of the one before, rounded to float16, and with a fresh state of the optimiser.
-There is no dropout. The first stage made the model that was shipped before; its time is in that model's card. The later
-ones were stopped and gone on from by hand, as time allowed; what stands here is what was done in the end.
+There is no dropout. The first stage made the model that was shipped at first; it took 164 minutes then. The second and
+the third were stopped by hand when their replies in chats showed what they lacked; what stands here is what was done.
+
+{kinds()}
 
 *Earlier turns exchanged*: a person's earlier turns always lead to what is said next. In a chat the model's own often do
 not, and it has to learn not to go on from them. So earlier turns become turns of any other conversation or, where it
-says so, replies of a model; the last turn always stays. The *gain* of a reply is how much likelier the first stage's
-model finds it after its own last turn than after another one, by the root of its length.
+says so, what a model answers to the turn before or to another; the last turn always stays. The
+*gain* of a reply is how much likelier the first stage's model finds it after its own last turn than after another one,
+by the root of its length.
 
 The weights in this folder are a mean of stages: {parts()}.
-The last stage alone is not better than the trigram on every corpus any more.
 
 ## Held-out perplexity
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .batches import Samples, pad, some_rows
 from .corpus import FILES
 from .lines import CONVERSATIONS, OPENINGS
 from .ngrams import KneserNey
 from .pieces import NULL, START, Cutter
 from .replies import Speaker, conversation, distinct
+from .samples import Samples, pad, some_rows
 
 BASELINES = {"unigram": 1, "bigram": 2, "trigram, modified Kneser-Ney": 3}
 REPLIES_PER_CORPUS = 100  # for distinct-n and unknown tokens

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from .batches import LONGEST_CONTEXT
 from .lines import GENERATION
 from .net import Net, Shape
 from .pieces import END, NULL, SPECIAL, START
 from .recipe import MEAN, STAGES, checkpoint
+from .samples import LONGEST_CONTEXT
 
 IDS = {"bos_token_id": START, "eos_token_id": END, "pad_token_id": NULL, "decoder_start_token_id": START}
 

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .batches import Samples, pad, some_rows
 from .corpus import FILES
 from .net import Net
 from .pieces import NULL, START
 from .relevance import FILE
+from .samples import Samples, pad, some_rows
 
 MOST = 80_000  # samples of one corpus, a seeded choice
 BATCH = 128

@@ -1,24 +1,27 @@
-"""What a model says in the training conversations: the words of its own that it will find in a chat (see `noise`).
+"""What a model answers to turns of the training conversations: its own words, as it finds them in a chat (see `noise`).
 
-Greedy for one half of the batches, drawn from the ten likeliest tokens for the other.
+Greedy for one half of the batches, drawn from the ten likeliest tokens for the other; only the turn itself is read.
 """
 
-from itertools import pairwise
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .batches import Samples, pad, some_rows
-from .corpus import FILES
+from . import relevance
+from .batches import rows_read
 from .net import Attention, Net
+from .noise import Answers
 from .pieces import END, NULL, START, UNK
+from .recipe import Recipe
+from .samples import LONGEST_CONTEXT, Samples, pad
 
-MOST = 2000  # replies in one corpus, to a seeded choice of contexts
-BATCH = 100
+MOST = 200_000  # turns that are answered, a seeded choice
+BATCH = 512
 LONGEST, SHORTEST = 24, 5  # tokens of a reply, `__end__` not counted
-TURNS = 1  # of context
 LIKELIEST = 10
 SEED = 31
 
@@ -63,23 +66,41 @@ def answers(net: Net, source: Tensor, draw: torch.Generator | None) -> Tensor:
     return torch.cat(out, 1)
 
 
-def generate(work: Path, net: Net, path: Path) -> None:
-    """Write what `net` replies in some training conversations: ids, cut at `at`."""
+def asked(samples: Samples, recipe: Recipe, chosen: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The places of the turns that a model answers in the chats that `recipe` reads, at most `MOST` of them."""
+    places: set[int] = set()
+    for _, mix in recipe.mixes:
+        if mix.noise.own_words:
+            rows = rows_read(samples, mix, chosen.get(mix.name))
+            longest = max(turns for turns, _ in mix.turns)
+            places.update(place for row in rows for place in samples.earlier(row, longest)[-3::-2])
+    found = np.array(sorted(places), dtype=np.int64)
+    limit = min(mix.noise.longest or LONGEST_CONTEXT for _, mix in recipe.mixes if mix.noise.own_words)
+    found = found[samples.lengths()[found] <= limit]
+    return np.sort(np.random.default_rng(SEED).permutation(found)[:MOST])
+
+
+def generate(work: Path, net: Net, recipe: Recipe, path: Path) -> None:
+    """Write what `net` answers to turns of the training conversations: `places` and the ids, cut at `at`."""
     samples = Samples(work / "train.npz")
-    draw = torch.Generator().manual_seed(SEED)
-    said: list[list[int]] = []
-    for corpus in range(len(FILES)):
-        contexts = [samples.context(row, TURNS, False) for row in some_rows(samples, corpus, MOST)]
-        contexts.sort(key=len)
-        for i in range(0, len(contexts), BATCH):
-            with torch.no_grad():
-                found = answers(net, torch.from_numpy(pad(contexts[i : i + BATCH])), draw if i // BATCH % 2 else None)
-            said += [[token for token in ids if token not in (NULL, END)] for ids in found.tolist()]
-    np.savez(path, ids=np.concatenate(said).astype(np.int16), at=np.cumsum([0, *map(len, said)]))
+    places = asked(samples, recipe, relevance.choices(work, samples, (mix for _, mix in recipe.mixes)))
+    order = sorted(places.tolist(), key=lambda place: samples.lengths()[place])
+    draw, begun = torch.Generator().manual_seed(SEED), time.monotonic()
+    said: dict[int, list[int]] = {}
+    for i in range(0, len(order), BATCH):
+        part = order[i : i + BATCH]
+        source = torch.from_numpy(pad([samples.ids("read", place) for place in part]))
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            found = answers(net, source, draw if i // BATCH % 2 else None)
+        said |= {p: [t for t in ids if t not in (NULL, END)] for p, ids in zip(part, found.tolist(), strict=True)}
+        if i // BATCH % 20 == 0:
+            print(f"own words: {len(said):,} of {len(order):,}, {time.monotonic() - begun:.0f} s", flush=True)
+    ids = [said[place] for place in places.tolist()]
+    np.savez(path, places=places, ids=np.concatenate(ids).astype(np.int16), at=np.cumsum([0, *map(len, ids)]))
 
 
-def read(path: Path) -> list[list[int]]:
+def read(path: Path) -> Answers:
     """What was generated."""
     with np.load(path) as kept:
-        ids, at = kept["ids"].tolist(), kept["at"].tolist()
-    return [ids[first:end] for first, end in pairwise(at)]
+        places, ids, at = (kept[name].tolist() for name in ("places", "ids", "at"))
+    return Answers(places, {place: ids[at[i] : at[i + 1]] for i, place in enumerate(places)})

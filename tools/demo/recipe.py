@@ -4,7 +4,7 @@ A stage is a training of its own: what it reads, how long, how fast. Each begins
 rounded to float16 as they are shipped, and with a fresh state of the optimiser.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +15,9 @@ SHELF = 256  # batches that are drawn together; shares change between shelves
 
 @dataclass(frozen=True)
 class Mix:
-    """What a stage's samples are."""
+    """What samples are."""
 
+    name: str
     # (first shelf, share of each corpus); the persona corpus' replies follow best, the others say more
     shares: tuple[tuple[int, dict[str, float]], ...]
     # how many earlier turns a context has, and how often
@@ -24,6 +25,7 @@ class Mix:
     persona_lines: float  # how often a synthetic conversation's persona lines come first
     noise: Noise = NONE
     relevant: float | None = None  # the part of each corpus' replies, those that gain most (see `relevance`); None: all
+    on_topic: bool = False  # whether replies that begin with "so," are left out of that part
     brackets: bool = True  # whether replies with brackets are read; some have a placeholder in them
 
 
@@ -34,29 +36,41 @@ class Recipe:
     stage: str
     seed: int
     steps: int
-    mix: Mix
+    mixes: tuple[tuple[float, Mix], ...]  # the part of the samples that each gives
     knots: tuple[tuple[int, float], ...]
     rate: float = 1.5e-3
     batch_size: int = 96
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
     clip: float = 1.0
+    words: str | None = None  # the stage whose answers of a model are read again, instead of new ones
     bfloat16: bool = True  # products in bfloat16, weights and sums in float32
+
+    @property
+    def answers(self) -> bool:
+        """Whether it reads what the model before it answers."""
+        return any(mix.noise.own_words > 0 for _, mix in self.mixes)
 
 
 FROM_NOTHING = Recipe(
     stage="from nothing",
     seed=20,
     steps=9200,
-    mix=Mix(
-        shares=(
-            (0, {"chitchat": 0.38, "self_dialogue": 0.38, "persona": 0.24}),
-            (8, {"chitchat": 0.30, "self_dialogue": 0.22, "persona": 0.48}),
-            (10, {"chitchat": 0.36, "self_dialogue": 0.38, "persona": 0.26}),
-            (16, {"chitchat": 0.30, "self_dialogue": 0.49, "persona": 0.21}),
+    mixes=(
+        (
+            1.0,
+            Mix(
+                name="everything",
+                shares=(
+                    (0, {"chitchat": 0.38, "self_dialogue": 0.38, "persona": 0.24}),
+                    (8, {"chitchat": 0.30, "self_dialogue": 0.22, "persona": 0.48}),
+                    (10, {"chitchat": 0.36, "self_dialogue": 0.38, "persona": 0.26}),
+                    (16, {"chitchat": 0.30, "self_dialogue": 0.49, "persona": 0.21}),
+                ),
+                turns=((1, 0.34), (2, 0.26), (3, 0.20), (4, 0.12), (6, 0.08)),
+                persona_lines=0.30,
+            ),
         ),
-        turns=((1, 0.34), (2, 0.26), (3, 0.20), (4, 0.12), (6, 0.08)),
-        persona_lines=0.30,
     ),
     # the rate comes down twice: the first model, of 4,000 steps, was trained on
     knots=(
@@ -64,69 +78,66 @@ FROM_NOTHING = Recipe(
         *((4200, 0.6), (7600, 0.6), (8116, 0.471)),
     ),
 )
-# most earlier turns are another conversation's and the replies owe much to the last turn, so that this one counts
-LAST_TURN = Recipe(
-    stage="last turn",
-    seed=21,
-    steps=557,
-    mix=Mix(
-        shares=((0, {"chitchat": 0.35, "self_dialogue": 0.30, "persona": 0.35}),),
-        turns=((1, 0.25), (2, 0.05), (3, 0.35), (5, 0.25), (7, 0.10)),
-        persona_lines=0.10,
-        noise=Noise(own_exchanged=0.8, others_exchanged=0.5),
-        relevant=0.5,
-    ),
-    knots=((0, 0.0), (60, 0.6), (557, 0.6)),
+PEOPLE = Mix(  # conversations as they were
+    name="people",
+    shares=((0, {"chitchat": 0.37, "self_dialogue": 0.41, "persona": 0.22}),),
+    turns=((1, 0.20), (2, 0.20), (3, 0.25), (4, 0.25), (6, 0.10)),
+    persona_lines=0.30,
 )
-# and a model's own words stand in the place where they will stand in a chat
-OWN_WORDS = Recipe(
-    stage="own words",
-    seed=22,
-    steps=311,
-    mix=Mix(
-        shares=((0, {"chitchat": 0.35, "self_dialogue": 0.30, "persona": 0.35}),),
-        turns=((1, 0.20), (2, 0.05), (3, 0.40), (5, 0.20), (7, 0.15)),
-        persona_lines=0.10,
-        noise=Noise(own_exchanged=0.85, others_exchanged=0.3, own_words=0.8),
-        relevant=0.5,
-        brackets=False,
-    ),
-    knots=((0, 0.0), (60, 0.6), (311, 0.6)),
+# a chat: short turns, one's own earlier words are a model's answers, and what is replied owes much to the last turn
+CHAT = Mix(
+    name="chat",
+    shares=((0, {"chitchat": 0.37, "self_dialogue": 0.33, "persona": 0.30}),),
+    turns=((1, 0.15), (3, 0.45), (5, 0.20), (7, 0.12), (9, 0.08)),
+    persona_lines=0.0,
+    noise=Noise(own_exchanged=1.0, others_exchanged=0.2, own_words=0.95, longest=16),
+    relevant=0.6,
+    brackets=False,
 )
-# all turns are as short as people type them
-SHORT_TURNS = Recipe(
-    stage="short turns",
-    seed=23,
-    steps=1232,
-    mix=Mix(
-        shares=((0, {"chitchat": 0.38, "self_dialogue": 0.32, "persona": 0.30}),),
-        turns=((1, 0.15), (2, 0.05), (3, 0.40), (5, 0.20), (7, 0.10), (9, 0.10)),
-        persona_lines=0.0,
-        noise=Noise(own_exchanged=0.85, others_exchanged=0.3, own_words=0.7, longest=16),
-        relevant=0.6,
-        brackets=False,
-    ),
-    knots=((0, 0.0), (30, 0.5), (250, 0.5), (473, 0.3285), (1200, 0.3285), (1232, 0.3154)),
+# most of what it reads is as a chat will be, the rest keeps it a model of how people go on
+IN_A_CHAT = Recipe(
+    stage="in a chat",
+    seed=25,
+    steps=5320,
+    mixes=((0.45, PEOPLE), (0.55, CHAT)),
+    knots=((0, 0.0), (200, 0.7), (5320, 0.7)),
 )
-# and nothing that it said before tells what to say
+# Of people it reads whole conversations only, so that nothing but the other kind teaches how one begins.
+AT_LENGTH = replace(PEOPLE, name="people at length", turns=((2, 0.10), (3, 0.30), (4, 0.40), (6, 0.20)))
+STRICTER = replace(CHAT, name="chat, stricter", relevant=0.5, on_topic=True)
+TO_THE_POINT = Recipe(
+    stage="to the point",
+    seed=26,
+    steps=4100,
+    mixes=((0.40, AT_LENGTH), (0.60, STRICTER)),
+    knots=((0, 0.0), (100, 0.65), (2500, 0.65), (4100, 0.5482)),
+)
+# Answers that fit made it go on from its own words all the same; most are answers to other turns now.
+WORDS_APART = replace(
+    STRICTER,
+    name="chat, words apart",
+    turns=((1, 0.20), (3, 0.36), (5, 0.20), (7, 0.14), (9, 0.10)),
+    noise=Noise(own_exchanged=1.0, others_exchanged=0.3, own_words=0.95, fitting=0.2, longest=16),
+)
 OTHERS_ALONE = Recipe(
     stage="others alone",
-    seed=24,
-    steps=2300,
-    mix=Mix(
-        shares=((0, {"chitchat": 0.38, "self_dialogue": 0.32, "persona": 0.30}),),
-        turns=((1, 0.12), (2, 0.03), (3, 0.47), (5, 0.20), (7, 0.10), (9, 0.08)),
-        persona_lines=0.0,
-        noise=Noise(own_exchanged=1.0, others_exchanged=0.3, own_words=0.9, longest=16),
-        relevant=0.6,
-        brackets=False,
-    ),
-    knots=((0, 0.0), (20, 0.4), (350, 0.4), (669, 0.2037), (1231, 0.2037), (1500, 0.2037)),
+    seed=27,
+    steps=8000,
+    mixes=((0.35, AT_LENGTH), (0.65, WORDS_APART)),
+    knots=((0, 0.0), (50, 0.5), (1500, 0.5), (8000, 0.0)),
 )
-STAGES = (FROM_NOTHING, LAST_TURN, OWN_WORDS, SHORT_TURNS, OTHERS_ALONE)
-# What is shipped is a mean of weights. The last stage follows the last turn best but has forgotten how people go on;
-# with these parts the mean knows both.
-MEAN = ((FROM_NOTHING, 0.1), (SHORT_TURNS, 0.2), (OTHERS_ALONE, 0.7))
+# Then, slowly, more of people again: the stage before has drawn it away from how they go on.
+PEOPLE_AGAIN = Recipe(
+    stage="people again",
+    seed=28,
+    steps=1100,
+    mixes=((0.60, AT_LENGTH), (0.40, WORDS_APART)),
+    knots=((0, 0.0), (30, 0.12), (1100, 0.0)),
+    words="others alone",
+)
+STAGES = (FROM_NOTHING, IN_A_CHAT, TO_THE_POINT, OTHERS_ALONE, PEOPLE_AGAIN)
+# What is shipped is a mean of weights: a little of the first stage makes it more like people, at next to no cost.
+MEAN = ((FROM_NOTHING, 0.05), (PEOPLE_AGAIN, 0.95))
 
 
 def checkpoint(work: Path, stage: str) -> Path:
@@ -136,7 +147,7 @@ def checkpoint(work: Path, stage: str) -> Path:
 
 def words_before(work: Path, recipe: Recipe) -> Path:
     """Where the words are kept that the model before a stage said."""
-    return checkpoint(work, recipe.stage).with_suffix(".words.npz")
+    return checkpoint(work, recipe.words or recipe.stage).with_suffix(".words.npz")
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:

@@ -27,10 +27,10 @@ def look_back(work: Path, recipe: Recipe, net: Net) -> None:
     """What a stage needs that the model before it says or finds: made once, and kept in `work`."""
     net.eval()
     words = words_before(work, recipe)
-    if recipe.mix.noise.own_words and not words.exists():
-        own_words.generate(work, net, words)
-    if recipe.mix.relevant and not (work / relevance.FILE).exists():
+    if any(mix.relevant for _, mix in recipe.mixes) and not (work / relevance.FILE).exists():
         gains.measure(work, net)
+    if recipe.answers and not words.exists():
+        own_words.generate(work, net, recipe, words)
 
 
 def finished(work: Path, recipe: Recipe) -> bool:

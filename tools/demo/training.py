@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 from . import own_words, relevance
-from .batches import Samples, Stream, pad, some_rows
+from .batches import Stream
 from .corpus import FILES
 from .net import Net, Shape
 from .pieces import START
 from .recipe import Recipe, checkpoint, learning_rate, words_before
+from .samples import Samples, pad, some_rows
 
 EVERY = 1000  # steps from one look at what is held out to the next
 
@@ -50,9 +51,8 @@ def train(work: Path, recipe: Recipe, shape: Shape, begin: Net | None = None) ->
     """Train one stage in `work` (see `prepare`), going on from its checkpoint if there is one, else from `begin`."""
     torch.manual_seed(recipe.seed)
     samples, held_out = Samples(work / "train.npz"), Samples(work / "held_out.npz")
-    words = own_words.read(words_before(work, recipe)) if recipe.mix.noise.own_words else None
-    chosen = relevance.choose(work, samples, recipe.mix.relevant) if recipe.mix.relevant else None
-    stream = Stream(samples, recipe, words, chosen)
+    answers = own_words.read(words_before(work, recipe)) if recipe.answers else None
+    stream = Stream(samples, recipe, answers, relevance.choices(work, samples, (mix for _, mix in recipe.mixes)))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     net = Net(shape).to(device)
     if begin is not None:
