@@ -3,7 +3,7 @@
     python tools/measure_halves.py [--write-docs]    # the tables of docs/performance.md
 
 The model has the 90M's sizes and random weights. Each way is a process of its own, which loads it from a float16 file;
-a round asks each for each work in turn, and a figure is the median over rounds. Besides: what it takes to make numbers
+a round of a work asks each in turn, and a figure is the median over rounds. Besides: what it takes to make numbers
 of 16 bits float32, block by block, beside the product of one row that reads float32.
 """
 
@@ -83,8 +83,8 @@ def measured(folder: Path) -> dict[str, dict[str, float]]:
         return float(json.loads(process.stdout.readline()))
 
     times: dict[str, dict[str, list[float]]] = {way: {name: [] for name in WORKS} for way in WAYS}
-    for number in range(ROUNDS + 1):  # the first one warms up
-        for name in WORKS:
+    for name in WORKS:  # greedy search first: beams have the matrices turned into panels
+        for number in range(ROUNDS + 1):  # the first one warms up
             for way in WAYS:
                 took = ask(way, name)
                 if number:

@@ -125,7 +125,7 @@ def run(
     for number in range(-1, count):
         arguments = next(rounds)
         speeds = machine.measure()
-        for worker in workers:
+        for worker in in_turn(workers, number):
             time.sleep(PAUSE)
             answer = worker.ask(work.kind, **arguments)
             if number >= 0:
@@ -140,6 +140,16 @@ def run(
         print(f"\r{work.name}: round {number + 1} of {count}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return timings
+
+
+def in_turn(workers: Sequence[Worker], number: int) -> list[Worker]:
+    """The engines in the order of round `number`: each begins as often as any other, since what came before matters.
+
+    >>> in_turn("ABC", 0), in_turn("ABC", 4)
+    (['A', 'B', 'C'], ['B', 'C', 'A'])
+    """
+    first = number % len(workers) if workers else 0
+    return [*workers[first:], *workers[:first]]
 
 
 def agreement(timings: Timings, workers: Sequence[Worker], first: str) -> dict[str, str]:

@@ -68,11 +68,12 @@ class Work:
 WORKS = {
     work.name: work
     for work in (
-        Work("greedy", "generate", "greedy, ms a token", per=32, wanted="2.8"),
+        Work("greedy", "generate", "greedy, ms a token", calls=3, per=32, wanted="2.8"),
         Work(
             "beam",
             "generate",
             "beam 10, trigrams blocked, ms a step",
+            calls=3,
             per=32,
             beams=10,
             blocks=True,
