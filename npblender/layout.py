@@ -77,7 +77,7 @@ def own_threads(weights: Weights) -> AbstractContextManager[None]:
 def laid_out_for(weights: Weights, rows: int) -> AbstractContextManager[None]:
     """Turn what is still to be turned before the decoder multiplies so many rows by it; and whose threads do so.
 
-    A single row and matrices in rows are for the BLAS's own threads, unless only one is wanted.
+    A single row and matrices in rows are for the BLAS's own threads, as many as are wanted here.
 
     >>> from npblender.example import example_model
     >>> with laid_out_for(example_model().weights, 2):
@@ -86,7 +86,7 @@ def laid_out_for(weights: Weights, rows: int) -> AbstractContextManager[None]:
     shared = weights.shared.weight
     if isinstance(shared, ops.RowsFirst) and shared.in_rows:
         if rows <= 1:
-            return ops.ONE_THREAD if ops.num_threads() == 1 else NOTHING
+            return ops.AtMost(ops.num_threads())
         # The shared matrix is the last of them: it says whether the others have been turned.
         for matrix in reversed(parameters(weights).values()):
             if isinstance(matrix, ops.RowsFirst):

@@ -164,6 +164,15 @@ def test_the_blas_gets_its_threads_back():
     with ops.ONE_THREAD, ops.ONE_THREAD:
         assert ask() == 1
     assert ask() == before
+    with ops.AtMost(before + 1):
+        assert ask() == before  # never more
+        with ops.ONE_THREAD, ops.AtMost(2):
+            assert ask() == 1
+        assert ask() == before
+    assert ask() == before
+    with pytest.raises(KeyError), ops.ONE_THREAD:
+        raise KeyError
+    assert ask() == before
 
 
 def test_layouts_agree_on_a_model(in_panels):

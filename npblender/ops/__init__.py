@@ -19,7 +19,7 @@
 Nothing here knows of heads, layers or configurations.
 """
 
-from npblender.ops.blas import ONE_THREAD, layout
+from npblender.ops.blas import ONE_THREAD, AtMost, layout
 from npblender.ops.halves import Halves
 from npblender.ops.linear_maps import products
 from npblender.ops.operations import (
@@ -49,6 +49,7 @@ from npblender.ops.two_linears import can_be_shared, two_linears
 __all__ = [
     "ACTIVATIONS",
     "ONE_THREAD",
+    "AtMost",
     "FloatArray",
     "Halves",
     "IntArray",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -74,31 +75,41 @@ def layout() -> str:
     return asked
 
 
-class OneThread:
-    """While any `with` on it lasts, OpenBLAS uses one thread, in the whole process; then as many as before.
+class AtMost:
+    """While any `with` on one lasts, OpenBLAS uses no more threads than it says, in the whole process; then as before.
 
-    Its own threads wait for work by turning in circles, on the processors that ours are to run on.
+    Of several at a time the least number holds. Never are there more threads than without it.
 
-    >>> with ONE_THREAD:
+    >>> with AtMost(2), ONE_THREAD:
     ...     pass
     """
 
-    def __init__(self) -> None:
-        self._lock, self._inside, self._before = threading.Lock(), 0, 0
+    _lock, _asked, _before = threading.Lock(), Counter[int](), 0
+
+    def __init__(self, count: int) -> None:
+        self.count = count
 
     def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1 and openblas() is not None:
-                self._before = int(function(openblas(), "get_num_threads")())
-                function(openblas(), "set_num_threads")(1)
+        cls = AtMost
+        with cls._lock:
+            if not cls._asked and openblas() is not None:
+                cls._before = int(function(openblas(), "get_num_threads")())
+            cls._asked[self.count] += 1
+            cls._set()
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and openblas() is not None:
-                function(openblas(), "set_num_threads")(self._before)
+        cls = AtMost
+        with cls._lock:
+            cls._asked[self.count] -= 1
+            cls._asked += Counter()  # without those that nobody asks for any more
+            cls._set()
+
+    @classmethod
+    def _set(cls) -> None:
+        if openblas() is not None:
+            function(openblas(), "set_num_threads")(min([cls._before, *cls._asked]))
 
 
-ONE_THREAD = OneThread()
-"""The one of this process, as its BLAS is."""
+ONE_THREAD = AtMost(1)
+"""For products that are shared out here: OpenBLAS's own threads wait for work by turning in circles, on the processors
+that ours are to run on."""
