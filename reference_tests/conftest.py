@@ -1,7 +1,7 @@
 """Settings that all tests share: one Hypothesis profile, and a seeded generator per test."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +65,24 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def in_panels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever this machine prefers, large matrices go into panels."""
-    monkeypatch.setenv(blas.VARIABLE, "panels")
+def lay_out_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Call it with a layout: from then on large matrices lie so, whatever this machine prefers."""
+
+    def choose(layout: str) -> None:
+        monkeypatch.setenv(blas.VARIABLE, layout)
+        blas.layout.cache_clear()
+
+    yield choose
     blas.layout.cache_clear()
-    yield
-    blas.layout.cache_clear()
+
+
+@pytest.fixture
+def in_panels(lay_out_as: Callable[[str], None]) -> None:
+    """Large matrices go into panels."""
+    lay_out_as("panels")
+
+
+@pytest.fixture
+def by_use(lay_out_as: Callable[[str], None]) -> None:
+    """Matrices of the decoder are turned into panels when they are needed so."""
+    lay_out_as("by-use")

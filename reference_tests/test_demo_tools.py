@@ -341,6 +341,22 @@ def test_batches_keep_the_last_turn_and_the_reply_whatever_is_exchanged(samples)
             assert target[2] == pieces.END
 
 
+@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=6), st.integers(6, 5000))
+def test_what_is_shared_out_is_all_there_is(shares, size):
+    counts = batches.shared_out(shares, size)
+    assert counts.sum() == size
+    apart = np.sort(np.abs(counts - np.array(shares) / sum(shares) * size))
+    assert (apart[:-1] <= 0.5 + 1e-9).all()  # rounded
+    assert apart[-1] <= len(shares) / 2 + 1e-9  # and the one that makes up for it
+
+
+def test_a_shelf_is_full_whatever_the_shares(samples):
+    _, mix = plain(turns=((1, 1.0),)).mixes[0]
+    made = replace(plain(), mixes=tuple((1 / 3, replace(mix, name=name)) for name in "abc"))
+    batch = batches.Stream(samples, made).batch(batches.SHELF - 1)  # thirds of 256, each rounded, are 255
+    assert len(batch.target) == made.batch_size
+
+
 def test_every_kind_of_samples_has_its_part_of_a_shelf(samples):
     _, people = plain(name="some", relevant=0.5, turns=((1, 1.0),), persona_lines=0.0).mixes[0]
     made = replace(plain(turns=((1, 1.0),), persona_lines=0.0), batch_size=8)

@@ -30,13 +30,11 @@ FORMAT_OF = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 IN_BOTH = pytest.mark.parametrize("stored", FORMATS)
 
 
-@pytest.fixture(params=["panels", "rows"])
-def either_layout(request, monkeypatch):
+@pytest.fixture(params=["panels", "rows", "by-use"])
+def either_layout(request, lay_out_as):
     """Whatever this machine prefers for float32."""
-    monkeypatch.setenv(blas.VARIABLE, request.param)
-    blas.layout.cache_clear()
-    yield request.param
-    blas.layout.cache_clear()
+    lay_out_as(request.param)
+    return request.param
 
 
 def matrix(rows, inner, seed=0):
@@ -160,7 +158,7 @@ def test_a_feed_forward_block_in_one_is_its_steps(given_rows, stored, either_lay
     one, two = matrix(1, 2048, 2)[0], matrix(1, 512, 3)[0]
     steps = ops.linear(ops.relu(ops.linear(x, first, one)), second, two)
     with ops.use_threads(3):
-        assert ops.can_be_shared(x, first, second) == (either_layout == "panels")
+        assert ops.can_be_shared(x, first, second) == (either_layout != "rows")
         whole = ops.two_linears(x, first, one, ops.relu, second, two)
     if blas.core_name() in blas.WITH_SMALL_KERNELS:
         assert same_bits(whole, steps)
@@ -207,7 +205,7 @@ def test_a_model_is_the_one_of_rounded_weights(either_layout, stored):
     ids, start = np.arange(40).reshape(2, 20), np.array([[1, 9, 8], [1, 7, 6]])
     found, right = (each.forward(ids, decoder_input_ids=start).logits for each in (model, other))
     assert found.dtype == np.float32
-    if either_layout == "panels":
+    if either_layout != "rows":
         assert same_bits(found, right)
     assert_close(found[..., 2:], right[..., 2:], TOLERANCES["float32 against float64"])
     unrounded = Model(CONFIG, from_arrays(CONFIG, plain)).forward(ids, decoder_input_ids=start).logits
@@ -228,7 +226,7 @@ def test_groups_of_rows_are_cut_where_rows_do_not_know_of_each_other(either_layo
     model = Model.from_config(CONFIG, seed=0, dtype="bfloat16")
     with ops.use_threads(2):
         groups = groups_of_rows(8, 32, model.weights, Context(CONFIG, model.dialect))
-    assert len(groups) == {"panels": 2, "rows": 1}[either_layout]
+    assert len(groups) == {"panels": 2, "by-use": 2, "rows": 1}[either_layout]
 
 
 def formats_in(path):

@@ -144,15 +144,10 @@ def test_the_number_of_threads_comes_from_the_environment(monkeypatch):
         threads._default.cache_clear()
 
 
-def test_an_unknown_layout_is_refused(monkeypatch):
-    monkeypatch.setenv(blas.VARIABLE, "columns")
-    blas.layout.cache_clear()
-    try:
-        with pytest.raises(ValueError, match="NPBLENDER_LAYOUT is 'columns', but must be one of by-use, panels, rows"):
-            ops.layout()
-    finally:
-        monkeypatch.delenv(blas.VARIABLE)
-        blas.layout.cache_clear()
+def test_an_unknown_layout_is_refused(lay_out_as):
+    lay_out_as("columns")
+    with pytest.raises(ValueError, match="NPBLENDER_LAYOUT is 'columns', but must be one of by-use, panels, rows"):
+        ops.layout()
 
 
 def test_the_blas_gets_its_threads_back():

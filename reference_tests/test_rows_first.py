@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender import BlenderbotSmallForConditionalGeneration, ops
+from npblender.context import Context
+from npblender.forward import Target, run_decoder, start_decoder
 from npblender.ops import Panels, RowsFirst, blas
 from npblender.ops.rows_first import joined
 from npblender.weights import FULL_MODEL, build, parameters, to_arrays
@@ -21,15 +23,6 @@ from reference_tests.tolerances import TOLERANCES
 
 DECODERS = 3 + 1 + 1 + 1 + 1 + 1  # q, k, v; out; the source's q, out; fc1; fc2
 OF_A_STEP = CONFIG.decoder_layers * DECODERS + 1
-
-
-@pytest.fixture
-def by_use(monkeypatch):
-    """Whatever this machine prefers, matrices of the decoder are turned when they are needed so."""
-    monkeypatch.setenv(blas.VARIABLE, "by-use")
-    blas.layout.cache_clear()
-    yield
-    blas.layout.cache_clear()
 
 
 def numbers(*shape, seed=0):
@@ -160,13 +153,23 @@ def test_a_greedy_reply_turns_nothing_and_several_rows_turn_all(by_use):
         assert np.array_equal(array, before[name]), name
 
 
+def test_several_rows_turn_everything_before_they_are_multiplied(by_use):
+    """All at once, by all threads, and not one by one in the midst of a pass; the vocabulary as well."""
+    model = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
+    context = Context(model.config, model.dialect)
+    cache = start_decoder(model.weights, 1, numbers(1, 7, CONFIG.d_model), context)
+    run_decoder(model.weights, Target(np.array([[9]])), cache, context)
+    assert turned(model) == (0, OF_A_STEP)
+    run_decoder(model.weights, Target(np.array([[9, 8]])), cache, context)
+    assert turned(model) == (OF_A_STEP, OF_A_STEP)
+
+
 @pytest.mark.parametrize("rows", [1, 3])
-def test_a_step_is_bit_for_bit_that_of_its_layout(by_use, monkeypatch, rows):
+def test_a_step_is_bit_for_bit_that_of_its_layout(by_use, lay_out_as, rows):
     """A single row's is that of matrices in rows but for the encoder; several rows' is that of panels."""
     model = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
     states = numbers(rows, 7, CONFIG.d_model)
-    monkeypatch.setenv(blas.VARIABLE, "rows" if rows == 1 else "panels")
-    blas.layout.cache_clear()
+    lay_out_as("rows" if rows == 1 else "panels")
     other = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
     other = other if rows > 1 else with_source_in_panels(other, model)
     ids = np.full((rows, 1), 9)

@@ -137,15 +137,11 @@ def test_what_is_heard_collected_or_noisy_stays_whole(model):
             assert groups_of_rows(32, 1, model.weights, context) == [slice(0, 32)]
 
 
-def test_plain_matrices_stay_whole(monkeypatch):
-    monkeypatch.setenv(blas.VARIABLE, "rows")
-    blas.layout.cache_clear()
-    try:
-        plain = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
-        with ops.use_threads(2):
-            assert groups_of_rows(64, 64, plain.weights, Context(CONFIG, plain.dialect)) == [slice(0, 64)]
-    finally:
-        blas.layout.cache_clear()
+def test_plain_matrices_stay_whole(lay_out_as):
+    lay_out_as("rows")
+    plain = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
+    with ops.use_threads(2):
+        assert groups_of_rows(64, 64, plain.weights, Context(CONFIG, plain.dialect)) == [slice(0, 64)]
 
 
 @given(st.integers(1, 90), st.integers(1, 60), st.integers(1, 9))

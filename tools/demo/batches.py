@@ -4,9 +4,8 @@ A *shelf* of batches is drawn together, so many samples of each mix, and sorted 
 of like length. Within a mix corpora are mixed by share, each gone through in seeded passes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -36,6 +35,18 @@ def rows_read(samples: Samples, mix: Mix, chosen: np.ndarray | None = None) -> n
     if not mix.brackets:
         rows = np.array([row for row in rows if not BRACKETS.intersection(samples.reply(row))])
     return rows
+
+
+def shared_out(shares: Sequence[float], size: int) -> np.ndarray:
+    """`size` things by their shares, in whole numbers; the largest part takes what rounding leaves or wants.
+
+    >>> shared_out([0.45, 0.55], 256).tolist(), shared_out([1, 1, 1], 256).tolist()
+    ([115, 141], [86, 85, 85])
+    """
+    wanted = np.array(shares, float)
+    counts = np.round(wanted / wanted.sum() * size).astype(int)
+    counts[counts.argmax()] += size - counts.sum()
+    return counts
 
 
 class Reader:
@@ -77,14 +88,11 @@ class Reader:
             picked.append(int(rows[self._orders[corpus][1][index]]))
         return picked
 
-    @cache  # noqa: B019 - a reader lives as long as its training
     def _counts(self, number: int, size: int) -> np.ndarray:
         """How many samples of each corpus are on one shelf; a corpus that is not there gives none."""
         chosen = [shares for first, shares in self._mix.shares if first <= number][-1]
-        shares = np.array([chosen[name] if len(rows) else 0 for name, rows in zip(FILES, self._corpora, strict=True)])
-        counts = np.round(shares / shares.sum() * size).astype(int)
-        counts[counts.argmax()] += size - counts.sum()
-        return counts
+        there = zip(FILES, self._corpora, strict=True)
+        return shared_out([chosen[name] if len(rows) else 0 for name, rows in there], size)
 
     def _context(self, sample: int, rng: np.random.Generator) -> list[int]:
         """One sample's context as the mix has it: so many turns, persona lines or none, some turns exchanged."""
@@ -110,10 +118,11 @@ class Stream:
         """`chosen` are the samples to be read, by the names of mixes that do not read all."""
         self._seed, self._size = recipe.seed, recipe.batch_size
         self._readers = []
-        for number, (share, mix) in enumerate(recipe.mixes):
+        batches = shared_out([share for share, _ in recipe.mixes], SHELF).tolist()
+        for number, (_, mix) in enumerate(recipe.mixes):
             seed = (recipe.seed, number) if number else (recipe.seed,)
             rows = (chosen or {}).get(mix.name)
-            self._readers.append((round(share * SHELF) * recipe.batch_size, Reader(samples, mix, seed, answers, rows)))
+            self._readers.append((batches[number] * recipe.batch_size, Reader(samples, mix, seed, answers, rows)))
         self._shelf: tuple[int, list[Batch]] = (-1, [])
 
     def batch(self, step: int) -> Batch:
