@@ -229,7 +229,7 @@ def test_contexts_are_whole_turns_with_persona_lines_first(samples):
 
 
 def test_batches_depend_on_seed_and_step_alone(samples):
-    made = replace(recipe.STAGES[-1], batch_size=4)
+    made = replace(recipe.PEOPLE_AGAIN, batch_size=4)
     words, chosen = noise.Answers([0], {0: [9]}), {mix.name: np.array([0, 1, 2]) for _, mix in made.mixes}
     stream, again, other = (batches.Stream(samples, replace(made, seed=seed), words, chosen) for seed in (1, 1, 2))
     late = again.batch(batches.SHELF + 3)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from .corpus import FILES
+from .made import Kept, Pair
 from .noise import Answers, disturb
 from .pieces import START, vocabulary
 from .recipe import SHELF, Mix, Recipe
 from .samples import Samples, join, pad
-
-Pair = tuple[list[int], list[int]]  # source, target
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,11 @@ def shared_out(shares: Sequence[float], size: int) -> np.ndarray:
     counts = np.round(wanted / wanted.sum() * size).astype(int)
     counts[counts.argmax()] += size - counts.sum()
     return counts
+
+
+def seeds(recipe: Recipe, number: int) -> tuple[int, ...]:
+    """The seed of a stage's mix."""
+    return (recipe.seed, number) if number else (recipe.seed,)
 
 
 class Reader:
@@ -114,15 +118,18 @@ class Stream:
         recipe: Recipe,
         answers: Answers | None = None,
         chosen: Mapping[str, np.ndarray] | None = None,
+        guided: Sequence[Pair] = (),
     ) -> None:
-        """`chosen` are the samples to be read, by the names of mixes that do not read all."""
+        """`chosen` are the samples to be read, by the names of mixes that do not read all; `guided` were made."""
         self._seed, self._size = recipe.seed, recipe.batch_size
-        self._readers = []
+        self._readers: list[tuple[int, Reader | Kept]] = []
         batches = shared_out([share for share, _ in recipe.mixes], SHELF).tolist()
         for number, (_, mix) in enumerate(recipe.mixes):
-            seed = (recipe.seed, number) if number else (recipe.seed,)
-            rows = (chosen or {}).get(mix.name)
-            self._readers.append((batches[number] * recipe.batch_size, Reader(samples, mix, seed, answers, rows)))
+            seed, size = seeds(recipe, number), batches[number] * recipe.batch_size
+            if mix.guided:
+                self._readers.append((size, Kept(guided, seed)))
+            else:
+                self._readers.append((size, Reader(samples, mix, seed, answers, (chosen or {}).get(mix.name))))
         self._shelf: tuple[int, list[Batch]] = (-1, [])
 
     def batch(self, step: int) -> Batch:

@@ -6,7 +6,7 @@ Judgements of replies are kept in `judgements.json` by line and reply: a changed
 import json
 from pathlib import Path
 
-from . import prepare, samples
+from . import made, prepare, samples
 from .card_training import kinds, parts, records, stages
 from .corpus import FILES, HELD_OUT_SHARE
 from .lines import GENERATION
@@ -168,6 +168,11 @@ not, and it has to learn not to go on from them. So earlier turns become turns o
 says so, what a model answers to the turn before or to another; the last turn always stays. The
 *gain* of a reply is how much likelier the first stage's model finds it after its own last turn than after another one,
 by the root of its length.
+
+*Guided*: a token is the likeliest by p + guidance (p - n) among those that are likely at all. p is the mean of its
+log-probabilities after the whole context and after the last turn alone, n that after the last turns of others. Such
+replies are more to the point than the model's own; it learns to give them unguided. Kept are those that gain most, of
+one and the same reply at most {made.SAME_AT_MOST}.
 
 The weights in this folder are a mean of stages: {parts()}.
 

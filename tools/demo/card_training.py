@@ -74,11 +74,23 @@ def stage(recipe: Recipe, record: dict) -> dict[str, str]:
     }
 
 
+def replies(mix: Mix) -> str:
+    """Whose replies are read, in words."""
+    if mix.guided is None:
+        return chosen(mix)
+    how = mix.guided
+    return (
+        f"of the model before, guided: of {how.contexts:,} contexts whose last turn has at most {mix.noise.longest} "
+        f"tokens the {how.part:.0%} that gain most; guidance {how.guidance}, away from {how.others} others, tokens of "
+        f"at least {how.likely:.0%} of the likeliest; the best of a greedy and {how.draws} random replies"
+    )
+
+
 def kind(mix: Mix) -> dict[str, str]:
     """One kind of samples."""
     return {
         "corpora": shares(mix),
-        "replies": chosen(mix),
+        "replies": replies(mix),
         "turns of context": ", ".join(f"{n} ({share:.0%})" for n, share in mix.turns)
         + f"; within {LONGEST_CONTEXT} tokens",
         "persona lines first": f"in {mix.persona_lines:.0%} of the synthetic conversations",

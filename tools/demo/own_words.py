@@ -13,9 +13,10 @@ from torch import Tensor
 
 from . import relevance
 from .batches import rows_read
-from .net import Attention, Net
+from .decoding import Decoding
+from .net import Net
 from .noise import Answers
-from .pieces import END, NULL, START, UNK
+from .pieces import END, NULL, START
 from .recipe import Recipe
 from .samples import LONGEST_CONTEXT, Samples, pad
 
@@ -26,34 +27,16 @@ LIKELIEST = 10
 SEED = 31
 
 
-def attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor, blocked: Tensor | None) -> Tensor:
-    """Attention of one new token [B, 1, D] to all keys and values [B, S, D]."""
-    q, k, v = (y.unflatten(-1, (attention.heads, -1)).transpose(1, 2) for y in (q, k, v))
-    scores = (q * (q.shape[-1] ** -0.5)) @ k.transpose(-1, -2)
-    if blocked is not None:
-        scores = scores.masked_fill(blocked, -1e4)
-    return attention.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
-
-
 def answers(net: Net, source: Tensor, draw: torch.Generator | None) -> Tensor:
     """Replies [B, LONGEST] to the rows of `source`, without their start; `draw` for random ones, None for greedy."""
-    memory, mask = net.encode(source)
-    pads = ~mask[:, None, None, :]
-    read = [layer.cross_attn.rest(memory).chunk(2, -1) for layer in net.decoder]
-    kept: list[list[Tensor]] = [[] for _ in net.decoder]
+    decoding = Decoding(net, *net.encode(source))
     last = torch.full((len(source), 1), START)
     over = torch.zeros(len(source), dtype=torch.bool)
     out = []
     for place in range(LONGEST):
-        x = net.decoder_norm(net.shared(last) * net.scale) + net.decoder_positions.weight[place]
-        for number, layer in enumerate(net.decoder):
-            q, *new = layer.self_attn.rest(x).chunk(3, -1)
-            kept[number] = [torch.cat(pair, 1) for pair in zip(kept[number], new, strict=True)] if place else new
-            x = layer.self_norm(x + attend(layer.self_attn, q, *kept[number], None))
-            x = layer.cross_norm(x + attend(layer.cross_attn, layer.cross_attn.q(x), *read[number], pads))
-            x = layer.norm(x + layer.fc2(torch.nn.functional.gelu(layer.fc1(x))))
-        logits = net.logits(x[:, 0]).float()
-        logits[:, [NULL, START, UNK, *([END] if place < SHORTEST else [])]] = -1e9
+        logits = decoding.logits(last)
+        if place < SHORTEST:
+            logits[:, END] = -1e9
         last = logits.argmax(-1, keepdim=True)
         if draw is not None:
             top, which = logits.topk(LIKELIEST)

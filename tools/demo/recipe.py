@@ -14,6 +14,19 @@ SHELF = 256  # batches that are drawn together; shares change between shelves
 
 
 @dataclass(frozen=True)
+class Guided:
+    """Replies that the model before a stage gives when it is guided (see `guided`), in place of the corpora's."""
+
+    contexts: int  # that it replies to
+    part: float  # of them is kept, what gains most from the last turn
+    seed: int
+    guidance: float = 0.5  # how far away from what it would say to others
+    others: int = 2  # how many others
+    likely: float = 0.1  # of the likeliest token's probability is the least that a token may have
+    draws: int = 2  # random replies, beside a greedy one, that the best is taken of
+
+
+@dataclass(frozen=True)
 class Mix:
     """What samples are."""
 
@@ -27,6 +40,7 @@ class Mix:
     relevant: float | None = None  # the part of each corpus' replies, those that gain most (see `relevance`); None: all
     on_topic: bool = False  # whether replies that begin with "so," are left out of that part
     brackets: bool = True  # whether replies with brackets are read; some have a placeholder in them
+    guided: Guided | None = None  # whose replies stand for those of people; None: theirs are read
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,11 @@ class Recipe:
     clip: float = 1.0
     words: str | None = None  # the stage whose answers of a model are read again, instead of new ones
     bfloat16: bool = True  # products in bfloat16, weights and sums in float32
+
+    @property
+    def guided(self) -> Guided | None:
+        """What it reads of a guided model's replies."""
+        return next((mix.guided for _, mix in self.mixes if mix.guided), None)
 
     @property
     def answers(self) -> bool:
@@ -135,7 +154,24 @@ PEOPLE_AGAIN = Recipe(
     knots=((0, 0.0), (30, 0.12), (1100, 0.0)),
     words="others alone",
 )
-STAGES = (FROM_NOTHING, IN_A_CHAT, TO_THE_POINT, OTHERS_ALONE, PEOPLE_AGAIN)
+# What a model says is better when it is guided to the last turn; it learns to say it by itself.
+GUIDED_CHAT = replace(
+    WORDS_APART,
+    name="chat, guided",
+    relevant=None,
+    on_topic=False,
+    brackets=True,
+    guided=Guided(contexts=32_000, part=0.75, seed=41),
+)
+GUIDED = Recipe(
+    stage="guided",
+    seed=29,
+    steps=3000,
+    mixes=((0.40, AT_LENGTH), (0.15, WORDS_APART), (0.45, GUIDED_CHAT)),
+    knots=((0, 0.0), (50, 0.4), (3000, 0.3)),
+    words="others alone",
+)
+STAGES = (FROM_NOTHING, IN_A_CHAT, TO_THE_POINT, OTHERS_ALONE, PEOPLE_AGAIN, GUIDED)
 # What is shipped is a mean of weights: a little of the first stage makes it more like people, at next to no cost.
 MEAN = ((FROM_NOTHING, 0.05), (PEOPLE_AGAIN, 0.95))
 
@@ -148,6 +184,11 @@ def checkpoint(work: Path, stage: str) -> Path:
 def words_before(work: Path, recipe: Recipe) -> Path:
     """Where the words are kept that the model before a stage said."""
     return checkpoint(work, recipe.words or recipe.stage).with_suffix(".words.npz")
+
+
+def guided_replies(work: Path, recipe: Recipe) -> Path:
+    """Where the replies are kept that the model before a stage gave when it was guided."""
+    return checkpoint(work, recipe.stage).with_suffix(".guided.npz")
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from . import export, gains, own_words, relevance, training
+from . import export, gains, guided, own_words, relevance, training
 from .net import Net, Shape
-from .recipe import STAGES, Recipe, checkpoint, words_before
+from .recipe import STAGES, Recipe, checkpoint, guided_replies, words_before
 
 
 def train(work: Path, begin: Path | None = None) -> None:
@@ -31,6 +31,8 @@ def look_back(work: Path, recipe: Recipe, net: Net) -> None:
         gains.measure(work, net)
     if recipe.answers and not words.exists():
         own_words.generate(work, net, recipe, words)
+    if recipe.guided and not (made := guided_replies(work, recipe)).exists():
+        guided.generate(work, net, recipe, made)
 
 
 def finished(work: Path, recipe: Recipe) -> bool:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from . import own_words, relevance
+from . import made, own_words, relevance
 from .batches import Stream
 from .corpus import FILES
 from .net import Net, Shape
 from .pieces import START
-from .recipe import Recipe, checkpoint, learning_rate, words_before
+from .recipe import Recipe, checkpoint, guided_replies, learning_rate, words_before
 from .samples import Samples, pad, some_rows
 
 EVERY = 1000  # steps from one look at what is held out to the next
@@ -52,7 +52,9 @@ def train(work: Path, recipe: Recipe, shape: Shape, begin: Net | None = None) ->
     torch.manual_seed(recipe.seed)
     samples, held_out = Samples(work / "train.npz"), Samples(work / "held_out.npz")
     answers = own_words.read(words_before(work, recipe)) if recipe.answers else None
-    stream = Stream(samples, recipe, answers, relevance.choices(work, samples, (mix for _, mix in recipe.mixes)))
+    chosen = relevance.choices(work, samples, (mix for _, mix in recipe.mixes))
+    replies = made.read(guided_replies(work, recipe)) if recipe.guided else []
+    stream = Stream(samples, recipe, answers, chosen, replies)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     net = Net(shape).to(device)
     if begin is not None:
