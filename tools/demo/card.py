@@ -157,7 +157,7 @@ The held-out replies are edited alike, for this model and for the baselines.
 
 {stages(work)}
 
-Each stage begins with the weights of the one before, rounded to float16, and with a fresh state of the optimiser.
+Each stage but the first begins with weights rounded to float16, and with a fresh state of the optimiser.
 There is no dropout. The first stage made the model that was shipped at first; it took 164 minutes then. The second and
 the third were stopped by hand when their replies in chats showed what they lacked; what stands here is what was done.
 

@@ -55,12 +55,20 @@ def words(recipe: Recipe) -> str:
     return f"those of *{recipe.words}*" if recipe.words else "of the stage before"
 
 
+def begins(recipe: Recipe) -> str:
+    """Whose weights a stage begins with."""
+    if recipe is STAGES[0]:
+        return "random ones"
+    return ", ".join(f"{part:.0%} of *{stage}*" for stage, part in recipe.begins) or "those of the stage before"
+
+
 def stage(recipe: Recipe, record: dict) -> dict[str, str]:
     """One stage."""
     end = [] if recipe.knots[-1][0] == recipe.steps else [(recipe.steps, 0)]
     knots = ", ".join(f"{step:,} {part:.3g}" for step, part in (*recipe.knots, *end))
     seconds = record.get("seconds")
     return {
+        "weights at first": begins(recipe),
         "optimiser": f"AdamW, betas {list(recipe.betas)}, weight decay {recipe.weight_decay} on matrices",
         "rate": f"{recipe.rate} times, at step: {knots}; lines between",
         "steps": f"{recipe.steps:,}",

@@ -4,6 +4,7 @@ It does NOT need npblender, and writes no card (see `card`).
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -105,13 +106,13 @@ def config(shape: Shape) -> dict:
     }
 
 
-def mean(work: Path, begin: Path | None = None) -> Net:
-    """The mean of some stages' weights (see `recipe.MEAN`); `begin`, a model folder, stands for the first stage."""
+def mean(work: Path, parts: Iterable[tuple[str, float]], begin: Path | None = None) -> Net:
+    """The mean of some stages' weights, each so much of it; `begin`, a model folder, stands for the first stage."""
     whole = Net(Shape())
     total = {name: torch.zeros_like(weight) for name, weight in whole.state_dict().items()}
-    for recipe, part in MEAN:
-        first = begin is not None and recipe is STAGES[0]
-        net = read(begin, Shape()) if first else load(checkpoint(work, recipe.stage))
+    for stage, part in parts:
+        first = begin is not None and stage == STAGES[0].stage
+        net = read(begin, Shape()) if first else load(checkpoint(work, stage))
         for name, weight in net.state_dict().items():
             total[name] += part * weight
     whole.load_state_dict(total)
@@ -120,7 +121,7 @@ def mean(work: Path, begin: Path | None = None) -> Net:
 
 def export(work: Path, folder: Path, begin: Path | None = None) -> None:
     """Write the model folder `folder` from the stages' checkpoints and the tokenizer in `work`."""
-    net = mean(work, begin)
+    net = mean(work, ((recipe.stage, part) for recipe, part in MEAN), begin)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors(net), folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)

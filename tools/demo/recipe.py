@@ -58,6 +58,7 @@ class Recipe:
     weight_decay: float = 0.01
     clip: float = 1.0
     words: str | None = None  # the stage whose answers of a model are read again, instead of new ones
+    begins: tuple[tuple[str, float], ...] = ()  # the mean of these stages' weights; else those of the stage before
     bfloat16: bool = True  # products in bfloat16, weights and sums in float32
 
     @property
@@ -171,7 +172,28 @@ GUIDED = Recipe(
     knots=((0, 0.0), (50, 0.4), (3000, 0.3)),
     words="others alone",
 )
-STAGES = (FROM_NOTHING, IN_A_CHAT, TO_THE_POINT, OTHERS_ALONE, PEOPLE_AGAIN, GUIDED)
+# The mean of both is better than either; it is guided once more, to shorter turns and more strictly chosen.
+GUIDED_AGAIN = Recipe(
+    stage="guided again",
+    seed=30,
+    steps=4500,
+    mixes=(
+        (0.40, AT_LENGTH),
+        (
+            0.60,
+            replace(
+                GUIDED_CHAT,
+                name="chat, guided again",
+                turns=((1, 0.20), (3, 0.30), (5, 0.20), (7, 0.16), (9, 0.14)),
+                noise=replace(WORDS_APART.noise, longest=12),
+                guided=Guided(contexts=42_000, part=0.6, seed=42),
+            ),
+        ),
+    ),
+    knots=((0, 0.0), (50, 0.3), (1000, 0.3), (4500, 0.0)),
+    begins=(("people again", 0.5), ("guided", 0.5)),
+)
+STAGES = (FROM_NOTHING, IN_A_CHAT, TO_THE_POINT, OTHERS_ALONE, PEOPLE_AGAIN, GUIDED, GUIDED_AGAIN)
 # What is shipped is a mean of weights: a little of the first stage makes it more like people, at next to no cost.
 MEAN = ((FROM_NOTHING, 0.05), (PEOPLE_AGAIN, 0.95))
 

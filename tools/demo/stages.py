@@ -15,6 +15,8 @@ def train(work: Path, begin: Path | None = None) -> None:
             before = export.read(begin, Shape())
             continue
         if not finished(work, recipe):
+            if recipe.begins:
+                before = halved(export.mean(work, recipe.begins, begin))
             if before is not None:
                 look_back(work, recipe, before)
             training.train(work, recipe, Shape(), before)
