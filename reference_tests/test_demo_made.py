@@ -205,3 +205,37 @@ def test_the_best_of_the_replies_to_a_context_is_taken(model, monkeypatch):
     places = range(12)  # contexts, last turns, and the first others, which stand one row away
     assert all(torch.equal(seen[0][0][place], memory[place]) for place in places)
     assert torch.equal(seen[0][1][0], torch.cat([mask[:8], mask[4:8].roll(1, 0), mask[4:8].roll(2, 0)]))
+
+
+def test_a_stage_begins_with_the_one_before_or_with_a_mean_of_some(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch", reason=TORCH)
+    import json
+    from dataclasses import asdict
+
+    from tools.demo import net, stages
+
+    one, two, three = (replace(recipe.FROM_NOTHING, stage=name) for name in ("one", "two", "three"))
+    three = replace(three, begins=(("one", 0.25), ("two", 0.75)))
+    left = {"one": 4.0, "two": 8.0, "three": 0.0}
+    began = {}
+
+    def train(work, made, shape, begin):
+        began[made.stage] = begin if begin is None else float(begin.shared.weight[5, 7])
+        whole = net.Net(net.Shape())
+        state = {name: torch.full_like(weight, left[made.stage]) for name, weight in whole.state_dict().items()}
+        path = recipe.checkpoint(work, made.stage)
+        torch.save({"net": state, "shape": json.dumps(asdict(net.Shape()))}, path)
+        path.with_suffix(".json").write_text("{}")
+
+    monkeypatch.setattr(stages, "STAGES", (one, two, three))
+    monkeypatch.setattr(stages, "look_back", lambda *_: None)
+    monkeypatch.setattr(stages.training, "train", train)
+    stages.train(tmp_path)
+    assert began == {"one": None, "two": 4.0, "three": 7.0}
+
+
+def test_what_a_stage_begins_with_was_trained_before():
+    names = [made.stage for made in recipe.STAGES]
+    for number, made in enumerate(recipe.STAGES):
+        assert {stage for stage, _ in made.begins} <= set(names[:number])
+        assert not made.begins or math.isclose(sum(part for _, part in made.begins), 1.0)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender import ops
+from npblender.ops import operations
 from reference_tests import naive
 from reference_tests.asserts import assert_close, assert_same, call_text, exact
 from reference_tests.strategies import FLOATS, float_arrays, float_dtypes, id_arrays, layouts, moderate_floats, seeds
@@ -90,11 +91,22 @@ def test_layer_norm_special_values(dtype):
     assert ops.layer_norm(np.zeros((0, 3), dtype), ones, zeros).shape == (0, 3)
 
 
-def test_layer_norm_rows_do_not_depend_on_each_other(rng):
+@pytest.mark.parametrize("others", [False, True], ids=["this BLAS", "as with another BLAS"])
+def test_layer_norm_rows_depend_neither_on_each_other_nor_on_their_place(rng, monkeypatch, others):
+    if others:
+        monkeypatch.setattr(operations, "openblas", lambda: None)
     for dtype in (np.float32, np.float64):
         x, weight, bias = rng.standard_normal((700, 193)).astype(dtype), *rng.standard_normal((2, 193)).astype(dtype)
         together = ops.layer_norm(x, weight, bias)
         assert_same(ops.layer_norm(x[333:350], weight, bias), together[333:350])
+        assert_same(ops.layer_norm(x[333:350].copy(), weight, bias), together[333:350])
+
+
+def test_layer_norm_is_the_same_with_another_blas_but_for_rounding(rng, monkeypatch):
+    x, weight, bias = rng.standard_normal((40, 193)), *rng.standard_normal((2, 193))
+    here = ops.layer_norm(x, weight, bias)
+    monkeypatch.setattr(operations, "openblas", lambda: None)
+    assert_close(ops.layer_norm(x, weight, bias), here, TOLERANCES["float64 computed another way"])
 
 
 def test_layer_norm_refusals():

@@ -2,6 +2,7 @@
 
     python tools/measure_products.py                 # prints the table
     python tools/measure_products.py --write-docs    # and puts it into docs/performance.md
+    python tools/measure_products.py --python PATH   # and times another interpreter, whose NumPy has another BLAS
 
 OpenBLAS chooses its kernels by OPENBLAS_CORETYPE, so that an older processor can be tried on a newer one. Each is a
 process of its own, and so is each way, since OpenBLAS's threads turn in circles for a while after a product and would
@@ -38,7 +39,7 @@ def measure(way: str) -> dict[str, Any]:
     import numpy as np
 
     from npblender import ops
-    from npblender.ops import Panels, blas
+    from npblender.ops import Panels
 
     rng = np.random.default_rng(0)
     seconds = {}
@@ -56,17 +57,27 @@ def measure(way: str) -> dict[str, Any]:
                         x @ matrix.T if way == "plain" else matrix.multiply(x)
                     times.append(time.perf_counter() - begun)
             seconds[f"{rows_out}x{inner} {rows}"] = statistics.median(times) / count
-    return {"core": blas.core_name(), "layout": ops.layout(), "seconds": seconds}
+    return {"kernels": kernels(), "layout": ops.layout(), "seconds": seconds}
 
 
-def run(core: str) -> dict[str, Any]:
-    """Both ways with the kernels of one processor, and the ratios."""
+def kernels() -> str:
+    """What multiplies here: the processor that OpenBLAS chose its kernels for, or which other BLAS it is."""
+    import numpy as np
+
+    from npblender.ops import blas
+
+    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return blas.core_name() or f"{built['name']} {built['version']}"
+
+
+def run(core: str, python: str = sys.executable) -> dict[str, Any]:
+    """Both ways with the kernels of one processor, or those of another interpreter's NumPy, and the ratios."""
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
     if core:
         environment["OPENBLAS_CORETYPE"] = core
     found = {}
     for way in ("plain", "panels"):
-        command = [sys.executable, __file__, "--one", way]
+        command = [python, __file__, "--one", way]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(done.stderr)
@@ -82,19 +93,20 @@ def table(found: list[dict]) -> str:
     for result in found:
         for rows_out, inner in SHAPES:
             values = [f"{result['ratios'][f'{rows_out}x{inner} {rows}']:.2f}" for rows in ROWS]
-            lines.append([str(result["core"]), result["layout"], f"{rows_out} x {inner}", *values])
+            lines.append([result["kernels"], result["layout"], f"{rows_out} x {inner}", *values])
     return markdown(head, lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--python", action="append", default=[], metavar="PATH", help="an interpreter besides this one")
     parser.add_argument("--one", choices=("plain", "panels"), help="this process' own times in one way, as JSON")
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one)))
         return
-    found = table([run(core) for core in CORES])
+    found = table([*map(run, CORES), *(run("", python) for python in arguments.python)])
     print(found, end="")
     if arguments.write_docs:
         write_between_markers(PAGE, "products", found)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npblender.ops.activations import ACTIVATIONS, gelu_new, relu, silu
+from npblender.ops.blas import openblas
 from npblender.ops.elementwise import FloatArray, by_rows, float_array, same_dtype
 from npblender.ops.error_function import erf
 from npblender.ops.gelu_kernels import gelu
@@ -96,6 +97,12 @@ def log_softmax(x: npt.ArrayLike, axis: int = -1) -> FloatArray:
     return _along_axis(_log_softmax_rows, x, axis)
 
 
+def _squares(rows: FloatArray) -> FloatArray:
+    """The sum of squares of each row, [n, D] -> [n], the same wherever a row lies: MKL's depends on its address."""
+    squares: FloatArray = np.vecdot(rows, rows) if openblas() is not None else np.einsum("ij,ij->i", rows, rows)
+    return squares
+
+
 def _layer_norm_rows(
     rows: FloatArray, out: FloatArray, gain: FloatArray, shift: FloatArray, eps: np.floating[Any]
 ) -> None:
@@ -103,7 +110,7 @@ def _layer_norm_rows(
     mean = np.add.reduce(rows, axis=1, keepdims=True)
     np.divide(mean, size, out=mean)
     np.subtract(rows, mean, out=out)
-    variance = np.vecdot(out, out)[:, None]  # of each row with itself: the sum of squares
+    variance = _squares(out)[:, None]
     np.divide(variance, size, out=variance)
     np.add(variance, eps, out=variance)
     np.divide(out, np.sqrt(variance, out=variance), out=out)
