@@ -220,7 +220,7 @@ def test_a_stage_begins_with_the_one_before_or_with_a_mean_of_some(tmp_path, mon
     began = {}
 
     def train(work, made, shape, begin):
-        began[made.stage] = begin if begin is None else float(begin.shared.weight[5, 7])
+        began[made.stage] = begin if begin is None else begin.shared.weight[5, 7].item()
         whole = net.Net(net.Shape())
         state = {name: torch.full_like(weight, left[made.stage]) for name, weight in whole.state_dict().items()}
         path = recipe.checkpoint(work, made.stage)
@@ -235,7 +235,7 @@ def test_a_stage_begins_with_the_one_before_or_with_a_mean_of_some(tmp_path, mon
 
 
 def test_what_a_stage_begins_with_was_trained_before():
-    names = [made.stage for made in recipe.STAGES]
-    for number, made in enumerate(recipe.STAGES):
-        assert {stage for stage, _ in made.begins} <= set(names[:number])
-        assert not made.begins or math.isclose(sum(part for _, part in made.begins), 1.0)
+    names = [stage.stage for stage in recipe.STAGES]
+    for number, stage in enumerate(recipe.STAGES):
+        assert {name for name, _ in stage.begins} <= set(names[:number])
+        assert not stage.begins or math.isclose(sum(part for _, part in stage.begins), 1.0)
