@@ -25,7 +25,10 @@ CRITERION = (
 
 
 def judgements(kind: str) -> list[list]:
-    """What was judged: of "openings" (line, reply, grammatical, apt), of "conversations" (number, line, reply, apt)."""
+    """What was judged: of "openings" (line, reply, grammatical, apt), of "conversations" (number, line, reply, apt).
+
+    Of lines read "alone" as of the conversations that they are from.
+    """
     kept: list[list] = json.loads(JUDGEMENTS.read_text())[kind]
     return kept
 
@@ -95,18 +98,26 @@ def verdict(measured: dict) -> str:
 
 
 def talks(result: dict) -> tuple[str, str]:
-    """The conversations, the user's lines and the replies below them, each judged; and the count."""
-    judged = {(number, line, reply): apt for number, line, reply, apt in judgements("conversations")}
-    blocks, marks = [], []
-    for number, talk in enumerate(result["conversations"], start=1):
+    """The conversations, each line with the reply to all of it and to the line alone, each judged; and the counts."""
+    judged, judged_alone = (
+        {(number, line, reply): apt for number, line, reply, apt in judgements(kind)}
+        for kind in ("conversations", "alone")
+    )
+    blocks, marks, marks_alone = [], [], []
+    for number, (talk, alone) in enumerate(zip(result["conversations"], result["alone"], strict=True), start=1):
         rows: list[list[object]] = []
-        for line, reply in talk:
+        for (line, reply), other in zip(talk, alone, strict=True):
             marks.append(judged.get((number, line, reply)))
-            rows.append([cell(line), cell(reply), word(marks[-1])])
-        blocks.append(f"Conversation {number}:\n\n{table(['line', 'reply', 'to the point'], rows)}")
-    count = f"Of {len(marks)} replies {marks.count(True)} are to the point."
-    if None in marks:
-        count += f" {marks.count(None)} have not been judged."
+            marks_alone.append(judged_alone.get((number, line, other)))
+            rows.append([cell(line), cell(reply), word(marks[-1]), cell(other), word(marks_alone[-1])])
+        head = ["line", "reply", "to the point", "to the line alone", "to the point"]
+        blocks.append(f"Conversation {number}:\n\n{table(head, rows)}")
+    count = (
+        f"Of {len(marks)} replies {marks.count(True)} are to the point; "
+        f"of those to the same lines, each read alone, {marks_alone.count(True)}."
+    )
+    if missing := (marks + marks_alone).count(None):
+        count += f" {missing} have not been judged."
     return "\n\n".join(blocks), count
 
 
@@ -205,7 +216,8 @@ The lines were fixed before the training ended, and none was exchanged. {CRITERI
 ### Ten conversations
 
 Each line of the user, and the model's reply to all that was said before; its own earlier words are part of that. The
-user's lines were fixed beforehand and do not bend to what it said. *To the point* is judged as above.
+user's lines were fixed beforehand and do not bend to what it said. *To the point* is judged as above. Beside it stands
+what it replies when a line is all that it reads: whether a conversation helps it or leads it astray.
 
 {talked}
 

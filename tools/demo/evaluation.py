@@ -99,6 +99,7 @@ def evaluate(work: Path, folder: Path, most: int = 3000) -> dict:
     print(json.dumps(result["perplexity"], indent=1), f"{time.monotonic() - begun:.0f} s", flush=True)
     result["openings"] = {topic: [(line, speaker([line])) for line in lines] for topic, lines in OPENINGS.items()}
     result["conversations"] = [conversation(speaker, lines) for lines in CONVERSATIONS]
+    result["alone"] = [[speaker([line]) for line in lines] for lines in CONVERSATIONS]
     asked = contexts(work, REPLIES_PER_CORPUS)
     answers = [speaker(turns) for _, turns, _ in asked]
     result["replies"] = {

@@ -193,9 +193,19 @@ GUIDED_AGAIN = Recipe(
     knots=((0, 0.0), (50, 0.3), (1000, 0.3), (4500, 0.0)),
     begins=(("people again", 0.5), ("guided", 0.5)),
 )
-STAGES = (FROM_NOTHING, IN_A_CHAT, TO_THE_POINT, OTHERS_ALONE, PEOPLE_AGAIN, GUIDED, GUIDED_AGAIN)
+# Guided replies are to the point, and odd at times; people's make it plain again.
+PLAIN = Recipe(
+    stage="plain",
+    seed=32,
+    steps=1600,
+    mixes=((0.50, AT_LENGTH), (0.50, WORDS_APART)),
+    knots=((0, 0.0), (30, 0.12), (1600, 0.0)),
+    words="others alone",
+    begins=(("guided again", 0.45), ("people again", 0.5), ("from nothing", 0.05)),
+)
+STAGES = (FROM_NOTHING, IN_A_CHAT, TO_THE_POINT, OTHERS_ALONE, PEOPLE_AGAIN, GUIDED, GUIDED_AGAIN, PLAIN)
 # What is shipped is a mean of weights: a little of the first stage makes it more like people, at next to no cost.
-MEAN = ((FROM_NOTHING, 0.05), (PEOPLE_AGAIN, 0.95))
+MEAN = ((FROM_NOTHING, 0.05), (PLAIN, 0.95))
 
 
 def checkpoint(work: Path, stage: str) -> Path:
