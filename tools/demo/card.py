@@ -229,8 +229,8 @@ what it replies when a line is all that it reads: whether a conversation helps i
 
 ## Limits
 
-It makes things up, agrees too easily, contradicts what it said before, and speaks only lower-case English. In a longer
-conversation it still goes on from its own last words at times, as the ten above show. Small talk, films, music and
-sport are what it has seen. It has no knowledge and no opinions, though it claims some. A list of
-words does not make it safe: do not put it before the public.
+It makes things up, agrees too easily, contradicts what it said before, takes little notice of persona lines, and speaks
+only lower-case English. In a longer conversation it still goes on from its own last words at times, as the ten above
+show. Small talk, films, music and sport are what it has seen. It has no knowledge and no opinions, though it claims
+some. A list of words does not make it safe: do not put it before the public.
 """
