@@ -199,8 +199,8 @@ baselines are fitted on the replies that the model learned from.
 ## Replies
 
 Settings in `generation_config.json`: {settings}.
-They were chosen by trying, on the opening lines and conversations below too, and so were the weights, among means of the
-last stages: on lines that nobody has looked at it may do a little worse.
+They were chosen by trying, on the opening lines and conversations below too, and so were the weights, among means of
+the last stages: on lines that nobody has looked at it may do a little worse.
 
 Over {replies["number"]} held-out contexts: {replies["different"]} different replies,
 distinct-1 {replies["distinct-1"]:.3f}, distinct-2 {replies["distinct-2"]:.3f};
