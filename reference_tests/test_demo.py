@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
 from npblender.chat import Conversation
 from npblender.demo import folder
-from tools.demo import pieces
+from tools.demo import card_training, pieces, recipe
 
 MOST_BYTES = 12_000_000
 FILES = {
@@ -92,3 +92,12 @@ def test_licences_name_every_corpus():
         "Jandaghi",
     ):
         assert words in text
+
+
+def test_the_card_tells_of_the_training_that_the_recipe_has(card):
+    assert card_training.kinds() in card
+    assert f"a mean of stages: {card_training.parts(recipe.MEAN)}." in card
+    for stage in recipe.STAGES:
+        for name, told in card_training.stage(stage, {}).items():
+            if name != "time":
+                assert f"| {told} |" in next(line for line in card.splitlines() if line.startswith(f"| {name} |"))

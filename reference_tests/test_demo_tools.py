@@ -17,6 +17,7 @@ from reference_tests.asserts import assert_close
 from reference_tests.tolerances import TOLERANCES
 from tools.demo import (
     blocked,
+    card,
     clean,
     corpus,
     filters,
@@ -200,3 +201,16 @@ def test_distinct_and_tables_by_hand():
     assert replies.distinct(["a b a", "b"], 1) == 0.5
     assert_close(replies.distinct(["a b a", "a b"], 2), 2 / 3, HAND)
     assert tables.cell("a|b\nc") == "a\\|b / c"
+
+
+def test_conversations_are_printed_with_both_replies_and_judgements(monkeypatch):
+    judged = {"conversations": [[1, "hi", "hey", True], [1, "why", "no", False]], "alone": [[1, "hi", "ho", False]]}
+    monkeypatch.setattr(card, "judgements", judged.__getitem__)
+    result = {"conversations": [[("hi", "hey"), ("why", "no")]], "alone": [["ho", "hey"]]}
+    text, count = card.talks(result)
+    assert text.startswith("Conversation 1:\n\n")
+    assert "| hi | hey | yes | ho | no |\n" in text
+    assert text.endswith("| why | no | no | hey | not judged |")
+    assert count == (
+        "Of 2 replies 1 are to the point; of those to the same lines, each read alone, 0. 1 have not been judged."
+    )

@@ -62,12 +62,10 @@ def measure(way: str) -> dict[str, Any]:
 
 def kernels() -> str:
     """What multiplies here: the processor that OpenBLAS chose its kernels for, or which other BLAS it is."""
-    import numpy as np
-
     from npblender.ops import blas
+    from tools.bench import machine
 
-    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return blas.core_name() or f"{built['name']} {built['version']}"
+    return blas.core_name() or machine.blas()
 
 
 def run(core: str, python: str = sys.executable) -> dict[str, Any]:

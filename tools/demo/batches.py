@@ -14,7 +14,7 @@ from .made import Kept, Pair
 from .noise import Answers, disturb
 from .pieces import START, vocabulary
 from .recipe import SHELF, Mix, Recipe
-from .samples import Samples, join, pad
+from .samples import Samples, in_passes, join, pad
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,6 @@ class Reader:
         self._corpora = [rows[samples.rows[rows, 3] == i] for i in range(len(FILES))]
         longest = samples.lengths().max() if mix.noise.longest is None else mix.noise.longest
         self._turns = np.flatnonzero(samples.lengths() <= longest)
-        self._orders: dict[int, tuple[int, np.ndarray]] = {}
 
     def pairs(self, number: int, size: int) -> list[Pair]:
         """The samples of shelf `number` when every shelf takes `size` of them."""
@@ -83,14 +82,8 @@ class Reader:
 
     def _pick(self, corpus: int, start: int, count: int) -> list[int]:
         """Places start … start + count of the endless seeded passes over one corpus."""
-        rows, picked = self._corpora[corpus], []
-        for place in range(start, start + count):
-            round_, index = divmod(place, len(rows))
-            if self._orders.get(corpus, (-1,))[0] != round_:
-                order = np.random.default_rng((*self._seed, corpus, round_)).permutation(len(rows))
-                self._orders[corpus] = (round_, order)
-            picked.append(int(rows[self._orders[corpus][1][index]]))
-        return picked
+        rows = self._corpora[corpus]
+        return rows[in_passes(len(rows), (*self._seed, corpus), start, count)].tolist() if count else []
 
     def _counts(self, number: int, size: int) -> np.ndarray:
         """How many samples of each corpus are on one shelf; a corpus that is not there gives none."""

@@ -10,6 +10,7 @@ from . import made, prepare, samples
 from .card_training import kinds, parts, records, stages
 from .corpus import FILES, HELD_OUT_SHARE
 from .lines import GENERATION
+from .recipe import MEAN
 from .tables import cell, table
 
 JUDGEMENTS = Path(__file__).with_name("judgements.json")
@@ -185,7 +186,7 @@ log-probabilities after the whole context and after the last turn alone, n that 
 replies are more to the point than the model's own; it learns to give them unguided. Kept are those that gain most, of
 one and the same reply at most {made.SAME_AT_MOST}.
 
-The weights in this folder are a mean of stages: {parts()}.
+The weights in this folder are a mean of stages: {parts(MEAN)}.
 
 ## Held-out perplexity
 

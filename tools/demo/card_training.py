@@ -4,10 +4,11 @@ A record is what a stage left at its end.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from .corpus import FILES
-from .recipe import MEAN, SHELF, STAGES, Mix, Recipe, checkpoint
+from .recipe import SHELF, STAGES, Mix, Recipe, checkpoint
 from .samples import LONGEST_CONTEXT
 from .tables import table
 
@@ -55,11 +56,16 @@ def words(recipe: Recipe) -> str:
     return f"those of *{recipe.words}*" if recipe.words else "of the stage before"
 
 
+def parts(mean: Iterable[tuple[str, float]]) -> str:
+    """The stages that weights are a mean of."""
+    return ", ".join(f"{part:.0%} of *{stage}*" for stage, part in mean)
+
+
 def begins(recipe: Recipe) -> str:
     """Whose weights a stage begins with."""
     if recipe is STAGES[0]:
         return "random ones"
-    return ", ".join(f"{part:.0%} of *{stage}*" for stage, part in recipe.begins) or "those of the stage before"
+    return parts(recipe.begins) or "those of the stage before"
 
 
 def stage(recipe: Recipe, record: dict) -> dict[str, str]:
@@ -104,11 +110,6 @@ def kind(mix: Mix) -> dict[str, str]:
         "persona lines first": f"in {mix.persona_lines:.0%} of the synthetic conversations",
         "earlier turns exchanged": noise(mix),
     }
-
-
-def parts() -> str:
-    """The stages whose weights the shipped ones are a mean of."""
-    return ", ".join(f"{part:.0%} of *{recipe.stage}*" for recipe, part in MEAN)
 
 
 def side_by_side(title: str, columns: dict[str, dict[str, str]]) -> str:

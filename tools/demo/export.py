@@ -121,7 +121,7 @@ def mean(work: Path, parts: Iterable[tuple[str, float]], begin: Path | None = No
 
 def export(work: Path, folder: Path, begin: Path | None = None) -> None:
     """Write the model folder `folder` from the stages' checkpoints and the tokenizer in `work`."""
-    net = mean(work, ((recipe.stage, part) for recipe, part in MEAN), begin)
+    net = mean(work, MEAN, begin)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors(net), folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)

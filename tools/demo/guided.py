@@ -17,9 +17,9 @@ from . import made, own_words
 from .batches import Reader, seeds
 from .decoding import Decoding
 from .net import Net
-from .pieces import END, NEWLINE, NULL, START
+from .pieces import END, NULL, START
 from .recipe import Guided, Recipe, words_before
-from .samples import Samples, pad
+from .samples import Samples, last_turn, pad
 
 GAIN = 0.35  # weight of a reply's gain (see `relevance`) beside its mean log-probability
 BATCH = 192
@@ -35,10 +35,13 @@ class Said:
     own: Tensor
     other: Tensor
 
+    def gain(self) -> Tensor:
+        """What they owe to their own context [B] (see `relevance`)."""
+        return (self.own - self.other) / (self.ids != NULL).sum(1).sqrt()
+
     def score(self) -> Tensor:
         """How good they are [B]; -inf for those that never end or say three tokens twice."""
-        tokens = (self.ids != NULL).sum(1)
-        score = self.own / tokens + GAIN * (self.own - self.other) / tokens.sqrt()
+        score = self.own / (self.ids != NULL).sum(1) + GAIN * self.gain()
         fine = torch.tensor([END in row and not made.repeats(row) for row in self.ids.tolist()])
         return score.masked_fill(~fine, -math.inf)
 
@@ -81,11 +84,7 @@ def say(net: Net, memory: Tensor, mask: Tensor, how: Guided, draw: torch.Generat
 
 def best(net: Net, contexts: list[list[int]], how: Guided, draw: torch.Generator) -> Said:
     """The best of a greedy reply and some random ones to each context; what the others answer stands for others."""
-    turns = [
-        context[len(context) - context[::-1].index(NEWLINE) :] if NEWLINE in context else context
-        for context in contexts
-    ]
-    memory, mask = net.encode(torch.from_numpy(pad([*contexts, *turns])))
+    memory, mask = net.encode(torch.from_numpy(pad([*contexts, *map(last_turn, contexts)])))
     size = len(contexts)
     rolls = [(size * (k + 1)) // (how.others + 1) for k in range(how.others)]
     memory, mask = (torch.cat([x, *(x[size:].roll(roll, 0) for roll in rolls)]) for x in (memory, mask))
@@ -113,9 +112,8 @@ def generate(work: Path, net: Net, recipe: Recipe, path: Path) -> None:
         contexts = [source for source, _ in pairs[i : i + BATCH]]
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             said = best(net, contexts, wanted, draw)
-        tokens = (said.ids != NULL).sum(1)
-        gain = torch.where(said.score() > -math.inf, (said.own - said.other) / tokens.sqrt(), -math.inf)
-        for context, ids, worth in zip(contexts, said.ids.tolist(), gain.tolist(), strict=True):
+        fine = said.gain().masked_fill(said.score() == -math.inf, -math.inf)
+        for context, ids, worth in zip(contexts, said.ids.tolist(), fine.tolist(), strict=True):
             if worth > -math.inf:
                 found.append((worth, (context, [START, *(token for token in ids if token != NULL)])))
         if i // BATCH % 20 == 0:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .pieces import NULL
+from .samples import in_passes
 
 SAME_AT_MOST = 40  # times that one and the same reply is kept
 
@@ -64,10 +65,4 @@ class Kept:
 
     def pairs(self, number: int, size: int) -> list[Pair]:
         """The samples of shelf `number` when every shelf takes `size` of them."""
-        out: list[Pair] = []
-        begin, end = number * size, (number + 1) * size
-        for round_ in range(begin // len(self._pairs), -(-end // len(self._pairs))):
-            order = np.random.default_rng((*self._seed, round_)).permutation(len(self._pairs))
-            first = round_ * len(self._pairs)
-            out += [self._pairs[place] for place in order[max(begin - first, 0) : end - first]]
-        return out
+        return [self._pairs[place] for place in in_passes(len(self._pairs), self._seed, number * size, size)]

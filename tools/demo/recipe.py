@@ -205,7 +205,7 @@ PLAIN = Recipe(
 )
 STAGES = (FROM_NOTHING, IN_A_CHAT, TO_THE_POINT, OTHERS_ALONE, PEOPLE_AGAIN, GUIDED, GUIDED_AGAIN, PLAIN)
 # What is shipped is a mean of weights: a little of the first stage makes it more like people, at next to no cost.
-MEAN = ((FROM_NOTHING, 0.05), (PLAIN, 0.95))
+MEAN = (("from nothing", 0.05), ("plain", 0.95))
 
 
 def checkpoint(work: Path, stage: str) -> Path:

@@ -64,6 +64,15 @@ def join(turns: list[list[int]], lines: list[int], limit: int = LONGEST_CONTEXT)
     return lines + context
 
 
+def last_turn(context: list[int]) -> list[int]:
+    """The turn that a context ends with.
+
+    >>> last_turn([7, 4, 20, 4, 30, 31]), last_turn([30])
+    ([30, 31], [30])
+    """
+    return context[len(context) - context[::-1].index(NEWLINE) :] if NEWLINE in context else context
+
+
 def pad(rows: list[list[int]]) -> np.ndarray:
     """Rows of ids as one array, padded on the right.
 
@@ -80,3 +89,16 @@ def some_rows(samples: Samples, corpus: int, most: int) -> list[int]:
     """A fixed choice of at most `most` samples of one corpus."""
     rows = np.flatnonzero(samples.rows[:, 3] == corpus)
     return sorted(np.random.default_rng(0).permutation(rows)[:most].tolist())
+
+
+def in_passes(size: int, seed: tuple[int, ...], first: int, count: int) -> list[int]:
+    """Places `first` … `first + count` of endless passes over `size` things, each shuffled by the seed and its number.
+
+    >>> sorted(in_passes(3, (1,), 0, 2) + in_passes(3, (1,), 2, 1))
+    [0, 1, 2]
+    """
+    out: list[int] = []
+    for round_ in range(first // size, -(-(first + count) // size)):
+        order = np.random.default_rng((*seed, round_)).permutation(size)
+        out += order[max(first - round_ * size, 0) : first + count - round_ * size].tolist()
+    return out
