@@ -8,17 +8,13 @@ tokenizer = BlenderbotSmallTokenizer.from_pretrained()
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from npblender.cache import Cache
+from npblender.common.version import __version__ as __version__
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.dialect import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
 from npblender.config.generation_config import GenerationConfig
-from npblender.dialects import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
-from npblender.model import (
-    BlenderbotSmallForCausalLM,
-    BlenderbotSmallForConditionalGeneration,
-    BlenderbotSmallModel,
-)
+from npblender.models import BlenderbotSmallForCausalLM, BlenderbotSmallForConditionalGeneration, BlenderbotSmallModel
 from npblender.tokenizer import BlenderbotSmallTokenizer
-from npblender.version import __version__ as __version__
+from npblender.transformer.kv_cache import Cache
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation

@@ -1,1 +1,1 @@
-"""The tests of npblender: a package, so that they import each other as `reference_tests.asserts`."""
+"""The tests of npblender: a package, so that they import each other as `reference_tests.support.asserts`."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from npblender.ops import blas
-from reference_tests.tiny_folder import save_folder
+from npblender.ops.packed import blas
+from reference_tests.support.tiny_folder import save_folder
 
 # The same examples on every run and machine; no deadline, since two loaded cores make any deadline flaky.
 for name, examples in (("npblender", 40), ("thorough", 60)):
@@ -17,20 +17,20 @@ for name, examples in (("npblender", 40), ("thorough", 60)):
 settings.load_profile("npblender")
 
 SLOW = (
-    "test_bench.py::test_the_tool_runs_on_a_tiny_model",
-    "test_cli_generate.py::test_processes_give_the_same",
-    "test_erf.py::test_the_committed_coefficients",
-    "test_goldens_forward.py::test_every_golden_sees_the_faults",
+    "tools/test_bench.py::test_the_tool_runs_on_a_tiny_model",
+    "cli/test_generate.py::test_processes_give_the_same",
+    "ops/test_erf.py::test_the_committed_coefficients",
+    "golden/test_forward.py::test_every_golden_sees_the_faults",
     "test_packs.py::test_a_planted_fault_is_found",
     "test_packs.py::test_an_export_repeats_byte_by_byte",
     "test_packs.py::test_npblender_agrees_in_every_dtype[longdouble]",
-    "test_forward_oracle.py::test_every_point_in_any_mixture",
+    "transformer/test_oracle.py::test_every_point_in_any_mixture",
     "test_compare.py::test_float32_is_within_noise_of_every_truth",
     "test_zoo.py::test_the_comparison_names_the_point",  # in the dialects that are not the default
     "test_zoo.py::test_the_tiny_pack_shows_the_fault",
     "test_refed.py::test_every_output_is_the_recorded_point",
-    "test_groundtruth_noise.py::test_every_variant",
-    "test_batch.py::test_cut_anywhere",
+    "groundtruth/test_noise.py::test_every_variant",
+    "chat/test_batch.py::test_cut_anywhere",
 )
 """Run only with `--thorough`, as `.ci/run` does: the plain command is to take no longer than somebody waits for it."""
 

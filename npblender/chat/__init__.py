@@ -6,6 +6,7 @@ settings, replies               the search's settings; a reply, its runners-up, 
 transcript, conversation        JSON in and out; `Conversation`
 """
 
-from npblender.chat.conversation import Conversation, Reply
+from npblender.chat.conversation import Conversation
+from npblender.chat.replies import Reply
 
 __all__ = ["Conversation", "Reply"]

@@ -14,18 +14,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from npblender.inputs import Ids
-from npblender.tokenizer.bpe import CONTINUED
+from npblender.common.array_types import Array, Ids
+from npblender.tokenizer.merge_table import CONTINUED
 from npblender.tokenizer.pretokenize import NEWLINE
-
-__all__ = ["BlockList", "read_phrases"]
-
-Array = NDArray[Any]
 
 _WORD = re.compile(r"\w+|[^\w\s]|\n")  # what counts as one word of a shown text: ParlAI's own cut
 

@@ -15,15 +15,21 @@ from typing import Any
 import numpy as np
 
 from npblender.chat.blocklist import BlockList
-from npblender.chat.history import FittedSource, Speaker, Turn, make_source, persona_line
-from npblender.chat.profiles import PROFILES, Profile, resolve_profile
+from npblender.chat.history import (
+    PROFILES,
+    FittedSource,
+    Profile,
+    Speaker,
+    Turn,
+    make_source,
+    persona_line,
+    resolve_profile,
+)
 from npblender.chat.replies import Reply, stream_reply
 from npblender.chat.settings import Settings, make_settings
 from npblender.chat.transcript import Transcript, read_transcript, write_transcript
-from npblender.model import BlenderbotSmallForConditionalGeneration
+from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
-
-__all__ = ["Conversation", "Reply"]
 
 
 class Conversation:

@@ -11,23 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npblender.arguments import make_context
-from npblender.chat.display import natural_text, stream_natural
 from npblender.chat.history import FittedSource
 from npblender.chat.settings import Settings
-from npblender.generation import uses
-from npblender.generation.api import Search, Users, drain, start
-from npblender.generation.prepare import Arrays
-from npblender.tokenizer.bpe import CONTINUED
+from npblender.chat.spacing import natural_text, stream_natural
+from npblender.generation import plan
+from npblender.generation.encode_source import CallerArrays
+from npblender.generation.generate import CallerHooks, Search, drain, start
 from npblender.tokenizer.detokenize import join_parlai
+from npblender.tokenizer.merge_table import CONTINUED
 from npblender.tokenizer.pretokenize import NEWLINE
+from npblender.transformer.checks import make_context
 
 if TYPE_CHECKING:
     from npblender.chat.blocklist import BlockList
-    from npblender.model import BlenderbotSmallForConditionalGeneration
+    from npblender.models import BlenderbotSmallForConditionalGeneration
     from npblender.tokenizer import BlenderbotSmallTokenizer
-
-__all__ = ["Candidate", "Reply", "search_replies", "shown_score", "stream_reply"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def search_replies(
 ) -> list[tuple[Candidate, ...]]:
     """For each source (ids without pads) the replies that one search found, best first; at least one each."""
     wanted = {}
-    if settings.plan.search in (uses.BEAM, uses.BEAM_SAMPLE) and "num_return_sequences" not in settings.call:
+    if settings.plan.search in (plan.BEAM, plan.BEAM_SAMPLE) and "num_return_sequences" not in settings.call:
         wanted["num_return_sequences"] = settings.plan.num_beams  # the runners-up too
     record = drain(_begin(model, tokenizer, sources, settings, block, rng, wanted))
     return candidates_of(record, len(sources), tokenizer)
@@ -95,13 +93,13 @@ def _begin(
     gigabytes.
     """
     ids, mask = pad(sources, model.config.pad_token_id or 0)
-    users = Users(
+    users = CallerHooks(
         logits_processor=() if block is None else (block,),
         tokenizer=None if settings.plan.settings.stop_strings is None else tokenizer,
         seed=rng,
     )
     context = make_context(model.config, model.dialect)
-    arrays = Arrays(input_ids=ids, attention_mask=mask)
+    arrays = CallerArrays(input_ids=ids, attention_mask=mask)
     call = {**settings.call, **wanted}
     _, search, _ = start(
         model.weights, context, model.generation_config, arrays, users, settings.base, call, streaming=settings.streams
@@ -145,6 +143,20 @@ def shown_score(score: float | None) -> float | None:
     -6.028934
     """
     return None if score is None else round(score, 6)
+
+
+def reply_object(text: str, reply: Reply) -> dict[str, Any]:
+    """What --json prints of a reply."""
+    return {
+        "input": text,
+        "reply": reply.text,
+        "raw": reply.raw,
+        "score": shown_score(reply.score),
+        "n_best": [{"reply": each.text, "score": shown_score(each.score)} for each in reply.n_best],
+        "source_tokens": len(reply.source.ids),
+        "dropped_turns": reply.source.dropped_turns,
+        "cut_tokens": reply.source.cut_tokens,
+    }
 
 
 def candidate(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int], score: float | None = None) -> Candidate:

@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from npblender.chat.profiles import Profile
+from npblender.chat.history import Profile
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
-from npblender.dialects import Dialect
-from npblender.generation.plan import Plan, make_plan
-
-__all__ = ["HasSettings", "Settings", "make_settings"]
+from npblender.generation.plan import Plan
+from npblender.generation.planning import make_plan
 
 _OWN_RESULT = ("return_dict_in_generate", "output_scores", "output_logits", "output_attentions", "output_hidden_states")
 
@@ -62,7 +61,7 @@ def make_settings(profile: Profile, model: HasSettings, call: Mapping[str, Any])
 
     >>> from types import SimpleNamespace
     >>> from npblender import PARLAI, BlenderbotSmallConfig
-    >>> from npblender.chat.profiles import PROFILES
+    >>> from npblender.chat.history import PROFILES
     >>> own = GenerationConfig(num_beams=4)
     >>> model = SimpleNamespace(config=BlenderbotSmallConfig(), dialect=PARLAI, generation_config=own)
     >>> settings = make_settings(PROFILES["parlai"], model, {"min_length": 5}).plan.settings

@@ -13,10 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from npblender.chat.history import Turn
-from npblender.chat.profiles import resolve_profile
-
-__all__ = ["Transcript", "read_transcript", "write_transcript"]
+from npblender.chat.history import Turn, resolve_profile
 
 FORMAT = "npblender transcript"
 VERSION = 1

@@ -7,25 +7,13 @@ What it does not do: it opens no files.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from npblender.ops.sixteen import FORMATS
-
-__all__ = [
-    "FORMAT_OF",
-    "STORAGE",
-    "STORED_BITS",
-    "STORED_FLOATS",
-    "Array",
-    "decode",
-    "resolve_dtype",
-    "resolve_storage",
-]
-
-Array: TypeAlias = npt.NDArray[Any]
+from npblender.common.array_types import Array
+from npblender.ops.packed.half_bits import FORMATS
 
 # Bits of one value, for every format the safetensors library knows: a header is checked even where a tensor
 # is not read.

@@ -19,8 +19,6 @@ from typing import Any
 
 from npblender.checkpoint.dtypes import STORED_BITS
 
-__all__ = ["StoredTensor", "read_header", "read_metadata"]
-
 _LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000  # the library's own limit
 

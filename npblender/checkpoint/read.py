@@ -14,17 +14,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from npblender import jsonfile
-from npblender.checkpoint.dtypes import STORED_FLOATS, Array, resolve_storage
-from npblender.checkpoint.files import find_tensors
+from npblender.checkpoint.dtypes import STORED_FLOATS, resolve_storage
+from npblender.checkpoint.folder import find_tensors
 from npblender.checkpoint.header import StoredTensor
-from npblender.checkpoint.names import SHARED, canonical_name, copies_in_order
-from npblender.checkpoint.pieces import each_piece, in_order
+from npblender.checkpoint.parameter_names import SHARED, canonical_name, copies_in_order
+from npblender.checkpoint.row_reader import each_piece, in_order
+from npblender.common import json_files
+from npblender.common.array_types import Array
 from npblender.config import BlenderbotSmallConfig
-from npblender.layout import Rooms, as_kept, put_rows
-from npblender.weights import FULL_MODEL, LOGITS_BIAS, Matrix, Parts, Weights, expected_shapes, from_arrays
-
-__all__ = ["load"]
+from npblender.transformer.packing import MatrixAllocator, rounded_to_storage, store_rows
+from npblender.transformer.parameters import (
+    FULL_MODEL,
+    LOGITS_BIAS,
+    Matrix,
+    Parts,
+    Weights,
+    expected_shapes,
+    from_arrays,
+)
 
 
 def load(
@@ -50,7 +57,7 @@ def load(
 
     >>> from tempfile import TemporaryDirectory
     >>> from npblender.checkpoint import save
-    >>> from npblender.weights import random_weights
+    >>> from npblender.transformer.parameters import random_weights
     >>> config = BlenderbotSmallConfig(vocab_size=7, d_model=4, encoder_layers=1, decoder_layers=1,
     ...     encoder_attention_heads=2, decoder_attention_heads=1, encoder_ffn_dim=3, decoder_ffn_dim=5)
     >>> with TemporaryDirectory() as folder:
@@ -59,7 +66,7 @@ def load(
     >>> weights.shared.weight.shape, weights.dtype
     ((7, 4), dtype('float64'))
     """
-    place = jsonfile.model_folder(folder)
+    place = json_files.model_folder(folder)
     target, storage = resolve_storage(dtype)
     problems: list[str] = []
     sources = _match(find_tensors(place), config, parts, problems)
@@ -117,13 +124,13 @@ def _read_all(
     tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any], storage: str, problems: list[str]
 ) -> dict[str, Matrix]:
     """Each parameter, read from its tensor and laid out as it is multiplied fastest."""
-    rooms = Rooms({name: tensor.shape for name, tensor in tensors.items()}, dtype, storage)
+    rooms = MatrixAllocator({name: tensor.shape for name, tensor in tensors.items()}, dtype, storage)
     arrays = {name: rooms.room(name) for name in tensors}
     places = {tensor.name: arrays[name] for name, tensor in tensors.items()}
     broken: set[str] = set()
 
     def put(tensor: StoredTensor, first: int, rows: Array) -> None:
-        if not put_rows(places[tensor.name], first, rows):
+        if not store_rows(places[tensor.name], first, rows):
             broken.add(tensor.name)
 
     each_piece(tensors.values(), dtype, put)
@@ -145,7 +152,7 @@ def _compare_copies(sources: dict[str, list[StoredTensor]], arrays: dict[str, Ma
 
     def compare(tensor: StoredTensor, first: int, rows: Array) -> None:
         kept = shared.take(np.arange(first, first + len(rows)), axis=0)
-        if not np.array_equal(as_kept(shared, rows), kept, equal_nan=True):
+        if not np.array_equal(rounded_to_storage(shared, rows), kept, equal_nan=True):
             other.add(tensor.name)
 
     each_piece(others, shared.dtype, compare)

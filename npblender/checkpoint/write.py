@@ -12,17 +12,18 @@ from typing import TypeAlias
 
 import numpy as np
 
-from npblender import jsonfile
-from npblender.checkpoint.dtypes import FORMAT_OF, STORAGE, Array
-from npblender.checkpoint.files import SINGLE_FILE
-from npblender.checkpoint.names import stored_name
+from npblender.checkpoint.dtypes import FORMAT_OF, STORAGE
+from npblender.checkpoint.folder import SINGLE_FILE
+from npblender.checkpoint.parameter_names import stored_name
+from npblender.common import json_files
+from npblender.common.array_types import Array
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.config.generation_config import GenerationConfig
-from npblender.dialects import Dialect, describe_dialect, resolve_dialect
-from npblender.layout import storage_of
-from npblender.ops import Halves
-from npblender.ops.sixteen import FORMATS, fits, narrow
-from npblender.weights import (
+from npblender.ops import HalfPanels
+from npblender.ops.packed.half_bits import FORMATS, fits, narrow
+from npblender.transformer.packing import storage_of
+from npblender.transformer.parameters import (
     BASE_MODEL,
     CAUSAL_MODEL,
     FULL_MODEL,
@@ -32,8 +33,6 @@ from npblender.weights import (
     expected_shapes,
     parameters,
 )
-
-__all__ = ["save"]
 
 METADATA = {"format": "pt"}  # transformers 4 asks for it
 
@@ -61,7 +60,7 @@ def save(
             not hold; a dialect or dtype that is not known; a place that can not be written to.
 
     >>> from tempfile import TemporaryDirectory
-    >>> from npblender.weights import random_weights
+    >>> from npblender.transformer.parameters import random_weights
     >>> config = BlenderbotSmallConfig(vocab_size=7, d_model=4, encoder_layers=1, decoder_layers=1,
     ...     encoder_attention_heads=2, decoder_attention_heads=1, encoder_ffn_dim=3, decoder_ffn_dim=5)
     >>> with TemporaryDirectory() as folder:
@@ -73,8 +72,8 @@ def save(
     stored = _storage_dtype(weights, dtype)
     if dialect is not None:
         config = config.replace(npblender_dialect=describe_dialect(resolve_dialect(dialect)))
-    arrays = _checked(weights, config, parts, stored, as_kept=dtype is None)
-    place = jsonfile.new_folder(folder)
+    arrays = _checked(weights, config, parts, stored, rounded_to_storage=dtype is None)
+    place = json_files.new_folder(folder)
     _write_tensors(place / SINGLE_FILE, {stored_name(name, parts): array for name, array in arrays.items()})
     _with_stored_dtype(config, stored).save_pretrained(place)
     if generation_config is not None:
@@ -96,7 +95,7 @@ def _storage_dtype(weights: Weights, dtype: str | None) -> str:
 
 
 def _checked(
-    weights: Weights, config: BlenderbotSmallConfig, parts: Parts, dtype: str, as_kept: bool
+    weights: Weights, config: BlenderbotSmallConfig, parts: Parts, dtype: str, rounded_to_storage: bool
 ) -> dict[str, Stored]:
     """Every parameter in the dtype to store, contiguous, after all of them were found to be in order."""
     arrays, expected = parameters(weights), expected_shapes(config, parts)
@@ -108,7 +107,7 @@ def _checked(
             problems.append(
                 f"of another shape: {name} is {list(array.shape)}, the config asks for {list(expected[name])}"
             )
-        one = dtype if isinstance(array, Halves) or not (as_kept and dtype in FORMATS) else "float32"
+        one = dtype if isinstance(array, HalfPanels) or not (rounded_to_storage and dtype in FORMATS) else "float32"
         out[name] = one, _numbers(array, one)
         if not _finite(*out[name]):
             problems.append(f"not finite as {one}: {name}")
@@ -120,7 +119,7 @@ def _checked(
 def _numbers(matrix: Matrix, dtype: str) -> Array:
     """A parameter's numbers in a format, a new array only where they are not."""
     with np.errstate(over="ignore"):
-        if isinstance(matrix, Halves) and matrix.stored == dtype:
+        if isinstance(matrix, HalfPanels) and matrix.stored == dtype:
             return matrix.bits() if dtype == "bfloat16" else matrix.bits().view(np.float16)
         if dtype == "bfloat16":
             return narrow(np.asarray(matrix, np.float32), dtype)
@@ -135,7 +134,7 @@ def _write_tensors(path: Path, tensors: dict[str, Stored]) -> None:
     from safetensors import SafetensorError  # only to write: a reply starts sooner without it
     from safetensors.numpy import save_file
 
-    with jsonfile.replacing(path) as unfinished:
+    with json_files.replacing(path) as unfinished:
         if any(dtype == "bfloat16" for dtype, _ in tensors.values()):
             _write_bytes(unfinished, tensors)
             return

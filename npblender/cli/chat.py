@@ -7,14 +7,13 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from npblender.chat.display import json_line, one_line
 from npblender.cli.options import add_model_options, add_reply_options, block_phrases, check_text, search_settings
 from npblender.cli.threads import suit_threads
+from npblender.common.printable import json_line, one_line
 
 if TYPE_CHECKING:
-    from npblender.chat import Conversation, Reply
-
-__all__ = ["add_parser", "reply_object"]
+    from npblender.chat import Conversation
+from npblender.chat.replies import reply_object
 
 EPILOG = """At a terminal a line that begins with / is a command: /help lists them. Through a pipe every line is said as
 it is, each in the same conversation, and every reply is one line of the output; empty lines are skipped."""
@@ -98,22 +97,6 @@ def say(conversation: Conversation, text: str, as_json: bool) -> None:
     print(json_line(reply_object(text, reply)) if as_json else one_line(reply.text), flush=True)
     if reply.source.cut_tokens:
         note(f"{reply.source.cut_tokens} tokens at the beginning of a long line do not fit the model and were left out")
-
-
-def reply_object(text: str, reply: Reply) -> dict[str, Any]:
-    """What --json prints of a reply."""
-    from npblender.chat.replies import shown_score
-
-    return {
-        "input": text,
-        "reply": reply.text,
-        "raw": reply.raw,
-        "score": shown_score(reply.score),
-        "n_best": [{"reply": each.text, "score": shown_score(each.score)} for each in reply.n_best],
-        "source_tokens": len(reply.source.ids),
-        "dropped_turns": reply.source.dropped_turns,
-        "cut_tokens": reply.source.cut_tokens,
-    }
 
 
 def note(message: str) -> None:

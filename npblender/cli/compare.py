@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from npblender.chat.display import json_line
-
-__all__ = ["add_parser", "failure", "wants_json"]
+from npblender.common.printable import json_line
 
 NAME = "compare"
 
@@ -47,18 +45,18 @@ def wants_json(argv: Sequence[str]) -> bool:
 
 def failure(message: str, code: int) -> str:
     """The line that --json prints where nothing could be compared."""
-    from npblender.groundtruth.jsonreport import failure_as_json
+    from npblender.groundtruth.comparison.json_report import failure_as_json
 
     return json_line(failure_as_json(message, code))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, and report."""
-    from npblender.groundtruth.comparison import compare, compare_refed
-    from npblender.groundtruth.jsonreport import as_json
-    from npblender.groundtruth.report import as_text
-    from npblender.groundtruth.webpage import as_html
-    from npblender.jsonfile import replacing
+    from npblender.common.json_files import replacing
+    from npblender.groundtruth.comparison.compare import compare, compare_refed
+    from npblender.groundtruth.comparison.html_report import as_html
+    from npblender.groundtruth.comparison.json_report import as_json
+    from npblender.groundtruth.comparison.text_report import as_text
 
     check_page(arguments)
     chosen = compare_refed if arguments.refed else compare

@@ -11,9 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from npblender.chat.display import json_line
-
-__all__ = ["count_lines", "is_regular", "open_input", "plain_writer"]
+from npblender.common.printable import json_line
 
 
 @contextmanager

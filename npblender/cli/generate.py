@@ -24,8 +24,6 @@ from npblender.cli.options import (
 from npblender.cli.progress import Progress
 from npblender.cli.threads import count_parameters, suit_threads
 
-__all__ = ["add_parser"]
-
 EPILOG = """Input: a line of text each, or with --format jsonl (the default for *.jsonl) an object each, with "text" or
 "turns" and perhaps "persona"; other fields are carried over. A line that can not be replied to gives an object with
 "error", and the exit code is 1 at the end."""
@@ -54,16 +52,16 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reply to every line."""
-    from npblender.batch import replies_in_order
-    from npblender.batch.jobs import Answering, prepare, told
-    from npblender.batch.resumable import ResumableOutput
-    from npblender.batch.workers import local_processes
-    from npblender.chat.requests import BadLine, Request, parse_lines
+    from npblender.chat.batch import replies_in_order
+    from npblender.chat.batch.jobs import BatchJob, prepare, told
+    from npblender.chat.batch.requests import BadLine, Request, parse_lines
+    from npblender.chat.batch.resumable import ResumableOutput
+    from npblender.chat.batch.workers import local_processes
 
     if arguments.overwrite and arguments.out is None:
         raise ValueError("--overwrite needs --out")
     persona = tuple(check_text("--persona", line) for line in arguments.persona)
-    job = Answering(
+    job = BatchJob(
         folder=arguments.model,
         dialect=arguments.dialect,
         dtype=arguments.dtype,

@@ -11,8 +11,6 @@ from typing import Any
 
 from npblender.cli.options import add_model_options, seed_number
 
-__all__ = ["add_parser"]
-
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand and its own three."""

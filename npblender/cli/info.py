@@ -8,11 +8,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from npblender.chat.display import json_line, printable
 from npblender.cli.options import add_model_options
 from npblender.cli.threads import THREAD_VARIABLES, blas_threads, count_parameters, suit_threads
-
-__all__ = ["add_parser"]
+from npblender.common.printable import json_line, printable
 
 
 def add_parser(commands: Any) -> None:
@@ -45,9 +43,9 @@ def model_facts(arguments: argparse.Namespace) -> dict[str, Any]:
     """Folder, dialect, parameters and settings; the weights are counted and not read."""
     from npblender import demo
     from npblender.config import BlenderbotSmallConfig
+    from npblender.config.dialect import resolve_dialect
     from npblender.config.generation_config import GenerationConfig
-    from npblender.dialects import resolve_dialect
-    from npblender.weights import expected_shapes
+    from npblender.transformer.parameters import expected_shapes
 
     folder = demo.folder() if arguments.model is None else arguments.model
     config = BlenderbotSmallConfig.from_pretrained(folder)
@@ -63,8 +61,8 @@ def model_facts(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def stored_facts(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
     """How the weights are stored: their files, number formats and bytes; and the bytes of a model by its dtype."""
-    from npblender.checkpoint.files import find_tensors
-    from npblender.layout import bytes_in_memory
+    from npblender.checkpoint.folder import find_tensors
+    from npblender.transformer.packing import bytes_in_memory
 
     tensors = find_tensors(folder).values()
     return {

@@ -9,14 +9,12 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from npblender.chat.display import json_line
-from npblender.cli.chat import reply_object
+from npblender.chat.replies import reply_object
 from npblender.cli.terminal import Terminal
+from npblender.common.printable import json_line
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation
-
-__all__ = ["Session"]
 
 INTERRUPTED = 130
 

@@ -13,10 +13,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from npblender import __version__
-from npblender.chat.display import one_line
 from npblender.cli import chat, compare, generate, golden, info, tokenize, trace
-
-__all__ = ["main"]
+from npblender.common.printable import one_line
 
 SUBCOMMANDS = (chat, generate, tokenize, info, trace, compare, golden)
 

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from npblender.chat.blocklist import read_phrases
-from npblender.chat.profiles import PROFILES
-from npblender.dialects import DIALECTS
-
-__all__ = ["add_model_options", "add_reply_options", "block_phrases", "check_text", "search_settings", "whole_number"]
+from npblender.chat.history import PROFILES
+from npblender.config.dialect import DIALECTS
 
 
 def whole_number(text: str) -> int:

@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from npblender.chat.display import one_line
-
-__all__ = ["Progress", "spell_seconds"]
+from npblender.common.printable import one_line
 
 CLEAR = "\r\x1b[K"
 

@@ -6,9 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
-from npblender.chat.display import printable
-
-__all__ = ["Terminal"]
+from npblender.common.printable import printable
 
 STYLES: Mapping[str, str] = {"you": "\x1b[1;36m", "model": "\x1b[1;32m", "note": "\x1b[2m"}
 PLAIN = "\x1b[0m"

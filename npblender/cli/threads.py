@@ -12,12 +12,10 @@ from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING
 
-from npblender.ops.blas import function, openblas
+from npblender.ops.packed.blas import function, openblas
 
 if TYPE_CHECKING:
     from npblender.config import BlenderbotSmallConfig
-
-__all__ = ["THREAD_VARIABLES", "blas_threads", "count_parameters", "suit_threads"]
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SMALL = 20_000_000
@@ -39,7 +37,7 @@ def count_parameters(config: BlenderbotSmallConfig) -> int:
     >>> count_parameters(BlenderbotSmallConfig(vocab_size=54944))
     87508992
     """
-    from npblender.weights import LOGITS_BIAS, expected_shapes
+    from npblender.transformer.parameters import LOGITS_BIAS, expected_shapes
 
     return sum(prod(shape) for name, shape in expected_shapes(config).items() if name != LOGITS_BIAS)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from npblender.chat.display import json_line, printable
 from npblender.cli.options import add_model_options, check_text
-
-__all__ = ["add_parser"]
+from npblender.common.printable import json_line, printable
 
 
 def add_parser(commands: Any) -> None:

@@ -12,15 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from npblender.chat.display import printable
 from npblender.cli.options import add_model_options, check_text, whole_number
 from npblender.cli.threads import count_parameters, suit_threads
+from npblender.common.printable import printable
 
 if TYPE_CHECKING:
     from npblender.config import BlenderbotSmallConfig
     from npblender.groundtruth import TraceInputs
-
-__all__ = ["add_parser"]
 
 EPILOG = """With ids no tokenizer is needed. FILE.json holds an object with input_ids, attention_mask,
 decoder_input_ids, decoder_attention_mask, labels, or whatever else the forward pass takes, each a list of rows; or
@@ -78,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     from npblender import BlenderbotSmallForConditionalGeneration, demo
     from npblender.config import BlenderbotSmallConfig
     from npblender.groundtruth import record
-    from npblender.groundtruth.table import trace_table
+    from npblender.groundtruth.tracing.table import trace_table
 
     check_output(arguments)
     folder = demo.folder() if arguments.model is None else arguments.model
@@ -89,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         folder, dialect=arguments.dialect, dtype=stored_dtype(Path(folder))
     )
     if arguments.refed:
-        from npblender.groundtruth.refed import refed
+        from npblender.groundtruth.single_ops.refed import refed
 
         cases = refed(model, inputs)
         cases.save(arguments.out)
@@ -107,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def stored_dtype(folder: Path) -> str:
     """The dtype that holds every digit of the stored weights: the truth is the run of these."""
-    from npblender.checkpoint.files import find_tensors
+    from npblender.checkpoint.folder import find_tensors
 
     return "float64" if any(tensor.dtype == "F64" for tensor in find_tensors(folder).values()) else "float32"
 
@@ -181,7 +179,7 @@ def given_inputs(arguments: argparse.Namespace, config: BlenderbotSmallConfig) -
 
 def inputs_of(content: dict[str, Any], config: BlenderbotSmallConfig, arguments: argparse.Namespace) -> TraceInputs:
     """Texts as ids, by the folder's tokenizer."""
-    from npblender.groundtruth.texts import inputs_of_texts
+    from npblender.groundtruth.tracing.text_inputs import inputs_of_texts
     from npblender.tokenizer import BlenderbotSmallTokenizer
 
     other = {name: value for name, value in content.items() if name not in (*TEXTS, "steps", "prefill")}

@@ -5,7 +5,8 @@
 What a setting does is written where it is read.
 """
 
-from npblender.config.generation_config import GENERATION_DEFAULTS, GenerationConfig
+from npblender.config.generation_config import GenerationConfig
+from npblender.config.generation_options import GENERATION_DEFAULTS
 from npblender.config.model_config import ACTIVATIONS, LAYER_NORM_EPS, BlenderbotSmallConfig
 
 __all__ = ["ACTIVATIONS", "GENERATION_DEFAULTS", "LAYER_NORM_EPS", "BlenderbotSmallConfig", "GenerationConfig"]

@@ -16,12 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from npblender import jsonfile
-from npblender.config.generation_fields import GENERATION_DEFAULTS, NEUTRAL, check_extra, check_setting
+from npblender.common import json_files
+from npblender.common.field_checks import check_mapping
+from npblender.config.generation_options import GENERATION_DEFAULTS, NEUTRAL, check_extra, check_setting
 from npblender.config.model_config import BlenderbotSmallConfig
-from npblender.fieldchecks import check_mapping
-
-__all__ = ["GENERATION_DEFAULTS", "GenerationConfig"]
 
 Ids: TypeAlias = tuple[int, ...]
 
@@ -197,10 +195,10 @@ class GenerationConfig:
             FileNotFoundError: no such folder, or neither file in it.
             ValueError: the file is not a JSON object, or holds something that is not covered.
         """
-        place = jsonfile.model_folder(folder)
+        place = json_files.model_folder(folder)
         path = place / "generation_config.json"
         if path.exists():
-            content = jsonfile.read_object(path)
+            content = json_files.read_object(path)
             try:
                 settings = cls.from_dict(content)
             except (TypeError, ValueError) as error:
@@ -215,7 +213,7 @@ class GenerationConfig:
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `folder`/generation_config.json (the folder is made if it is not there)."""
-        jsonfile.write_object(jsonfile.new_folder(folder) / "generation_config.json", self.to_dict())
+        json_files.write_object(json_files.new_folder(folder) / "generation_config.json", self.to_dict())
 
 
 def _field_names() -> frozenset[str]:

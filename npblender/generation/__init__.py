@@ -17,11 +17,7 @@ It reads no files, knows no text but where text is asked for, and does not know 
 """
 
 from npblender.generation.mixin import GenerationMixin
-from npblender.generation.outputs import (
-    GenerateBeamEncoderDecoderOutput,
-    GenerateEncoderDecoderOutput,
-    Hypothesis,
-)
+from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput, Hypothesis
 
 __all__ = [
     "GenerateBeamEncoderDecoderOutput",

@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender.arguments import make_context
+from npblender.common.array_types import Ids
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
-from npblender.dialects import Dialect
-from npblender.generation.api import Record, Seed, Streamer, Users, generate, start
-from npblender.generation.chain import Filter
-from npblender.generation.prepare import Arrays
+from npblender.generation.encode_source import CallerArrays
+from npblender.generation.generate import CallerHooks, Record, Seed, Streamer, generate, start
+from npblender.generation.logits.chain import Filter
+from npblender.generation.outputs import transition_scores
 from npblender.generation.stopping import Criterion
 from npblender.generation.streaming import text_pieces
-from npblender.generation.transitions import transition_scores
-from npblender.inputs import Ids
-from npblender.taps import Sink
-from npblender.weights import Weights
+from npblender.transformer.checks import make_context
+from npblender.transformer.context import Sink
+from npblender.transformer.parameters import Weights
 
-ARRAYS = {field.name for field in fields(Arrays)}
+ARRAYS = {field.name for field in fields(CallerArrays)}
 USERS = {"logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "seed"}
 
 
@@ -86,7 +86,7 @@ class GenerationMixin:
         >>> model.generate([[5, 6, 7]], max_length=4).shape
         (1, 5)
         """
-        arrays = Arrays(
+        arrays = CallerArrays(
             input_ids=_one_of(inputs, input_ids),
             attention_mask=attention_mask,
             inputs_embeds=inputs_embeds,
@@ -98,7 +98,7 @@ class GenerationMixin:
             cross_attn_head_mask=cross_attn_head_mask,
             position_ids=position_ids,
         )
-        users = Users(
+        users = CallerHooks(
             logits_processor=tuple(logits_processor or ()),
             stopping_criteria=tuple(stopping_criteria or ()),
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
@@ -136,13 +136,13 @@ class GenerationMixin:
         given["input_ids"] = _one_of(inputs, given.get("input_ids"))
         own = {name: arguments.pop(name) for name in USERS & arguments.keys()}
         needs_text = arguments.get("stop_strings") is not None
-        users = Users(**own, tokenizer=tokenizer if needs_text else None)
+        users = CallerHooks(**own, tokenizer=tokenizer if needs_text else None)
         context = make_context(self.config, self.dialect, arguments.pop("tap", None))
         _, search, _ = start(
             self.weights,
             context,
             self.generation_config,
-            Arrays(**given),
+            CallerArrays(**given),
             users,
             generation_config,
             arguments,

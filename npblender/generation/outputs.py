@@ -1,20 +1,27 @@
 """What `generate` returns with `return_dict_in_generate=True`: transformers' records, in NumPy arrays.
 
 R rows are decoded at once: B sources times beams or samples. A tuple over steps has one entry a generated token.
+
+What a search keeps of its steps for the record it returns, as far as it is asked to.
+
+What each generated token contributed to its sequence's score: transformers' `compute_transition_scores`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender.cache import Cache
-from npblender.outputs import Attentions, ModelOutput, States
-
-Array = NDArray[Any]
+from npblender.common.array_types import Array, Ids
+from npblender.generation.decoder_state import DecoderState
+from npblender.generation.plan import Plan
+from npblender.ops import log_softmax
+from npblender.transformer.kv_cache import Cache
+from npblender.transformer.outputs import Attentions, ModelOutput, States
 
 
 @dataclass(frozen=True)
@@ -56,3 +63,87 @@ class GenerateBeamEncoderDecoderOutput(ModelOutput):
     decoder_hidden_states: tuple[States, ...] | None = None
     past_key_values: Cache | None = None
     n_best: tuple[tuple[Hypothesis, ...], ...] | None = None  # a source: all that finished, best first (ParlAI)
+
+
+class StepRecord:
+    """Scores and logits step by step; what the model itself shows is kept by `DecoderState`."""
+
+    def __init__(self, plan: Plan, decoding: DecoderState) -> None:
+        self.plan = plan
+        self.decoding = decoding
+        self.scores: tuple[Array, ...] | None = () if plan.wants("scores") else None
+        self.logits: tuple[Array, ...] | None = () if plan.wants("logits") else None
+
+    def step(self, logits: Array, scores: Array) -> None:
+        """Note one step's logits [R, V] and processed scores [R, V]."""
+        if self.scores is not None:
+            self.scores += (scores,)
+        if self.logits is not None:
+            self.logits += (logits.astype(np.float32),)
+
+    def of_rows(self, ids: NDArray[np.int64]) -> GenerateEncoderDecoderOutput:
+        """The record of a search that follows one path a row."""
+        return GenerateEncoderDecoderOutput(sequences=ids, **self._common())
+
+    def of_beams(
+        self,
+        sequences: NDArray[np.int64],
+        sequences_scores: Array,
+        beam_indices: NDArray[np.int64] | None,
+        n_best: tuple[tuple[Hypothesis, ...], ...] | None = None,
+    ) -> GenerateBeamEncoderDecoderOutput:
+        """The record of a search that follows several paths a source."""
+        return GenerateBeamEncoderDecoderOutput(
+            sequences=sequences,
+            sequences_scores=sequences_scores,
+            beam_indices=beam_indices,
+            n_best=n_best,
+            **self._common(),
+        )
+
+    def _common(self) -> dict[str, Any]:
+        plan, decoding = self.plan, self.decoding
+        encoder = decoding.prepared.encoder
+        attentions, states = plan.wants("attentions"), plan.wants("hidden_states")
+        return {
+            "scores": self.scores,
+            "logits": self.logits,
+            "encoder_attentions": encoder.attentions if attentions else None,
+            "encoder_hidden_states": encoder.hidden_states if states else None,
+            "decoder_attentions": tuple(decoding.attentions) if attentions else None,
+            "cross_attentions": tuple(decoding.cross_attentions) if attentions else None,
+            "decoder_hidden_states": tuple(decoding.hidden_states) if states else None,
+            "past_key_values": decoding.cache if decoding.use_cache else None,
+        }
+
+
+def transition_scores(
+    sequences: Ids, scores: Sequence[Array], beam_indices: NDArray[np.int64] | None, normalize_logits: bool
+) -> Array:
+    """The scores [N, steps] of the generated tokens of `sequences` [N, T], from `scores`, a step [R, V].
+
+    `beam_indices` [N, steps] names for each token the row of R that it was chosen in, -1 where there is none (its
+    score is 0 then); without them row n of `sequences` is row n of `scores`. With `normalize_logits` each step's
+    scores are made log-probabilities first.
+
+    >>> scores = (np.array([[0.0, 1.0, 2.0]]), np.array([[3.0, 4.0, 5.0]]))
+    >>> transition_scores(np.array([[1, 2, 0]]), scores, None, False)
+    array([[2., 3.]])
+    """
+    if not scores:
+        raise ValueError("there are no scores: generate with return_dict_in_generate=True and output_scores=True")
+    stacked = np.stack(scores)  # [steps, R, V]
+    if normalize_logits:
+        stacked = log_softmax(stacked)
+    if beam_indices is None:
+        beam_indices = np.broadcast_to(np.arange(stacked.shape[1])[:, None], (stacked.shape[1], len(scores)))
+    if len(sequences) != len(beam_indices):
+        raise ValueError(
+            f"{len(sequences)} sequences do not fit scores of {len(beam_indices)} rows; those of a beam search need "
+            "its beam_indices"
+        )
+    none = beam_indices < 0
+    steps = int((~none).sum(axis=1).max())
+    rows, none = np.where(none, 0, beam_indices)[:, :steps], none[:, :steps]
+    tokens = sequences[:, sequences.shape[1] - steps :]
+    return np.where(none, 0, stacked[np.arange(steps), rows, tokens]).astype(stacked.dtype)

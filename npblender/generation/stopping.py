@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from npblender.common.array_types import Ids
 from npblender.generation.plan import Plan
-from npblender.inputs import Ids
 
 Criterion: TypeAlias = Callable[[Ids, Any], Any]
 """Called as criterion(ids [R, L], scores of every step or None); returns a bool, or one a row. As in transformers."""

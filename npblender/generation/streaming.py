@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from npblender.inputs import Ids
+from npblender.common.array_types import Ids
 
 HALF = "@@"  # what a piece ends with that is not the last of its word
 AHEAD = 2  # words to wait for where spaces are cleaned up: `is n ' t` becomes `isn't` only with the fourth

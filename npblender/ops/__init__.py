@@ -11,7 +11,7 @@
     linear_maps     rows times a matrix, and products of stacks
     two_linears     a feed-forward block as one piece of work a thread
     elementwise     blocks that stay in cache, and the check of every input
-    erf_tables      coefficients, written by tools/derive_erf.py
+    erf_tables      coefficients, written by tools/measure/derive_erf.py
     error_function  erf and the normal distribution function
     gelu_kernels    GELU, its table in float32
     activations     gelu, gelu_new, relu, silu by name
@@ -19,43 +19,30 @@
 Nothing here knows of heads, layers or configurations.
 """
 
-from npblender.ops.blas import ONE_THREAD, AtMost, layout
-from npblender.ops.halves import Halves
-from npblender.ops.linear_maps import products
-from npblender.ops.operations import (
-    ACTIVATIONS,
-    FloatArray,
-    IntArray,
-    cross_entropy,
-    dropout,
-    embed,
-    erf,
-    gelu,
-    gelu_new,
-    layer_norm,
-    linear,
-    linears,
-    log_softmax,
-    relu,
-    silu,
-    softmax,
-)
-from npblender.ops.panels import Panels
-from npblender.ops.rows_first import RowsFirst
-from npblender.ops.standin import StandIn
-from npblender.ops.threads import num_threads, share_out, use_threads
-from npblender.ops.two_linears import can_be_shared, two_linears
+from npblender.common.array_types import FloatArray, IntArray
+from npblender.ops.activations import ACTIVATIONS, gelu_new, relu, silu
+from npblender.ops.error_function import erf
+from npblender.ops.gelu import gelu
+from npblender.ops.linear import linear, linears, products
+from npblender.ops.operations import cross_entropy, dropout, embed, layer_norm, log_softmax, softmax
+from npblender.ops.packed.blas import ONE_THREAD, BlasThreadLimit, layout
+from npblender.ops.packed.fused_mlp import can_be_shared, two_linears
+from npblender.ops.packed.half_panels import HalfPanels
+from npblender.ops.packed.lazy_panels import LazyPanels
+from npblender.ops.packed.matrix_like import MatrixLike
+from npblender.ops.packed.panels import Panels
+from npblender.ops.threads import num_threads, run_in_threads, use_threads
 
 __all__ = [
     "ACTIVATIONS",
     "ONE_THREAD",
-    "AtMost",
+    "BlasThreadLimit",
     "FloatArray",
-    "Halves",
+    "HalfPanels",
     "IntArray",
     "Panels",
-    "RowsFirst",
-    "StandIn",
+    "LazyPanels",
+    "MatrixLike",
     "can_be_shared",
     "cross_entropy",
     "dropout",
@@ -71,7 +58,7 @@ __all__ = [
     "num_threads",
     "products",
     "relu",
-    "share_out",
+    "run_in_threads",
     "silu",
     "softmax",
     "two_linears",

@@ -11,10 +11,11 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from npblender.ops.elementwise import FloatArray, float_array, in_blocks
+from npblender.common.array_types import FloatArray
+from npblender.ops.blocks import float_array, in_blocks
 from npblender.ops.erf_tables import GELU_NEW_CUBIC, GELU_NEW_LINEAR
 from npblender.ops.error_function import short_head
-from npblender.ops.gelu_kernels import gelu
+from npblender.ops.gelu import gelu
 
 
 def _times_logistic(x: FloatArray, argument: FloatArray, rest: FloatArray | None = None) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Coefficients for `error_function`, lowest power first: made by `tools/derive_erf.py`, not by hand.
+"""Coefficients for `error_function`, lowest power first: made by `tools/measure/derive_erf.py`, not by hand.
 
 ERF_NEAR       erf(x)/x - 9/8 + 9/32 x^2        in powers of x^2, for |x| <= 1
 ERF_TAIL       (2y + 1) exp(y^2) erfc(y) - 1    in powers of (y - 4)/(y + 4), for y >= 1

@@ -1,6 +1,6 @@
 """The error function and the standard normal distribution function, which NumPy lacks.
 
-Both come from polynomials whose coefficients `tools/derive_erf.py` derives from the definition. With r for the
+Both come from polynomials whose coefficients `tools/measure/derive_erf.py` derives from the definition. With r for the
 polynomial of the row, a different one in each:
 
     |x| < 1     erf(x) = x + x (1/8 - 9/32 x^2 + r(x^2))
@@ -14,7 +14,7 @@ u^2 = head^2 + (u - head)(u + head). And every factor near 1 that is multiplied 
 corrections are summed up first and applied in one step, as value + value * correction. Where a result is subnormal,
 what multiplies the exponential is below 1/2, so that its rounding down there does not grow.
 
-float32 goes through float64. Measured against mpmath (`tools/measure_ops.py`; figures in docs/ops.md): erf is
+float32 goes through float64. Measured against mpmath (`tools/measure/ops.py`; figures in docs/ops.md): erf is
 within 1 ulp in float32 and float64 and within 2 in longdouble, on the whole line, subnormal results included.
 
 Not here: the complementary and the inverse function, complex arguments.
@@ -27,8 +27,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from npblender.common.array_types import FloatArray
 from npblender.ops import erf_tables
-from npblender.ops.elementwise import FloatArray, float_array, in_blocks
+from npblender.ops.blocks import float_array, in_blocks
 
 Scalar: TypeAlias = np.floating[Any]
 Kernel: TypeAlias = Callable[[FloatArray], FloatArray]

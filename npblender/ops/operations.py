@@ -11,39 +11,15 @@ import math
 import operator
 from collections.abc import Callable
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from npblender.ops.activations import ACTIVATIONS, gelu_new, relu, silu
-from npblender.ops.blas import openblas
-from npblender.ops.elementwise import FloatArray, by_rows, float_array, same_dtype
-from npblender.ops.error_function import erf
-from npblender.ops.gelu_kernels import gelu
-from npblender.ops.linear_maps import linear, linears
-from npblender.ops.standin import StandIn
-
-__all__ = [
-    "ACTIVATIONS",
-    "FloatArray",
-    "IntArray",
-    "cross_entropy",
-    "dropout",
-    "embed",
-    "erf",
-    "gelu",
-    "gelu_new",
-    "layer_norm",
-    "linear",
-    "linears",
-    "log_softmax",
-    "relu",
-    "silu",
-    "softmax",
-]
-
-IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
+from npblender.common.array_types import FloatArray, IntArray
+from npblender.ops.blocks import by_rows, float_array, same_dtype
+from npblender.ops.packed.blas import openblas
+from npblender.ops.packed.matrix_like import MatrixLike
 
 
 def _along_axis(kernel: Callable[[FloatArray, FloatArray], None], x: npt.ArrayLike, axis: int) -> FloatArray:
@@ -160,7 +136,7 @@ def _int_array(name: str, x: npt.ArrayLike) -> IntArray:
     return array
 
 
-def embed(ids: npt.ArrayLike, table: npt.ArrayLike | StandIn) -> FloatArray:
+def embed(ids: npt.ArrayLike, table: npt.ArrayLike | MatrixLike) -> FloatArray:
     """The rows of `table` that `ids` name: ids [...] of an integer dtype, table [V, D], as panels too -> [..., D].
 
     Raises TypeError for ids that are not integers (bool included) or a table of another dtype; ValueError
@@ -171,7 +147,7 @@ def embed(ids: npt.ArrayLike, table: npt.ArrayLike | StandIn) -> FloatArray:
            [0. , 0.5]])
     """
     ids = _int_array("ids", ids)
-    if not isinstance(table, StandIn):
+    if not isinstance(table, MatrixLike):
         table = float_array("table", table)
     if table.ndim != 2:
         raise ValueError(f"table has shape {table.shape}, but it must be [vocabulary, d_model]")

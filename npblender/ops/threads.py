@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any
 
-from npblender.fieldchecks import check_size
+from npblender.common.field_checks import check_size
 
 VARIABLES = ("NPBLENDER_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Where a number is looked for, in this order; without one it is the processors that this process may run on."""
@@ -45,13 +45,13 @@ def use_threads(count: int) -> Iterator[None]:
         _ASKED.reset(token)
 
 
-def share_out(job: Callable[[int, int, int], None], parts: int, threads: int) -> None:
+def run_in_threads(job: Callable[[int, int, int], None], parts: int, threads: int) -> None:
     """Call `job(worker, first, last)` on ranges that cover 0 to `parts`, in up to `threads` threads at once.
 
     Workers count from 0, so that each may have its own piece of memory that the caller took: what another thread
     takes for itself it gives back to the system, page by page, each time.
 
-    >>> share_out(lambda worker, first, last: print(worker, first, last), 5, 1)
+    >>> run_in_threads(lambda worker, first, last: print(worker, first, last), 5, 1)
     0 0 5
     """
     threads = min(threads, parts)

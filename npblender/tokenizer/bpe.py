@@ -21,10 +21,8 @@ from functools import cached_property
 from heapq import heapify, heappop, heappush
 from itertools import compress, pairwise, repeat
 
-from npblender.tokenizer.merges import CONTINUED, WORD_END, MergeTable
-from npblender.tokenizer.wholes import plain_products
-
-__all__ = ["CONTINUED", "WORD_END", "BytePairEncoding", "Merge", "spell_symbols", "symbols_of_word"]
+from npblender.tokenizer.merge_shortcuts import mergeable_without_search
+from npblender.tokenizer.merge_table import CONTINUED, WORD_END, MergeTable
 
 _SHORT = 32
 """Up to this many characters looking at all pairs in every round is the quicker way; measured, and not critical."""
@@ -80,7 +78,7 @@ class BytePairEncoding:
     def __init__(self, merges: Sequence[tuple[str, str]] | MergeTable) -> None:
         self.table = merges if isinstance(merges, MergeTable) else MergeTable.of(merges)
         self.ranks, self._products = self.table.ranks, self.table.products
-        self._not_plain = frozenset(compress(self._products, ~plain_products(self.table)))
+        self._not_plain = frozenset(compress(self._products, ~mergeable_without_search(self.table)))
 
     def segment(self, word: str) -> tuple[str, ...]:
         """The tokens of one word, as the vocabulary writes them. O(n log n) for n characters."""

@@ -12,16 +12,14 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
-from npblender.dialects import Dialect
+from npblender.config.dialect import Dialect
 from npblender.tokenizer.bpe import BytePairEncoding, Merge
-from npblender.tokenizer.cache import PieceCache
 from npblender.tokenizer.detokenize import DETOKENIZERS
-from npblender.tokenizer.merges import MergeTable
+from npblender.tokenizer.merge_table import MergeTable
+from npblender.tokenizer.piece_cache import PieceCache
 from npblender.tokenizer.pretokenize import NEWLINE, PRETOKENIZERS
-from npblender.tokenizer.special import AddedToken, SpecialTokenCutter
+from npblender.tokenizer.special_tokens import AddedToken, SpecialTokenCutter
 from npblender.tokenizer.vocabulary import check_fit, check_merges, check_pairs, check_vocabulary
-
-__all__ = ["Explanation", "TextCodec"]
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,7 @@ import numpy as np
 from npblender.tokenizer.bpe import Merge
 from npblender.tokenizer.codec import Explanation
 from npblender.tokenizer.detokenize import clean_up_tokenization
-from npblender.tokenizer.named import NamedTokens
-
-__all__ = ["TokenConverter"]
+from npblender.tokenizer.named_tokens import NamedTokens
 
 
 class TokenConverter(NamedTokens):

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from npblender.dialects import Family
-from npblender.tokenizer.merges import CONTINUED
+from npblender.config.dialect import Family
+from npblender.tokenizer.merge_table import CONTINUED
 from npblender.tokenizer.pretokenize import NEWLINE
-
-__all__ = ["DETOKENIZERS", "clean_up_tokenization", "join_parlai", "join_transformers"]
 
 
 def join_parlai(tokens: Sequence[str]) -> str:

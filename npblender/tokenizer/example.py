@@ -6,11 +6,9 @@ break's token and `__end__`, as the published ones do, so that somebody can type
 
 from __future__ import annotations
 
-from npblender.dialects import Dialect
+from npblender.config.dialect import Dialect
 from npblender.tokenizer.bpe import spell_symbols
 from npblender.tokenizer.tokenizer import BlenderbotSmallTokenizer
-
-__all__ = ["EXAMPLE_MERGES", "EXAMPLE_VOCABULARY", "example_tokenizer"]
 
 EXAMPLE_MERGES: tuple[tuple[str, str], ...] = (
     # low, lower and hello

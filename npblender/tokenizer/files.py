@@ -12,19 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from npblender import jsonfile
-from npblender.tokenizer.merges import MergeTable
-from npblender.tokenizer.special import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
-
-__all__ = [
-    "DIALECT_KEY",
-    "read_merges",
-    "read_settings",
-    "read_vocabulary",
-    "write_merges",
-    "write_settings",
-    "write_vocabulary",
-]
+from npblender.common import json_files
+from npblender.tokenizer.merge_table import MergeTable
+from npblender.tokenizer.special_tokens import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
 
 DIALECT_KEY = "npblender_dialect"
 """Where tokenizer_config.json, and config.json, keep the dialect; transformers leaves the key alone."""
@@ -48,7 +38,7 @@ def read_vocabulary(path: Path) -> dict[str, Any]:
             f"{path.parent} holds no {path.name}; its tokenizer.json is of transformers' fast classes, which is not "
             f"read: save the tokenizer with the slow class (BlenderbotSmallTokenizer) for vocab.json and merges.txt"
         )
-    return jsonfile.read_object(path)
+    return json_files.read_object(path)
 
 
 def write_vocabulary(path: Path, vocab: Mapping[str, int]) -> None:
@@ -144,7 +134,7 @@ def _take_new_names(settings: dict[str, Any]) -> None:
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:
-    return jsonfile.read_object(path) if path.is_file() else {}
+    return json_files.read_object(path) if path.is_file() else {}
 
 
 def _content(token: Any) -> Any:
@@ -171,5 +161,5 @@ def write_settings(
     paths = []
     for name, content in files.items():
         paths.append(folder / f"{prefix}{name}")
-        jsonfile.write_object(paths[-1], content)
+        json_files.write_object(paths[-1], content)
     return paths

@@ -13,15 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from npblender.dialects import Family
-
-__all__ = [
-    "NEWLINE",
-    "PRETOKENIZERS",
-    "Pretokenizer",
-    "pretokenize_parlai",
-    "pretokenize_transformers",
-]
+from npblender.config.dialect import Family
 
 NEWLINE = "__newln__"
 """How a line break is spelt for the merges and in the vocabulary."""

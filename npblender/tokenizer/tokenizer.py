@@ -12,10 +12,11 @@ from inspect import signature as inspect_signature
 from pathlib import Path
 from typing import Any
 
-from npblender import jsonfile
-from npblender.dialects import PARLAI, Dialect, describe_dialect, resolve_dialect
-from npblender.fieldchecks import check_size, check_switch
+from npblender.common import json_files
+from npblender.common.field_checks import check_size, check_switch
+from npblender.config.dialect import PARLAI, Dialect, describe_dialect, resolve_dialect
 from npblender.tokenizer.encoding import BatchEncoder
+from npblender.tokenizer.encoding_options import UNBOUNDED, check_side
 from npblender.tokenizer.files import (
     DIALECT_KEY,
     read_merges,
@@ -25,11 +26,8 @@ from npblender.tokenizer.files import (
     write_settings,
     write_vocabulary,
 )
-from npblender.tokenizer.merges import MergeTable
-from npblender.tokenizer.options import UNBOUNDED, check_side
-from npblender.tokenizer.special import AddedToken, as_added_token
-
-__all__ = ["BlenderbotSmallTokenizer"]
+from npblender.tokenizer.merge_table import MergeTable
+from npblender.tokenizer.special_tokens import AddedToken, as_added_token
 
 _INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
 _DEMO = Path(__file__).resolve().parents[1] / "demo"
@@ -164,7 +162,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         unknown = sorted(set(options) - _OPTIONS)
         if unknown:
             raise TypeError(f"{cls.__name__} has no option {unknown[0]!r}; there are {', '.join(sorted(_OPTIONS))}")
-        folder = jsonfile.model_folder(
+        folder = json_files.model_folder(
             _DEMO if pretrained_model_name_or_path is None else pretrained_model_name_or_path
         )
         vocab, merges = read_vocabulary(folder / "vocab.json"), read_merges(folder / "merges.txt")
@@ -203,7 +201,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         Raises:
             FileNotFoundError, ValueError: the folder is not there, or is a file.
         """
-        folder, prefix = jsonfile.model_folder(save_directory), _prefix(filename_prefix)
+        folder, prefix = json_files.model_folder(save_directory), _prefix(filename_prefix)
         vocab_file, merges_file = folder / f"{prefix}vocab.json", folder / f"{prefix}merges.txt"
         write_vocabulary(vocab_file, {token: at for token, at in self._ids.items() if at < self.vocab_size})
         write_merges(merges_file, self._bpe.table.pairs)
@@ -221,7 +219,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         ...     BlenderbotSmallTokenizer.from_pretrained(folder).dialect.name, len(paths)
         ('transformers-5', 4)
         """
-        folder = jsonfile.new_folder(save_directory)
+        folder = json_files.new_folder(save_directory)
         settings = {
             **self._extra_settings,
             **self.special_tokens_map,

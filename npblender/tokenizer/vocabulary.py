@@ -17,9 +17,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from npblender.tokenizer.merges import CONTINUED, WORD_END, MergeTable
-
-__all__ = ["check_fit", "check_merges", "check_pairs", "check_vocabulary"]
+from npblender.tokenizer.merge_table import CONTINUED, WORD_END, MergeTable
 
 _BYTE_LEVEL_SPACES = ("Ġ", "Ċ")  # how byte-level vocabularies spell a space and a line break
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from npblender import BlenderbotSmallForConditionalGeneration, demo
 from npblender.config import BlenderbotSmallConfig, GenerationConfig
-from npblender.weights import random_weights
+from npblender.transformer.parameters import random_weights
 from tools.bench.works import CONFIGS
 
 PLACE_VARIABLE = "NPBLENDER_BENCH"

@@ -9,7 +9,7 @@ from tools.bench.peers import PEERS
 from tools.bench.rounds import Timings
 from tools.bench.summary import Spread, ratios, spread
 from tools.bench.works import FLOAT, WORKS, Cost, Work
-from tools.differential.tables import markdown
+from tools.docs.tables import markdown
 
 MIB = 2**20
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from npblender.weights import parameter_count
+from npblender.transformer.parameters import parameter_count
 from tools.bench import growth, machine
 from tools.bench.folder import config_of, model_folder
 from tools.bench.peers import PEERS
@@ -21,7 +21,7 @@ from tools.bench.starting import SCRIPTS, start
 from tools.bench.summary import spread
 from tools.bench.texts import Texts
 from tools.bench.works import CONFIGS, GROWTH, WORKS, Work, cost_of
-from tools.differential.tables import write_between_markers
+from tools.docs.tables import write_between_markers
 
 SHARED = "NPBLENDER_SHARED"
 PAGE = ROOT / "docs" / "performance.md"

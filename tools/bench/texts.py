@@ -1,6 +1,6 @@
 """Chat text for the tokenizers, other text in every round.
 
-With the dialogue corpora at hand (see `tools/tokenizers/texts.py`) it is their turns, each at most once in a run.
+With the dialogue corpora at hand (see `tools/differential/tokenizer_texts.py`) it is their turns, each at most once in a run.
 Without them it is made up: words of the vocabulary by Zipf's law, some of them capitalised, some unheard-of, with
 contractions, numbers and punctuation.
 """
@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.tokenizers.texts import corpus_turns
+from tools.differential.tokenizer_texts import corpus_turns
 
 ENDINGS = ("'s", "'t", "n't", "'re", "'ll")
 MARKS = (".", ".", ".", "!", "?", "...", " :)")

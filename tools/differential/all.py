@@ -2,8 +2,8 @@
 
     python tools/differential/all.py
 
-This is what the continuous integration runs. The originals' environments are made by `tools/oracles.py`, that of ONNX
-Runtime by `tools/oracles.py onnxruntime`; where it can not be installed, what needs it is left out, and named. The
+This is what the continuous integration runs. The originals' environments are made by `tools/originals/environments.py`, that of ONNX
+Runtime by `tools/originals/environments.py onnxruntime`; where it can not be installed, what needs it is left out, and named. The
 demo's own golden is checked with the others.
 """
 
@@ -17,22 +17,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tools.oracles import is_ready  # noqa: E402
+from tools.originals.environments import is_ready  # noqa: E402
 
 NEED_RUNTIME = ("recorded traces", "ports in units of noise", "error budget")
 SUITES = (
     ("arguments", "tools/differential/signatures.py"),
     ("forward pass", "tools/differential/compare.py --configs 60 --seed 1"),
-    ("goldens", "tools/export_goldens.py --check"),
-    ("recorded traces", "tools/export_traces.py --check"),
-    ("truth", "tools/measure_truth.py --models 60"),
-    ("ports in units of noise", "tools/measure_noise.py --check"),
-    ("error budget", "tools/draw_budget.py --check"),
-    ("names of the originals' modules", "tools/export_modules.py --check"),
-    ("model folders", "tools/differential_checkpoint.py"),
+    ("goldens", "tools/goldens/forward.py --check"),
+    ("recorded traces", "tools/goldens/traces.py --check"),
+    ("truth", "tools/measure/truth.py --models 60"),
+    ("ports in units of noise", "tools/measure/noise.py --check"),
+    ("error budget", "tools/measure/draw_budget.py --check"),
+    ("names of the originals' modules", "tools/goldens/modules.py --check"),
+    ("model folders", "tools/differential/checkpoints.py"),
     ("generation", "tools/differential/generation.py --configs 100 --seed 1"),
-    ("goldens of generation", "tools/export_generation_goldens.py --check"),
-    ("tokenizers", "tools/compare_tokenizers.py --sample 3000 --seed 1"),
+    ("goldens of generation", "tools/goldens/generation.py --check"),
+    ("tokenizers", "tools/differential/tokenizers.py --sample 3000 --seed 1"),
 )
 
 
@@ -41,7 +41,7 @@ def main() -> int:
     for name, command in SUITES:
         if name in NEED_RUNTIME and not is_ready("onnxruntime"):
             print(
-                f"-- {name}: left out, since ONNX Runtime's environment is not there (tools/oracles.py onnxruntime)\n"
+                f"-- {name}: left out, since ONNX Runtime's environment is not there (tools/originals/environments.py onnxruntime)\n"
             )
             continue
         print(f"-- {name}: python {command}", flush=True)

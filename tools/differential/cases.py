@@ -12,8 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from reference_tests.support.random_models import (
+    draw_config,
+    draw_ids,
+    draw_labels,
+    draw_mask,
+    draw_ordinary_ids,
+    draw_weights,
+)
 from tools.differential.draft import BASE, CAUSAL, EVERYTHING, SEQ2SEQ, Draft, pieces, split_calls
-from tools.differential.draw import draw_config, draw_ids, draw_labels, draw_mask, draw_ordinary_ids, draw_weights
 from tools.originals.exchange import Case
 
 

@@ -6,7 +6,7 @@
 Each dialect meets its own original: `transformers-5` and `transformers-4` in float64, `parlai` in float32
 and, with ParlAI's one cast to float32 lifted, in float64. Prints a table of the largest differences and
 ends with status 1 if one is beyond its bound, a tensor is missing, or a caller's mistake was not refused.
-The originals' environments are made by `tools/oracles.py`.
+The originals' environments are made by `tools/originals/environments.py`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from reference_tests.tolerances import TOLERANCES  # noqa: E402
+from reference_tests.support.tolerances import TOLERANCES  # noqa: E402
 from tools.differential import ours, precision  # noqa: E402
 from tools.differential.cases import head_mask_case, parlai_case, transformers_case  # noqa: E402
 from tools.differential.keras_flax import keras_flax_case  # noqa: E402
 from tools.differential.measure import KINDS, Tally  # noqa: E402
 from tools.differential.originals import Job, run_all, version_of, write_cases  # noqa: E402
-from tools.differential.tables import markdown, write_between_markers  # noqa: E402
-from tools.oracles import ORACLES, is_ready  # noqa: E402
+from tools.docs.tables import markdown, write_between_markers  # noqa: E402
+from tools.originals.environments import ORACLES, is_ready  # noqa: E402
 from tools.originals.exchange import Case, read_answer, read_cases  # noqa: E402
 
 PAGE = ROOT / "docs" / "differential.md"
@@ -162,7 +162,9 @@ def main(arguments: list[str] | None = None) -> int:
     comparisons = COMPARISONS
     if not is_ready(KERAS_FLAX) and sys.version_info[:2] > ORACLES[KERAS_FLAX].newest_python:
         comparisons = tuple(c for c in COMPARISONS if c.original != KERAS_FLAX)
-        print(f"Keras and Flax are left out: see `python tools/oracles.py {KERAS_FLAX}`", file=sys.stderr)
+        print(
+            f"Keras and Flax are left out: see `python tools/originals/environments.py {KERAS_FLAX}`", file=sys.stderr
+        )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if options.keep:

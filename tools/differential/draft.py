@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tools.differential.draw import draw_head_mask, draw_ids, draw_mask
+from reference_tests.support.random_models import draw_head_mask, draw_ids, draw_mask
 from tools.originals.exchange import Case
 
 BASE = "BlenderbotSmallModel"

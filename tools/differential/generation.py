@@ -6,7 +6,7 @@
 Both transformers answer the same calls (six a model, all their kinds of search, options drawn at random), and ParlAI's
 own agents search for replies (two agents a model, three calls each). Ids must be equal and scores equal but for the
 rounding of float32. Ends with status 1 if anything differs. The originals' environments are made by
-`tools/oracles.py`.
+`tools/originals/environments.py`.
 """
 
 from __future__ import annotations
@@ -25,18 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tools.differential.originals import version_of  # noqa: E402
-from tools.differential.search_measure import (  # noqa: E402
-    ParlaiTally,
-    Tally,
-    answer,
-    compare_call,
-    compare_parlai_call,
-    model_of,
-)
+from tools.differential.search_measure import ParlaiTally, Tally, answer, compare_call, compare_parlai_call, model_of
 from tools.differential.searches_parlai import parlai_search_case  # noqa: E402
 from tools.differential.searches_transformers import WAYS, transformers_search_case  # noqa: E402
-from tools.differential.tables import markdown, write_between_markers  # noqa: E402
-from tools.oracles import oracle_python  # noqa: E402
+from tools.docs.tables import markdown, write_between_markers  # noqa: E402
+from tools.originals.environments import oracle_python  # noqa: E402
 from tools.originals.exchange import read_answer, read_cases, wanted, write_case  # noqa: E402
 
 PAGE = ROOT / "docs" / "generation.md"

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from reference_tests.support.random_models import draw_config, draw_ids, draw_labels, draw_mask, draw_weights
 from tools.differential.draft import BASE, EVERYTHING, SEQ2SEQ, Draft, pieces
-from tools.differential.draw import draw_config, draw_ids, draw_labels, draw_mask, draw_weights
 from tools.originals.exchange import Case
 
 KERAS_ORDER = (

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.oracles import installed_versions, oracle_python
+from tools.originals.environments import installed_versions, oracle_python
 from tools.originals.exchange import Answer, Case, read_answer, read_cases, write_case
 
 RUNNERS = {

@@ -10,19 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from npblender import model as models
-from npblender.cache import Cache
+from npblender import models
 from npblender.config import BlenderbotSmallConfig
-from npblender.outputs import BaseModelOutput
-from npblender.weights import from_arrays
-from tools.originals.exchange import (
-    ENCODER_OUTPUTS,
-    Answer,
-    Case,
-    answer_calls,
-    flatten,
-    flatten_cache,
-)
+from npblender.transformer.kv_cache import Cache
+from npblender.transformer.outputs import BaseModelOutput
+from npblender.transformer.parameters import from_arrays
+from tools.originals.exchange import ENCODER_OUTPUTS, Answer, Case, answer_calls, flatten, flatten_cache
 
 
 def build(case: Case, class_name: str, dialect: str, dtype: str) -> Any:

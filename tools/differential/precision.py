@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reference_tests.support.random_models import draw_config, draw_ids, draw_mask, draw_weights
 from tools.differential import ours
-from tools.differential.draw import draw_config, draw_ids, draw_mask, draw_weights
 from tools.differential.originals import answers_of
-from tools.differential.tables import markdown
+from tools.docs.tables import markdown
 from tools.originals.exchange import Answer, Case
 
 ORIGINAL = "transformers-5"

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from npblender.config.generation_config import GenerationConfig
-from npblender.generation import beams, constrained, contrastive, groups
-from npblender.generation.top import top
-from reference_tests.tolerances import TOLERANCES
+from npblender.generation.logits.top_k import top
+from npblender.generation.search import beam, constrained_beam, contrastive, diverse_beam
+from reference_tests.support.tolerances import TOLERANCES
 from tools.differential.ours import build
 from tools.originals.exchange import Case, flatten
 from tools.originals.toys import allowed_tokens, favour, stop_after
@@ -62,29 +62,29 @@ class Ties:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        best_of_beams = beams.Beams.best
+        best_of_beams = beam.Beams.best
 
-        def best(own: beams.Beams, count: int) -> beams.Beams:
+        def best(own: beam.Beams, count: int) -> beam.Beams:
             ranked = -np.sort(-own.scores, axis=1)[:, : count + 1]
             self.seen |= bool((ranked[:, 1:] == ranked[:, :-1]).any())
             return best_of_beams(own, count)
 
-        ranked_of_constrained = constrained.descending
+        ranked_of_constrained = constrained_beam.descending
 
         def ranked(ranking: np.ndarray) -> np.ndarray:
             self.seen |= len(np.unique(ranking)) < len(ranking)
             return ranked_of_constrained(ranking)
 
-        places = (beams, groups, constrained, contrastive)
+        places = (beam, diverse_beam, constrained_beam, contrastive)
         try:
-            beams.Beams.best = best  # type: ignore[method-assign]
-            constrained.descending = ranked
+            beam.Beams.best = best  # type: ignore[method-assign]
+            constrained_beam.descending = ranked
             for place in places:
                 place.top = self.top  # type: ignore[assignment]
             yield
         finally:
-            beams.Beams.best = best_of_beams  # type: ignore[method-assign]
-            constrained.descending = ranked_of_constrained
+            beam.Beams.best = best_of_beams  # type: ignore[method-assign]
+            constrained_beam.descending = ranked_of_constrained
             for place in places:
                 place.top = top  # type: ignore[assignment]
 

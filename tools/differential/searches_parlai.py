@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tools.differential.draw_search import draw_contexts, draw_search_config, draw_search_weights
+from reference_tests.support.random_searches import draw_contexts, draw_search_config, draw_search_weights
 from tools.originals.exchange import Case
 
 

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from tools.differential.draw_search import END, PAD, START, draw_contexts, draw_search_config, draw_search_weights
+from reference_tests.support.random_searches import (
+    END,
+    PAD,
+    START,
+    draw_contexts,
+    draw_search_config,
+    draw_search_weights,
+)
 from tools.originals.exchange import Case
 
 WAYS = ("greedy", "sample", "beam", "beam sample", "group beam", "constrained beam", "contrastive", "lookup")

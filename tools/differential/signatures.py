@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForCausalLM, BlenderbotSmallForConditionalGeneration
 from npblender import BlenderbotSmallModel as BaseModel
-from npblender.calls import taken
-from reference_tests.original_signatures import KWARGS_5, SIGNATURES, names
-from tools.oracles import oracle_python
+from npblender.models.signatures import taken
+from reference_tests.support.original_signatures import KWARGS_5, SIGNATURES, names
+from tools.originals.environments import oracle_python
 
 FAMILY = "BlenderbotSmall"
 ENVIRONMENTS = {

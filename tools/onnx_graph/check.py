@@ -2,7 +2,7 @@
 
     PYTHON tools/onnx_graph/check.py [--cases N]
 
-PYTHON is the interpreter of the environment `onnxruntime` (tools/oracles.py). Each case is a random small model with
+PYTHON is the interpreter of the environment `onnxruntime` (tools/originals/environments.py). Each case is a random small model with
 padded rows, in one dialect: the whole graph point by point, then the same target token by token through the graph with
 a cache. Exits with 1 if a point is further off than float32 explains.
 """
@@ -23,9 +23,9 @@ sys.path[0] = str(ROOT)
 
 from npblender import BlenderbotSmallForConditionalGeneration  # noqa: E402
 from npblender.config import BlenderbotSmallConfig  # noqa: E402
-from npblender.dialects import DIALECTS  # noqa: E402
-from npblender.taps import catalogue  # noqa: E402
-from npblender.weights import from_arrays, to_arrays  # noqa: E402
+from npblender.config.dialect import DIALECTS  # noqa: E402
+from npblender.groundtruth.tracing.points import catalogue  # noqa: E402
+from npblender.transformer.parameters import from_arrays, to_arrays  # noqa: E402
 from tools.onnx_graph.write import cross_names, decoder_graph, encoder_graph, past_names, whole_graph  # noqa: E402
 
 MOST = 2e-5  # of a point's rms; seen: 3e-6

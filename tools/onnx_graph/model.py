@@ -1,6 +1,6 @@
 """The model in ONNX operators: the same mathematics as the package's forward pass, written a second time.
 
-Every value that has a name in `npblender.taps` has that name here. Shapes are free: batch, source, target and the
+Every value that has a name in `npblender.transformer.context` has that name here. Shapes are free: batch, source, target and the
 number of keys so far are read from the inputs. Nothing is trained here, so there is no dropout.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from npblender.config import BlenderbotSmallConfig
-from npblender.dialects import Dialect
+from npblender.config.dialect import Dialect
 from tools.onnx_graph.graph import Graph
 
 EPSILON = 1e-5

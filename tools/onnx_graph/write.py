@@ -3,10 +3,10 @@
     python tools/onnx_graph/write.py whole FOLDER FILE [--dialect parlai] [--no-points]
 
 `whole` has the inputs input_ids [B, S], attention_mask [B, S], decoder_input_ids [B, T] and decoder_attention_mask
-[B, T] (masks are bool), and as outputs every point of `npblender.taps.catalogue`, in that order. `encoder` gives the
+[B, T] (masks are bool), and as outputs every point of `npblender.groundtruth.tracing.points.catalogue`, in that order. `encoder` gives the
 source's keys and values for each decoder layer, `decoder` one step over them and over its own earlier ones.
 
-Needs `onnx`: `python tools/oracles.py onnxruntime` makes an environment that has it, and the runtime. It does NOT run
+Needs `onnx`: `python tools/originals/environments.py onnxruntime` makes an environment that has it, and the runtime. It does NOT run
 what it writes.
 """
 
@@ -25,9 +25,9 @@ sys.path.insert(0, str(ROOT))
 
 from npblender import BlenderbotSmallForConditionalGeneration  # noqa: E402
 from npblender.config import BlenderbotSmallConfig  # noqa: E402
-from npblender.dialects import Dialect  # noqa: E402
-from npblender.taps import Point, catalogue  # noqa: E402
-from npblender.weights import to_arrays  # noqa: E402
+from npblender.config.dialect import Dialect  # noqa: E402
+from npblender.groundtruth.tracing.points import Point, catalogue  # noqa: E402
+from npblender.transformer.parameters import to_arrays  # noqa: E402
 from tools.onnx_graph.graph import Graph  # noqa: E402
 from tools.onnx_graph.model import Model  # noqa: E402
 
@@ -57,7 +57,7 @@ def cross_names(layers: int) -> list[tuple[str, str]]:
 def axes_of(point: Point, config: BlenderbotSmallConfig) -> str:
     """A point's axes with the sizes that the config fixes as numbers. A whole target has as many keys as tokens.
 
-    >>> from npblender.example import EXAMPLE_CONFIG
+    >>> from npblender.models.example import EXAMPLE_CONFIG
     >>> axes_of(Point("encoder.layers.0.self_attn.q", "B H S K", ""), EXAMPLE_CONFIG)
     'B 2 S 3'
     """

@@ -2,7 +2,7 @@
 
     PYTHON tools/originals/check_torch_trace.py MODEL_FOLDER
 
-PYTHON is the interpreter of one of transformers' environments (`tools/oracles.py`). Ends with status 1 and a line for
+PYTHON is the interpreter of one of transformers' environments (`tools/originals/environments.py`). Ends with status 1 and a line for
 each promise that does not hold.
 """
 

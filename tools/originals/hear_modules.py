@@ -2,7 +2,7 @@
 
     PYTHON tools/originals/hear_modules.py CASES OUT.safetensors --original NAME
 
-PYTHON is the interpreter of that original's environment (`tools/oracles.py`). The first case of the folder CASES is
+PYTHON is the interpreter of that original's environment (`tools/originals/environments.py`). The first case of the folder CASES is
 built, and its first call is run with a forward hook on every module. `PATH` is the first array that a module gives,
 `PATH.output.1` its second, `PATH.input` the first that it takes. The one embedding that both stacks call is written
 under its path in the stack that called it. Arrays are copied when they are heard, since ParlAI changes some in place.

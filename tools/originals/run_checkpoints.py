@@ -2,7 +2,7 @@
 
     PYTHON tools/originals/run_checkpoints.py WORK ANSWERS
 
-PYTHON is the interpreter of that original's environment (`tools/oracles.py`). Two things are done:
+PYTHON is the interpreter of that original's environment (`tools/originals/environments.py`). Two things are done:
 
 - Every folder WORK/ours/NAME is loaded into the class that WORK/ours/NAME.json names, with everything that
   `from_pretrained` reports. ANSWERS/ours/NAME.json gets the report, the configuration and the settings of
@@ -11,7 +11,7 @@ PYTHON is the interpreter of that original's environment (`tools/oracles.py`). T
   ANSWERS/theirs/NAME-VARIANT, and its state dict, tied copies included, to ANSWERS/theirs/NAME-VARIANT.truth.
 
 State dicts are written as float32, which holds float16 and bfloat16 exactly, or as float64. This file does NOT
-compare anything: see `tools/differential_checkpoint.py`.
+compare anything: see `tools/differential/checkpoints.py`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     PYTHON tools/originals/run_filters.py CASES ANSWERS
 
 CASES is a safetensors file with the tensors `NAME/ids`, `NAME/scores` and a metadata key `cases` of names to
-parameters, as packs have them (npblender/groundtruth/packs/filtering.py); ANSWERS gets `NAME`, the new scores. Cases
+parameters, as packs have them (npblender/groundtruth/packs/sections/filters.py); ANSWERS gets `NAME`, the new scores. Cases
 of ParlAI's blocks, which write -1e20, are passed over.
 """
 

@@ -2,7 +2,7 @@
 
     PYTHON tools/originals/run_keras_flax.py CASES ANSWERS [--original keras-flax]
 
-PYTHON is the interpreter of the environment of that name (`tools/oracles.py`); torch is not in it. A call's class
+PYTHON is the interpreter of the environment of that name (`tools/originals/environments.py`); torch is not in it. A call's class
 says which of the two it is for: `TF...` or `Flax...`. Only their own arguments need them (positions, inputs packed
 into the first argument, Flax's encode, init_cache and decode); everything else is shown with torch.
 

@@ -2,7 +2,7 @@
 
     PYTHON tools/originals/run_onnx_trace.py --model FOLDER --inputs FILE.json --out FILE --dialect D [--threads N]
 
-PYTHON is the interpreter of the environment `onnxruntime` (`tools/oracles.py`). The graph is written by
+PYTHON is the interpreter of the environment `onnxruntime` (`tools/originals/environments.py`). The graph is written by
 `tools/onnx_graph`; every number is ONNX Runtime's own, its LayerNormalization, Gelu, Softmax and products, in float32.
 """
 
@@ -19,8 +19,8 @@ import onnxruntime
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from npblender import BlenderbotSmallForConditionalGeneration
-from npblender.groundtruth.tracefile import Trace
-from npblender.weights import to_arrays
+from npblender.groundtruth.tracing.trace_file import Trace
+from npblender.transformer.parameters import to_arrays
 from tools.onnx_graph.write import whole_graph
 
 

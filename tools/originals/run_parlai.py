@@ -2,7 +2,7 @@
 
     PYTHON tools/originals/run_parlai.py CASES ANSWERS [--original parlai]
 
-PYTHON is the interpreter of ParlAI's environment (`tools/oracles.py`). Cases and answers have the names of
+PYTHON is the interpreter of ParlAI's environment (`tools/originals/environments.py`). Cases and answers have the names of
 transformers (see `exchange.py`); this file maps them to ParlAI's. Hidden states and attention weights are
 read by hooks on its modules, caches from its incremental state.
 

@@ -2,7 +2,7 @@
 
     PYTHON tools/originals/run_parlai_search.py CASES ANSWERS [--original parlai]
 
-PYTHON is the interpreter of ParlAI's environment (`tools/oracles.py`). A case is one agent, made by `create_agent`
+PYTHON is the interpreter of ParlAI's environment (`tools/originals/environments.py`). A case is one agent, made by `create_agent`
 with a dictionary of numbered words and then given the case's weights. A call is `{"rows": NAME, "options": {...},
 "prefix": [ids] or null, "seed": N}`: NAME is an array of the case's inputs, one context a row, padded with 0 on the
 right; the options have npblender's names. The answer holds for each row the ids (start and end included, -1 where a

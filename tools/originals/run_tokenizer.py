@@ -2,7 +2,7 @@
 
     PYTHON tools/originals/run_tokenizer.py ORIGINAL FOLDER QUESTIONS ANSWERS
 
-PYTHON is the interpreter of the environment (`tools/oracles.py`), ORIGINAL its name, FOLDER a tokenizer's folder.
+PYTHON is the interpreter of the environment (`tools/originals/environments.py`), ORIGINAL its name, FOLDER a tokenizer's folder.
 QUESTIONS has one JSON value a line:
 
     "some text"                                             -> {"ids": [...], "decoded": "..."}

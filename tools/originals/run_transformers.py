@@ -2,7 +2,7 @@
 
     PYTHON tools/originals/run_transformers.py CASES ANSWERS --original transformers-5
 
-PYTHON is the interpreter of that original's environment (`tools/oracles.py`). The model computes with
+PYTHON is the interpreter of that original's environment (`tools/originals/environments.py`). The model computes with
 `attn_implementation="eager"`, on the CPU, in evaluation mode. See `exchange.py` for the files.
 
 Two things are done here that transformers does not do by itself, so that a comparison is possible at all:

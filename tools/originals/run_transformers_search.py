@@ -2,7 +2,7 @@
 
     PYTHON tools/originals/run_transformers_search.py CASES ANSWERS --original transformers-5
 
-PYTHON is the interpreter of that original's environment (`tools/oracles.py`). A call is `{"arguments": {...},
+PYTHON is the interpreter of that original's environment (`tools/originals/environments.py`). A call is `{"arguments": {...},
 "options": {...}, "own": {...}, "seed": N, "dtype": ...}` and may name toys (see `toys.py`). `own` are the settings of
 the model itself. The answer holds every array of the record, and the transition scores made from it.
 

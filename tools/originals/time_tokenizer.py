@@ -5,7 +5,7 @@
 PROGRAM is "npblender parlai", "npblender transformers-5", "transformers" or "tokenizers"; PYTHON the interpreter of an
 environment that has it. FOLDER holds vocab.json and merges.txt. Every line on standard input names a file with a JSON
 list of texts, and one line of JSON comes back: the seconds that making a tokenizer took, those of its first pass over
-the texts, those of a second pass over the same, and how many ids there were. `tools/measure_tokenizer.py` lets several
+the texts, those of a second pass over the same, and how many ids there were. `tools/measure/tokenizer.py` lets several
 of these take turns.
 
 The Rust library knows no `@@`, so its model is given the merges' own symbols for a vocabulary, and a pre-tokenizer

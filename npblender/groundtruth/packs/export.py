@@ -11,21 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from npblender import demo
-from npblender.dialects import Dialect, describe_dialect, resolve_dialect
-from npblender.groundtruth.inputs import TraceInputs
-from npblender.groundtruth.packs import chats, filtering, parts, scalars, scenarios, searches, tensors, texts, tiny
-from npblender.groundtruth.packs.arithmetic import Arithmetic, best
+from npblender.common.version import __version__
+from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
+from npblender.groundtruth.packs import tiny
 from npblender.groundtruth.packs.files import PackFile
 from npblender.groundtruth.packs.manifest import FileRecord, Manifest, sha256, write_pack
 from npblender.groundtruth.packs.recipes import Recipe
+from npblender.groundtruth.packs.sections import chats, filters, forward, parts, scalars, searches, tensors, texts
+from npblender.groundtruth.packs.truth.arithmetic import Arithmetic, best
 from npblender.groundtruth.packs.verdict import Subject
-from npblender.groundtruth.recording import record
-from npblender.groundtruth.tracefile import Trace
-from npblender.model import BlenderbotSmallForConditionalGeneration
-from npblender.version import __version__
-from npblender.weights import Weights, to_arrays
-
-__all__ = ["MODEL_FOLDER", "export_pack", "export_tiny", "weights_sha256"]
+from npblender.groundtruth.tracing.inputs import TraceInputs
+from npblender.groundtruth.tracing.record import record
+from npblender.groundtruth.tracing.trace_file import Trace
+from npblender.models import BlenderbotSmallForConditionalGeneration
+from npblender.transformer.parameters import Weights, to_arrays
 
 MODEL_FOLDER = "model"
 LONGDOUBLE_BOUND = 1e-13
@@ -81,7 +80,7 @@ def _export(
     arithmetic = best()
     wide = recipe.subject.sibling("float64")
     passes = recipe.scenarios()
-    found = scenarios.traces(wide, passes)
+    found = forward.traces(wide, passes)
     truth = {
         "scalar operation": arithmetic.name,
         "tensor operation": arithmetic.name,
@@ -132,7 +131,7 @@ def producer(arithmetic: Arithmetic) -> dict[str, str]:
 def _files(
     recipe: Recipe,
     wide: Subject,
-    passes: list[scenarios.Scenario],
+    passes: list[forward.Scenario],
     found: Mapping[str, Trace],
     arithmetic: Arithmetic,
 ) -> Iterator[PackFile]:
@@ -143,9 +142,9 @@ def _files(
                 yield PackFile(f"{MODEL_FOLDER}/{name}", "model", "the model's own file", content)
     yield from scalars.make(recipe.seed, arithmetic)
     yield from tensors.make(recipe.seed, arithmetic, recipe.stored)
-    yield from scenarios.make(dict(found), passes, recipe.stored)
+    yield from forward.make(dict(found), passes, recipe.stored)
     yield parts.make(found, wide.model.config)
-    yield filtering.make(recipe.seed, recipe.stored)
+    yield filters.make(recipe.seed, recipe.stored)
     yield searches.make(wide, recipe.searches())
     yield from texts.make(wide)
     yield from chats.make(wide, recipe.longest)

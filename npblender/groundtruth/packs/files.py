@@ -13,24 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from npblender.groundtruth.tensorfile import read_tensors, tensor_bytes
-from npblender.groundtruth.units import Noise
-
-__all__ = [
-    "Case",
-    "PackFile",
-    "as_stored",
-    "case_file",
-    "json_file",
-    "read_cases",
-    "read_json",
-    "short",
-    "tensor_records",
-]
-
-Array = NDArray[Any]
+from npblender.common.array_types import Array
+from npblender.groundtruth.noise.units import Noise
+from npblender.groundtruth.tracing.tensor_file import read_tensors, tensor_bytes
 
 
 @dataclass(frozen=True)

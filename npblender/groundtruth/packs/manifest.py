@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from npblender import jsonfile
-
-__all__ = ["FORMAT", "MANIFEST", "SCHEMA", "FileRecord", "Manifest", "damage", "read_manifest", "sha256", "write_pack"]
+from npblender.common import json_files
 
 FORMAT, SCHEMA, MANIFEST = "npblender-golden-pack", 1, "manifest.json"
 KEYS = ("name", "dialect", "seed", "stored", "truth", "producer", "model", "cross_checks")
@@ -72,7 +70,7 @@ def write_pack(folder: str | os.PathLike[str], manifest: Manifest, contents: Map
     Raises:
         ValueError: the folder holds something else, or the system refuses to write there.
     """
-    place = jsonfile.new_folder(folder)
+    place = json_files.new_folder(folder)
     if any(place.iterdir()):
         if not (place / MANIFEST).is_file():
             raise ValueError(f"{str(place)!r} is not empty and holds no pack; name a new folder")
@@ -81,7 +79,7 @@ def write_pack(folder: str | os.PathLike[str], manifest: Manifest, contents: Map
     for path, content in contents.items():
         target = place / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        with jsonfile.replacing(target) as unfinished:
+        with json_files.replacing(target) as unfinished:
             unfinished.write_bytes(content)
     write_manifest(place, manifest)
 
@@ -93,7 +91,7 @@ def write_manifest(place: Path, manifest: Manifest) -> None:
     head = [f"{_compact(key)}: {_compact(value)}" for key, value in sorted(content.items())]
     listed = '"files": {\n  ' + ",\n  ".join(files) + "\n }"  # a line a file
     text = "{\n " + ",\n ".join([*head, listed]) + "\n}\n"
-    with jsonfile.replacing(place / MANIFEST) as unfinished:
+    with json_files.replacing(place / MANIFEST) as unfinished:
         unfinished.write_bytes(text.encode("utf-8"))
 
 
@@ -111,7 +109,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     path = Path(folder) / MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f"{str(folder)!r} is no golden pack: it holds no {MANIFEST}")
-    content = jsonfile.read_object(path)
+    content = json_files.read_object(path)
     if content.pop("format", None) != FORMAT:
         raise ValueError(f'{path} is no manifest of a golden pack: its "format" is not "{FORMAT}"')
     schema = content.pop("schema", None)

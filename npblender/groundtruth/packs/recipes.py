@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from npblender.dialects import PARLAI
-from npblender.groundtruth.packs.scenarios import Scenario, exchange_scenarios, small_scenarios
-from npblender.groundtruth.packs.searches import Search, searches_for
+from npblender.config.dialect import PARLAI
+from npblender.groundtruth.packs.sections.forward import Scenario, exchange_scenarios, small_scenarios
+from npblender.groundtruth.packs.sections.searches import Search, searches_for
 from npblender.groundtruth.packs.verdict import Subject
-
-__all__ = ["SMALL", "Recipe"]
 
 SMALL = 1_000_000
 """Up to so many parameters a model is traced whole, at every point and in every scenario."""

@@ -12,13 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from npblender.config import BlenderbotSmallConfig
+from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
-from npblender.dialects import Dialect
-from npblender.model import BlenderbotSmallForConditionalGeneration
+from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer.example import EXAMPLE_VOCABULARY, example_tokenizer
-from npblender.weights import Weights, from_arrays, random_weights, to_arrays
-
-__all__ = ["TINY_CONFIG", "save_tiny", "tiny_weights"]
+from npblender.transformer.parameters import Weights, from_arrays, random_weights, to_arrays
 
 TINY_CONFIG = BlenderbotSmallConfig(
     vocab_size=len(EXAMPLE_VOCABULARY),  # V = 48

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from npblender.dialects import Dialect
-from npblender.groundtruth.units import Noise, diverged, score
-from npblender.model import BlenderbotSmallForConditionalGeneration
+from npblender.config.dialect import Dialect
+from npblender.groundtruth.noise.units import Noise, diverged, score
+from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
-from npblender.weights import from_arrays, to_arrays
-
-__all__ = ["Subject", "Tally", "Verdict"]
+from npblender.transformer.parameters import from_arrays, to_arrays
 
 
 @dataclass(frozen=True)

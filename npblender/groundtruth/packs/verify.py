@@ -14,15 +14,13 @@ from numpy.typing import DTypeLike
 
 from npblender import demo
 from npblender.checkpoint import resolve_dtype
-from npblender.dialects import resolve_dialect
-from npblender.groundtruth.packs import chats, filtering, partcheck, scalars, scenarios, searches, tensors, texts
+from npblender.config.dialect import resolve_dialect
 from npblender.groundtruth.packs.export import weights_sha256
 from npblender.groundtruth.packs.manifest import Manifest, damage, read_manifest
+from npblender.groundtruth.packs.sections import chats, filters, forward, parts_check, scalars, searches, tensors, texts
 from npblender.groundtruth.packs.verdict import Subject, Verdict
-from npblender.groundtruth.tensorfile import read_tensors
-from npblender.model import BlenderbotSmallForConditionalGeneration
-
-__all__ = ["AGREES", "DAMAGED", "DIVERGES", "PackReport", "subject_of", "verify_pack"]
+from npblender.groundtruth.tracing.tensor_file import read_tensors
+from npblender.models import BlenderbotSmallForConditionalGeneration
 
 AGREES, DIVERGES, DAMAGED = 0, 1, 2
 """Exit codes: as those of `npblender compare`."""
@@ -124,9 +122,9 @@ def verify_pack(
     checks: dict[str, Callable[[Path], Verdict]] = {
         scalars.KIND: lambda path: scalars.check(path, subject.dtype, exact=exact),
         tensors.KIND: lambda path: tensors.check(path, subject.dtype),
-        scenarios.KIND: lambda path: scenarios.check(path, subject),
-        "parts": lambda path: partcheck.check(path, subject),
-        filtering.KIND: filtering.check,
+        forward.KIND: lambda path: forward.check(path, subject),
+        "parts": lambda path: parts_check.check(path, subject),
+        filters.KIND: filters.check,
         searches.KIND: lambda path: searches.check(path, subject),
         texts.KIND: lambda path: texts.check(path, subject),
         chats.KIND: lambda path: chats.check(path, subject),

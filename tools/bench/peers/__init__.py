@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.oracles import oracle_python
+from tools.originals.environments import oracle_python
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Peer:
     about: str
     adapter: str
     variant: str
-    environment: str | None  # of tools/oracles.py; None: this very Python
+    environment: str | None  # of tools/originals/environments.py; None: this very Python
     kinds: tuple[str, ...]
     same_model: bool = True  # whether it computes this very model, so that its answers can be compared
 

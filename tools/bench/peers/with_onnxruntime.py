@@ -18,7 +18,7 @@ import onnxruntime
 from onnxruntime import OrtValue
 
 from npblender import BlenderbotSmallForConditionalGeneration
-from npblender.weights import to_arrays
+from npblender.transformer.parameters import to_arrays
 from tools.bench.peers.timing import timed
 from tools.onnx_graph.write import cross_names, decoder_graph, encoder_graph, past_names
 

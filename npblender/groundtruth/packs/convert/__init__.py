@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from npblender import jsonfile
+from npblender.common import json_files
 from npblender.groundtruth.packs.convert import literals, npz, onnx
 from npblender.groundtruth.packs.manifest import damage, read_manifest
 
@@ -39,7 +39,7 @@ def convert_pack(folder: str | os.PathLike[str], out: str | os.PathLike[str], to
     if broken:
         path, what = next(iter(broken.items()))
         raise ValueError(f"the pack is damaged: {path} {what}")
-    place = jsonfile.new_folder(out)
+    place = json_files.new_folder(out)
     if any(place.iterdir()):
         raise ValueError(f"{str(out)!r} is not empty; name a new folder")
     return FORMATS[to](Path(folder), manifest, place)

@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from npblender.common.array_types import Array
 from npblender.groundtruth.packs.convert.tables import Table, tables
 from npblender.groundtruth.packs.manifest import Manifest
 
-__all__ = ["SMALL", "write_c", "write_js", "write_rust"]
-
-Array = NDArray[Any]
 SMALL = 6000
 """Up to so many values a file of a pack is written as source code."""
 PER_LINE = 6

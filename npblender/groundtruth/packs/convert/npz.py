@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from npblender.groundtruth.packs.manifest import MANIFEST, Manifest
-from npblender.groundtruth.tensorfile import read_tensors
-
-__all__ = ["write"]
+from npblender.groundtruth.tracing.tensor_file import read_tensors
 
 
 def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:

@@ -10,18 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from npblender.common.array_types import Array
 from npblender.groundtruth.packs.convert.tables import tables
 from npblender.groundtruth.packs.files import as_stored
 from npblender.groundtruth.packs.manifest import Manifest
 
-__all__ = ["tensor_proto", "varint", "write"]
-
-Array = NDArray[Any]
 TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "float16": 10, "float64": 11}
 """TensorProto.DataType by NumPy's names."""
 DIMS, DATA_TYPE, NAME, RAW_DATA = 1, 2, 8, 9  # TensorProto's fields

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from npblender.groundtruth.packs import scalars
+from npblender.common.array_types import Array
 from npblender.groundtruth.packs.files import read_cases
 from npblender.groundtruth.packs.manifest import Manifest
-from npblender.groundtruth.tracefile import Trace
-
-__all__ = ["Table", "tables"]
-
-Array = NDArray[Any]
+from npblender.groundtruth.packs.sections import scalars
+from npblender.groundtruth.tracing.trace_file import Trace
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,186 @@
+"""Many inputs, each with its reply: in batches by length, in the order of the input, on as many machines as there are.
+
+    requests -> windows of consecutive lines -> batches of like length -> an executor -> records in input order
+Any `concurrent.futures.Executor` will do: threads, processes, or that of a Dask or Ray cluster.
+
+Windows and batches depend on line numbers alone, and a batch's random numbers on the seed and its first line. So a run
+that goes on where another stopped makes the same batches, and with them the same replies.
+
+What it does not do: it reads and writes no files of its own (see resumable.py) and prints nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from npblender.chat.batch.jobs import BatchJob, PreparedJob, prepare
+from npblender.chat.batch.requests import BadLine, Request, as_request
+from npblender.chat.batch.workers import Answer, reply_to_batch
+from npblender.chat.history import FittedSource
+from npblender.config.dialect import Dialect
+
+Record = dict[str, Any]
+"""{"line": number, the input's fields, "reply": text, "score": number or None}; or with "error" in place of a reply."""
+
+
+def reply_to_all(
+    inputs: Iterable[str | Mapping[str, Any]],
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    executor: Executor | None = None,
+    dialect: str | Dialect | None = None,
+    dtype: str = "float32",
+    profile: str = "parlai",
+    block: Iterable[str] = (),
+    seed: int | None = None,
+    n_best: int = 0,
+    batch_size: int = 16,
+    **settings: Any,
+) -> Iterator[Record]:
+    """Replies to many inputs, as records in the order of the inputs, while the work goes on.
+
+    Args:
+        inputs: strings, or objects with `text` or `turns`, and perhaps `persona`; other fields are carried over.
+        folder: the model's, as every worker sees it; without it the demo.
+        executor: where the work is done; without one in this thread.
+        block, seed, n_best, settings: phrases never to be said, random numbers, how many runners-up to report, and
+            settings of the search as `generate` takes them.
+        batch_size: how many inputs are searched together.
+
+    An input that can not be replied to gives a record with `error`, and the others go on.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError: a folder, option or setting that does not fit, at once.
+    """
+    if isinstance(block, str):
+        raise TypeError("block must be a list of phrases, not one string")
+    place = None if folder is None else os.fspath(folder)
+    job = BatchJob(place, dialect, dtype, profile, settings, tuple(block), seed, n_best)
+    requests = (as_request(number, each) for number, each in enumerate(inputs, start=1))
+    return replies_in_order(requests, job, prepare(job), executor, batch_size=batch_size)
+
+
+def replies_in_order(
+    requests: Iterable[Request | BadLine],
+    job: BatchJob,
+    prepared: PreparedJob,
+    executor: Executor | None = None,
+    *,
+    batch_size: int = 16,
+    window: int | None = None,
+    skip: int = 0,
+    known: Mapping[int, Record] | None = None,
+    on_batch: Callable[[Sequence[Record]], None] | None = None,
+) -> Iterator[Record]:
+    """Records in the order of the requests, which are numbered from 1 without gaps.
+
+    Args:
+        window: how many consecutive requests are sorted by length together, by default 32 batches.
+        skip: how many of the first requests have been dealt with: nothing is yielded for them.
+        known: records that are there already, by number; they are yielded in their place.
+        on_batch: called with the records of a batch as soon as it is done, whatever the order.
+    """
+    if batch_size < 1 or (window is not None and window < 1):
+        raise ValueError("a batch and a window hold at least one line")
+    window = 32 * batch_size if window is None else window
+    ready: dict[int, Record] = dict(known or {})
+    batches = _batches(requests, prepared, batch_size, window, skip, frozenset(ready), ready)
+    running: dict[Future[list[Answer]], _Batch] = {}
+    workers: Executor = _ThisThread() if executor is None else executor
+    most = 1 if executor is None else max(1, window // batch_size)
+    following = skip + 1  # the number of the next record to be yielded
+    upcoming = next(batches, None)
+    try:
+        while upcoming is not None or running or following in ready:
+            while following in ready:
+                yield ready.pop(following)
+                following += 1
+            # No more than two windows are under way, so a slow batch can not fill the memory with later ones.
+            while upcoming is not None and len(running) < most and upcoming.window < following + window:
+                if upcoming.requests:
+                    ids = tuple(source.ids for source in upcoming.sources)
+                    future = workers.submit(reply_to_batch, job, ids, upcoming.requests[0].number)
+                    running[future] = upcoming
+                upcoming = next(batches, None)
+            if running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    records = [r for r in running.pop(future).records(future.result()) if r["line"] >= following]
+                    if on_batch is not None:
+                        on_batch(records)
+                    ready.update((record["line"], record) for record in records)
+    finally:
+        for future in running:
+            future.cancel()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Requests that are searched together; none, where a window held nothing to search for."""
+
+    window: int  # the number of the window's first line
+    requests: tuple[Request, ...] = ()
+    sources: tuple[FittedSource, ...] = ()
+
+    def records(self, answers: Sequence[Answer]) -> list[Record]:
+        """The requests' records."""
+        return [
+            _record(request, answer, source)
+            for request, answer, source in zip(self.requests, answers, self.sources, strict=True)
+        ]
+
+
+def _record(request: Request, answer: Answer, source: FittedSource) -> Record:
+    lost = {"dropped_turns": source.dropped_turns, "cut_tokens": source.cut_tokens}
+    return {
+        "line": request.number,
+        **request.carried,
+        **answer,
+        **{name: count for name, count in lost.items() if count},
+    }
+
+
+def _batches(
+    requests: Iterable[Request | BadLine],
+    prepared: PreparedJob,
+    batch_size: int,
+    window: int,
+    skip: int,
+    known: Container[int],
+    ready: dict[int, Record],
+) -> Iterator[_Batch]:
+    """Batches of like length, window by window; what can not be replied to goes to `ready` as it is."""
+    remaining = iter(requests)
+    while lines := list(islice(remaining, window)):
+        start, end = lines[0].number, lines[-1].number
+        if all(number <= skip or number in known for number in range(start, end + 1)):
+            continue
+        sources: list[tuple[Request, FittedSource]] = []
+        for line in lines:
+            if isinstance(line, Request):
+                try:
+                    sources.append((line, prepared.source(line)))
+                    continue
+                except ValueError as error:
+                    line = BadLine(line.number, str(error), line.carried)
+            if line.number > skip and line.number not in known:
+                ready[line.number] = {"line": line.number, **line.carried, "error": line.reason}
+        sources.sort(key=lambda each: len(each[1].ids))  # stable, so equal lengths keep their order
+        yield _Batch(start)
+        for at in range(0, len(sources), batch_size):
+            of_batch = sources[at : at + batch_size]
+            if any(request.number > skip and request.number not in known for request, _ in of_batch):
+                yield _Batch(start, tuple(r for r, _ in of_batch), tuple(s for _, s in of_batch))
+
+
+class _ThisThread(Executor):
+    """Does the work at once, where it was asked for."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future

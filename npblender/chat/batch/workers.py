@@ -1,0 +1,110 @@
+"""What a worker does: replies to one batch of sources, with a model that it has loaded once.
+
+A worker may be this process, a thread, another process or another machine. It is sent names, settings and ids, which
+are small, and it reads the model from the folder of that name; so every machine must see the folder under the name.
+
+What it does not do: it builds no batches and knows no lines.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from threading import Lock, Thread
+from typing import Any
+
+import numpy as np
+
+from npblender.chat.batch.jobs import BatchJob
+from npblender.chat.blocklist import BlockList
+from npblender.chat.history import resolve_profile
+from npblender.chat.replies import Candidate, search_replies, shown_score
+from npblender.chat.settings import make_settings
+from npblender.config.dialect import Dialect
+from npblender.models import BlenderbotSmallForConditionalGeneration
+from npblender.tokenizer import BlenderbotSmallTokenizer
+
+Ids = tuple[int, ...]
+Answer = dict[str, Any]
+"""{"reply": text, "score": number or None} and perhaps "n_best"; or {"error": why}."""
+
+
+_Loaded = tuple[BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer, BlockList | None]
+_LOADING = Lock()
+
+
+@lru_cache(maxsize=1)
+def _load(folder: str | None, dialect: str | Dialect | None, dtype: str, block: tuple[str, ...]) -> _Loaded:
+    """A memo of the one model that a worker process serves."""
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(folder, dialect=dialect, dtype=dtype)
+    tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder, dialect=model.dialect)
+    return model, tokenizer, BlockList(block, tokenizer) if block else None
+
+
+def reply_to_batch(job: BatchJob, sources: Sequence[Ids], first: int) -> list[Answer]:
+    """The answers to a batch of sources, one each. `first` numbers the batch, for the random numbers it draws.
+
+    Should the batch fail as a whole its sources are tried one by one, so that one of them can not spoil the others.
+    """
+    with _LOADING:  # two threads of a worker shall not load the model twice
+        loaded = _load(job.folder, job.dialect, job.dtype, job.block)
+    try:
+        return _search(job, loaded, sources, first)
+    except Exception as error:
+        if len(sources) == 1:
+            return [{"error": f"{type(error).__name__}: {error}"}]
+        return [answer for source in sources for answer in reply_to_batch(job, [source], first)]
+
+
+def _search(job: BatchJob, loaded: _Loaded, sources: Sequence[Ids], first: int) -> list[Answer]:
+    model, tokenizer, block = loaded
+    settings = make_settings(resolve_profile(job.profile), model, job.settings)
+    rng = np.random.default_rng(None if job.seed is None else [job.seed, first])
+    found = search_replies(model, tokenizer, sources, settings, block=block, rng=rng)
+    return [_answer(candidates, job.n_best) for candidates in found]
+
+
+def _answer(candidates: Sequence[Candidate], n_best: int) -> Answer:
+    """What is reported of the candidates of one source.
+
+    >>> _answer([Candidate("hi!", "hi !", (1, 5, 2), -0.5)], 0)
+    {'reply': 'hi!', 'score': -0.5}
+    """
+    best = candidates[0]
+    answer: Answer = {"reply": best.text, "score": shown_score(best.score)}
+    if n_best:
+        answer["n_best"] = [{"reply": each.text, "score": shown_score(each.score)} for each in candidates[:n_best]]
+    return answer
+
+
+@contextmanager
+def local_processes(count: int) -> Iterator[Executor]:
+    """An executor of `count` processes on this machine, which share its cores.
+
+    Work that waits is given up when something fails; work that runs is waited for.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))  # read by the BLAS of each new process
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_begin_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the parent, and do not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,134 @@
+r"""Text for people: natural spacing, and nothing that a terminal would obey.
+
+A tokenizer's way back leaves a space around every mark, `i ' m fine , thanks .`. transformers' clean-up removes most
+of them by a list of replacements; here the same is decided word by word, so that a reply can be shown while it is
+being written, and quotes, brackets and numbers come out as people write them.
+
+What it does not do: it changes no letters, and it knows no tokens or ids.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+_CLOSING = tuple(".,!?;:)]}%…")  # marks that stand close to the word before them
+_OPENING = frozenset("([{$#£€¥")  # marks that stand close to the word after them
+_SHORT_FORMS = frozenset(["s", "t", "m", "d", "ll", "re", "ve", "em"])  # what follows an apostrophe in one word
+_SHORT_BEFORE = frozenset(["o", "y", "ma", "d", "l"])  # what precedes one: o'clock, y'all, ma'am, l'oreal
+_SHORTENED = frozenset(["cause", "em", "til", "till", "bout", "round", "tis", "twas", "cuz"])  # 'cause
+_GLUED_FORMS = frozenset(["n't", "'m", "'s", "'ve", "'re"])  # words of a vocabulary that keeps the apostrophe
+_FACES = frozenset([")", "(", "/", "*", "p", "d"])  # what makes a face of a colon before it
+_LINE_BREAKS = ("\n", "__newln__")  # as the dialects' ways back write the model's line break
+
+
+class NaturalSpacing:
+    r"""The spaces between words, decided while the words arrive. One object serves one text.
+
+    `push` takes the next word and gives what can be shown by then; `close` gives the rest.
+
+    >>> spacing = NaturalSpacing()
+    >>> [spacing.push(word) for word in ("i", "'", "m", "fine", ".")], spacing.close()
+    (['i', '', "'m", ' fine', '.'], '')
+    """
+
+    def __init__(self) -> None:
+        self._before = ""  # the last word that was given out; "" at the beginning of a line
+        self._waiting: str | None = None  # a mark that waits for the word behind it
+        self._glue = False  # the next word stands close to the last one
+        self._joint = ""  # the mark inside a number whose next part comes now, or has just come
+        self._open: set[str] = set()  # quotation marks that are open
+
+    def push(self, word: str) -> str:
+        """Take the next word; the text that is decided by now."""
+        shown = ""
+        if self._waiting is not None:
+            mark, self._waiting = self._waiting, None
+            shown = self._place(mark, word)
+        if self._depends(word):
+            self._waiting = word
+            return shown
+        return shown + self._place(word, "")
+
+    def close(self) -> str:
+        """The end of the text: what was waiting for another word."""
+        if self._waiting is None:
+            return ""
+        mark, self._waiting = self._waiting, None
+        return self._place(mark, "")
+
+    def _depends(self, word: str) -> bool:
+        """Whether the place of a mark depends on the word behind it."""
+        return word in ("'", '"', ":", ";", "=", "/") or (word in (".", ",") and self._before[-1:].isdigit())
+
+    def _place(self, word: str, after: str) -> str:
+        """The word with the space before it, if one belongs there."""
+        if word in _LINE_BREAKS:
+            self._before, self._glue, self._joint = "", False, ""
+            return "\n"
+        close_left, close_right = self._glue, False
+        joint = self._joint if self._glue else ""
+        if word in ("'", '"'):
+            left, close_right = self._quote(word, after)
+            close_left |= left
+        elif word in (":", ";", "=") and after in _FACES:
+            close_right = True  # a face keeps its distance from the word before it
+        elif word in (".", ",", ":", "/") and self._joins(word, after):
+            close_left = close_right = True
+            joint = word
+        elif word.startswith(_CLOSING) or word in _GLUED_FORMS:
+            close_left = True
+        elif word in _OPENING:
+            close_right = True
+        space = "" if close_left or not self._before else " "
+        self._before, self._glue, self._joint = word, close_right, joint
+        return space + word
+
+    def _quote(self, mark: str, after: str) -> tuple[bool, bool]:
+        """Whether a quotation mark or apostrophe stands close to the word before it, and to the one behind it."""
+        inside_word = mark == "'" and self._before[-1:].isalnum() and not self._glue
+        if inside_word and (after in _SHORT_FORMS or self._before in _SHORT_BEFORE):
+            return True, True
+        if mark == "'" and (after in _SHORTENED or after.removesuffix("s").isdigit()):
+            return inside_word and self._before.isdigit(), True  # 'cause, the '80s; but 5'10
+        if mark in self._open:
+            self._open.discard(mark)
+            return True, False
+        if inside_word and (self._before.endswith(("s", "in")) or not after):
+            return True, False  # the dogs' food, goin' home
+        self._open.add(mark)
+        return False, True
+
+    def _joins(self, mark: str, after: str) -> bool:
+        """Whether a mark stands inside a number, or a slash between words."""
+        if mark == "/":
+            return self._before[-1:].isalnum() and after[:1].isalnum()
+        digits = {",": 3, ":": 2}.get(mark, len(after))
+        after_one = self._joint in ("", ",") if mark == "." else self._joint in ("", mark)
+        return self._before[-1:].isdigit() and after.isdigit() and len(after) == digits and after_one
+
+
+def stream_natural(words: Iterable[str]) -> Iterator[str]:
+    """Words, or longer stretches cut at spaces, as they arrive -> text to show, piece by piece, never empty.
+
+    >>> list(stream_natural(["hello", ",", "it", "'", "s", "me"]))
+    ['hello', ',', ' it', "'s", ' me']
+    """
+    spacing = NaturalSpacing()
+    for stretch in words:
+        for word in re.findall(r"\n|[^\s]+", stretch):
+            shown = spacing.push(word)
+            if shown:
+                yield shown
+    rest = spacing.close()
+    if rest:
+        yield rest
+
+
+def natural_text(text: str) -> str:
+    r"""What a tokenizer's `decode` gave, spaced as people write.
+
+    >>> natural_text("i don ' t know . what ' s the \" best \" movie ( of 3 , 000 ) ? : )")
+    'i don\'t know. what\'s the "best" movie (of 3,000)? :)'
+    """
+    return "".join(stream_natural([text]))

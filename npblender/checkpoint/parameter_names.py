@@ -1,0 +1,109 @@
+"""The only map between the names that files use and the names of the weights' tree.
+
+The tree's names are transformers' own without the `model.` prefix: `shared.weight`,
+`encoder.layers.0.self_attn.q_proj.weight`, `final_logits_bias`. Files differ from them in three ways:
+
+- transformers puts `model.` before every parameter of a model with a head, and nothing before those of the
+  bare model;
+- the one matrix of token embeddings may be stored under several names at once, or only under one of them;
+- ParlAI has names of its own.
+
+What it does not do: it reads no tensors, and it knows no shapes.
+"""
+
+import re
+from collections.abc import Sequence
+
+from npblender.transformer.parameters import BASE_MODEL, CAUSAL_MODEL, Parts
+
+SHARED = "shared.weight"
+
+# Applied one after another. The first two groups are transformers', the rest is ParlAI's.
+_RENAMES = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"^model\.", r""),
+        (r"^(?:(?:encoder|decoder)\.embed_tokens|lm_head)\.weight$", SHARED),
+        (r"^(?:(?:encoder|decoder)\.)?embeddings\.weight$", SHARED),
+        (r"^(encoder|decoder)\.position_embeddings\.", r"\1.embed_positions."),
+        (r"^(encoder|decoder)\.norm_embeddings\.", r"\1.layernorm_embedding."),
+        (r"^(encoder\.layers\.\d+)\.attention\.", r"\1.self_attn."),
+        (r"^(decoder\.layers\.\d+)\.self_attention\.", r"\1.self_attn."),
+        (r"^(decoder\.layers\.\d+)\.encoder_attention\.", r"\1.encoder_attn."),
+        (r"^(.*\.(?:self|encoder)_attn)\.(q|k|v|out)_lin\.", r"\1.\2_proj."),
+        (r"^((?:encoder|decoder)\.layers\.\d+)\.ffn\.lin([12])\.", r"\1.fc\2."),
+        (r"^((?:encoder|decoder)\.layers\.\d+)\.norm1\.", r"\1.self_attn_layer_norm."),
+        (r"^(encoder\.layers\.\d+)\.norm2\.", r"\1.final_layer_norm."),
+        (r"^(decoder\.layers\.\d+)\.norm2\.", r"\1.encoder_attn_layer_norm."),
+        (r"^(decoder\.layers\.\d+)\.norm3\.", r"\1.final_layer_norm."),
+    )
+)
+
+# ParlAI keeps the id of its start token as a buffer beside the parameters.
+_NO_PARAMETERS = ("START",)
+
+
+def canonical_name(stored: str) -> str | None:
+    """The name in the weights' tree of a tensor in a file; None for a tensor that is no parameter.
+
+    A name that is not understood comes back as it is, and so is found to be nobody's.
+
+    >>> canonical_name("model.encoder.layers.0.fc1.weight")
+    'encoder.layers.0.fc1.weight'
+    >>> canonical_name("decoder.layers.3.encoder_attention.q_lin.bias")
+    'decoder.layers.3.encoder_attn.q_proj.bias'
+    >>> canonical_name("lm_head.weight"), canonical_name("START")
+    ('shared.weight', None)
+    """
+    if stored in _NO_PARAMETERS:
+        return None
+    name = stored
+    for pattern, replacement in _RENAMES:
+        name = pattern.sub(replacement, name)
+    return name
+
+
+def copies_in_order(stored: Sequence[str], parts: Parts) -> list[str]:
+    """Names under which a file holds the token embeddings: first the one to read, then those that must agree.
+
+    A copy that belongs to a part the model lacks (the base model has no `lm_head`, a causal head no encoder)
+    need not agree, and is read only if there is no other.
+
+    >>> from npblender.transformer.parameters import FULL_MODEL
+    >>> copies_in_order(["lm_head.weight", "model.shared.weight"], FULL_MODEL)
+    ['model.shared.weight', 'lm_head.weight']
+    >>> copies_in_order(["lm_head.weight", "shared.weight"], BASE_MODEL)
+    ['shared.weight']
+    """
+
+    def is_used(name: str) -> bool:
+        if name == "lm_head.weight":
+            return parts != BASE_MODEL
+        if name.removeprefix("model.").startswith("encoder."):
+            return "encoder" in parts
+        return True
+
+    def rank(name: str) -> tuple[bool, bool, str]:
+        bare = name.removeprefix("model.")
+        return not is_used(name), bare not in (SHARED, "embeddings.weight"), bare
+
+    ranked = sorted(stored, key=rank)
+    return ranked[:1] + [name for name in ranked[1:] if is_used(name)]
+
+
+def stored_name(canonical: str, parts: Parts) -> str:
+    """The name under which both transformers look for a parameter in a file of a model of these parts.
+
+    >>> from npblender.transformer.parameters import FULL_MODEL
+    >>> stored_name("shared.weight", FULL_MODEL), stored_name("shared.weight", BASE_MODEL)
+    ('model.shared.weight', 'shared.weight')
+    >>> stored_name("shared.weight", CAUSAL_MODEL)
+    'model.decoder.embed_tokens.weight'
+    >>> stored_name("final_logits_bias", FULL_MODEL)
+    'final_logits_bias'
+    """
+    if parts == BASE_MODEL or canonical == "final_logits_bias":
+        return canonical
+    if parts == CAUSAL_MODEL and canonical == SHARED:
+        return "model.decoder.embed_tokens.weight"
+    return f"model.{canonical}"

@@ -1,0 +1,114 @@
+"""A model's folder and the JSON files in it: found, made, read and written, with errors that name the file.
+
+What it does not do: it knows nothing of configurations and fills in no defaults.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def model_folder(folder: str | os.PathLike[str]) -> Path:
+    """The folder as a path, after making sure that it is there.
+
+    Raises:
+        TypeError: `folder` is neither a string nor a path.
+        FileNotFoundError: there is nothing of that name.
+        ValueError: it is a file, not a folder.
+
+    >>> model_folder("no/such/folder")
+    Traceback (most recent call last):
+    FileNotFoundError: there is no folder 'no/such/folder'; give a folder on this machine that holds \
+config.json and the weights (nothing is downloaded)
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"the model's folder must be a string or a path, not {type(folder).__name__}")
+    path = Path(folder)
+    try:
+        there, is_folder = path.exists(), path.is_dir()
+    except (OSError, ValueError) as error:  # a name too long for the system, or with a zero byte in it
+        raise ValueError(f"{str(folder)!r} is no name of a folder: {error}") from error
+    if not there:
+        raise FileNotFoundError(
+            f"there is no folder {str(folder)!r}; give a folder on this machine that holds config.json and "
+            f"the weights (nothing is downloaded)"
+        )
+    if not is_folder:
+        raise ValueError(f"{str(folder)!r} is a file; give the folder that holds config.json and the weights")
+    return path
+
+
+def new_folder(folder: str | os.PathLike[str]) -> Path:
+    """The folder as a path, made with its parents if it is not there.
+
+    Raises:
+        TypeError: `folder` is neither a string nor a path.
+        ValueError: there is a file of that name, or no folder can be made there.
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"the folder to save to must be a string or a path, not {type(folder).__name__}")
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no folder can be made at {str(folder)!r}: {error}") from error
+    return path
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object (a dict) that a JSON file holds.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not UTF-8, not JSON, cut short, or holds something other than one object.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} holds no {path.name}; a model's folder needs one")
+    try:
+        found = json.loads(path.read_bytes().decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON, or was cut short: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply to be a configuration") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold one JSON object, not a {type(found).__name__}")
+    return found
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write to beside `path`, which takes its place when it is complete, and only then.
+
+    Raises:
+        ValueError: the system refuses to write there. What stood at `path` before still stands.
+    """
+    unfinished = path.with_name(path.name + ".unfinished")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise ValueError(f"{path} can not be written: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_object(path: Path, content: Mapping[str, Any]) -> None:
+    """Write one JSON object, keys sorted, indented by two: the same content gives the same bytes.
+
+    Raises:
+        TypeError: a value has no form in JSON; the message names its key.
+        ValueError: the system refuses to write there.
+    """
+    for key, value in content.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{key!r} can not be written to {path.name}: {error}") from error
+    text = json.dumps(dict(content), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(text.encode("utf-8"))

@@ -1,0 +1,283 @@
+"""Beam search in which given words must come (Post and Vilar 2018), as 4.52.4 does it.
+
+Each step adds to the best continuations those that bring a constraint further, however improbable, and fills the
+beams from all of them by turns: the best of those that have got furthest, of those one token behind, and so on.
+
+Words that must come: how far a target has got with each of them (transformers' `force_words_ids`, 4.52.4).
+
+A constraint is one phrase, or several of which one must come. Constraints are met one at a time and in any order; one
+that is begun and not continued has to begin anew, and the token that broke it off begins nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender.common.array_types import Array, Ids
+from npblender.generation.decoder_state import DecoderState
+from npblender.generation.logits.chain import Filter, apply, to_float32
+from npblender.generation.logits.top_k import top
+from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, StepRecord
+from npblender.generation.plan import Plan
+from npblender.generation.search.beam_hypotheses import BeamHypotheses, NextBeams, best_of
+from npblender.generation.stopping import Stopping
+from npblender.ops import log_softmax
+
+Phrase: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Several phrases of which one must come; `begun` is how much of one has. None of them begins another."""
+
+    phrases: tuple[Phrase, ...]
+    begun: Phrase = ()
+
+    def next_tokens(self) -> list[int]:
+        """The tokens that would continue what is begun, in the order of the phrases.
+
+        >>> Constraint(((5, 6), (5, 7, 8)), (5,)).next_tokens()
+        [6, 7]
+        """
+        n = len(self.begun)
+        return list(dict.fromkeys(p[n] for p in self.phrases if len(p) > n and p[:n] == self.begun))
+
+    @property
+    def is_met(self) -> bool:
+        return self.begun in self.phrases
+
+    @property
+    def size(self) -> int:
+        """The length of the longest phrase."""
+        return max(map(len, self.phrases))
+
+    @property
+    def remaining(self) -> int:
+        """How many tokens of the longest phrase are missing; nothing is if one phrase is there."""
+        return 0 if self.is_met else self.size - len(self.begun)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one target has got."""
+
+    met: int  # how many constraints
+    current: Constraint | None  # the one that is begun
+    pending: tuple[Constraint, ...]  # those that are not
+
+    @property
+    def is_complete(self) -> bool:
+        return self.current is None and not self.pending
+
+    def add(self, token: int) -> Progress:
+        """The progress after one more token.
+
+        >>> progress = start([((5, 6),), ((7,),)])
+        >>> progress.add(5).current.begun, progress.add(7).met, progress.add(5).add(9).pending[1].phrases
+        ((5,), 1, ((5, 6),))
+        """
+        if self.current is not None:
+            if token not in self.current.next_tokens():
+                return Progress(self.met, None, (*self.pending, replace(self.current, begun=())))
+            return self._settled(replace(self.current, begun=(*self.current.begun, token)), self.pending)
+        for n, constraint in enumerate(self.pending):
+            if token in constraint.next_tokens():
+                others = self.pending[:n] + self.pending[n + 1 :]
+                return self._settled(replace(constraint, begun=(token,)), others)
+        return self
+
+    def after(self, tokens: Iterable[int]) -> Progress:
+        """The progress after several tokens."""
+        progress = self
+        for token in tokens:
+            progress = progress.add(token)
+        return progress
+
+    def next_tokens(self) -> list[int]:
+        """The tokens that would bring it further."""
+        if self.current is not None:
+            return self.current.next_tokens()
+        return [token for constraint in self.pending for token in constraint.next_tokens()]
+
+    def after_each(self, tokens: Sequence[int]) -> list[Progress]:
+        """The progress after each of several tokens that might come next.
+
+        4.52.4 lets the tokens of one constraint share what is begun: once one has been tried, the next is judged as
+        if it had come after it. So does this, because the ranking of beams depends on it.
+        """
+        progresses, tried = [], self
+        for token in tokens:
+            progresses.append(tried.add(token))
+            if tried.current is not None and token in tried.current.next_tokens() and len(tried.current.phrases) > 1:
+                tried = replace(tried, current=replace(tried.current, begun=(*tried.current.begun, token)))
+        return progresses
+
+    def bank(self, longest: int) -> int:
+        """transformers' measure of progress: a met constraint counts as much as the longest one has tokens."""
+        begun = 0 if self.current is None else longest - self.current.remaining
+        return self.met * longest + begun
+
+    def _settled(self, constraint: Constraint, pending: tuple[Constraint, ...]) -> Progress:
+        return Progress(self.met + 1, None, pending) if constraint.is_met else Progress(self.met, constraint, pending)
+
+
+def start(words: Sequence[tuple[Phrase, ...]]) -> Progress:
+    """The progress of a target that is not begun; each constraint is given as its phrases."""
+    return Progress(0, None, tuple(Constraint(phrases) for phrases in words))
+
+
+def words_of(force_words_ids: Sequence[Any]) -> list[tuple[Phrase, ...]]:
+    """The constraints of the setting: an entry is a phrase, or a list of phrases of which one must come.
+
+    >>> words_of([(5, 6), ((7,), (8, 9))])
+    [((5, 6),), ((7,), (8, 9))]
+    """
+    words = [tuple(entry) if isinstance(entry[0], tuple) else (tuple(entry),) for entry in force_words_ids]
+    for phrases in words:
+        for phrase in phrases:
+            if any(other != phrase and other[: len(phrase)] == phrase for other in phrases):
+                raise ValueError(
+                    f"force_words_ids: {list(phrase)} begins another of the phrases of which one must come, "
+                    f"{[list(p) for p in phrases]}; leave the longer one out, it could never be asked for"
+                )
+        if len(set(phrases)) < len(phrases):
+            raise ValueError(f"force_words_ids holds a phrase twice in {[list(p) for p in phrases]}")
+    return words
+
+
+def search_constrained(
+    plan: Plan, decoding: DecoderState, chain: list[Filter], stopping: Stopping
+) -> Generator[Ids, None, GenerateBeamEncoderDecoderOutput]:
+    """Run the search; yields nothing. The record's `scores` are sums here, as in 4.52.4."""
+    assert plan.settings.force_words_ids is not None
+    nothing = start(words_of(plan.settings.force_words_ids))
+    beams = plan.num_beams
+    ids = decoding.prompts()  # [B * K, L]
+    rows_of = np.arange(len(ids)).reshape(-1, beams)
+    totals = np.full(len(ids), -1e9, np.float32)
+    totals[rows_of[:, 0]] = 0
+    shelves = [BeamHypotheses(plan, beams) for _ in rows_of]
+    origins: list[tuple[int, ...]] = [()] * len(ids)
+    recording = StepRecord(plan, decoding)
+    while True:
+        logits = to_float32(decoding.logits(ids)[:, 0])
+        with np.errstate(over="ignore"):  # of what `remove_invalid_values` has made finite
+            sums = apply(chain, ids, log_softmax(logits), owned=True) + totals[:, None]  # [B * K, V]
+        recording.step(logits, sums)
+        generated = ids.shape[1] + 1 - plan.prompt_length
+        came_from = np.zeros(len(ids), np.int64)
+        tokens = np.zeros(len(ids), np.int64)
+        for rows, shelf in zip(rows_of, shelves, strict=True):
+            if shelf.is_done:
+                assert plan.pad is not None  # nothing is done before something has ended in an eos
+                # An idle source repeats the first source's first beam, with a pad.
+                came_from[rows], totals[rows], tokens[rows] = 0, 0, plan.pad
+                continue
+            step = advance(plan, shelf, ids[rows], sums[rows], rows, origins, generated, nothing)
+            came_from[rows], totals[rows], tokens[rows] = rows[step.rows], step.scores, step.tokens
+        origins = [(*origins[row], int(row)) for row in came_from]
+        ids = np.concatenate([ids[came_from], tokens[:, None]], axis=1)
+        decoding.mix(came_from)
+        if all(shelf.is_done for shelf in shelves) or stopping(ids, recording.scores).all():
+            break
+    for rows, shelf in zip(rows_of, shelves, strict=True):
+        if not shelf.is_done:
+            _close(plan, shelf, ids[rows], totals[rows], [origins[row] for row in rows], generated, nothing)
+    sequences, scores, indices = best_of(plan, [[shelf] for shelf in shelves])
+    return recording.of_beams(sequences, scores, indices if plan.wants("scores") else None)
+    yield  # a generator like the searches that can be read while they run
+
+
+def advance(
+    plan: Plan,
+    shelf: BeamHypotheses,
+    ids: Ids,
+    sums: Array,
+    rows: NDArray[np.int64],
+    origins: list[tuple[int, ...]],
+    generated: int,
+    nothing: Progress,
+) -> NextBeams:
+    """One step of one source: ids [K, L] and sums [K, V] of its beams, the number of each beam's row.
+
+    A beam that ends is kept only if it has met every constraint; otherwise it is lost.
+    """
+    beams, vocabulary = sums.shape
+    scores, indices = top(sums.reshape(-1), max(2, 1 + len(plan.eos)) * beams)
+    from_beam, tokens = indices // vocabulary, indices % vocabulary
+    ends = np.isin(tokens, plan.eos)
+    for rank in np.flatnonzero(ends[:beams]):
+        beam = from_beam[rank]
+        if (~ends[:rank]).sum() < beams and nothing.after(ids[beam].tolist()).is_complete:
+            shelf.add(ids[beam], float(scores[rank]), (*origins[rows[beam]], int(rows[beam])), generated)
+    going_on = np.flatnonzero(~ends)[:beams]
+    step = NextBeams(scores[going_on], tokens[going_on], from_beam[going_on])
+    step = further(step, ids, sums, nothing)
+    shelf.look(float(scores.max()), generated)
+    return step
+
+
+def descending(ranking: Array) -> NDArray[np.int64]:
+    """The places of a ranking from its highest value down; the earlier one first among equals.
+
+    >>> descending(np.array([1.0, 3.0, 1.0]))
+    array([1, 0, 2])
+    """
+    return np.argsort(-ranking, kind="stable")
+
+
+def further(step: NextBeams, ids: Ids, sums: Array, nothing: Progress) -> NextBeams:
+    """The beams of `step` and those that bring a constraint further, the best of each measure of progress by turns."""
+    targets = [(*ids[row].tolist(), int(token)) for row, token in zip(step.rows, step.tokens, strict=True)]
+    progresses = [nothing.after(target) for target in targets]
+    seen = set(targets)
+    rows, tokens, scores = step.rows.tolist(), step.tokens.tolist(), step.scores.tolist()
+    for row, target in enumerate(ids.tolist()):
+        so_far = nothing.after(target)
+        if so_far.is_complete:
+            continue
+        choices = so_far.next_tokens()
+        for token, progress in zip(choices, so_far.after_each(choices), strict=True):
+            if (*target, token) not in seen:
+                seen.add((*target, token))
+                rows.append(row)
+                tokens.append(token)
+                scores.append(sums[row, token])
+                progresses.append(progress)
+    if len(rows) == len(step.rows):
+        return step
+    longest = max(constraint.size for constraint in nothing.pending)
+    banks = np.array([progress.bank(longest) for progress in progresses])
+    ranking = banks.astype(np.float32) * np.float32(100) + np.array(scores, np.float32)
+    order = descending(ranking)
+    sorted_banks = banks[order]
+    starts = np.r_[True, sorted_banks[1:] != sorted_banks[:-1]]
+    firsts = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
+    turns = np.arange(len(order)) - firsts  # its place among those of equal progress
+    chosen = order[np.argsort(turns, kind="stable")][: len(step.rows)]
+    return NextBeams(
+        np.array(scores, np.float32)[chosen], np.array(tokens, np.int64)[chosen], np.array(rows, np.int64)[chosen]
+    )
+
+
+def _close(
+    plan: Plan,
+    shelf: BeamHypotheses,
+    ids: Ids,
+    totals: Array,
+    origins: list[tuple[int, ...]],
+    generated: int,
+    nothing: Progress,
+) -> None:
+    """At the limit the running beams that have met every constraint are kept, and if they are too few, the others."""
+    complete = [nothing.after(target).is_complete for target in ids.tolist()]
+    kept = [n for n, is_complete in enumerate(complete) if is_complete]
+    if len(kept) < plan.num_return_sequences:
+        kept += [n for n, is_complete in enumerate(complete) if not is_complete]
+    for n in kept:
+        shelf.add(ids[n], float(totals[n]), origins[n], generated)

@@ -1,0 +1,248 @@
+"""The first number that goes wrong: every array of a port against the reference's, in the order of their causes.
+
+`compare` pairs names (see `names`), reads each array in the layout in which it agrees (`reading`), and finds the first
+point whose error is more than rounding noise (`units`). What a report holds is in `findings`, how it is shown in
+`report` and `webpage`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from npblender.common.array_types import Array
+from npblender.config.dialect import resolve_dialect
+from npblender.groundtruth.comparison.findings import PointReport, Report, Side
+from npblender.groundtruth.comparison.name_patterns import Table, read_table
+from npblender.groundtruth.comparison.point_names import Meaning, meaning_of
+from npblender.groundtruth.comparison.reading import Reading, read_as
+from npblender.groundtruth.comparison.remarks import remarks
+from npblender.groundtruth.single_ops.refed import GIVEN, Refed
+from npblender.groundtruth.tracing.points import causal_order, head_count, known_point
+from npblender.groundtruth.tracing.trace_file import Trace
+
+Given = Trace | str | os.PathLike[str] | Mapping[str, ArrayLike]
+Names = Table | Mapping[str, str] | str | os.PathLike[str] | None
+
+
+def compare(reference: Given, mine: Given, *, names: Names = None) -> Report:
+    """Where `mine` first leaves `reference`, and by how many units of float32 rounding noise.
+
+    Args:
+        reference: a `Trace`, a file of one, any safetensors or NPZ file, or arrays by name. The order of its points
+            is theirs in the trace; where that is not known, it is the model's, or else as they are given.
+        mine: the same. Its names may be those of the points, of transformers' or ParlAI's modules, or those of
+            `names`; its arrays may be laid out in another way, where their shape tells.
+        names: a table `{pattern: name}`, or a JSON file of one: see `patterns`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a file is damaged, the two ran other inputs, or they have no point in common.
+        TypeError: what is given is no trace, or holds something other than real numbers.
+
+    >>> from npblender.models.example import example_model
+    >>> from npblender.groundtruth.tracing.record import trace
+    >>> reference = trace(example_model(), [[5, 6, 7]], decoder_input_ids=[[1, 9]], dtype="float64")
+    >>> mine = dict(trace(example_model(), [[5, 6, 7]], decoder_input_ids=[[1, 9]], noise=False).arrays)
+    >>> compare(reference, mine).first_divergence is None
+    True
+    >>> mine["encoder.layers.0.ffn.sum"] = mine["encoder.layers.0.ffn.sum"] + 1e-3
+    >>> report = compare(reference, mine)
+    >>> report.first_divergence, round(report.first.score.max_error, 5)
+    ('encoder.layers.0.ffn.sum', 0.001)
+    """
+    expected, first = _opened("the reference", reference)
+    found, second = _opened("what is compared", mine)
+    if any(name.startswith(GIVEN) for name in expected.arrays):
+        raise ValueError(f"{first.source} holds re-fed cases: compare answers with it by --refed, or compare_refed")
+    _check_inputs(expected, found)
+    return _compared(expected, first, found, second, _table(names), {})
+
+
+def compare_refed(reference: Refed | str | os.PathLike[str], answers: Given, *, names: Names = None) -> Report:
+    """What each operation of a port gives from the reference's own inputs, in units of that operation's noise.
+
+    Args:
+        reference: `Refed` cases, or a file of them.
+        answers: arrays by the names of the cases, in any of the forms that `compare` takes.
+        names: as in `compare`.
+
+    Raises: as `compare` does.
+
+    >>> from npblender.models.example import example_model
+    >>> from npblender.groundtruth import TraceInputs
+    >>> from npblender.groundtruth.single_ops.refed import refed
+    >>> cases = refed(example_model(), TraceInputs([[5, 6, 7]]))
+    >>> answers = dict(cases.outputs)
+    >>> answers["encoder.layers.0.ffn.hidden"] = 2 * answers["encoder.layers.0.ffn.hidden"]
+    >>> [(point.name, point.op, point.remarks) for point in compare_refed(cases, answers).diverged]
+    [('encoder.layers.0.ffn.hidden', 'linear', ('it would agree times 0.5',))]
+    """
+    source = "cases"
+    if isinstance(reference, str | os.PathLike):
+        reference, source = Refed.load(reference), str(reference)
+    if not isinstance(reference, Refed):
+        raise TypeError(f"the reference is a {type(reference).__name__}; give re-fed cases or a file of them")
+    about = reference.about
+    expected = Trace(reference.outputs, reference.noise, "float64", about.get("dialect"), about.get("config"))
+    found, second = _opened("what is compared", answers)
+    _, first = _opened("the reference", expected)
+    ops = {case.name: case.op for case in reference.cases}
+    return _compared(expected, replace(first, source=source), found, second, _table(names), ops)
+
+
+def _compared(
+    expected: Trace, first: Side, found: Trace, second: Side, table: Table | None, ops: Mapping[str, str]
+) -> Report:
+    """The report of two traces; with `ops`, every point stands for itself and is remarked upon."""
+    order, noted = _order(expected)
+    arrays = {name: expected.arrays[name] for name in order}
+    pairs, surplus, used = _paired(arrays, found, table)
+    if not pairs:
+        raise ValueError(_nothing_common(first, second, list(arrays), list(found.arrays)))
+    points: list[PointReport] = []
+    is_first = True
+    for name in order:
+        reported = _judged(name, arrays, expected, found, pairs.get(name, []), is_first or bool(ops))
+        reported = replace(reported, op=ops.get(name))
+        is_first &= reported.status != "diverged"
+        points.append(reported)
+    return Report(
+        reference=first,
+        mine=second,
+        points=tuple(points),
+        surplus=tuple(surplus),
+        unmatched_patterns=tuple(left.text for left, _ in table.entries if left.text not in used) if table else (),
+        noise_measured=all(point.score is None or point.score.measured for point in points),
+        notes=(*noted, *_notes(first, second)),
+    )
+
+
+def _opened(what: str, given: Given) -> tuple[Trace, Side]:
+    """A trace of whatever was given."""
+    source = "arrays"
+    if isinstance(given, Mapping):
+        trace = Trace({str(name): np.asarray(array) for name, array in given.items()})
+    elif isinstance(given, Trace):
+        trace = given
+    elif isinstance(given, str | os.PathLike):
+        trace, source = Trace.load(given), str(given)
+    else:
+        raise TypeError(f"{what} is a {type(given).__name__}; give a Trace, a file of one, or arrays by name")
+    for name, array in trace.arrays.items():
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{what}: {name!r} is {array.dtype}, and real numbers are compared")
+    dialect = trace.dialect
+    dialect_name = None if dialect is None else resolve_dialect(dialect).name
+    return trace, Side(source, trace.dtype, dialect_name, len(trace.arrays))
+
+
+def _table(names: Names) -> Table | None:
+    if names is None or isinstance(names, Table):
+        return names
+    if isinstance(names, Mapping):
+        return Table.make(names)
+    if not isinstance(names, str | os.PathLike):
+        raise TypeError(f"names is a {type(names).__name__}; give a table {{pattern: name}} or a JSON file of one")
+    return read_table(names)
+
+
+def _check_inputs(expected: Trace, found: Trace) -> None:
+    """Two traces of other inputs say nothing about each other."""
+    for key, value in (expected.inputs or {}).items():
+        other = (found.inputs or {}).get(key, value)
+        if other != value and not key.endswith("embeds"):
+            raise ValueError(f"the two ran other inputs: {key} is {value} in the reference and {other} in the other")
+
+
+def _order(expected: Trace) -> tuple[list[str], list[str]]:
+    """The reference's names in causal order, and what is to be noted of it."""
+    if expected.producer is not None or expected.dtype is not None:
+        return list(expected.points), []
+    ordered = causal_order(expected.points)
+    if ordered is not None:
+        return ordered, []
+    return list(expected.points), ["the reference does not say the order of its points: they are taken as they stand"]
+
+
+def _paired(
+    arrays: Mapping[str, Array], found: Trace, table: Table | None
+) -> tuple[dict[str, list[tuple[str, Meaning]]], list[str], set[str]]:
+    """Which names of mine belong to each point, those that belong to none, and the patterns that were used."""
+    pairs: dict[str, list[tuple[str, Meaning]]] = {}
+    surplus, used = [], set()
+    for name in found.arrays:
+        meaning = meaning_of(name, arrays, table)
+        if meaning is not None and meaning.pattern is not None:
+            used.add(meaning.pattern)
+        if meaning is None or meaning.point not in arrays:
+            surplus.append(name if meaning is None or meaning.point == name else f"{name} ({meaning.point})")
+        else:
+            pairs.setdefault(meaning.point, []).append((name, meaning))
+    return pairs, surplus, used
+
+
+def _judged(
+    name: str,
+    arrays: Mapping[str, Array],
+    expected: Trace,
+    found: Trace,
+    candidates: list[tuple[str, Meaning]],
+    with_remarks: bool,
+) -> PointReport:
+    """One point, by the worst of the arrays that stand for it."""
+    reference = arrays[name]
+    if not candidates:
+        return PointReport(name, "missing", reference.shape, str(reference.dtype))
+    point = known_point(name)
+    axes = None if point is None or len(point.axes.split()) != reference.ndim else point.axes
+    heads = head_count(name, arrays, expected.config)
+    worst: tuple[str, Reading] | None = None
+    for theirs, meaning in candidates:
+        factors: tuple[float, ...] = (1.0,)
+        if meaning.unscaled and reference.ndim:
+            factors = (1.0 / float(np.sqrt(reference.shape[-1])), 1.0)
+        noise = expected.noise.get(name)
+        reading = read_as(reference, found.arrays[theirs], noise, axes=axes, heads=heads, factors=factors)
+        if worst is None or (reading.diverged, reading.units) > (worst[1].diverged, worst[1].units):
+            worst = (theirs, reading)
+    assert worst is not None
+    theirs, reading = worst
+    mine = found.arrays[theirs]
+    said: tuple[str, ...] = ()
+    if reading.diverged and with_remarks:
+        said = remarks(name, arrays, expected.noise, mine, reading, heads)
+    return PointReport(
+        name=name,
+        status="diverged" if reading.diverged else "within noise",
+        reference_shape=reference.shape,
+        reference_dtype=str(reference.dtype),
+        mine_name=theirs,
+        mine_shape=mine.shape,
+        mine_dtype=str(mine.dtype),
+        score=reading.score,
+        layout=None if reading.layout is None else reading.layout.name,
+        factor=reading.factor,
+        hidden=reading.hidden,
+        remarks=said,
+    )
+
+
+def _notes(first: Side, second: Side) -> list[str]:
+    if first.dialect is not None and second.dialect is not None and first.dialect != second.dialect:
+        return [f"the dialects differ: the reference is {first.dialect}, the other {second.dialect}"]
+    return []
+
+
+def _nothing_common(first: Side, second: Side, names: list[str], others: list[str]) -> str:
+    def some(listed: list[str]) -> str:
+        return (", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")) or "nothing"
+
+    return (
+        f"the two have no point in common: the reference ({first.source}) has {some(names)}; the other "
+        f"({second.source}) has {some(others)}; a table of names can say which is which"
+    )

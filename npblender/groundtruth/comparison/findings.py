@@ -1,0 +1,104 @@
+"""What a comparison found, as data: point by point in causal order, and what follows from that.
+
+Nothing is compared here, and nothing is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from npblender.groundtruth.noise.units import BUG, Score
+
+Status = Literal["within noise", "diverged", "missing"]
+
+
+@dataclass(frozen=True)
+class PointReport:
+    """What was found at one point of the reference."""
+
+    name: str
+    status: Status
+    reference_shape: tuple[int, ...]
+    reference_dtype: str
+    mine_name: str | None = None  # None where the point is missing
+    mine_shape: tuple[int, ...] | None = None
+    mine_dtype: str | None = None
+    score: Score | None = None  # None where it is missing, or no layout brings the shapes together
+    layout: str | None = None  # in which mine was read; None: as it is
+    factor: float = 1.0  # by which mine was multiplied: queries heard before their division by sqrt(K)
+    hidden: int = 0  # hidden scores that hold another number than the reference's
+    remarks: tuple[str, ...] = ()
+    op: str | None = None  # the operation, where each was fed with the reference's own inputs
+
+    @property
+    def is_bug(self) -> bool:
+        """Whether no order of the same operations can explain the error."""
+        return self.status == "diverged" and (self.score is None or self.score.units > BUG)
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is known of one of the two traces."""
+
+    source: str  # a path, or "arrays"
+    dtype: str | None
+    dialect: str | None
+    points: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a comparison, point by point in causal order."""
+
+    reference: Side
+    mine: Side
+    points: tuple[PointReport, ...]  # every point of the reference
+    surplus: tuple[str, ...] = ()  # names of mine that stand for no point of the reference
+    unmatched_patterns: tuple[str, ...] = ()  # entries of the table of names that no name of mine fits
+    noise_measured: bool = True  # False: some noise was assumed, since the reference does not hold it
+    notes: tuple[str, ...] = ()
+
+    @property
+    def refed(self) -> bool:
+        """Whether every point stands for itself, computed from the reference's own inputs."""
+        return any(point.op is not None for point in self.points)
+
+    @property
+    def compared(self) -> tuple[PointReport, ...]:
+        """The points that both have."""
+        return tuple(point for point in self.points if point.status != "missing")
+
+    @property
+    def diverged(self) -> tuple[PointReport, ...]:
+        """The points that are further off than noise, in causal order."""
+        return tuple(point for point in self.points if point.status == "diverged")
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Points of the reference that mine lacks."""
+        return tuple(point.name for point in self.points if point.status == "missing")
+
+    @property
+    def first(self) -> PointReport | None:
+        """The first point that diverges, or None."""
+        return next(iter(self.diverged), None)
+
+    @property
+    def first_divergence(self) -> str | None:
+        """The name of the first point that diverges, or None."""
+        return None if self.first is None else self.first.name
+
+    @property
+    def last_good(self) -> PointReport | None:
+        """The last compared point before the first divergence; the last of all if nothing diverges."""
+        before = self.points if self.first is None else self.points[: self.points.index(self.first)]
+        return next((point for point in reversed(before) if point.status == "within noise"), None)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Points between the last that agrees and the first that diverges, which mine lacks: the fault may be there."""
+        if self.first is None:
+            return ()
+        start = 0 if self.last_good is None else self.points.index(self.last_good) + 1
+        return tuple(point.name for point in self.points[start : self.points.index(self.first)])

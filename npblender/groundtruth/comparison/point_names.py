@@ -1,0 +1,184 @@
+"""What other programs call the points: module paths of transformers and ParlAI, and a port's own names.
+
+A module path names the module's output, as a forward hook hears it; `.input` behind it names its first input,
+`.output.1` the second of several outputs. transformers' `model.` in front may be there or not, and a trace of steps
+keeps its `prefill.` or `step1.` in front of everything. Nothing is compared here.
+
+Two module outputs are not the point itself. `q_proj` (`q_lin` in ParlAI) is heard before the division by sqrt(K), and
+`lm_head` before the final bias is added; the first is divided when it is compared, the second is the logits only
+where that bias is zero, as it is in every published file. `shared` (`embeddings` in ParlAI) is called by both stacks,
+so its output has no one point: a trace writes those calls as `encoder.embed_tokens` and `decoder.embed_tokens`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from npblender.groundtruth.comparison.name_patterns import Table
+
+_STEP = re.compile(r"(?:prefill|step[1-9]\d*)\.")
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """The point that a name stands for, the user's pattern that said so, and whether it is a query not yet scaled."""
+
+    point: str
+    pattern: str | None = None
+    unscaled: bool = False
+
+
+@dataclass(frozen=True)
+class PointNames:
+    """What a point is called in the originals; the first is the most telling, and there may be none."""
+
+    transformers: tuple[str, ...]
+    parlai: tuple[str, ...]
+
+
+def _transformers() -> Iterator[tuple[str, str]]:
+    """(name, point): modules of versions 4 and 5, then the fields of their outputs."""
+    for stack, attentions in (("encoder", ("self_attn",)), ("decoder", ("self_attn", "encoder_attn"))):
+        yield f"{stack}.embed_tokens", f"{stack}.embed.tokens"
+        yield f"{stack}.embed_positions", f"{stack}.embed.positions"
+        before_norm = "sum" if stack == "encoder" else "scaled"
+        yield f"{stack}.layernorm_embedding.input", f"{stack}.embed.{before_norm}"
+        yield f"{stack}.layernorm_embedding", f"{stack}.embed.norm"
+        yield f"{stack}.layers.0.input", f"{stack}.embed.output"
+        layer = f"{stack}.layers.{{n}}"
+        for attention in attentions:
+            here = f"{layer}.{attention}"
+            for letter in "qkv":
+                yield f"{here}.{letter}_proj", f"{here}.{letter}"
+            yield f"{here}.output.1", f"{here}.weights"
+            yield f"{here}.out_proj.input", f"{here}.context"
+            yield f"{here}.out_proj", f"{here}.output"
+            yield here, f"{here}.output"
+            yield f"{here}_layer_norm.input", f"{here}.sum"
+            yield f"{here}_layer_norm", f"{here}.norm"
+        yield f"{layer}.fc1", f"{layer}.ffn.hidden"
+        yield f"{layer}.activation_fn.input", f"{layer}.ffn.hidden"
+        yield f"{layer}.activation_fn", f"{layer}.ffn.activation"
+        yield f"{layer}.fc2.input", f"{layer}.ffn.activation"
+        yield f"{layer}.fc2", f"{layer}.ffn.output"
+        yield f"{layer}.final_layer_norm.input", f"{layer}.ffn.sum"
+        yield f"{layer}.final_layer_norm", f"{layer}.ffn.norm"
+        yield layer, f"{layer}.output"
+        yield stack, f"{stack}.states"
+        yield f"{stack}_hidden_states.0", f"{stack}.embed.output"
+        yield f"{stack}_hidden_states.{{n+1}}", f"{layer}.output"
+        yield f"{stack}_attentions.{{n}}", f"{layer}.self_attn.weights"
+    yield "cross_attentions.{n}", "decoder.layers.{n}.encoder_attn.weights"
+    yield "past_key_values.{n}.2", "decoder.layers.{n}.encoder_attn.k"
+    yield "past_key_values.{n}.3", "decoder.layers.{n}.encoder_attn.v"
+    yield "encoder_last_hidden_state", "encoder.states"
+    yield "lm_head.input", "decoder.states"
+    yield "lm_head", "logits"
+
+
+def _parlai() -> Iterator[tuple[str, str]]:
+    """(name, point): modules of `TransformerGeneratorModel`. `.output.2` of an attention are its masked scores."""
+    stacks = (
+        ("encoder", (("attention", "self_attn", "norm1"),), "norm2"),
+        (
+            "decoder",
+            (("self_attention", "self_attn", "norm1"), ("encoder_attention", "encoder_attn", "norm2")),
+            "norm3",
+        ),
+    )
+    for stack, attentions, last_norm in stacks:
+        yield f"{stack}.embeddings", f"{stack}.embed.tokens"
+        yield f"{stack}.position_embeddings", f"{stack}.embed.positions"
+        before_norm = "sum" if stack == "encoder" else "scaled"
+        yield f"{stack}.norm_embeddings.input", f"{stack}.embed.{before_norm}"
+        yield f"{stack}.norm_embeddings", f"{stack}.embed.norm"
+        yield f"{stack}.layers.0.input", f"{stack}.embed.output"
+        layer = f"{stack}.layers.{{n}}"
+        for theirs, ours, norm in attentions:
+            here, point = f"{layer}.{theirs}", f"{layer}.{ours}"
+            for letter in "qkv":
+                yield f"{here}.{letter}_lin", f"{point}.{letter}"
+            yield f"{here}.output.2", f"{point}.masked_scores"
+            yield f"{here}.attn_dropout", f"{point}.weights"
+            yield f"{here}.out_lin.input", f"{point}.context"
+            yield f"{here}.out_lin", f"{point}.output"
+            yield here, f"{point}.output"
+            yield f"{layer}.{norm}.input", f"{point}.sum"
+            yield f"{layer}.{norm}", f"{point}.norm"
+        yield f"{layer}.ffn.lin1", f"{layer}.ffn.hidden"
+        yield f"{layer}.ffn.lin2.input", f"{layer}.ffn.activation"
+        yield f"{layer}.ffn.lin2", f"{layer}.ffn.output"
+        yield f"{layer}.ffn", f"{layer}.ffn.output"
+        yield f"{layer}.{last_norm}.input", f"{layer}.ffn.sum"
+        yield f"{layer}.{last_norm}", f"{layer}.ffn.norm"
+        yield layer, f"{layer}.output"
+        yield stack, f"{stack}.states"
+
+
+TRANSFORMERS = Table.make(tuple(_transformers()), where="transformers' names")
+PARLAI = Table.make(tuple(_parlai()), where="ParlAI's names")
+
+
+def split_step(name: str) -> tuple[str, str]:
+    """What a trace of steps puts in front of a name, and the name.
+
+    >>> split_step("step2.decoder.states"), split_step("encoder.states")
+    (('step2.', 'decoder.states'), ('', 'encoder.states'))
+    """
+    step = _STEP.match(name)
+    return ("", name) if step is None else (step[0], name[step.end() :])
+
+
+def names_of(point: str) -> PointNames:
+    """What a point is called in transformers and in ParlAI.
+
+    >>> names_of("encoder.layers.3.ffn.hidden")
+    PointNames(transformers=('encoder.layers.3.fc1', 'encoder.layers.3.activation_fn.input'), \
+parlai=('encoder.layers.3.ffn.lin1',))
+    """
+    return PointNames(tuple(TRANSFORMERS.spellings(point)), tuple(PARLAI.spellings(point)))
+
+
+def _original(name: str) -> Meaning | None:
+    """The point of a name of one of the originals."""
+    bare = name.removeprefix("model.")
+    for spelling in (bare, bare.removesuffix(".output")):
+        for table in (TRANSFORMERS, PARLAI):
+            found = table.translate(spelling)
+            if found is not None:
+                return Meaning(found[0], unscaled=spelling.endswith((".q_proj", ".q_lin")))
+    return None
+
+
+def meaning_of(name: str, points: Collection[str], table: Table | None = None) -> Meaning | None:
+    """Which of `points` a name stands for: by the user's table, as it is, or as one of the originals names it.
+
+    What the table gives may be a point or an original's name of one. Steps' prefixes are kept unless the table names
+    them. None for a name that is not understood; the point of a `Meaning` need not be among `points`.
+
+    Raises ValueError where two entries of the table disagree.
+
+    >>> meaning_of("prefill.model.decoder.layers.0.self_attn.q_proj", ["prefill.decoder.layers.0.self_attn.q"])
+    Meaning(point='prefill.decoder.layers.0.self_attn.q', pattern=None, unscaled=True)
+    >>> meaning_of("enc.0.q", [], Table.make({"enc.{n}.q": "encoder.layers.{n}.self_attn.q"})).point
+    'encoder.layers.0.self_attn.q'
+    """
+    step, bare = split_step(name)
+    pattern = None
+    if table is not None:
+        found, before = table.translate(name), ""
+        if found is None and step:
+            found, before = table.translate(bare), step
+        if found is not None:
+            name, pattern = before + found[0], found[1]
+            step, bare = split_step(name)
+    if name in points:
+        return Meaning(name, pattern)
+    original = _original(bare)
+    if original is not None:
+        # A port that projects the source's keys in its prefill computes there what is computed once.
+        once = step == "prefill." and step + original.point not in points and original.point in points
+        return Meaning(original.point if once else step + original.point, pattern, original.unscaled)
+    return None if pattern is None else Meaning(name, pattern)

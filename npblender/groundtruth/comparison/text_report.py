@@ -1,0 +1,189 @@
+"""A comparison for people at a terminal: the first point that diverges in full, and the rest in brief.
+
+Everything that was found is in `jsonreport`, the picture in `webpage`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from npblender.common.printable import printable
+from npblender.groundtruth.comparison.causes import likely_causes
+from npblender.groundtruth.comparison.findings import PointReport, Report
+from npblender.groundtruth.noise.units import DIVERGED, FALLBACK_ULPS
+
+MOST_AFTER = 12
+"""Points after the first divergence that a text lists."""
+
+MOST_FULL = 5
+"""Operations that a text describes in full."""
+
+MOST_NAMES = 8
+"""Names that a line of a text lists."""
+
+
+def short(value: float) -> str:
+    """A measure in a few characters.
+
+    >>> short(0.98765), short(123456.0), short(3e9), short(float("inf"))
+    ('0.988', '123,456', '3.00e+09', 'infinite')
+    """
+    if not math.isfinite(value):
+        return "infinite" if value > 0 else "NaN"
+    if value >= 1e7:
+        return f"{value:.2e}"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def as_text(report: Report) -> str:
+    """The report for a terminal, lines without an end. Names are shown so that they can not steer the terminal.
+
+    >>> from npblender.groundtruth.comparison.compare import compare
+    >>> print(as_text(compare({"logits": [1.0, 2.0]}, {"logits": [1.0, 2.0]})))
+    WITHIN NOISE: all 1 compared points
+      largest error  0 units rms at logits
+      note           the noise of the reference was not measured: 16 float32 ulps stand in for it
+    """
+    return "\n".join(map(printable, _lines(report)))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    first = report.first
+    things = "operations" if report.refed else "compared points"
+    if first is None:
+        yield f"WITHIN NOISE: all {len(report.compared)} {things}"
+        largest = max(report.compared, key=lambda point: 0.0 if point.score is None else point.score.units)
+        assert largest.score is not None, "what agrees has a score"
+        yield f"  {'largest error':14} {short(largest.score.units)} units rms at {largest.name}"
+    elif report.refed:
+        yield f"DIVERGED in {len(report.diverged)} of {len(report.compared)} {things}, each from the reference's inputs"
+        for point in report.diverged[:MOST_FULL]:
+            yield f"{point.name} ({point.op})"
+            yield from _first(point)
+        yield from _entry("diverged, too", [point.name for point in report.diverged[MOST_FULL:]])
+    else:
+        yield f"DIVERGED at {first.name}"
+        yield from _first(first)
+        yield from _before(report)
+        yield from _after(report)
+    yield from _by_op(report)
+    yield from _readings(report)
+    odd = [point for point in report.compared if _is_odd(point) and point is not report.first]
+    for dtype in dict.fromkeys(str(point.mine_dtype) for point in odd):
+        yield from _entry("dtype", [point.name for point in odd if point.mine_dtype == dtype], f"points in {dtype}")
+    yield from _entry("missing", report.missing, "points of the reference that are not there")
+    yield from _entry("surplus", report.surplus, "names that are no point of the reference")
+    yield from _entry("unmatched", report.unmatched_patterns, "entries of the table of names that nothing fits")
+    notes = list(report.notes)
+    if not report.noise_measured:
+        notes.append(f"the noise of the reference was not measured: {FALLBACK_ULPS:g} float32 ulps stand in for it")
+    for note in notes:
+        yield f"  {'note':14} {note}"
+
+
+def _by_op(report: Report) -> Iterator[str]:
+    """For each operation that was fed with the reference's inputs, its largest error."""
+    kinds: dict[str, list[PointReport]] = {}
+    for point in report.compared:
+        if point.op is not None:
+            kinds.setdefault(point.op, []).append(point)
+    for op, points in kinds.items():
+        worst = max(points, key=lambda point: math.inf if point.score is None else point.score.units)
+        units = "another shape" if worst.score is None else f"{short(worst.score.units)} units rms"
+        wrong = sum(point.status == "diverged" for point in points)
+        yield f"  {op:14} {wrong:,} of {len(points):,} diverged; largest error {units} at {worst.name}"
+
+
+def _reading(point: PointReport) -> str:
+    """How mine was read, where it was not taken as it is."""
+    said = [] if point.layout is None or (point.score is not None and point.score.values < 2) else [point.layout]
+    if point.factor != 1.0:
+        said.append(f"times {point.factor:.6g}, for it was not yet divided by sqrt(K)")
+    if point.hidden:
+        said.append(f"{point.hidden:,} hidden scores by another number than the reference's")
+    return "; ".join(said)
+
+
+def _is_odd(point: PointReport) -> bool:
+    """Whether mine has a dtype that can not hold what is compared: halves, integers."""
+    return point.mine_dtype != point.reference_dtype and point.mine_dtype not in ("float32", "float64")
+
+
+def _readings(report: Report) -> Iterator[str]:
+    """The points that were not taken as they are, but for the first divergence, which has a line of its own."""
+    groups: dict[str, list[str]] = {}
+    for point in report.compared:
+        if point is not report.first and _reading(point):
+            groups.setdefault(_reading(point), []).append(point.name)
+    for reading, names in groups.items():
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        yield f"  {'read as':14} {reading}: {names[0]}{more}"
+
+
+def _entry(title: str, names: Sequence[str], about: str = "") -> Iterator[str]:
+    """A line of names, cut where there are many."""
+    if names:
+        more = f", and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+        head = f"{len(names):,} {about}: " if about else ""
+        yield f"  {title:14} {head}{', '.join(names[:MOST_NAMES])}{more}"
+
+
+def _first(point: PointReport) -> Iterator[str]:
+    """The first point that diverges, in full."""
+    score = point.score
+    shape = list(point.reference_shape)
+    if score is None:
+        yield f"  {'shape':14} {list(point.mine_shape or ())}, and the reference has {shape}: no known layout fits"
+    else:
+        rms, worst = short(score.units), short(score.worst)
+        yield f"  {'error':14} {rms} units rms (noise up to {DIVERGED:g}){', a bug' if point.is_bug else ''}"
+        yield f"  {'worst':14} {worst} units (noise up to {score.worst_limit:.3g}) at {list(score.worst_index or ())}"
+        yield f"  {'values there':14} reference {score.reference_value:.9g}, mine {score.mine_value:.9g}"
+        one = f"{score.noise.rms:.3g}" if score.noise.rms else "half a float32 ulp: nothing is rounded here"
+        yield f"  {'absolute':14} max {score.max_error:.3g}, rms {score.rms_error:.3g}; a unit is {one}"
+        bins = [f"{count:,} to {bound:g}" for bound, count in score.ulp_histogram if count and math.isfinite(bound)]
+        beyond = score.ulp_histogram[-1][1]
+        shown = ", ".join([*bins, f"{beyond:,} beyond"] if beyond else bins)
+        yield f"  {'ulps':14} {score.values:,} values: {shown}"
+        for kind in ("nan", "infinite"):
+            theirs, mine = getattr(score, f"reference_{kind}"), getattr(score, f"mine_{kind}")
+            if theirs or mine:
+                yield f"  {'NaN' if kind == 'nan' else kind:14} {mine:,} values, {theirs:,} in the reference"
+    if point.mine_name != point.name:
+        yield f"  {'from':14} {point.mine_name}"
+    if _is_odd(point):
+        yield f"  {'dtype':14} {point.mine_dtype}, the reference is {point.reference_dtype}"
+    if _reading(point):
+        yield f"  {'read as':14} {_reading(point)}"
+    for remark in point.remarks:
+        yield f"  {'remark':14} {remark}"
+    for cause in likely_causes(point.name):
+        yield f"  {'usual cause':14} {cause}"
+
+
+def _before(report: Report) -> Iterator[str]:
+    if report.last_good is None:
+        yield f"  {'before it':14} nothing that was compared"
+    else:
+        assert report.first is not None
+        good = [point for point in report.points[: report.points.index(report.first)] if point.score is not None]
+        yield f"  {'before it':14} {len(good):,} points within noise, the last {report.last_good.name}"
+    yield from _entry("unseen", report.unseen, "points in between were not given, the fault may lie there")
+
+
+def _after(report: Report) -> Iterator[str]:
+    """The points after the first divergence, in brief."""
+    assert report.first is not None
+    after = [point for point in report.points[report.points.index(report.first) + 1 :] if point.status != "missing"]
+    wrong = [point for point in after if point.status == "diverged"]
+    if not after:
+        yield f"  {'after it':14} nothing that was compared"
+        return
+    yield f"  {'after it':14} {len(wrong):,} of {len(after):,} points diverged"
+    width = max(len(point.name) for point in after[:MOST_AFTER])
+    for point in after[:MOST_AFTER]:
+        measure = "another shape" if point.score is None else f"{short(point.score.units):>9} units"
+        yield f"    {point.name:{width}} {measure}{'' if point.status == 'diverged' else '  within noise'}"
+    if len(after) > MOST_AFTER:
+        yield f"    and {len(after) - MOST_AFTER:,} more, which --json and --html have"

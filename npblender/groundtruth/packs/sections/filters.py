@@ -1,0 +1,144 @@
+"""Filters of scores in a pack: what each makes of some rows of scores, after some targets.
+
+Truth is made by `slow_filters`. The same name may stand for a filter of transformers, which blocks with -inf, and for
+ParlAI's block of the same kind, which writes -1e20: the parameter `hopeless` tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npblender.common.array_types import Array
+from npblender.generation.logits import processors, warpers
+from npblender.generation.search import parlai
+from npblender.groundtruth.noise.units import Noise
+from npblender.groundtruth.packs.files import Case, PackFile, case_file, read_cases
+from npblender.groundtruth.packs.truth import filters
+from npblender.groundtruth.packs.verdict import Tally, Verdict
+
+KIND = "filters"
+PATH = "generation/filters.safetensors"
+V = 17
+IDS = [[1, 5, 6, 7, 5, 6], [1, 8, 8, 8, 8, 8], [1, 9, 2, 11, 12, 9]]
+SOURCES = [[6, 13, 5, 6, 14], [8, 8, 3, 0, 0], [4, 9, 2, 9, 10]]
+ROUNDED = Noise(0.0, 0.0)
+"""A filter's result is a float32 number or rounded to one: no noise but half an ulp."""
+
+
+def cases_of(rng: np.random.Generator) -> Iterator[tuple[str, str, Array, Mapping[str, Any]]]:
+    """Filter, why, scores and parameters of every case; the targets are `IDS`, of which L = 6 ids count."""
+
+    def scores() -> Array:
+        return (rng.standard_normal((3, V)) * 2).astype(np.float32)
+
+    def case(name: str, why: str, **parameters: Any) -> tuple[str, str, Array, Mapping[str, Any]]:
+        return name, why, scores(), parameters
+
+    eos = [2]
+    yield case("min_length", "the target, its start included, is shorter", shortest=7, eos=eos)
+    yield case("min_length", "it is long enough", shortest=6, eos=eos)
+    yield case("forced_bos", "only after a lone start token", token=4)
+    yield case("forced_eos", "the last token before the limit", longest=7, tokens=eos)
+    yield case("forced_eos", "there is room for more", longest=8, tokens=eos)
+    yield case("suppress", "tokens never said", tokens=[3, 8])
+    yield case("begin_suppress", "tokens not said at first", first=6, tokens=[3, 8])
+    yield case("repetition_penalty", "what was said, each once", penalty=1.3)
+    yield case("repetition_penalty", "a reward", penalty=0.7)
+    for size in (1, 2, 3):
+        yield case("no_repeat_ngram", f"n-grams of {size} of the target", size=size)
+    yield case("no_repeat_ngram", "n-grams of the source", size=2, sources=SOURCES)
+    yield case("no_repeat_ngram", "ParlAI's block of the target", size=2, hopeless=-1e20)
+    yield case("no_repeat_ngram", "ParlAI's block of the context", size=2, sources=SOURCES, hopeless=-1e20)
+    yield case("bad_words", "a word, a phrase begun, a phrase not begun", phrases=[[4], [5, 6, 7], [13, 14]])
+    yield case("bad_words", "ParlAI's block list", phrases=[[4], [5, 6, 7], [13, 14]], hopeless=-1e20)
+    yield case("sequence_bias", "for a word and after a beginning", biases=[[[4], 1.5], [[12, 9, 3], -2.25]])
+    yield case("exponential_decay", "an end grows likelier", start=4, factor=1.5, eos=eos)
+    yield case("allowed_tokens", "only these", allowed=[2, 4, 9])
+    name, why, given, parameters = case("remove_invalid", "NaN and infinities")
+    given[0, 1], given[0, 2], given[1, 3] = np.nan, np.inf, -np.inf
+    yield name, why, given, parameters
+    yield case("temperature", "sharper", value=0.7)
+    yield case("top_k", "the five best", k=5)
+    yield case("top_p", "the fewest that make up this share", p=0.8)
+    yield case("min_p", "at least this share of the best one's probability", share=0.1)
+    yield case("typical", "information near the entropy", mass=0.7)
+    yield case("epsilon", "at least this probability", cutoff=0.05)
+    yield case("eta", "a threshold that falls with the entropy", cutoff=0.05)
+
+
+def make(seed: int, stored: str) -> PackFile:
+    """The file."""
+    cases = []
+    for number, (name, why, scores, parameters) in enumerate(cases_of(np.random.default_rng([seed, 30]))):
+        truth = filters.apply(name, scores.astype(np.float64).tolist(), IDS, parameters)
+        inputs = {"ids": np.array(IDS), "scores": scores}
+        outputs = {"scores": np.array(truth)}
+        label = f"{number:02}-{name}"
+        cases.append(Case(label, why, inputs, outputs, {"filter": name, **parameters}, {"scores": ROUNDED}))
+    return case_file(PATH, KIND, "what each filter of generation makes of scores", cases, stored)
+
+
+def _ngram(scores: Array, ids: Array, p: dict[str, Any]) -> Array:
+    sources = np.array(p.get("sources", ids))
+    if "hopeless" not in p:
+        return processors.no_repeat_ngram(scores, ids, sources, p["size"])
+    blocked = scores.copy()
+    parlai.block_ngrams(blocked, ids, sources, p["size"])
+    return blocked
+
+
+def _bad_words(scores: Array, ids: Array, p: dict[str, Any]) -> Array:
+    phrases = [tuple(phrase) for phrase in p["phrases"]]
+    if "hopeless" not in p:
+        return processors.sequence_bias(scores, ids, [(phrase, -np.inf) for phrase in phrases], beyond_start=False)
+    blocked = scores.copy()
+    parlai.block_phrases(blocked, ids, phrases)
+    return blocked
+
+
+def _biases(scores: Array, ids: Array, p: dict[str, Any]) -> Array:
+    biases = [(tuple(phrase), bias) for phrase, bias in p["biases"]]
+    return processors.sequence_bias(scores, ids, biases, beyond_start=False)
+
+
+OWN: Mapping[str, Callable[[Array, Array, dict[str, Any]], Array]] = {
+    "min_length": lambda s, ids, p: processors.min_length(s, ids, p["shortest"], p["eos"]),
+    "forced_bos": lambda s, ids, p: processors.forced_bos(s, ids, p["token"]),
+    "forced_eos": lambda s, ids, p: processors.forced_eos(s, ids, p["longest"], p["tokens"]),
+    "suppress": lambda s, ids, p: processors.block(s, p["tokens"]),
+    "begin_suppress": lambda s, ids, p: processors.begin_suppress(s, ids, p["first"], p["tokens"]),
+    "repetition_penalty": lambda s, ids, p: processors.repetition_penalty(s, ids, p["penalty"]),
+    "no_repeat_ngram": _ngram,
+    "bad_words": _bad_words,
+    "sequence_bias": _biases,
+    "exponential_decay": lambda s, ids, p: processors.exponential_decay(s, ids, p["start"], p["factor"], p["eos"]),
+    "allowed_tokens": lambda s, ids, p: processors.allowed_tokens(
+        s, ids, lambda source, target: list(p["allowed"]), 1, rescue=False
+    ),
+    "remove_invalid": lambda s, ids, p: processors.remove_invalid(s),
+    "temperature": lambda s, ids, p: warpers.temperature(s, p["value"]),
+    "top_k": lambda s, ids, p: warpers.top_k(s, p["k"]),
+    "top_p": lambda s, ids, p: warpers.top_p(s, p["p"]),
+    "min_p": lambda s, ids, p: warpers.min_p(s, p["share"]),
+    "typical": lambda s, ids, p: warpers.typical(s, p["mass"]),
+    "epsilon": lambda s, ids, p: warpers.epsilon(s, p["cutoff"]),
+    "eta": lambda s, ids, p: warpers.eta(s, p["cutoff"]),
+}
+"""npblender's filter of each name. Searches filter in float32 whatever the model computes in."""
+
+
+def check(path: Path) -> Verdict:
+    """npblender's filters against the file."""
+    tally = Tally()
+    for case in read_cases(path):
+        parameters = dict(case.parameters)
+        name = parameters.pop("filter")
+        mine = OWN[name](case.inputs["scores"].astype(np.float32), case.inputs["ids"], parameters)
+        tally.compare(case.name, case.outputs["scores"], mine, case.noise["scores"])
+        finite, hidden = np.isfinite(case.outputs["scores"]), np.isfinite(mine)
+        tally.equal(f"{case.name}: which are possible", finite.tolist(), hidden.tolist())
+    return tally.verdict("comparisons")

@@ -1,0 +1,130 @@
+"""Scalar operations in a pack: one CSV file an operation, inputs and outputs as hexadecimal floats.
+
+    x,y,ulps,region
+    0x1.8000000000000p+0,0x1.6...p+0,4,middle
+x is a float32 number, y the exact value at x rounded to float64, `ulps` how many float32 ulps a float32 result may lie
+off, and `region` one of special, tiny, middle, tail. NaN and infinities are written `nan`, `inf`, `-inf`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from npblender import ops
+from npblender.groundtruth.packs.files import PackFile
+from npblender.groundtruth.packs.truth.arithmetic import LIBM, Arithmetic
+from npblender.groundtruth.packs.truth.operations import SCALARS, scalar
+from npblender.groundtruth.packs.verdict import Verdict
+
+KIND = "scalar operation"
+COLUMNS = ("x", "y", "ulps", "region")
+BOUNDS: Mapping[str, float] = MappingProxyType({"erf": 1, "gelu": 4, "gelu_new": 4, "silu": 4, "relu": 0})
+"""In ulps of the result: what `npblender.ops` promises, in the left tail too."""
+TAILS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"erf": (-4.5, -1.0), "gelu": (-14.6, -1.0), "gelu_new": (-11.5, -1.0), "silu": (-110.0, -1.0), "relu": (-9, -1)}
+)
+"""From where float32 has underflowed (or the function has reached its limit) to where the middle begins."""
+AGREE = 1e-12
+"""How far, relatively, mpmath's value and float64's may lie apart before an export is given up."""
+
+
+def points(name: str, rng: np.random.Generator, count: int = 48) -> Iterator[tuple[float, str]]:
+    """Float32 inputs with the region of each; `count` in the middle and in the tail."""
+    info = np.finfo(np.float32)
+    largest, smallest, tiniest = float(info.max), float(info.tiny), float(info.smallest_subnormal)
+    special = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.0]
+    special += [sign * size for size in (tiniest, smallest, largest) for sign in (1.0, -1.0)]
+    yield from ((x, "special") for x in special)
+    for exponent in range(-120, 0, 12):
+        for sign in (1.0, -1.0):
+            yield float(np.float32(sign * rng.uniform(1, 2) * 2.0**exponent)), "tiny"
+    yield from ((float(np.float32(x)), "middle") for x in rng.uniform(-1, 1, count // 2))
+    yield from ((float(np.float32(x)), "middle") for x in rng.uniform(1, 9, count // 2))
+    low, high = TAILS[name]
+    yield from ((float(np.float32(x)), "tail") for x in rng.uniform(low, high, count))
+
+
+def make(seed: int, a: Arithmetic) -> Iterator[PackFile]:
+    """The CSV files.
+
+    Raises:
+        ValueError: the arithmetic, Python's float64 or npblender's own float64 disagree about a value.
+    """
+    for number, name in enumerate(SCALARS):
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for x, region in points(name, np.random.default_rng([seed, number])):
+            y = scalar(a, name, x)
+            for other, value in (("float64", scalar(LIBM, name, x)), ("npblender", _own(name, x, "float64"))):
+                if not _close(y, value):
+                    raise ValueError(f"{name}({x!r}) is {y!r} by {a.name}, but {value!r} by {other}")
+            writer.writerow([x.hex(), y.hex(), f"{BOUNDS[name]:g}", region])
+        yield PackFile(f"ops/{name}.csv", KIND, f"{name} at float32 numbers", text.getvalue().encode("ascii"))
+
+
+def _own(name: str, x: float, dtype: str) -> float:
+    with np.errstate(all="ignore"):
+        return float(getattr(ops, name)(np.array([x], dtype))[0])
+
+
+def _close(y: float, value: float) -> bool:
+    same = y == value or (math.isnan(y) and math.isnan(value))
+    # Below float32's smallest numbers it is enough that both are that small.
+    return same or abs(y - value) <= max(AGREE * abs(y), 1e-60)
+
+
+def read(path: Path) -> list[tuple[float, float, float, str]]:
+    """The rows of a CSV file: x, y, ulps and region.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    rows = list(csv.reader(io.StringIO(path.read_text(encoding="ascii"))))
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise ValueError(f"{path} has no header {','.join(COLUMNS)}")
+    try:
+        return [(float.fromhex(x), float.fromhex(y), float(ulps), region) for x, y, ulps, region in rows[1:]]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def check(path: Path, dtype: np.dtype[Any], *, exact: bool = True) -> Verdict:
+    """npblender's operation of the file's name against the file, in the given dtype and its ulps, or float64's at most.
+
+    A pack made without mpmath is not `exact`: its own float64 values may be off by some, in a relative sense.
+    """
+    rows = read(path)
+    x, y = (np.array(column) for column in list(zip(*rows, strict=True))[:2])
+    narrow = dtype == np.float32
+    allowed = np.array([ulps for _, _, ulps, _ in rows]) + (0.0 if narrow else 0.5)  # y itself is rounded to float64
+    with np.errstate(all="ignore"):
+        mine = getattr(ops, path.stem)(x.astype(dtype))
+        errors = np.abs(mine.astype(np.longdouble) - y) / _ulp(y, np.dtype(np.float32 if narrow else np.float64))
+        errors[(mine == y.astype(dtype)) | (np.isnan(mine) & np.isnan(y))] = 0
+        if not exact and not narrow:
+            errors[np.abs(mine - y) <= AGREE * np.abs(y)] = 0
+    wrong = np.flatnonzero(~(errors <= allowed))
+    problems = [
+        f"{path.stem}({x[n].hex()}) is {float(mine[n])!r}, and the pack has {y[n]!r}: {float(errors[n]):.3g} ulp, "
+        f"at most {allowed[n]:g}"
+        for n in wrong[:5]
+    ]
+    worst = float(np.nanmax(errors)) if len(errors) else 0.0
+    return Verdict(not len(wrong), f"{len(rows)} values, at most {worst:.2f} ulp", tuple(problems))
+
+
+def _ulp(y: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """The gap between neighbours of `dtype` at |y|, the smallest subnormal at 0."""
+    info = np.finfo(dtype)
+    magnitude = np.minimum(np.abs(np.where(np.isfinite(y), y, 1.0)), float(np.finfo(np.float64).max))
+    exponent = np.where(magnitude == 0, info.minexp, np.maximum(np.frexp(magnitude)[1] - 1, info.minexp))
+    return np.asarray(np.ldexp(np.longdouble(1), exponent - info.nmant))

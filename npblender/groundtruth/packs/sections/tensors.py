@@ -1,0 +1,191 @@
+"""Tensor operations in a pack: softmax, log_softmax, layer_norm, linear, embed and cross_entropy, a file each.
+
+Truth is computed number by number (`definitions`); the noise of an output is how far npblender's float32 results lie
+from it when what is summed comes in other orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npblender import ops
+from npblender.common.array_types import Array
+from npblender.groundtruth.noise.units import Noise
+from npblender.groundtruth.packs.files import Case, PackFile, case_file, read_cases
+from npblender.groundtruth.packs.truth import operations
+from npblender.groundtruth.packs.truth.arithmetic import LIBM, Arithmetic
+from npblender.groundtruth.packs.verdict import Tally, Verdict
+
+KIND = "tensor operation"
+ORDERS = 8  # how many orders of summation the noise is measured over
+AGREE = 1e-13  # of the largest value: how far mpmath, float64 and npblender in float64 may lie apart
+
+
+def _numbers(a: Arithmetic, array: Array) -> Any:
+    """An array as nested lists of the arithmetic's numbers; infinities stay floats."""
+    if array.ndim:
+        return [_numbers(a, each) for each in array]
+    value = float(array)
+    return value if np.isinf(value) else a.number(value)
+
+
+def _rows(a: Arithmetic, rows: Any, function: Callable[[Any], list[Any]]) -> Array:
+    return np.array([[float(value) for value in function(row)] for row in rows], np.float64)
+
+
+def _softmax(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
+    return _rows(a, _numbers(a, x["x"]), lambda row: operations.softmax(a, row))
+
+
+def _log_softmax(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
+    return _rows(a, _numbers(a, x["x"]), lambda row: operations.log_softmax(a, row))
+
+
+def _layer_norm(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
+    weight, bias, eps = _numbers(a, x["weight"]), _numbers(a, x["bias"]), a.number(p["eps"])
+    return _rows(a, _numbers(a, x["x"]), lambda row: operations.layer_norm(a, row, weight, bias, eps))
+
+
+def _linear(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
+    weight, bias = _numbers(a, x["weight"]), _numbers(a, x["bias"])
+    return _rows(a, _numbers(a, x["x"]), lambda row: operations.linear(a, row, weight, bias))
+
+
+def _embed(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
+    return np.array(operations.embed(x["ids"].tolist(), x["table"].astype(np.float64).tolist()))
+
+
+def _cross_entropy(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
+    loss = operations.cross_entropy(a, _numbers(a, x["logits"]), x["labels"].tolist(), p["ignore_index"])
+    return np.array(float(loss))
+
+
+OPERATIONS: Mapping[str, Callable[[Arithmetic, Mapping[str, Array], Mapping[str, Any]], Array]] = {
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "layer_norm": _layer_norm,
+    "linear": _linear,
+    "embed": _embed,
+    "cross_entropy": _cross_entropy,
+}
+
+
+def _run(name: str, x: Mapping[str, Array], p: Mapping[str, Any], dtype: Any) -> Array:
+    """npblender's own result in a dtype."""
+    given = {key: array.astype(dtype) if array.dtype.kind == "f" else array for key, array in x.items()}
+    return np.asarray(getattr(ops, name)(**given, **p))
+
+
+def _reordered(name: str, x: Mapping[str, Array], order: Array) -> tuple[dict[str, Array], Callable[[Array], Array]]:
+    """The inputs with what is summed over in another order, and how the result is put back."""
+    if name in ("softmax", "log_softmax"):
+        return {"x": x["x"][:, order]}, lambda y: y[:, np.argsort(order)]
+    if name == "layer_norm":
+        return {k: v[..., order] for k, v in x.items()}, lambda y: y[:, np.argsort(order)]
+    if name == "linear":
+        return {"x": x["x"][:, order], "weight": x["weight"][:, order], "bias": x["bias"]}, lambda y: y
+    if name == "cross_entropy":
+        places = np.argsort(order)
+        labels = np.where(x["labels"] < 0, x["labels"], places[np.maximum(x["labels"], 0)])
+        return {"logits": x["logits"][:, order], "labels": labels}, lambda y: y
+    return dict(x), lambda y: y
+
+
+def _noise(name: str, case: Case, truth: Array, rng: np.random.Generator) -> Noise:
+    width = next(array for array in case.inputs.values() if array.dtype.kind == "f").shape[-1]
+    squares, largest = [0.0], 0.0
+    for _ in range(ORDERS):
+        inputs, back = _reordered(name, case.inputs, rng.permutation(width))
+        mine = back(_run(name, inputs, case.parameters, np.float32)).astype(np.float64)
+        finite = np.isfinite(truth)
+        errors = np.abs(mine[finite] - truth[finite])
+        squares.append(float(np.mean(np.square(errors))))
+        largest = max(largest, float(errors.max()))
+    return Noise(float(np.sqrt(np.sum(squares) / ORDERS)), largest)
+
+
+def cases_of(name: str, rng: np.random.Generator) -> Iterator[Case]:
+    """The questions, without answers. All inputs are float32 numbers."""
+
+    def normal(*shape: int, scale: float = 1.0) -> Array:
+        return (rng.standard_normal(shape) * scale).astype(np.float32)
+
+    if name in ("softmax", "log_softmax"):
+        yield Case("ordinary", "scores of an attention", {"x": normal(3, 7)}, {})
+        yield Case("sharp", "scores that differ by tens", {"x": normal(3, 7, scale=25)}, {})
+        yield Case("large", "scores that overflow unless their maximum is taken off", {"x": normal(2, 5) + 300}, {})
+        yield Case("equal", "all scores equal", {"x": np.full((1, 6), 2.5, np.float32)}, {})
+        masked = normal(2, 7)
+        masked[0, 3:], masked[1, 0] = -np.inf, -np.inf
+        yield Case("hidden", "scores of -inf weigh nothing", {"x": masked}, {})
+        yield Case(
+            "replaced", "scores replaced by -1e20", {"x": np.where(masked < -9e9, np.float32(-1e20), masked)}, {}
+        )
+        yield Case("one", "a single key", {"x": normal(2, 1)}, {})
+    elif name == "layer_norm":
+        eps = {"eps": 1e-5}
+        for width, scale, offset, case, why in (
+            (13, 1.0, 0.0, "ordinary", "an embedding"),
+            (13, 1e-3, 0.0, "small", "eps weighs as much as the variance"),
+            (13, 1.0, 100.0, "offset", "a mean much larger than the deviation"),
+            (96, 1.0, 0.0, "wide", "many values to be summed"),
+        ):
+            inputs = {"x": normal(3, width, scale=scale) + np.float32(offset), "weight": 1 + normal(width, scale=0.2)}
+            yield Case(case, why, inputs | {"bias": normal(width, scale=0.1)}, {}, eps)
+        constant = {"x": np.full((1, 8), 3.0, np.float32), "weight": normal(8), "bias": normal(8)}
+        yield Case("constant", "no deviation: what is left is the bias", constant, {}, eps)
+    elif name == "linear":
+        for rows, inner, out, case in ((3, 13, 5, "small"), (2, 96, 7, "deep"), (1, 4, 11, "one row")):
+            inputs = {"x": normal(rows, inner), "weight": normal(out, inner), "bias": normal(out)}
+            yield Case(case, "x [N, D] @ weight [F, D].T + bias [F]", inputs, {})
+    elif name == "embed":
+        inputs = {"ids": np.array([4, 0, 6, 4]), "table": normal(7, 5)}
+        yield Case("rows", "a row twice, the first and the last one", inputs, {})
+    else:
+        for labels, case, why in (
+            ([3, 0, 8, 2], "all", "every label counts"),
+            ([3, -100, -100, 2], "ignored", "the mean is over labels that are not -100"),
+        ):
+            inputs = {"logits": normal(4, 9, scale=3), "labels": np.array(labels)}
+            yield Case(case, why, inputs, {}, {"ignore_index": -100})
+
+
+def make(seed: int, a: Arithmetic, stored: str) -> Iterator[PackFile]:
+    """The files of cases.
+
+    Raises:
+        ValueError: the arithmetic, Python's float64 or npblender's own float64 disagree about a value.
+    """
+    for number, (name, define) in enumerate(OPERATIONS.items()):
+        rng = np.random.default_rng([seed, 10 + number])
+        cases = []
+        for case in cases_of(name, rng):
+            truth = define(a, case.inputs, case.parameters)
+            own = _run(name, case.inputs, case.parameters, np.float64)
+            for other, value in ((LIBM.name, define(LIBM, case.inputs, case.parameters)), ("npblender", own)):
+                _agree(f"{name}, {case.name}", truth, value, f"{a.name} and {other}")
+            noise = {"y": _noise(name, case, truth, rng)}
+            cases.append(replace(case, outputs={"y": truth}, noise=noise))
+        yield case_file(f"ops/{name}.safetensors", KIND, f"{name}: inputs and outputs", cases, stored)
+
+
+def _agree(what: str, truth: Array, value: Array, who: str) -> None:
+    finite = np.isfinite(truth)
+    scale = np.abs(truth[finite]).max(initial=1.0)
+    difference = np.abs(truth[finite] - value[finite]).max(initial=0.0)
+    if not np.array_equal(truth[~finite], value[~finite]) or not difference <= AGREE * scale:
+        raise ValueError(f"{who} do not agree about {what}")
+
+
+def check(path: Path, dtype: np.dtype[Any]) -> Verdict:
+    """npblender's operation of the file's name against the file."""
+    tally = Tally()
+    for case in read_cases(path):
+        mine = _run(path.stem, case.inputs, case.parameters, dtype)
+        tally.compare(case.name, case.outputs["y"], mine, case.noise["y"])
+    return tally.verdict("cases")

@@ -1,0 +1,76 @@
+"""Tokenizer cases in a pack: texts to pieces, merges, tokens and ids, and back, one file for each way of cutting text.
+
+The two ways are ParlAI's, with which the model was trained, and transformers', the same in both of its versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from npblender.config.dialect import PARLAI, TRANSFORMERS_5, Dialect
+from npblender.groundtruth.packs.files import PackFile, json_file, read_json
+from npblender.groundtruth.packs.verdict import Subject, Tally, Verdict
+from npblender.tokenizer import BlenderbotSmallTokenizer
+
+KIND = "texts"
+WAYS: Mapping[str, Dialect] = MappingProxyType({"parlai": PARLAI, "transformers": TRANSFORMERS_5})
+TEXTS = (
+    "Hello, lower low!",
+    "My friends are cool but they eat too many carbs.",
+    "i'm fine (thanks), and you?",
+    "hi!!to",
+    "they:@ 3.14",
+    "one line\nand another\n\nand a third",
+    "  spaces   between\tand a tab  ",
+    "__end__ glued__end__to a word",
+    "hello __start__ __newln__ __null__",
+    "UPPER Case, naïve café",
+    "slow newer hellolow",
+    ".",
+    "don't... stop",
+    "wörld 日本 🙂",
+    "",
+)
+
+
+def _explained(tokenizer: BlenderbotSmallTokenizer, text: str) -> dict[str, Any]:
+    steps = list(tokenizer.explain(text))
+    ids = [number for step in steps for number in step.ids]
+    pieces = [
+        {
+            "piece": step.piece,
+            "word": step.word,
+            "merges": [[m.rank, m.left, m.right, list(m.symbols)] for m in step.merges],
+            "tokens": list(step.tokens),
+            "ids": list(step.ids),
+        }
+        for step in steps
+    ]
+    return {"text": text, "pieces": pieces, "ids": ids, "decoded": tokenizer.decode(ids)}
+
+
+def make(subject: Subject) -> Iterator[PackFile]:
+    """Both files, or none where the model has no tokenizer."""
+    if not subject.has_texts:
+        return
+    for way, dialect in WAYS.items():
+        tokenizer = subject.tokenizer(dialect)
+        about = f"texts, every merge, ids, and texts again, cut as {way} does"
+        yield json_file(f"tokenizer/{way}.json", KIND, about, [_explained(tokenizer, text) for text in TEXTS])
+
+
+def check(path: Path, subject: Subject) -> Verdict:
+    """The model's tokenizer in npblender against the file."""
+    tally = Tally()
+    tokenizer = subject.tokenizer(WAYS[path.stem])
+    for expected in read_json(path):
+        text = expected["text"]
+        mine = _explained(tokenizer, text)
+        tally.equal(f"the ids of {text!r}", expected["ids"], mine["ids"])
+        tally.equal(f"what {text!r} is decoded to", expected["decoded"], mine["decoded"])
+        tally.equal(f"the pieces of {text!r}", expected["pieces"], mine["pieces"])
+        tally.equal(f"the ids of {text!r} by a call", expected["ids"], tokenizer(text)["input_ids"])
+    return tally.verdict("comparisons of texts")

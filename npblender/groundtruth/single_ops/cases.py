@@ -1,0 +1,231 @@
+"""Every operation of one run as a case of its own: its inputs, its parameters, and the point it gives.
+
+The inputs of a case are points that were recorded, or ids and masks of the run; a port computes each case from them, so
+that no error is carried from one to the next. Here they are only listed: what they give is computed in `refed_ops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from npblender.common.array_types import Array
+from npblender.groundtruth.tracing.evaluate import Evaluation, pieces
+from npblender.groundtruth.tracing.inputs import has_head
+from npblender.transformer.checks import make_context
+from npblender.transformer.context import SILENT
+from npblender.transformer.encoder import source_positions
+from npblender.transformer.masks import key_mask, self_attention_mask
+
+EPS = 1e-5  # of every LayerNorm of this model
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operation. Several names of one input are put together along the axis of keys."""
+
+    name: str  # the point that it gives
+    op: str
+    inputs: Mapping[str, tuple[str, ...]]  # role -> points, or arrays of `run_arrays`
+    parameters: Mapping[str, str] = field(default_factory=dict)  # role -> name of a tensor in the checkpoint
+    settings: Mapping[str, float | int | str] = field(default_factory=dict)
+
+
+def _linear(name: str, x: str, module: str, **settings: float | int | str) -> Case:
+    parameters = {"weight": f"{module}.weight", "bias": f"{module}.bias"}
+    return Case(name, "linear", {"x": (x,)}, parameters, settings)
+
+
+def _norm(name: str, x: str, module: str) -> Case:
+    parameters = {"weight": f"{module}.weight", "bias": f"{module}.bias"}
+    return Case(name, "layer_norm", {"x": (x,)}, parameters, {"eps": EPS})
+
+
+def _add(name: str, a: str, b: str) -> Case:
+    return Case(name, "add", {"a": (a,), "b": (b,)})
+
+
+def _embedding(e: Evaluation, here: str, stack: str) -> Iterator[Case]:
+    """From ids to what the first layer gets. `here` has the piece's prefix, `stack` has not."""
+    run = e.run.source if stack == "encoder" else e.run.target
+    assert run is not None
+    if run.input_ids is not None:
+        yield Case(f"{here}.embed.tokens", "embed", {"ids": (f"{here}.input_ids",)}, {"table": "shared.weight"})
+        scales = stack == "encoder" or e.dialect.scale_decoder_embeddings
+        factor = float(np.sqrt(e.config.d_model)) if scales and e.config.scale_embedding else 1.0
+        yield Case(f"{here}.embed.scaled", "scale", {"x": (f"{here}.embed.tokens",)}, settings={"factor": factor})
+    table, norm = {"table": f"{stack}.embed_positions.weight"}, f"{stack}.layernorm_embedding"
+    positions = Case(f"{here}.embed.positions", "embed", {"ids": (f"{here}.position_ids",)}, table)
+    if stack == "encoder":
+        yield positions
+        yield _add(f"{here}.embed.sum", f"{here}.embed.scaled", f"{here}.embed.positions")
+        yield _norm(f"{here}.embed.norm", f"{here}.embed.sum", norm)
+        yield from _zeroed(e, f"{here}.embed.output", f"{here}.embed.norm")
+    else:
+        yield _norm(f"{here}.embed.norm", f"{here}.embed.scaled", norm)
+        yield positions
+        yield _add(f"{here}.embed.sum", f"{here}.embed.norm", f"{here}.embed.positions")
+
+
+def _zeroed(e: Evaluation, name: str, x: str) -> Iterator[Case]:
+    """What the dialect does to the states of pads, where it does anything."""
+    assert e.run.source is not None
+    if e.dialect.zero_padded_states and e.run.source.attention_mask is not None:
+        yield Case(name, "zero_pads", {"x": (x,), "mask": ("encoder.attention_mask",)})
+
+
+def _attention(
+    e: Evaluation, here: str, module: str, x: str, pasts: list[str], masks: tuple[str, str]
+) -> Iterator[Case]:
+    """From scores to the norm, over the keys and values of `pasts`; `masks` names those of keys and of heads, or ""."""
+    norm = module + "_layer_norm"
+    mask, head_mask = masks
+    values = tuple(f"{past}.v" for past in pasts)
+    yield Case(f"{here}.scores", "scores", {"q": (f"{here}.q",), "k": tuple(f"{past}.k" for past in pasts)})
+    if mask:
+        value = float(np.finfo(np.float32).min) if e.dialect.masked_score is None else e.dialect.masked_score
+        yield Case(f"{here}.masked_scores", "mask", {"x": (f"{here}.scores",), "mask": (mask,)}, {}, {"value": value})
+    masked = {"head_mask": (head_mask,)} if head_mask else {}
+    yield Case(f"{here}.weights", "softmax", {"x": (f"{here}.masked_scores",)} | masked)
+    yield Case(f"{here}.context", "context", {"weights": (f"{here}.weights",), "v": values})
+    yield _linear(f"{here}.output", f"{here}.context", f"{module}.out_proj")
+    yield _add(f"{here}.sum", x, f"{here}.output")
+    yield _norm(f"{here}.norm", f"{here}.sum", norm)
+
+
+def _feed_forward(e: Evaluation, here: str, module: str, x: str) -> Iterator[Case]:
+    yield _linear(f"{here}.hidden", x, f"{module}.fc1")
+    yield Case(f"{here}.activation", e.config.activation_function, {"x": (f"{here}.hidden",)})
+    yield _linear(f"{here}.output", f"{here}.activation", f"{module}.fc2")
+    yield _add(f"{here}.sum", x, f"{here}.output")
+    yield _norm(f"{here}.norm", f"{here}.sum", f"{module}.final_layer_norm")
+
+
+def _projections(here: str, module: str, x: str, heads: int, d: int, letters: str) -> Iterator[Case]:
+    """Queries, divided by sqrt(K), keys and values, heads apart."""
+    for letter in letters:
+        scaled = {"divide_by": float(np.sqrt(d // heads))} if letter == "q" else {}
+        yield _linear(f"{here}.{letter}", x, f"{module}.{letter}_proj", heads=heads, **scaled)
+
+
+def _encoder(e: Evaluation, extra: Mapping[str, Array]) -> Iterator[Case]:
+    assert e.run.source is not None
+    yield from _embedding(e, "encoder", "encoder")
+    x, heads = "encoder.embed.output", e.config.encoder_attention_heads
+    for n in range(e.config.encoder_layers):
+        layer = f"encoder.layers.{n}"
+        attn = f"{layer}.self_attn"
+        yield from _projections(attn, attn, x, heads, e.config.d_model, "qkv")
+        masks = _named("encoder.key_mask", extra), _named(f"{layer}.head_mask", extra)
+        yield from _attention(e, attn, attn, x, [attn], masks)
+        yield from _feed_forward(e, f"{layer}.ffn", layer, f"{attn}.norm")
+        yield from _zeroed(e, f"{layer}.output", f"{layer}.ffn.norm")
+        x = f"{layer}.output"
+
+
+def _named(name: str, extra: Mapping[str, Array]) -> str:
+    return name if name in extra else ""
+
+
+def _decoder(e: Evaluation, before: list[str], piece: str, extra: Mapping[str, Array]) -> Iterator[Case]:
+    """One piece of the target over the keys of those before it."""
+    dot = f"{piece}." if piece else ""
+    here, heads = f"{dot}decoder", e.config.decoder_attention_heads
+    yield from _embedding(e, here, "decoder")
+    x = f"{here}.embed.output"
+    for n in range(e.config.decoder_layers):
+        layer, module = f"{here}.layers.{n}", f"decoder.layers.{n}"
+        attn = f"{layer}.self_attn"
+        yield from _projections(attn, f"{module}.self_attn", x, heads, e.config.d_model, "qkv")
+        pasts = [f"{each}.{module}.self_attn" for each in before] + [attn]
+        masks = _named(f"{here}.self_mask", extra), _named(f"{module}.head_mask", extra)
+        yield from _attention(e, attn, f"{module}.self_attn", x, pasts, masks)
+        x = f"{attn}.norm"
+        if e.run.source is not None:
+            attn, once = f"{layer}.encoder_attn", f"{module}.encoder_attn"
+            yield from _projections(attn, once, x, heads, e.config.d_model, "q")
+            masks = _named("encoder.key_mask", extra), _named(f"{module}.cross_attn_head_mask", extra)
+            yield from _attention(e, attn, once, x, [once], masks)
+            x = f"{attn}.norm"
+        yield from _feed_forward(e, f"{layer}.ffn", module, x)
+        x = f"{layer}.output"
+    if has_head(e.weights):
+        yield _logits(e, dot, here)
+        yield Case(f"{dot}log_probabilities", "log_softmax", {"x": (f"{dot}logits",)})
+        if e.run.labels is not None:
+            yield Case(f"{dot}loss", "cross_entropy", {"x": (f"{dot}logits",), "labels": ("labels",)})
+
+
+def _logits(e: Evaluation, dot: str, here: str) -> Case:
+    parameters, settings = {"weight": "shared.weight"}, dict[str, float | int | str]()
+    if e.weights.final_logits_bias is not None:
+        parameters["bias"] = "final_logits_bias"
+    if e.dialect.start_logit is not None and e.config.decoder_start_token_id is not None:
+        settings = {"start_token": e.config.decoder_start_token_id, "start_logit": e.dialect.start_logit}
+    return Case(f"{dot}logits", "logits", {"x": (f"{here}.states",)}, parameters, settings)
+
+
+def list_cases(evaluation: Evaluation) -> list[Case]:
+    """All operations of a run, in causal order. Points that only hand on another point are no operations.
+
+    >>> from npblender.models.example import example_model
+    >>> from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
+    >>> model = example_model()
+    >>> run = check_inputs(model.config, model.weights, model.dialect, TraceInputs([[5, 6]]))
+    >>> cases = list_cases(Evaluation(model.config, model.dialect, model.weights, run))
+    >>> cases[6].name, cases[6].op, dict(cases[6].inputs)
+    ('encoder.layers.0.self_attn.q', 'linear', {'x': ('encoder.embed.output',)})
+    """
+    extra = run_arrays(evaluation)
+    cases: list[Case] = []
+    if evaluation.run.source is not None:
+        cases += _encoder(evaluation, extra)
+        heads, d = evaluation.config.decoder_attention_heads, evaluation.config.d_model
+        for n in range(evaluation.config.decoder_layers):
+            attn = f"decoder.layers.{n}.encoder_attn"
+            cases += _projections(attn, attn, "encoder.states", heads, d, "kv")
+    before: list[str] = []
+    for piece, _, _ in pieces(evaluation.run):
+        cases += _decoder(evaluation, before, piece, extra)
+        before.append(piece)
+    return cases
+
+
+def run_arrays(evaluation: Evaluation) -> dict[str, Array]:
+    """What cases need beside points: ids, positions, labels, and the masks that a run makes, True = may attend.
+
+    >>> from npblender.models.example import example_model
+    >>> from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
+    >>> model = example_model()
+    >>> run = check_inputs(model.config, model.weights, model.dialect, TraceInputs([[5, 6]]))
+    >>> sorted(run_arrays(Evaluation(model.config, model.dialect, model.weights, run)))[:2]
+    ['decoder.input_ids', 'decoder.position_ids']
+    """
+    source, target = evaluation.run.source, evaluation.run.target
+    found: dict[str, Array | None] = {"labels": evaluation.run.labels}
+    if source is not None:
+        tokens = source.input_ids if source.inputs_embeds is None else source.inputs_embeds
+        assert tokens is not None
+        context = make_context(evaluation.config, evaluation.dialect, SILENT.sink)
+        counted = source_positions(tokens.shape[0], tokens.shape[1], source.attention_mask, context)
+        found["encoder.input_ids"] = source.input_ids
+        found["encoder.position_ids"] = counted if source.position_ids is None else source.position_ids
+        found["encoder.attention_mask"] = source.attention_mask
+        found["encoder.key_mask"] = key_mask(source.attention_mask)
+    for kind, masks in (
+        ("encoder.layers.{}.head_mask", None if source is None else source.head_mask),
+        ("decoder.layers.{}.head_mask", target.head_mask),
+        ("decoder.layers.{}.cross_attn_head_mask", target.cross_attn_head_mask),
+    ):
+        found |= {} if masks is None else {kind.format(n): each for n, each in enumerate(masks)}
+    for piece, start, stop in pieces(evaluation.run):
+        here = f"{piece}.decoder" if piece else "decoder"
+        ids, positions = target.input_ids, target.position_ids
+        found[f"{here}.input_ids"] = None if ids is None else ids[:, start:stop]
+        counted = np.broadcast_to(np.arange(start, stop), (evaluation.run.batch, stop - start))
+        found[f"{here}.position_ids"] = counted if positions is None else positions[:, start:stop]
+        seen = None if target.attention_mask is None else target.attention_mask[:, :stop]
+        found[f"{here}.self_mask"] = self_attention_mask(stop - start, stop, seen)
+    return {name: np.array(array) for name, array in found.items() if array is not None}

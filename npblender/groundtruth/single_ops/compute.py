@@ -1,0 +1,103 @@
+"""What a re-fed case gives: the operation that `refed_cases` names, computed from its inputs in any dtype.
+
+`compute` is the plain way. `reordered` gives the same in exact arithmetic, by other orders of summation, for the noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from npblender import ops
+from npblender.common.array_types import IGNORED_LABEL, Array
+from npblender.groundtruth.single_ops.cases import Case
+from npblender.transformer.attention import merge_heads, split_heads
+from npblender.transformer.masks import hide
+
+
+def _number(case: Case, name: str) -> float:
+    value = case.settings[name]
+    assert not isinstance(value, str)
+    return float(value)
+
+
+def compute(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array]) -> Array:
+    """The case's output; `given` and `parameters` by role, all numbers of one dtype, which is the output's.
+
+    >>> compute(Case("x", "add", {"a": ("y",), "b": ("z",)}), {"a": np.ones(2), "b": np.ones(2)}, {})
+    array([2., 2.])
+    """
+    op = case.op
+    if op == "linear":
+        y = ops.linear(given["x"], parameters["weight"], parameters["bias"])
+        if "heads" in case.settings:
+            y = split_heads(y, int(_number(case, "heads")))  # [B, T, D] -> [B, H, T, K]
+        return np.asarray(y / y.dtype.type(_number(case, "divide_by"))) if "divide_by" in case.settings else y
+    if op == "layer_norm":
+        return ops.layer_norm(given["x"], parameters["weight"], parameters["bias"], _number(case, "eps"))
+    if op == "embed":
+        return ops.embed(given["ids"], parameters["table"])
+    if op == "scale":
+        return np.asarray(given["x"] * given["x"].dtype.type(_number(case, "factor")))
+    if op == "add":
+        return given["a"] + given["b"]
+    if op == "zero_pads":
+        return given["x"] * given["mask"][:, :, None]
+    if op == "scores":
+        return np.asarray(given["q"] @ given["k"].swapaxes(-1, -2))
+    if op == "mask":
+        return hide(given["x"], given["mask"], _number(case, "value"))
+    if op == "softmax":
+        weights = ops.softmax(given["x"])
+        return weights * given["head_mask"][:, None, None] if "head_mask" in given else weights
+    if op == "context":
+        return merge_heads(given["weights"] @ given["v"])
+    if op == "logits":
+        logits = ops.linear(given["x"], parameters["weight"], parameters["bias"][0] if "bias" in parameters else None)
+        if "start_token" in case.settings:
+            logits[..., int(_number(case, "start_token"))] = _number(case, "start_logit")
+        return logits
+    if op == "log_softmax":
+        return ops.log_softmax(given["x"])
+    if op == "cross_entropy":
+        return np.asarray(ops.cross_entropy(given["x"], given["labels"], IGNORED_LABEL))
+    return ops.ACTIVATIONS[op](given["x"])
+
+
+_INNER = {
+    "linear": (("x", -1), ("weight", -1)),
+    "logits": (("x", -1), ("weight", -1)),
+    "scores": (("q", -1), ("k", -1)),
+    "context": (("weights", -1), ("v", -2)),
+}
+"""The axes over which a product sums: permuted together, they give the same sum in another order."""
+
+
+def reordered(
+    case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array], rng: np.random.Generator
+) -> Iterator[Array]:
+    """The output by other legitimate orders: inner axes permuted, rows and columns of a norm or softmax permuted.
+
+    >>> case = Case("x", "scores", {"q": ("q",), "k": ("k",)})
+    >>> q, k = np.array([[1.0, 2.0, 3.0]]), np.array([[4.0, 5.0, 6.0]])
+    >>> [float(each[0, 0]) for each in reordered(case, {"q": q, "k": k}, {}, np.random.default_rng(0))]
+    [32.0, 32.0]
+    """
+    for _ in range(2):
+        if case.op in _INNER:
+            (first, axis), (second, other) = _INNER[case.op]
+            size = given[first].shape[axis]
+            order = rng.permutation(size)
+            moved = {name: np.take(array, order, axis) if name == first else array for name, array in given.items()}
+            weights = dict(parameters)
+            if second in moved:
+                moved[second] = np.take(moved[second], order, other)
+            else:
+                weights[second] = np.take(weights[second], order, other)
+            yield compute(case, moved, weights)
+        elif case.op in ("layer_norm", "softmax", "log_softmax"):
+            order = rng.permutation(given["x"].shape[-1])
+            moved = dict(given) | {"x": given["x"][..., order]}
+            weights = {name: array[order] for name, array in parameters.items()}
+            yield compute(case, moved, weights)[..., np.argsort(order)]

@@ -1,0 +1,177 @@
+"""Re-fed cases: every operation of a run with its recorded inputs and the output that they should give.
+
+A trace carries each error on to all later points. Here a port is given the inputs of every operation, rounded to
+float32, and computes that one operation from them, so that each answer stands for itself. A file of cases is one
+safetensors file:
+
+- `given.NAME`: the inputs, points of the run in float32, and its ids and masks;
+- `NAME`: the output of the operation, computed from just these inputs in float64;
+- metadata `cases`, a JSON list of {name, op, inputs, parameters, settings}; `noise`, the float32 noise of each
+  operation alone; and what was run. Parameters are named as in the checkpoint, without `model.`.
+
+`compare_refed` in `comparison` reads a file of answers, arrays by the names of the outputs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from npblender.common.array_types import Array
+from npblender.common.version import __version__
+from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
+from npblender.groundtruth.noise.measured import record_arrays
+from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise
+from npblender.groundtruth.single_ops.cases import Case, list_cases, run_arrays
+from npblender.groundtruth.single_ops.compute import compute, reordered
+from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points
+from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs, described
+from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
+from npblender.models.pretrained import PreTrainedModel
+from npblender.transformer.parameters import to_arrays
+
+FORMAT, VERSION = "npblender-refed", "1"
+GIVEN = "given."
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, eq=False)
+class Refed:
+    """Cases, what they are given, and what they should give."""
+
+    cases: tuple[Case, ...]
+    given: Mapping[str, Array]  # inputs by name, in float32, integers and booleans
+    outputs: Mapping[str, Array]  # by the case's name, in float64
+    noise: Mapping[str, Noise]  # of each operation in float32, from these inputs
+    about: Mapping[str, Any]  # dialect, config, inputs, producer
+
+    def inputs_of(self, case: Case, dtype: Any = np.float32) -> dict[str, Array]:
+        """The inputs of a case by role, numbers in `dtype`; keys of several steps put together.
+
+        >>> from npblender.models.example import example_model
+        >>> found = refed(example_model(), TraceInputs([[5, 6, 7]]))
+        >>> {role: array.shape for role, array in found.inputs_of(found.cases[9]).items()}
+        {'q': (1, 2, 3, 3), 'k': (1, 2, 3, 3)}
+        """
+        return _by_role(case, self.given, np.dtype(dtype))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one safetensors file; the same cases give the same bytes. ValueError where that is refused."""
+        arrays = {GIVEN + name: array for name, array in self.given.items()} | dict(self.outputs)
+        said = {
+            "cases": [asdict(case) for case in self.cases],
+            "noise": {name: asdict(noise) for name, noise in self.noise.items()},
+            **self.about,
+        }
+        texts = {name: json.dumps(value, separators=(",", ":"), ensure_ascii=False) for name, value in said.items()}
+        write_tensors(path, arrays, {"format": FORMAT, "version": VERSION} | texts)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Refed:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is damaged, or holds something else.
+        """
+        arrays, metadata = read_tensors(path)
+        if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
+            raise ValueError(
+                f"{path} holds no re-fed cases of version {VERSION}; `npblender trace --refed` writes them"
+            )
+        try:
+            said = {name: json.loads(text) for name, text in metadata.items() if name not in ("format", "version")}
+            cases = tuple(_case(entry) for entry in said.pop("cases"))
+            noise = {name: Noise(**each) for name, each in said.pop("noise").items()}
+            outputs = {case.name: arrays[case.name] for case in cases}
+            assert set(noise) == set(outputs)
+        except (ValueError, KeyError, TypeError, AssertionError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{path}: its metadata do not describe its tensors ({error!r})") from error
+        given = {name.removeprefix(GIVEN): array for name, array in arrays.items() if name.startswith(GIVEN)}
+        return Refed(cases, given, outputs, noise, said)
+
+
+def _case(entry: Mapping[str, Any]) -> Case:
+    inputs = {role: tuple(names) for role, names in entry["inputs"].items()}
+    return Case(entry["name"], entry["op"], inputs, entry["parameters"], entry["settings"])
+
+
+def _by_role(case: Case, given: Mapping[str, Array], dtype: np.dtype[Any]) -> dict[str, Array]:
+    roles = {}
+    for role, names in case.inputs.items():
+        arrays: Sequence[Array] = [given[name] for name in names]
+        whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=2)  # [B, H, L, K]
+        roles[role] = whole.astype(dtype) if whole.dtype.kind == "f" else whole
+    return roles
+
+
+def refed(model: PreTrainedModel, inputs: TraceInputs, *, dialect: str | Dialect | None = None) -> Refed:
+    """Every operation of one run of a model, fed with what it got there.
+
+    The run is in float64. Its points are rounded to float32 to be given, and each output is computed anew from these
+    in float64; its noise is what float32 makes of the same operation, in several orders of summation.
+
+    >>> from npblender.models.example import example_model
+    >>> found = refed(example_model(), TraceInputs([[5, 6, 7]]))
+    >>> len(found.cases), found.cases[0].op, found.outputs["logits"].shape
+    (74, 'embed', (1, 1, 11))
+    """
+    chosen = model.dialect if dialect is None else resolve_dialect(dialect)
+    run = check_inputs(model.config, model.weights, chosen, inputs)
+    evaluation = Evaluation(model.config, chosen, model.weights, run).in_dtype(np.dtype(np.float64))
+    points = record_arrays(evaluation, set(planned_points(evaluation)))
+    cases = list_cases(evaluation)
+    needed = dict.fromkeys(name for case in cases for names in case.inputs.values() for name in names)
+    known = points | run_arrays(evaluation)
+    given = {name: _rounded(known[name]) for name in needed}
+    parameters = {name: _rounded(array) for name, array in to_arrays(model.weights).items()}
+    outputs, noise = {}, {}
+    for case in cases:
+        outputs[case.name], noise[case.name] = _measured(case, given, parameters)
+    return Refed(
+        cases=tuple(cases),
+        given=given,
+        outputs=outputs,
+        noise=noise,
+        about={
+            "dialect": describe_dialect(chosen),
+            "config": model.config.to_dict(),
+            "inputs": described(run).to_json(),
+            "producer": {"npblender": __version__, "numpy": np.__version__},
+        },
+    )
+
+
+def _rounded(array: Array) -> Array:
+    """Numbers as float32 has them, the smallest float64 as its smallest; integers and booleans as they are."""
+    return array.clip(-_LARGEST, _LARGEST).astype(np.float32) if array.dtype.kind == "f" else array
+
+
+def _measured(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array]) -> tuple[Array, Noise]:
+    """What a case gives in float64, and how far float32 is from it."""
+    single = {role: parameters[name] for role, name in case.parameters.items()}
+    double = {role: array.astype(np.float64) for role, array in single.items()}
+    truth = compute(case, _by_role(case, given, np.dtype(np.float64)), double)
+    rows = _by_role(case, given, np.dtype(np.float32))
+    rng = np.random.default_rng(0)
+    far = []
+    for found in (compute(case, rows, single), *reordered(case, rows, single, rng)):
+        assert found.dtype == np.float32, f"{case.name} is {found.dtype}"
+        with np.errstate(invalid="ignore"):
+            deviation = np.abs(found.astype(np.float64) - truth)
+        far.append(deviation[np.isfinite(truth) & (np.abs(truth) < STANDS_FOR_HIDDEN)])
+    every = np.concatenate([each.ravel() for each in far]) if far else np.zeros(0)
+    if every.size == 0:
+        return truth, Noise(0.0, 0.0)
+    largest = float(every.max())
+    return truth, Noise(min(_short(float(np.sqrt(np.mean(np.square(every))))), _short(largest)), _short(largest))
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.2e}")

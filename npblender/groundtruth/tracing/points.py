@@ -1,0 +1,227 @@
+"""What is known of a point by its name alone: its axes, its place in causal order, how many heads it has.
+
+`taps` lists the points of one model; here any name is understood, of any layer and with a step's prefix in front.
+Nothing is computed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from npblender.config import BlenderbotSmallConfig
+from npblender.groundtruth.comparison.point_names import split_step
+
+
+@dataclass(frozen=True)
+class Point:
+    """A named intermediate: its name, its axes as letters, and what it is."""
+
+    name: str
+    axes: str
+    meaning: str
+
+    def shape(self, sizes: dict[str, int]) -> tuple[int, ...]:
+        """The axes as numbers.
+
+        >>> Point("logits", "B T V", "").shape({"B": 2, "T": 3, "V": 11})
+        (2, 3, 11)
+        """
+        return tuple(sizes[axis] for axis in self.axes.split())
+
+
+EMBEDDING = {
+    "tokens": "rows of the shared matrix",
+    "scaled": "times sqrt(d_model) where the dialect scales",
+    "positions": "rows of the learned positions",
+    "norm": "LayerNorm",
+    "sum": "token part plus positions",
+    "output": "what the first layer gets",
+}
+ENCODER_EMBEDDING = ("tokens", "scaled", "positions", "sum", "norm", "output")
+DECODER_EMBEDDING = ("tokens", "scaled", "norm", "positions", "sum", "output")
+
+
+def _attention(new: str, keys: str, *, project_keys: bool = True) -> Iterator[tuple[str, str, str]]:
+    yield "q", f"B H {new} K", "queries, already divided by sqrt(K)"
+    if project_keys:
+        yield "k", f"B H {new} K", "keys of the new tokens"
+        yield "v", f"B H {new} K", "values of the new tokens"
+    yield "scores", f"B H {new} {keys}", "products of queries and keys"
+    yield "masked_scores", f"B H {new} {keys}", "hidden keys replaced by the dialect's score"
+    yield "weights", f"B H {new} {keys}", "softmax over the keys, times the head mask"
+    yield "context", f"B {new} D", "weighted values, heads side by side"
+    yield "output", f"B {new} D", "the output projection"
+    yield "sum", f"B {new} D", "residual plus output"
+    yield "norm", f"B {new} D", "LayerNorm of the sum"
+
+
+def _feed_forward(new: str) -> Iterator[tuple[str, str, str]]:
+    yield "hidden", f"B {new} F", "fc1, before the activation"
+    yield "activation", f"B {new} F", "after the activation"
+    yield "output", f"B {new} D", "fc2"
+    yield "sum", f"B {new} D", "residual plus output"
+    yield "norm", f"B {new} D", "LayerNorm of the sum"
+
+
+def encoder_points(layers: int) -> Iterator[Point]:
+    """The encoder's points in the order in which they are computed. H, K and F are the encoder's.
+
+    >>> [point.name for point in encoder_points(1)][-2:]
+    ['encoder.layers.0.output', 'encoder.states']
+    """
+    for name in ENCODER_EMBEDDING:
+        yield Point(f"encoder.embed.{name}", "B S D", EMBEDDING[name])
+    for n in range(layers):
+        for name, axes, meaning in _attention("S", "S"):
+            yield Point(f"encoder.layers.{n}.self_attn.{name}", axes, meaning)
+        for name, axes, meaning in _feed_forward("S"):
+            yield Point(f"encoder.layers.{n}.ffn.{name}", axes, meaning)
+        yield Point(
+            f"encoder.layers.{n}.output",
+            "B S D",
+            "what the next layer gets: pads zeroed where the dialect does",
+        )
+    yield Point("encoder.states", "B S D", "the encoder's result")
+
+
+def start_points(layers: int) -> Iterator[Point]:
+    """What is computed once a source for the decoder: each layer's cross keys and values. H and K are the decoder's.
+
+    >>> [point.name for point in start_points(1)]
+    ['decoder.layers.0.encoder_attn.k', 'decoder.layers.0.encoder_attn.v']
+    """
+    for n in range(layers):
+        yield Point(f"decoder.layers.{n}.encoder_attn.k", "B H S K", "keys of the source")
+        yield Point(f"decoder.layers.{n}.encoder_attn.v", "B H S K", "values of the source")
+
+
+def decoder_points(layers: int, *, cross: bool = True) -> Iterator[Point]:
+    """The decoder's points for T new tokens over L keys. H, K and F are the decoder's.
+
+    >>> len(list(decoder_points(1))), len(list(decoder_points(1, cross=False)))
+    (31, 23)
+    """
+    for name in DECODER_EMBEDDING:
+        yield Point(f"decoder.embed.{name}", "B T D", EMBEDDING[name])
+    for n in range(layers):
+        for name, axes, meaning in _attention("T", "L"):
+            yield Point(f"decoder.layers.{n}.self_attn.{name}", axes, meaning)
+        if cross:
+            for name, axes, meaning in _attention("T", "S", project_keys=False):
+                yield Point(f"decoder.layers.{n}.encoder_attn.{name}", axes, meaning)
+        for name, axes, meaning in _feed_forward("T"):
+            yield Point(f"decoder.layers.{n}.ffn.{name}", axes, meaning)
+        yield Point(f"decoder.layers.{n}.output", "B T D", "what the next layer gets")
+    yield Point("decoder.states", "B T D", "the decoder's result")
+
+
+def head_points(*, labels: bool = False) -> Iterator[Point]:
+    """The language-model head's points.
+
+    >>> [point.name for point in head_points(labels=True)]
+    ['logits', 'log_probabilities', 'loss']
+    """
+    yield Point("logits", "B T V", "products with the shared matrix, plus the final bias")
+    yield Point("log_probabilities", "B T V", "log-softmax of the logits")
+    if labels:
+        yield Point("loss", "", "mean negative log-probability of the labels")
+
+
+def catalogue(config: BlenderbotSmallConfig, *, labels: bool = False) -> list[Point]:
+    """All points of one pass from source ids to logits, in causal order.
+
+    >>> points = catalogue(BlenderbotSmallConfig(encoder_layers=1, decoder_layers=1))
+    >>> [point.name for point in points[:3]], points[-1].name
+    (['encoder.embed.tokens', 'encoder.embed.scaled', 'encoder.embed.positions'], 'log_probabilities')
+    """
+    return [
+        *encoder_points(config.encoder_layers),
+        *start_points(config.decoder_layers),
+        *decoder_points(config.decoder_layers),
+        *head_points(labels=labels),
+    ]
+
+
+_LAYER = re.compile(r"(?<=\.layers\.)\d+(?=\.)")
+_STARTED = (".encoder_attn.k", ".encoder_attn.v")
+
+
+@cache
+def _templates() -> Mapping[str, tuple[int, Point]]:
+    """Each point of a model of one layer a stack, with its place in causal order."""
+    points = [*encoder_points(1), *start_points(1), *decoder_points(1), *head_points(labels=True)]
+    return MappingProxyType({point.name: (place, point) for place, point in enumerate(points)})
+
+
+def pattern_of(name: str) -> str:
+    """A point's name without its step, and of layer 0: what all layers' points of this kind share.
+
+    >>> pattern_of("step2.decoder.layers.7.ffn.sum")
+    'decoder.layers.0.ffn.sum'
+    """
+    return _LAYER.sub("0", split_step(name)[1])
+
+
+def known_point(name: str) -> Point | None:
+    """Axes and meaning of a name, or None for one that no point has.
+
+    >>> known_point("step2.decoder.layers.7.self_attn.scores").axes, known_point("enc.q")
+    ('B H T L', None)
+    """
+    found = _templates().get(pattern_of(name))
+    return None if found is None else found[1]
+
+
+def _place(name: str) -> tuple[int, ...]:
+    """Sorts known points: source, start, each step; inside a stack the embedding, layer by layer, and the rest."""
+    step, bare = split_step(name)
+    place = _templates()[pattern_of(name)][0]
+    layer = _LAYER.search(bare)
+    if bare.startswith("encoder."):
+        part = 0
+    elif bare.endswith(_STARTED):
+        part = 1
+    else:
+        part = 2 + (int(step[4:-1]) if step.startswith("step") else 0)
+    last = bare.split(".")[-1] == "states" or "." not in bare
+    number = int(layer[0]) if layer is not None else 10**9 if last else -1
+    return part, number, place
+
+
+def causal_order(names: Sequence[str]) -> list[str] | None:
+    """Names in the order in which the model computes them; None where a name is no point.
+
+    >>> causal_order(["logits", "decoder.layers.1.ffn.sum", "decoder.layers.1.encoder_attn.v", "encoder.states"])
+    ['encoder.states', 'decoder.layers.1.encoder_attn.v', 'decoder.layers.1.ffn.sum', 'logits']
+    """
+    if any(known_point(name) is None for name in names):
+        return None
+    return sorted(names, key=_place)
+
+
+def head_count(name: str, arrays: Mapping[str, NDArray[Any]], config: Mapping[str, Any] | None) -> int | None:
+    """The heads of the attention that a point belongs to, as its other points or the configuration tell.
+
+    >>> import numpy as np
+    >>> arrays = {"encoder.layers.0.self_attn.k": np.zeros((1, 2, 4, 3))}
+    >>> head_count("encoder.layers.0.self_attn.context", arrays, None), head_count("logits", arrays, None)
+    (2, None)
+    """
+    before, _, own = name.rpartition(".")
+    if not before.endswith("_attn"):
+        return None
+    for sibling in (own, "q", "k", "v", "scores", "masked_scores", "weights"):
+        point = known_point(f"{before}.{sibling}")
+        array = arrays.get(f"{before}.{sibling}")
+        if point is not None and array is not None and point.axes.startswith("B H ") and array.ndim == 4:
+            return int(array.shape[1])
+    stack = "encoder" if split_step(name)[1].startswith("encoder.") else "decoder"
+    heads = (config or {}).get(f"{stack}_attention_heads")
+    return heads if isinstance(heads, int) and heads > 0 else None

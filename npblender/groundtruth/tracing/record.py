@@ -1,0 +1,160 @@
+"""Run a model once and keep every named array, with the float32 noise of each: `trace`.
+
+What is run is in `running`, how noise is measured in `noise`, what a trace is in `tracefile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from npblender.checkpoint import resolve_dtype
+from npblender.common.array_checks import switch
+from npblender.common.version import __version__
+from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
+from npblender.groundtruth.noise.measured import measure_noise, record_arrays
+from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points, without_step
+from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs, described
+from npblender.groundtruth.tracing.trace_file import Trace
+from npblender.models.pretrained import PreTrainedModel
+
+FLOAT64 = np.dtype(np.float64)
+
+
+def trace(
+    model: PreTrainedModel,
+    input_ids: Any = None,
+    attention_mask: Any = None,
+    decoder_input_ids: Any = None,
+    decoder_attention_mask: Any = None,
+    labels: Any = None,
+    *,
+    head_mask: Any = None,
+    decoder_head_mask: Any = None,
+    cross_attn_head_mask: Any = None,
+    inputs_embeds: Any = None,
+    decoder_inputs_embeds: Any = None,
+    position_ids: Any = None,
+    decoder_position_ids: Any = None,
+    steps: bool = False,
+    prefill: int = 1,
+    points: str | Sequence[str] | None = None,
+    dtype: DTypeLike | None = None,
+    dialect: str | Dialect | Mapping[str, Any] | None = None,
+    noise: bool = True,
+) -> Trace:
+    """Every named intermediate of one run of a model, and how much of each is float32 noise.
+
+    Args:
+        model: any of the three classes; the causal head takes `input_ids`, `attention_mask`, `labels`, `head_mask`,
+            `inputs_embeds` and `position_ids`.
+        input_ids: and the other arrays, as `forward` takes them. Without a target it is made from `labels`, or is
+            the start token alone.
+        steps: run the target over a cache: `prefill` tokens at first (points `prefill.decoder...`), then one at a
+            time (`step1.decoder...`). The encoder and the cross keys come once, under their plain names.
+        points: names or globs such as `"*.norm"`, to keep these only; in steps `"logits"` means those of every step.
+        dtype: "float32", "float64" or "longdouble"; None is the model's own.
+        dialect: which original to follow; None is the model's own.
+        noise: whether to measure the noise, which takes a float64 run and several float32 ones.
+
+    Raises:
+        ValueError, TypeError: an argument that does not fit, or a glob that matches no point; the message names it.
+
+    >>> from npblender.models.example import example_model
+    >>> found = trace(example_model(), [[5, 6, 7]], decoder_input_ids=[[1, 9]], points=["encoder.states", "logits"])
+    >>> found.points, found.arrays["logits"].shape, found.noise["logits"].rms < 1e-6
+    (('encoder.states', 'logits'), (1, 2, 11), True)
+    """
+    inputs = TraceInputs(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        decoder_input_ids=decoder_input_ids,
+        decoder_attention_mask=decoder_attention_mask,
+        labels=labels,
+        head_mask=head_mask,
+        decoder_head_mask=decoder_head_mask,
+        cross_attn_head_mask=cross_attn_head_mask,
+        inputs_embeds=inputs_embeds,
+        decoder_inputs_embeds=decoder_inputs_embeds,
+        position_ids=position_ids,
+        decoder_position_ids=decoder_position_ids,
+        steps=steps,
+        prefill=prefill,
+    )
+    return record(model, inputs, points=points, dtype=dtype, dialect=dialect, noise=noise)
+
+
+def record(
+    model: PreTrainedModel,
+    inputs: TraceInputs,
+    *,
+    points: str | Sequence[str] | None = None,
+    dtype: DTypeLike | None = None,
+    dialect: str | Dialect | Mapping[str, Any] | None = None,
+    noise: bool = True,
+) -> Trace:
+    """`trace` of inputs that are one record, such as those that another trace's file says were run.
+
+    >>> from npblender.models.example import example_model
+    >>> first = trace(example_model(), [[5, 6, 7]], points="encoder.states", noise=False)
+    >>> again = record(example_model(), TraceInputs.from_json(first.inputs), points="encoder.states", noise=False)
+    >>> bool((first.arrays["encoder.states"] == again.arrays["encoder.states"]).all())
+    True
+    """
+    if not isinstance(model, PreTrainedModel):
+        raise TypeError(f"trace takes a model of npblender, not {type(model).__name__}")
+    if not isinstance(inputs, TraceInputs):
+        raise TypeError(f"inputs are TraceInputs, not {type(inputs).__name__}: TraceInputs.from_json(...) makes them")
+    chosen = model.dialect if dialect is None else resolve_dialect(dialect)
+    kind = model.dtype if dtype is None else resolve_dtype(dtype)
+    run = check_inputs(model.config, model.weights, chosen, inputs)
+    original = Evaluation(model.config, chosen, model.weights, run)
+    wanted = select_points(list(planned_points(original)), points)
+    arrays = record_arrays(original.in_dtype(kind), set(wanted))
+    measured = {}
+    if switch("noise", noise, True):
+        truth = arrays if kind == FLOAT64 else record_arrays(original.in_dtype(FLOAT64), set(wanted))
+        measured = measure_noise(original, truth)
+    return Trace(
+        arrays=arrays,
+        noise=measured,
+        dtype="longdouble" if kind.char == "g" else kind.name,
+        dialect=describe_dialect(chosen),
+        config=model.config.to_dict(),
+        inputs=described(run).to_json(),
+        producer={"npblender": __version__, "numpy": np.__version__},
+    )
+
+
+def select_points(names: Sequence[str], globs: str | Sequence[str] | None) -> list[str]:
+    """The names that any of the globs matches, with or without the step they are of; all of them without globs.
+
+    Raises ValueError for a glob that matches none.
+
+    >>> select_points(["encoder.states", "prefill.logits", "step1.logits"], ["logits", "enc*"])
+    ['encoder.states', 'prefill.logits', 'step1.logits']
+    >>> select_points(["encoder.states"], "encoder.state")
+    Traceback (most recent call last):
+    ValueError: no point is named 'encoder.state'; did you mean 'encoder.states'? '*' stands for any part of a name
+    """
+    if globs is None:
+        return list(names)
+    patterns = [globs] if isinstance(globs, str) else list(globs)
+    chosen: set[str] = set()
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise TypeError(f"points are named by texts, not by {pattern!r}")
+        found = {name for name in names if fnmatchcase(name, pattern) or fnmatchcase(without_step(name), pattern)}
+        if not found:
+            close = get_close_matches(pattern, names, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise ValueError(f"no point is named {pattern!r}; {hint}'*' stands for any part of a name")
+        chosen |= found
+    if not chosen:
+        raise ValueError("points is an empty list, which keeps nothing; leave it out to keep all")
+    return [name for name in names if name in chosen]

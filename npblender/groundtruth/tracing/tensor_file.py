@@ -1,0 +1,158 @@
+"""Files of named arrays: safetensors written so that the same content gives the same bytes, and read with NPZ beside.
+
+The safetensors library keeps a file's metadata in an order that changes from run to run, so the bytes are laid out
+here: sorted metadata, then the tensors in the order they are given. It knows nothing of traces.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender.checkpoint.dtypes import decode
+from npblender.checkpoint.header import StoredTensor, read_header, read_metadata
+from npblender.common import json_files
+from npblender.common.array_types import Array
+
+_CODES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint64": "U64",
+    "uint32": "U32",
+    "uint16": "U16",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+_DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in _CODES.items()}
+_ALIGNMENT = 8
+
+
+def _laid_out(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None) -> tuple[bytes, list[Array]]:
+    """The file's header, its length in front, and the arrays in the order of their bytes."""
+    header: dict[str, Any] = {}
+    if metadata:
+        wrong = [key for key, value in metadata.items() if not (isinstance(key, str) and isinstance(value, str))]
+        if wrong:
+            raise TypeError(f"metadata of a safetensors file are texts; {wrong[0]!r} is not")
+        header["__metadata__"] = dict(sorted(metadata.items()))
+    for name, array in arrays.items():
+        if not isinstance(name, str) or name == "__metadata__":
+            raise TypeError(f"{name!r} can not name a tensor of a safetensors file")
+        if array.dtype.name not in _CODES:
+            hint = "; choose float64" if array.dtype.kind == "f" else ""
+            raise TypeError(f"{name} is {array.dtype}, which safetensors can not store{hint}")
+    ordered, offset = [], 0
+    for name, array in sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize):
+        code = _CODES[array.dtype.name]
+        header[name] = {"dtype": code, "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
+        offset += array.nbytes
+        ordered.append(np.asarray(array, _DTYPES[code]))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text, ordered
+
+
+def tensor_bytes(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of a safetensors file. Wider dtypes lie first, so that every tensor is aligned; else the order given.
+
+    Raises TypeError for a dtype that the format lacks (longdouble is one), for names or metadata that are no texts.
+
+    >>> blob = tensor_bytes({"b": np.zeros(2, np.float32), "a": np.ones(1)}, {"made by": "hand"})
+    >>> len(blob) % 8, blob[8:43]
+    (0, b'{"__metadata__":{"made by":"hand"},')
+    """
+    header, ordered = _laid_out(arrays, metadata)
+    return b"".join([header, *(array.tobytes() for array in ordered)])
+
+
+def write_tensors(
+    path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write `tensor_bytes` to a file, which appears under its name only when it is complete.
+
+    Raises TypeError as `tensor_bytes` does, ValueError where the system refuses to write.
+    """
+    header, ordered = _laid_out(arrays, metadata)
+    with json_files.replacing(Path(path)) as unfinished, unfinished.open("wb") as file:
+        file.write(header)
+        for array in ordered:
+            file.write(array.tobytes())
+
+
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """The path, after making sure that a file is there.
+
+    >>> existing_file("no such file")
+    Traceback (most recent call last):
+    FileNotFoundError: there is no file 'no such file'
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"a file is named by a string or a path, not by a {type(path).__name__}")
+    place = Path(path)
+    try:
+        if place.is_dir():
+            raise ValueError(f"{str(path)!r} is a folder; name a file of tensors in it")
+        there = place.exists()
+    except OSError as error:
+        raise ValueError(f"{str(path)!r} is no name of a file: {error}") from error
+    if not there:
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    return place
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays of a safetensors or NPZ file by name, in the order of the file, and its metadata (NPZ has none).
+
+    bfloat16 becomes float32; everything else is what it is stored as. Raises FileNotFoundError, and ValueError for a
+    file that is damaged, is of neither kind, or holds dtypes that NumPy lacks.
+    """
+    place = existing_file(path)
+    if _is_zip(place):
+        return _read_npz(place), {}
+    tensors = read_header(place)
+    content = np.fromfile(place, np.uint8)
+    return {name: _stored(tensor, content) for name, tensor in tensors.items()}, read_metadata(place)
+
+
+def _is_zip(path: Path) -> bool:
+    """By how it begins: how it ends is up to the numbers in it. A safetensors file begins with a length below 2^32."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    return start[:4] == b"PK\5\6" or (start[:4] == b"PK\3\4" and any(start[4:]))
+
+
+def _stored(tensor: StoredTensor, content: NDArray[np.uint8]) -> Array:
+    raw = content[tensor.start : tensor.start + tensor.size]
+    if tensor.dtype == "BF16":
+        return decode(raw.copy(), "BF16", np.dtype(np.float32)).reshape(tensor.shape)
+    if tensor.dtype not in _DTYPES:
+        known = ", ".join([*_DTYPES, "BF16"])
+        raise ValueError(f"{tensor.file}: tensor {tensor.name!r} is {tensor.dtype}; {known} are read")
+    dtype = _DTYPES[tensor.dtype]
+    return raw.copy().view(dtype).reshape(tensor.shape).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_npz(path: Path) -> dict[str, Array]:
+    arrays = {}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            for name in stored.files:
+                arrays[name] = np.asarray(stored[name])
+    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no NPZ file of plain arrays: {error}") from error
+    strange = [name for name, array in arrays.items() if array.dtype.kind not in "fiub"]
+    if strange:
+        raise ValueError(f"{path}: {strange[0]!r} is {arrays[strange[0]].dtype}, and real numbers are read")
+    return arrays

@@ -1,0 +1,144 @@
+"""A trace: every named array of one run of the model, with the noise of each point and what was run.
+
+As a file it is one safetensors file: tensors by point name, and metadata that say the rest (see `Trace.save`). It is
+read by anything that reads safetensors; NPZ files and safetensors files of other makers load as traces that know
+nothing but their arrays. How arrays are recorded is in `recording`, how they are compared in `comparison`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from npblender.common.array_types import Array
+from npblender.groundtruth.noise.units import Noise
+from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
+
+FORMAT, VERSION = "npblender-trace", "1"
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """The arrays of one run in causal order, and what is known of it."""
+
+    arrays: Mapping[str, Array]
+    noise: Mapping[str, Noise] = field(default_factory=dict)  # by point; empty where none was measured
+    dtype: str | None = None  # in which the model computed; None in a file that does not say
+    dialect: str | Mapping[str, Any] | None = None  # as `describe_dialect` writes it
+    config: Mapping[str, Any] | None = None  # the model's configuration, as config.json holds it
+    inputs: Mapping[str, Any] | None = None  # what was run, as `TraceInputs.from_json` reads it again
+    producer: Mapping[str, str] | None = None  # names and versions of what made it
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.noise if name not in self.arrays]
+        if unknown:
+            raise ValueError(f"there is noise of {unknown[0]!r}, which is no point of this trace")
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """The names in causal order.
+
+        >>> import numpy as np
+        >>> Trace({"encoder.states": np.zeros(1), "logits": np.ones(1)}).points
+        ('encoder.states', 'logits')
+        """
+        return tuple(self.arrays)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a file says beside the tensors, as texts; what is not known is left out.
+
+        >>> import numpy as np
+        >>> Trace({"logits": np.ones(1)}, {"logits": Noise(1e-7, 2e-7)}).metadata["noise"]
+        '{"logits":{"rms":1e-07,"max":2e-07}}'
+        """
+        said = {
+            "points": list(self.arrays),
+            "noise": {name: {"rms": each.rms, "max": each.max} for name, each in self.noise.items()},
+            "dialect": self.dialect,
+            "config": self.config,
+            "inputs": self.inputs,
+            "producer": self.producer,
+        }
+        texts = {"format": FORMAT, "version": VERSION}
+        if self.dtype is not None:
+            texts["dtype"] = self.dtype
+        for name, value in said.items():
+            if value is not None:
+                plain = dict(value) if isinstance(value, Mapping) else value
+                texts[name] = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        return texts
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one safetensors file; the same trace gives the same bytes.
+
+        Raises:
+            TypeError: longdouble, which the format can not store.
+            ValueError: the system refuses to write there.
+
+        >>> import tempfile
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Trace({"logits": np.ones(3)}, dtype="float64").save(f"{folder}/t.safetensors")
+        ...     Trace.load(f"{folder}/t.safetensors").points
+        ('logits',)
+        """
+        write_tensors(path, self.arrays, self.metadata)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Trace:
+        """Read a trace, or any safetensors or NPZ file as one that knows only its arrays, in the file's order.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is damaged, or a trace of another version, or its metadata do not fit its tensors.
+        """
+        arrays, metadata = read_tensors(path)
+        if metadata.get("format") != FORMAT:
+            return Trace(arrays)
+        if metadata.get("version") != VERSION:
+            raise ValueError(f"{path} is a trace of version {metadata.get('version')!r}; version {VERSION} is read")
+        said = {name: _parsed(path, name, text) for name, text in metadata.items() if name in _SHAPES}
+        points = said.pop("points", None)
+        if points is None or sorted(map(str, points)) != sorted(arrays):
+            raise ValueError(f"{path}: its metadata key 'points' does not list its tensors")
+        noise = {name: _noise(path, name, each) for name, each in said.pop("noise", {}).items()}
+        try:
+            return Trace({name: arrays[name] for name in points}, noise, dtype=metadata.get("dtype"), **said)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+
+_SHAPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        "points": (list,),
+        "noise": (dict,),
+        "dialect": (str, dict),
+        "config": (dict,),
+        "inputs": (dict,),
+        "producer": (dict,),
+    }
+)
+
+
+def _parsed(path: Any, name: str, text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: its metadata key {name!r} is not JSON: {error}") from error
+    if not isinstance(value, _SHAPES[name]):
+        raise ValueError(f"{path}: its metadata key {name!r} holds a {type(value).__name__}")
+    return value
+
+
+def _noise(path: Any, name: str, value: Any) -> Noise:
+    if not isinstance(value, dict) or set(value) != {"rms", "max"}:
+        raise ValueError(f"{path}: the noise of {name!r} needs rms and max, and nothing else")
+    try:
+        return Noise(float(value["rms"]), float(value["max"]))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: the noise of {name!r}: {error}") from error

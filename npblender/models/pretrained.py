@@ -1,0 +1,226 @@
+"""What every public model is: a configuration, weights, a dialect, and the way in and out of files.
+
+The three classes in `model` differ only in their parts and heads. What a call takes is in `arguments`, the
+mathematics in `forward`, the files in `checkpoint`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from npblender import checkpoint, demo
+from npblender.common.array_checks import as_array, check_size, switch, whole
+from npblender.common.array_types import Array
+from npblender.config import BlenderbotSmallConfig
+from npblender.config.dialect import Dialect, resolve_dialect
+from npblender.config.generation_config import GenerationConfig
+from npblender.models.signatures import accepts_transformers_names
+from npblender.transformer.packing import lay_out, storage_of
+from npblender.transformer.parameters import (
+    FULL_MODEL,
+    Embedding,
+    Parts,
+    Weights,
+    expected_shapes,
+    parameters,
+    random_weights,
+)
+
+Model = TypeVar("Model", bound="PreTrainedModel")
+
+
+class PreTrainedModel:
+    """Configuration, weights and dialect of one model. Weights are values: changing a model means giving it others."""
+
+    parts: ClassVar[Parts] = FULL_MODEL
+
+    def __init__(
+        self,
+        config: BlenderbotSmallConfig,
+        weights: Weights,
+        *,
+        dialect: str | Dialect = "parlai",
+        generation_config: GenerationConfig | None = None,
+    ) -> None:
+        if not isinstance(config, BlenderbotSmallConfig):
+            raise TypeError(f"config must be a BlenderbotSmallConfig, not {type(config).__name__}")
+        if not isinstance(weights, Weights):
+            raise TypeError(
+                f"weights must be Weights, not {type(weights).__name__}; from_config(config, seed=0) draws random ones"
+            )
+        if generation_config is not None and not isinstance(generation_config, GenerationConfig):
+            raise TypeError(f"generation_config must be a GenerationConfig, not {type(generation_config).__name__}")
+        found = {name: parameter.shape for name, parameter in parameters(weights).items()}
+        expected = expected_shapes(config, self.parts)
+        wrong = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
+        if wrong:
+            each = "; ".join(f"{name} is {found.get(name)}, not {expected.get(name)}" for name in wrong)
+            raise ValueError(f"the weights do not fit the config of a {type(self).__name__}: {each}")
+        dtypes = {checkpoint.resolve_dtype(parameter.dtype) for parameter in parameters(weights).values()}
+        if len(dtypes) > 1:
+            raise ValueError(f"the weights must have one dtype, not {', '.join(sorted(map(str, dtypes)))}")
+        self.config = config
+        self._give(weights, storage_of(weights))
+        self.dialect = resolve_dialect(dialect)
+        if generation_config is None:
+            generation_config = GenerationConfig.from_model_config(config)
+        self.generation_config = generation_config
+
+    @classmethod
+    @accepts_transformers_names()
+    def from_config(
+        cls: type[Model],
+        config: BlenderbotSmallConfig,
+        *,
+        seed: int,
+        dialect: str | Dialect = "parlai",
+        dtype: DTypeLike = "float32",
+    ) -> Model:
+        """A model with seeded random weights, the same for the same seed on every machine (see `random_weights`).
+
+        `dtype` as in `from_pretrained`.
+
+        >>> from npblender import BlenderbotSmallModel
+        >>> from npblender.models.example import EXAMPLE_CONFIG
+        >>> BlenderbotSmallModel.from_config(EXAMPLE_CONFIG, seed=0, dtype="float64").dtype
+        dtype('float64')
+        """
+        if not isinstance(config, BlenderbotSmallConfig):
+            raise TypeError(f"config must be a BlenderbotSmallConfig, not {type(config).__name__}")
+        seed = whole("seed", seed)
+        computed, storage = checkpoint.resolve_storage(dtype)
+        weights = lay_out(config, random_weights(config, seed, computed, cls.parts), cls.parts, storage)
+        return cls(config, weights, dialect=dialect)
+
+    @classmethod
+    @accepts_transformers_names()
+    def from_pretrained(
+        cls: type[Model],
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        dialect: str | Dialect | None = None,
+        dtype: DTypeLike = "float32",
+    ) -> Model:
+        """The model in a folder: config.json, generation_config.json if there, and its safetensors.
+
+        Without a folder it is the demo that comes with the package. `dialect` is the one the folder was saved with,
+        else "parlai". `dtype` is "float32", "float64" or "longdouble", whatever the file stores.
+
+        `dtype` may also be "float16" or "bfloat16": half the memory, and slower; a token of the 90M takes about 1.7 and
+        1.3 times as long (docs/performance.md). Large matrices are then kept in this format, rounded to the nearest;
+        everything else, all arithmetic and all results are float32. Results are those of the rounded weights: a
+        checkpoint that was stored so anyway, as the demo is in float16, loses nothing; any other becomes another model.
+
+        Raises FileNotFoundError for a folder or file that is not there, ValueError for files that do not fit.
+
+        >>> from npblender import BlenderbotSmallForConditionalGeneration
+        >>> BlenderbotSmallForConditionalGeneration.from_pretrained("no such folder")
+        Traceback (most recent call last):
+        FileNotFoundError: there is no folder 'no such folder'; give a folder on this machine that holds config.json \
+and the weights (nothing is downloaded)
+        """
+        folder = demo.folder() if folder is None else folder
+        config = BlenderbotSmallConfig.from_pretrained(folder)
+        if dialect is None:
+            dialect = resolve_dialect(config.npblender_dialect or "parlai")
+        weights = checkpoint.load(folder, config, cls.parts, dtype)
+        settings = GenerationConfig.from_pretrained(folder)
+        return cls(config, weights, dialect=dialect, generation_config=settings)
+
+    @accepts_transformers_names()
+    def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: str | None = None) -> None:
+        """Write what `from_pretrained` here and in both transformers reads, the dialect under a key of ours.
+
+        `dtype` is what the file stores: "float16", "bfloat16", "float32", "float64"; None stores what the model has,
+        of one that keeps its large matrices in 16 bits these in 16 bits and the rest in float32.
+
+        >>> import tempfile
+        >>> from npblender.models.example import example_model
+        >>> model = example_model()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save_pretrained(folder)
+        ...     type(model).from_pretrained(folder).dialect.name
+        'parlai'
+        """
+        checkpoint.save(folder, self.config, self.weights, self.generation_config, self.dialect, dtype)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype in which the model computes."""
+        return self.weights.dtype
+
+    @property
+    def storage(self) -> str:
+        """How the large matrices are kept: "float16" or "bfloat16" where that was asked for, else as `dtype` says.
+
+        A model whose matrices are all small has nothing that is kept in 16 bits, whatever was asked for.
+
+        >>> from npblender import BlenderbotSmallForConditionalGeneration
+        >>> BlenderbotSmallForConditionalGeneration.from_pretrained(dtype="float16").storage
+        'float16'
+        """
+        return storage_of(self.weights)
+
+    def num_parameters(self) -> int:
+        """How many numbers training sets; the constant bias of the logits does not count, as in transformers."""
+        return sum(a.size for name, a in parameters(self.weights).items() if name != "final_logits_bias")
+
+    def get_input_embeddings(self) -> Embedding:
+        """The matrix [V, D] that embeds tokens; its transpose makes the logits."""
+        return self.weights.shared
+
+    def set_input_embeddings(self, value: Embedding | Array) -> None:
+        """Put another matrix [V, D] in its place, rounded where the model keeps its large matrices in 16 bits.
+
+        >>> from npblender.models.example import example_model
+        >>> model = example_model()
+        >>> model.set_input_embeddings(np.zeros((11, 6)))
+        >>> model.get_input_embeddings().weight.any()
+        np.False_
+        """
+        shape = (self.config.vocab_size, self.config.d_model)
+        array = as_array("value", value.weight if isinstance(value, Embedding) else value)
+        if array.shape != shape:
+            raise ValueError(f"value has shape {array.shape}, not {shape}; resize_token_embeddings changes V")
+        check_size("value", array, self.dtype)
+        self._give(replace(self.weights, shared=Embedding(array.astype(self.dtype))), self.storage)
+
+    def _give(self, weights: Weights, storage: str) -> None:
+        self.weights = lay_out(self.config, weights, self.parts, storage)
+
+    @accepts_transformers_names()
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> Embedding:
+        """Cut or grow the vocabulary, the final bias with it. New rows are the mean of the old ones, new biases 0.
+
+        The size is rounded up to `pad_to_multiple_of`; without one it stays. transformers draws new rows at random
+        around the mean, or with `mean_resizing=False` around 0, which is refused: the mean itself needs no seed.
+
+        >>> from npblender.models.example import example_model
+        >>> example_model().resize_token_embeddings(14).weight.shape
+        (14, 6)
+        """
+        size = self.config.vocab_size if new_num_tokens is None else whole("new_num_tokens", new_num_tokens, at_least=1)
+        if pad_to_multiple_of is not None:
+            size += -size % whole("pad_to_multiple_of", pad_to_multiple_of, at_least=1)
+        if not switch("mean_resizing", mean_resizing, True):
+            raise ValueError(
+                "mean_resizing=False draws new rows at random; set_input_embeddings takes rows of your own"
+            )
+        config = self.config.replace(vocab_size=size)  # refuses special ids that would fall out
+        old = np.asarray(self.weights.shared.weight)
+        added = max(0, size - len(old))
+        rows = np.repeat(old.mean(axis=0, keepdims=True), added, axis=0)
+        shared = Embedding(np.concatenate([old[:size], rows]))
+        bias = self.weights.final_logits_bias
+        if bias is not None:
+            bias = np.concatenate([bias[:, :size], np.zeros((1, added), bias.dtype)], axis=1)
+        self.config = config
+        self._give(replace(self.weights, shared=shared, final_logits_bias=bias), self.storage)
+        return self.weights.shared

@@ -1,0 +1,262 @@
+"""What the encoder-decoder models have in common: one call from source and target to a result, and Flax's three.
+
+`forward` runs everything; `encode`, `init_cache` and `decode` are the same in steps. What the result holds is decided
+by the two classes in `model` that stand on this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npblender.common.array_checks import check_ids, whole
+from npblender.common.array_types import IGNORED_LABEL
+from npblender.models.pretrained import PreTrainedModel
+from npblender.models.signatures import KERAS_ORDER, accepts_transformers_names
+from npblender.models.submodules import (
+    BlenderbotSmallDecoder,
+    BlenderbotSmallEncoder,
+    call_decoder,
+    call_encoder,
+    given_encoder,
+    keeps_cache,
+    returned,
+    wants_cache,
+)
+from npblender.transformer.checks import Seed, check_encoder_outputs, make_context
+from npblender.transformer.context import Context, Sink
+from npblender.transformer.forward import shift_right, start_decoder
+from npblender.transformer.kv_cache import Cache
+from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
+
+Labels = NDArray[np.int64]
+
+
+class EncoderDecoder(PreTrainedModel):
+    """The base of `BlenderbotSmallModel` and `BlenderbotSmallForConditionalGeneration`; use one of these."""
+
+    @accepts_transformers_names(KERAS_ORDER)
+    def forward(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        decoder_input_ids: Any = None,
+        decoder_attention_mask: Any = None,
+        *,
+        head_mask: Any = None,
+        decoder_head_mask: Any = None,
+        cross_attn_head_mask: Any = None,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: Any = None,
+        decoder_inputs_embeds: Any = None,
+        position_ids: Any = None,
+        decoder_position_ids: Any = None,
+        labels: Any = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        cache_position: Any = None,
+        training: bool = False,
+        generator: Seed = None,
+        tap: Sink | None = None,
+    ) -> Any:
+        """Source and target -> a record of states or logits, cache, attentions.
+
+        Args:
+            input_ids: source ids [B, S], int; or `inputs_embeds` [B, S, D], which no original scales; or neither,
+                if `encoder_outputs` or a cache with cross keys holds the source.
+            attention_mask: [B, S], 1 = token, 0 = pad, for the encoder and for cross-attention. Without it
+                `parlai` hides pad ids; the transformers dialects attend to them.
+            decoder_input_ids: target ids [B, T], made from `labels` when absent; or `decoder_inputs_embeds`.
+            decoder_attention_mask: [B, L], L = cached tokens + T. Attention is causal in any case.
+            head_mask, decoder_head_mask, cross_attn_head_mask: [layers, H]; 0 silences a head, 1 does not.
+                Honoured in every dialect, as transformers 4.52.4 does.
+            encoder_outputs: what `encode` returned, or a tuple (states [B, S, D], ...).
+            past_key_values: what an earlier call returned; positions go on from its length, and the source is the one
+                whose cross keys it has.
+            position_ids, decoder_position_ids: [B, S] and [B, T] in place of the dialect's own (Keras, Flax).
+            labels: ids [B, T], -100 = ignored: the result then has a `loss`, and no cache.
+            use_cache, output_attentions, output_hidden_states, return_dict: as in transformers; None stands
+                for the configuration's value.
+            cache_position: what transformers tells itself; refused where the cache does not end there.
+            training, generator: dropout and LayerDrop, drawn from a `numpy.random.Generator` or a seed.
+            tap: called as tap(name, array) at every point of `npblender.transformer.context`; it can not write to the array.
+
+        Raises:
+            ValueError, TypeError: an argument that does not fit; the message names it and says what would do.
+
+        >>> from npblender.models.example import example_model
+        >>> out = example_model().forward([[5, 6, 7]], decoder_input_ids=[[1, 9]])
+        >>> out.logits.shape, out.past_key_values.length, list(out.keys())
+        ((1, 2, 11), 2, ['logits', 'past_key_values', 'encoder_last_hidden_state'])
+        """
+        label_ids = None if labels is None else self._label_ids(labels)
+        if label_ids is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
+            decoder_input_ids = self._shifted(label_ids)
+        if decoder_input_ids is None and decoder_inputs_embeds is None:
+            start = self.config.decoder_start_token_id
+            raise ValueError(f"decoder_input_ids is missing: a reply begins with [[{start}]]; or pass labels")
+        context = make_context(
+            self.config, self.dialect, tap, training, generator, output_attentions, output_hidden_states
+        )
+        cached = wants_cache(context, use_cache) and labels is None
+        encoder_side = {
+            "input_ids": input_ids,
+            "inputs_embeds": inputs_embeds,
+            "head_mask": head_mask,
+            "position_ids": position_ids,
+        }
+        encoder: BaseModelOutput | None = None
+        if encoder_outputs is None and (input_ids is not None or inputs_embeds is not None):
+            encoder, source = call_encoder(self, context, attention_mask=attention_mask, **encoder_side)
+            attention_mask = source.attention_mask
+        else:
+            for name, value in encoder_side.items():
+                if value is not None:
+                    raise ValueError(
+                        f"{name} would not be used: the source is encoded already; leave one of the two out"
+                    )
+            encoder = given_encoder(self, encoder_outputs, past_key_values)
+        decoder = call_decoder(
+            self,
+            context,
+            None if encoder is None else encoder.last_hidden_state,
+            past_key_values,
+            prefix="decoder_",
+            source_mask_name="attention_mask",
+            input_ids=decoder_input_ids,
+            inputs_embeds=decoder_inputs_embeds,
+            attention_mask=decoder_attention_mask,
+            encoder_attention_mask=attention_mask,
+            head_mask=decoder_head_mask,
+            cross_attn_head_mask=cross_attn_head_mask,
+            position_ids=decoder_position_ids,
+            cache_position=cache_position,
+        )
+        cache = decoder.past_key_values if cached else None
+        return returned(self, self._result(context, encoder, decoder, label_ids, cache), return_dict)
+
+    __call__ = forward
+
+    @wraps(BlenderbotSmallEncoder.forward, assigned=())
+    def encode(self, *args: Any, **arguments: Any) -> Any:
+        """The source's states: ids [B, S] -> `last_hidden_state` [B, S, D]; arguments as `get_encoder()` takes them.
+
+        >>> from npblender.models.example import example_model
+        >>> example_model().encode([[5, 6, 7]]).last_hidden_state.shape
+        (1, 3, 6)
+        """
+        return self.get_encoder()(*args, **arguments)
+
+    @accepts_transformers_names()
+    def init_cache(self, batch_size: int, max_length: int, encoder_outputs: Any, *, tap: Sink | None = None) -> Cache:
+        """A cache of no tokens over the source's keys and values, to begin `decode` with (Flax).
+
+        `max_length` is how many tokens may follow; a `decoder_attention_mask` of that width is understood.
+
+        >>> from npblender.models.example import example_model
+        >>> model = example_model()
+        >>> cache = model.init_cache(1, 9, model.encode([[5, 6, 7]]))
+        >>> cache.length, cache.source_length, cache.max_length
+        (0, 3, 9)
+        """
+        states = check_encoder_outputs(self.config, self.dtype, encoder_outputs).last_hidden_state
+        if len(states) != whole("batch_size", batch_size):
+            raise ValueError(f"batch_size is {batch_size}, but the encoder's states have {len(states)} rows")
+        positions = self.config.max_position_embeddings
+        if whole("max_length", max_length, at_least=1) > positions:
+            raise ValueError(f"max_length is {max_length}, but the model has {positions} positions")
+        context = make_context(self.config, self.dialect, tap)
+        return start_decoder(self.weights, len(states), states, context).allot(int(max_length))
+
+    @accepts_transformers_names()
+    def decode(
+        self,
+        decoder_input_ids: Any = None,
+        encoder_outputs: Any = None,
+        encoder_attention_mask: Any = None,
+        decoder_attention_mask: Any = None,
+        decoder_position_ids: Any = None,
+        past_key_values: Any = None,
+        *,
+        decoder_inputs_embeds: Any = None,
+        decoder_head_mask: Any = None,
+        cross_attn_head_mask: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        training: bool = False,
+        generator: Seed = None,
+        tap: Sink | None = None,
+    ) -> Any:
+        """Target ids [B, T] over an encoded source -> states or logits, and the cache for what follows (Flax).
+
+        The source is in `encoder_outputs`, or in `past_key_values` from `init_cache` or from an earlier call.
+
+        >>> from npblender.models.example import example_model
+        >>> model = example_model()
+        >>> out = model.decode([[1, 9]], model.encode([[5, 6, 7]]))
+        >>> out.logits.shape, out.past_key_values.length
+        ((1, 2, 11), 2)
+        """
+        context = make_context(
+            self.config, self.dialect, tap, training, generator, output_attentions, output_hidden_states
+        )
+        encoder = given_encoder(self, encoder_outputs, past_key_values)
+        decoder = call_decoder(
+            self,
+            context,
+            None if encoder is None else encoder.last_hidden_state,
+            past_key_values,
+            prefix="decoder_",
+            input_ids=decoder_input_ids,
+            inputs_embeds=decoder_inputs_embeds,
+            attention_mask=decoder_attention_mask,
+            encoder_attention_mask=encoder_attention_mask,
+            head_mask=decoder_head_mask,
+            cross_attn_head_mask=cross_attn_head_mask,
+            position_ids=decoder_position_ids,
+        )
+        if not keeps_cache(context):
+            decoder = replace(decoder, past_key_values=None)
+        return returned(self, self._decoded(context, decoder), return_dict)
+
+    def get_encoder(self) -> BlenderbotSmallEncoder:
+        """The encoder as a callable from ids to states, transformers' module of that name."""
+        return BlenderbotSmallEncoder(self)
+
+    def get_decoder(self) -> BlenderbotSmallDecoder:
+        """The decoder as a callable from ids and encoder states to states, transformers' module of that name."""
+        return BlenderbotSmallDecoder(self)
+
+    def _label_ids(self, labels: Any) -> Labels:
+        """Checked labels [B, T]."""
+        return check_ids("labels", labels, self.config.vocab_size, ignored=IGNORED_LABEL)
+
+    def _shifted(self, labels: Labels) -> Labels:
+        """Decoder input made from labels."""
+        start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
+        if start is None or pad is None:
+            raise ValueError("decoder_input_ids can be made from labels only if the config has a start id and a pad id")
+        return shift_right(labels, start, pad)
+
+    def _result(
+        self,
+        context: Context,
+        encoder: BaseModelOutput | None,
+        decoder: BaseModelOutputWithPastAndCrossAttentions,
+        labels: Labels | None,
+        cache: Cache | None,
+    ) -> ModelOutput:
+        """What `forward` returns."""
+        raise NotImplementedError
+
+    def _decoded(self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions) -> ModelOutput:
+        """What `decode` returns."""
+        raise NotImplementedError

@@ -1,0 +1,145 @@
+"""How the public methods are called: transformers' habits from torch, Keras and Flax, or a refusal that says why.
+
+One decorator serves all of them. It translates Flax's names for arguments that exist here under torch's or Keras's,
+unpacks arguments given all in the first position, and refuses unknown names with the names that exist.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar
+
+import numpy as np
+
+from npblender.transformer.outputs import ModelOutput
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+KERAS_ORDER = (
+    "input_ids",
+    "attention_mask",
+    "decoder_input_ids",
+    "decoder_attention_mask",
+    "decoder_position_ids",
+    "head_mask",
+    "decoder_head_mask",
+    "cross_attn_head_mask",
+    "encoder_outputs",
+    "past_key_values",
+    "inputs_embeds",
+    "decoder_inputs_embeds",
+)
+"""transformers' order of a Keras model's inputs, for a list in the first position."""
+
+ALIASES = {
+    "train": "training",
+    "dropout_rng": "generator",
+    "pretrained_model_name_or_path": "folder",
+    "save_directory": "folder",
+}
+"""Flax's names for what Keras calls training and for its source of noise; transformers' names for a folder."""
+
+REFUSED = {
+    "params": "a model holds its weights; build another model from them: Model(config, weights)",
+    "deterministic": "say training=True or leave it out",
+    "torch_dtype": "say dtype='float32', 'float64' or 'longdouble'",
+    "config": "it is read from the folder; another one makes another model: Model(config, weights)",
+    "attn_implementation": "there is one implementation of attention here, transformers' eager one",
+}
+
+
+def is_packed(first: Any) -> bool:
+    """Whether a first argument holds all the arguments, as Keras allows: a dict, or a list of arrays.
+
+    A list counts as one of arrays if it holds an array of two or more axes; nested lists of ints are ids.
+
+    >>> is_packed([np.zeros((1, 2))]), is_packed([[5, 6]]), is_packed({"input_ids": [[5, 6]]})
+    (True, False, True)
+    """
+    if isinstance(first, list | tuple):
+        return any(isinstance(item, np.ndarray) and item.ndim > 1 for item in first)
+    return isinstance(first, Mapping | ModelOutput)
+
+
+def unpack(packed: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Arguments by name, from a dict or from a list or tuple of arrays in the order of `names`.
+
+    >>> unpack([np.zeros((1, 2)), None, np.ones((1, 3))], ["input_ids", "attention_mask", "decoder_input_ids"])
+    {'input_ids': array([[0., 0.]]), 'decoder_input_ids': array([[1., 1., 1.]])}
+    """
+    if isinstance(packed, list | tuple):
+        if len(packed) > len(names):
+            raise ValueError(f"{len(packed)} arrays were given; in this order they are {', '.join(names)}")
+        return {name: value for name, value in zip(names, packed, strict=False) if value is not None}
+    return dict(packed)
+
+
+def _check_positional(name: str, given: int, order: Sequence[str]) -> None:
+    if given > len(order):
+        raise TypeError(
+            f"{name}() takes {len(order)} arguments by position, {', '.join(order)}, and {given} were given: "
+            "pass the others by name"
+        )
+
+
+def taken(method: Callable[..., Any]) -> list[str]:
+    """The names under which a public method takes arguments, Flax's included.
+
+    >>> taken(lambda input_ids, training: None)
+    ['input_ids', 'training', 'train']
+    """
+    names = [name for name in inspect.signature(method).parameters if name not in ("self", "cls")]
+    return [*names, *(alias for alias, name in ALIASES.items() if name in names)]
+
+
+def accepts_transformers_names(packed_order: Sequence[str] = ()) -> Callable[[Method], Method]:
+    """Decorate a method so that it takes Flax's names, packed arguments if an order is given, and nothing unknown.
+
+    >>> class Model:
+    ...     @accepts_transformers_names(["input_ids", "attention_mask"])
+    ...     def forward(self, input_ids=None, attention_mask=None, *, training=False):
+    ...         return input_ids, training
+    >>> Model().forward({"input_ids": [[5]]}, train=True)
+    ([[5]], True)
+    >>> Model().forward(tempreature=1)
+    Traceback (most recent call last):
+    TypeError: forward() has no argument 'tempreature'; it takes input_ids, attention_mask, training
+    """
+
+    def decorate(method: Method) -> Method:
+        parameters = [p for name, p in inspect.signature(method).parameters.items() if name not in ("self", "cls")]
+        names = [p.name for p in parameters]
+        by_position = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+        @wraps(method)
+        def call(self: Any, *args: Any, **given: Any) -> Any:
+            if packed_order and args and is_packed(args[0]):
+                if len(args) > 1:
+                    raise TypeError(
+                        "with all arguments in the first position, name the others: model(inputs, use_cache=True)"
+                    )
+                packed = unpack(args[0], packed_order)
+                twice = sorted(str(name) for name in packed.keys() & given.keys())
+                if twice:
+                    raise TypeError(f"{twice[0]!r} is given twice, in the first argument and by name")
+                args, given = (), packed | given
+            _check_positional(method.__name__, len(args), by_position)
+            for alias, name in ALIASES.items():
+                if alias in given and name in names:
+                    if name in given:
+                        raise TypeError(f"{alias!r} is another name for {name!r}; both were given")
+                    given[name] = given.pop(alias)
+            for name in given:
+                if name in REFUSED and name not in names:
+                    raise TypeError(f"{name!r} is not taken: {REFUSED[name]}")
+                if name in by_position[: len(args)]:
+                    raise TypeError(f"{name!r} is given twice, by position and by name")
+                if name not in names:
+                    raise TypeError(f"{method.__name__}() has no argument {name!r}; it takes {', '.join(names)}")
+            return method(self, *args, **given)
+
+        return call  # type: ignore[return-value]
+
+    return decorate

@@ -1,0 +1,115 @@
+"""What is known of the BLAS that NumPy multiplies with. Nothing here computes."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "NPBLENDER_LAYOUT"
+LAYOUTS = ("by-use", "panels", "rows")
+
+WITH_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
+"""OpenBLAS's names of processors with AVX-512, for which it multiplies small matrices without packing them first."""
+
+
+@functools.cache
+def openblas() -> Any:
+    """The OpenBLAS that NumPy's wheels bring along, as the process has loaded it; None where there is none."""
+    import ctypes
+
+    import numpy
+
+    package = Path(numpy.__file__).parent
+    for path in [*package.parent.glob("numpy.libs/*openblas*"), *package.glob(".dylibs/*openblas*")]:
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError:
+            continue
+        if function(library, "get_num_threads") is not None:
+            return library
+    return None
+
+
+@functools.cache
+def function(library: Any, name: str) -> Any:
+    """A function of OpenBLAS under the name that its build gave it; None if it has no such function."""
+    for spelling in (f"scipy_openblas_{name}64_", f"openblas_{name}64_", f"scipy_openblas_{name}", f"openblas_{name}"):
+        if hasattr(library, spelling):
+            return getattr(library, spelling)
+    return None
+
+
+def core_name() -> str | None:
+    """The processor that OpenBLAS chose its kernels for; None where it can not be asked.
+
+    OPENBLAS_CORETYPE in the environment makes it choose those of another.
+    """
+    import ctypes
+
+    found = None if openblas() is None else function(openblas(), "get_corename")
+    if found is None:
+        return None
+    found.restype = ctypes.c_char_p
+    name: bytes = found()
+    return name.decode()
+
+
+@functools.cache
+def layout() -> str:
+    """How large float32 matrices are best laid out here: in "panels", or as they are, in "rows", or "by-use".
+
+    Panels win by a factor of two and more for several rows where the BLAS multiplies small matrices without packing
+    them, and lose elsewhere (docs/performance.md). There what may be multiplied by single rows is in panels only once
+    it is multiplied by more: by use. NPBLENDER_LAYOUT in the environment chooses otherwise; another word there is a
+    ValueError.
+    """
+    asked = os.environ.get(VARIABLE)
+    if asked is None:
+        return "by-use" if core_name() in WITH_SMALL_KERNELS else "rows"
+    if asked not in LAYOUTS:
+        raise ValueError(f"{VARIABLE} is {asked!r}, but must be one of {', '.join(LAYOUTS)}")
+    return asked
+
+
+class BlasThreadLimit:
+    """While any `with` on one lasts, OpenBLAS uses no more threads than it says, in the whole process; then as before.
+
+    Of several at a time the least number holds. Never are there more threads than without it.
+
+    >>> with BlasThreadLimit(2), ONE_THREAD:
+    ...     pass
+    """
+
+    _lock, _asked, _before = threading.Lock(), Counter[int](), 0
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __enter__(self) -> None:
+        cls = BlasThreadLimit
+        with cls._lock:
+            if not cls._asked and openblas() is not None:
+                cls._before = int(function(openblas(), "get_num_threads")())
+            cls._asked[self.count] += 1
+            cls._set()
+
+    def __exit__(self, *_: object) -> None:
+        cls = BlasThreadLimit
+        with cls._lock:
+            cls._asked[self.count] -= 1
+            cls._asked += Counter()  # without those that nobody asks for any more
+            cls._set()
+
+    @classmethod
+    def _set(cls) -> None:
+        if openblas() is not None:
+            function(openblas(), "set_num_threads")(min([cls._before, *cls._asked]))
+
+
+ONE_THREAD = BlasThreadLimit(1)
+"""For products that are shared out here: OpenBLAS's own threads wait for work by turning in circles, on the processors
+that ours are to run on."""

@@ -1,0 +1,133 @@
+"""Panels whose numbers are kept in 16 bits: half the memory, and products in float32 all the same.
+
+A few panels at a time are made float32 in a piece of memory that stays in a core's cache, and multiplied by there,
+exactly as panels of these numbers are: the results are equal bit for bit. What it costs: docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from npblender.common.array_types import Array
+from npblender.ops.packed.blas import layout
+from npblender.ops.packed.half_bits import fits, narrow, widen
+from npblender.ops.packed.panels import Panels, in_rows
+
+BLOCK = 2**19  # numbers made float32 at a time: 2 MB. Fewer keep the interpreter busy, and threads wait for it
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HalfPanels(Panels):
+    """A matrix [F, D] of float32, each number rounded to float16 or bfloat16, laid out as `Panels`.
+
+    >>> halves = HalfPanels.room((2, 3), "bfloat16")
+    >>> halves.fill(0, np.array([[1.0, 2.0, 3.14159], [0, 0, 0]], np.float32))
+    >>> halves.dtype, halves.nbytes, halves[0]
+    (dtype('float32'), 12, array([1.      , 2.      , 3.140625], dtype=float32))
+    """
+
+    stored: str = "float16"  # or "bfloat16": what the bits mean
+    reading: ClassVar[int] = 8
+
+    @property
+    def keeps_rows_apart(self) -> bool:
+        """Only where this machine would have other matrices in panels as well, which these are in everywhere.
+
+        >>> HalfPanels.room((3, 2), "float16").keeps_rows_apart == (layout() != "rows")
+        True
+        """
+        return layout() != "rows"
+
+    @classmethod
+    def room(cls, shape: tuple[int, int], stored: str) -> HalfPanels:
+        """Room for a matrix [F, D], to be filled by `fill`.
+
+        >>> HalfPanels.room((128, 512), "float16").store.dtype
+        dtype('uint16')
+        """
+        rows = shape[0]
+        return cls(Panels.empty(shape, np.uint16).store, rows, stored=stored)
+
+    def fill(self, first: int, rows: Array) -> None:
+        """Put rows [n, D], from number `first` on, into their places, rounded to the nearest.
+
+        Raises OverflowError where one is not finite, or too large for the format; the rows are then of no use.
+
+        >>> halves = HalfPanels.room((2, 1), "float16")
+        >>> halves.fill(0, np.array([[0.1], [1e9]], np.float32))
+        Traceback (most recent call last):
+        OverflowError: not finite as float16
+        """
+        bits = narrow(rows, self.stored)
+        super().fill(first, bits)
+        if not (np.isfinite(rows).all() and fits(bits, self.stored)):
+            raise OverflowError(f"not finite as {self.stored}")
+
+    def rounded(self, rows: Array) -> Array:
+        """What rows would be here, as float32.
+
+        >>> HalfPanels.room((2, 1), "float16").rounded(np.array([[0.1]], np.float32))
+        array([[0.09997559]], dtype=float32)
+        """
+        return self._wide(narrow(rows, self.stored))
+
+    def take(self, ids: Array, axis: int = 0) -> Array:
+        """The rows of the matrix that `ids` name, ids [...] -> [..., D].
+
+        >>> halves = HalfPanels.room((2, 1), "float16")
+        >>> halves.fill(0, np.array([[1.0], [2.0]], np.float32))
+        >>> halves.take(np.array([1, 1]))
+        array([[2.],
+               [2.]], dtype=float32)
+        """
+        return self._wide(super().take(ids, axis))
+
+    def at_once(self) -> int:
+        """How many panels `numbers` is to give at a time, at most."""
+        return max(1, BLOCK // math.prod(self.store.shape[1:]))
+
+    def scratch(self, workers: int, panels: int) -> Array:
+        """For each worker room for so many panels in float32.
+
+        >>> HalfPanels.room((64, 512), "float16").scratch(2, 1).shape
+        (2, 1, 2, 256, 64)
+        """
+        return np.empty((workers, panels, *self.store.shape[1:]), np.float32)
+
+    def numbers(self, store: Array, scratch: Any = None) -> Array:
+        """A piece of the store in float32, [n, C, D/C, P], in this scratch and good until the next, or else new.
+
+        >>> halves = HalfPanels.room((64, 2), "float16")
+        >>> halves.numbers(halves.store).shape
+        (1, 1, 2, 64)
+        """
+        return widen(
+            store, self.stored, np.empty(store.shape, np.float32) if scratch is None else scratch[: len(store)]
+        )
+
+    def bits(self) -> Array:
+        """The matrix as it is stored: [F, D], uint16.
+
+        >>> HalfPanels.room((3, 2), "float16").bits().shape
+        (3, 2)
+        """
+        return np.ascontiguousarray(in_rows(self.store, self.rows))
+
+    def whole_array(self) -> Array:
+        """The matrix as an array [F, D] of float32."""
+        return self._wide(self.bits())
+
+    def _wide(self, bits: Array) -> Array:
+        return widen(bits, self.stored, np.empty(bits.shape, np.float32))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32, in which the matrix is computed with."""
+        return np.dtype(np.float32)
+
+    def __repr__(self) -> str:
+        return f"HalfPanels of a matrix {list(self.shape)}, float32 kept as {self.stored}"

@@ -1,0 +1,327 @@
+"""A matrix cut into panels of columns, each small enough that the BLAS multiplies by it without packing it first.
+
+To multiply a few rows by a large matrix is to read the matrix once. A BLAS made for large products copies it into its
+own order before, every time, and takes two to four times as long. Where it also has kernels for small matrices it
+reads those as they lie; so the matrix is kept as many small ones, contiguous, and the rows of x are taken a few at a
+time. All panels are independent, so threads share them (measurements: docs/performance.md).
+
+Not here: which matrices are laid out so (see `weights`), or on which machines (see `blas`).
+
+Products of rows with the panels of a matrix: parts of sums, their addition, and what one thread does of them.
+
+Not here: what a panel is, and when a product is worth sharing (see `panels`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from npblender.common.array_types import Array
+from npblender.ops.packed.matrix_like import MatrixLike
+from npblender.ops.threads import num_threads, run_in_threads
+
+SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS uses its kernels for small matrices
+CACHE = 2**19  # numbers of sums that are made at a time: more do not fit a cache, fewer keep the interpreter busy
+
+
+class InPanels(Protocol):
+    """A matrix in panels, whatever their numbers are kept as: what `share_of_products` asks of it (see `panels`)."""
+
+    @property
+    def store(self) -> Array:
+        """[N, C, D/C, P]."""
+
+    def at_once(self) -> int:
+        """How many panels are to be made numbers at a time, at most."""
+
+    def scratch(self, workers: int, panels: int) -> Any:
+        """For each worker what `numbers` needs for so many panels."""
+
+    def numbers(self, store: Array, scratch: Any = None) -> Array:
+        """A piece of the store as what it is multiplied by."""
+
+
+def multiply_parts(pieces: Array, store: Array, sums: Array) -> None:
+    """Rows in parts, [C, R, D/C], times panels, [N, C, D/C, P]: the parts of every sum, into [C, R, N, P].
+
+    >>> sums = np.empty((1, 2, 1, 3))
+    >>> multiply_parts(np.ones((1, 2, 4)), np.ones((1, 1, 4, 3)), sums)
+    >>> sums[0, 0, 0]
+    array([4., 4., 4.])
+    """
+    np.matmul(pieces, store, out=sums.transpose(2, 0, 1, 3))
+
+
+def add_up(sums: Array, out: Array, bias: Array | None) -> None:
+    """The parts of every sum, [C, R, N, P], and a bias [N * P], into [R, N * P], which may have fewer rows.
+
+    >>> out = np.empty((1, 3))
+    >>> add_up(np.ones((2, 2, 1, 3)), out, np.array([0.0, 1.0, 2.0]))
+    >>> out
+    array([[2., 3., 4.]])
+    """
+    flat = sums.reshape(*sums.shape[:2], -1)[:, : len(out)]
+    if len(flat) == 2:  # in one pass, where reducing takes two
+        np.add(flat[0], flat[1], out=out)
+    else:
+        np.add.reduce(flat, axis=0, out=out)
+    if bias is not None:  # while the result is in cache
+        np.add(out, bias, out=out)
+
+
+def multiply(pieces: Array, store: Array, out: Array, bias: Array | None, scratch: Array) -> None:
+    """Rows in parts, [C, R, D/C], times panels, [N, C, D/C, P], into [R, N * P], which may have fewer rows."""
+    shape = (*pieces.shape[:2], len(store), store.shape[3])
+    sums = scratch[: math.prod(shape)].reshape(shape)
+    multiply_parts(pieces, store, sums)
+    add_up(sums, out, bias)
+
+
+def share_of_products(
+    pieces: Array, panels: InPanels, y: Array, bias: Array | None, threads: int
+) -> Callable[[int, int, int], None]:
+    """What one thread does: the products of all rows, [C, R, D/C], with the panels from `first` to `last`."""
+    parts, given, depth = pieces.shape
+    count, _, _, width = panels.store.shape
+    blocks = -(-given // max(1, SMALL_PRODUCT // (depth * width)))
+    rows = -(-given // blocks)  # at a time
+    at_once = min(max(1, CACHE // (parts * rows * width)), -(-count // threads), panels.at_once())  # panels
+    scratch = np.empty((threads, at_once * parts * rows * width), y.dtype)
+    wide = panels.scratch(threads, at_once)
+
+    def job(worker: int, first: int, last: int) -> None:
+        with np.errstate(all="ignore"):
+            for panel in range(first, last, at_once):
+                end = min(panel + at_once, last)
+                columns = slice(panel * width, end * width)
+                shift = None if bias is None else bias[columns]
+                store = panels.numbers(panels.store[panel:end], wide[worker])
+                for row in range(0, given, rows):
+                    some = slice(row, row + rows)
+                    multiply(pieces[:, some], store, y[some, columns], shift, scratch[worker])
+
+    return job
+
+
+WIDTH = 64  # columns of a panel: a full set of vector registers
+DEPTH = 256  # rows of a panel at most: sums of more are made of several, which also halves their rounding errors
+SHARED = 2**24  # multiplications from which a second thread pays; a few rows count as four, for the reading
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Panels(MatrixLike):
+    """A matrix [F, D] as panels [N, C, D/C, P]: N times P columns, the last filled up with zeros; C parts of each sum.
+
+    It stands for the array wherever NumPy takes one, by a copy in the usual order.
+
+    >>> matrix = np.arange(6.0).reshape(3, 2)
+    >>> panels = Panels.of(matrix)
+    >>> panels.shape, np.array_equal(panels, matrix), panels.T.shape
+    ((3, 2), True, (2, 3))
+    """
+
+    store: Array  # [N, C, D/C, P]
+    rows: int  # F
+    reading: ClassVar[int] = 0  # multiplications that take as long as making a number what it is multiplied by
+    whole: Panels | None = None  # the larger matrix of which this is a part, if it was made by `split`
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int], dtype: npt.DTypeLike) -> Panels:
+        """Room for a matrix [F, D], to be filled by `fill`.
+
+        >>> Panels.empty((128, 512), np.float32).store.shape
+        (2, 2, 256, 64)
+        """
+        rows, inner = shape
+        width, parts = min(WIDTH, max(1, rows)), parts_of_sum(inner)
+        store = np.empty((-(-rows // width), parts, inner // parts, width), dtype)
+        store[rows // width :] = 0
+        return cls(store, rows)
+
+    @classmethod
+    def of(cls, matrix: Array) -> Panels:
+        """A matrix [F, D] laid out in panels.
+
+        >>> Panels.of(np.ones((3, 2))).rows
+        3
+        """
+        panels = cls.empty((matrix.shape[0], matrix.shape[1]), matrix.dtype)
+        panels.fill(0, matrix)
+        return panels
+
+    def split(self, count: int) -> tuple[Panels, ...]:
+        """The matrix as `count` matrices of as many rows each: views, which `joined` puts together again.
+
+        Raises ValueError where a part would not be whole panels; `splits` tells.
+
+        >>> one, two = Panels.of(np.ones((128, 5), np.float32)).split(2)
+        >>> one.shape, Panels.joined([one, two]).shape, Panels.joined([two, one])
+        ((64, 5), (128, 5), None)
+        """
+        if len(self.store) % count or self.rows != len(self.store) * self.store.shape[3]:
+            raise ValueError(f"{self!r} is not {count} times as many whole panels")
+        size = len(self.store) // count
+        parts = (self.store[n * size : (n + 1) * size] for n in range(count))
+        return tuple(replace(self, store=part, rows=self.rows // count, whole=self) for part in parts)
+
+    @staticmethod
+    def joined(parts: Sequence[Any]) -> Panels | None:
+        """The matrix of which these are all the parts, in order; None if there is none.
+
+        >>> Panels.joined([np.ones((3, 2))]) is None
+        True
+        """
+        if not all(isinstance(part, Panels) and part.whole is parts[0].whole for part in parts):
+            return None
+        whole: Panels | None = parts[0].whole
+        if whole is None or sum(part.rows for part in parts) != whole.rows:
+            return None
+        places = [part.store.__array_interface__["data"][0] for part in parts]
+        return whole if places == sorted(set(places)) else None
+
+    def fill(self, first: int, rows: Array) -> None:
+        """Put rows [n, D] of the matrix, from number `first` on, into their places.
+
+        >>> panels = Panels.empty((3, 2), np.float64)
+        >>> panels.fill(1, np.ones((2, 2)))
+        >>> np.asarray(panels)[1:]
+        array([[1., 1.],
+               [1., 1.]])
+        """
+        _, parts, depth, width = self.store.shape
+        # Lines of a power of two bytes fall on the same places of a cache; a copy with longer ones is turned 4x faster.
+        longer = np.empty((width, self.shape[1] + 16), self.store.dtype)
+        done = 0
+        while done < len(rows):  # panel by panel: what is read and written at a time stays in cache
+            panel, column = divmod(first + done, width)
+            count = min(width - column, len(rows) - done)
+            block = longer[:count, :-16]
+            block[:] = rows[done : done + count]
+            self.store[panel, :, :, column : column + count] = block.T.reshape(parts, depth, count)
+            done += count
+
+    def take(self, ids: Array, axis: int = 0) -> Array:
+        """The rows of the matrix that `ids` name, ids [...] -> [..., D].
+
+        >>> Panels.of(np.arange(6.0).reshape(3, 2)).take(np.array([2, 0]))
+        array([[4., 5.],
+               [0., 1.]])
+        """
+        assert axis == 0, "only rows can be taken"
+        panel, column = np.divmod(ids, self.store.shape[3])
+        return np.ascontiguousarray(self.store[panel, :, :, column]).reshape(*ids.shape, self.shape[1])
+
+    def multiply(self, x: Array, bias: Array | None = None) -> Array:
+        """x @ matrix.T + bias: [R, D] -> [R, F].
+
+        >>> Panels.of(np.array([[3.0, 4.0], [5.0, 6.0]])).multiply(np.array([[1.0, 2.0]]), np.array([0.5, 0.0]))
+        array([[11.5, 17. ]])
+        """
+        given = len(x)
+        count, parts, depth, width = self.store.shape
+        small = self.store.size * max(given, 4) < SHARED and given * depth * width <= SMALL_PRODUCT
+        if given == 1 and small:  # of a small matrix, the BLAS's kernel for a single row is slower than for two
+            x = np.concatenate([x, x])
+        pieces = x.reshape(len(x), parts, depth).transpose(1, 0, 2)  # [C, R, D/C]
+        y = np.empty((given, count * width), x.dtype)
+        bias = None if bias is None else self.padded(bias)
+        shared = not small or self.store.size * (max(given, 4) + self.reading) >= SHARED
+        if shared or self.reading:
+            threads = num_threads() if shared else 1
+            run_in_threads(share_of_products(pieces, self, y, bias, threads), count, threads)
+        else:
+            multiply(pieces, self.store, y, bias, np.empty(parts * len(x) * count * width, x.dtype))
+        return y[:, : self.rows]
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it was made by `split`."""
+        return self.whole is not None
+
+    @property
+    def keeps_rows_apart(self) -> bool:
+        """Whether the product of a row does not depend on how many rows there are, so that rows may be cut anywhere.
+
+        >>> Panels.of(np.ones((3, 2))).keeps_rows_apart
+        True
+        """
+        return True
+
+    def at_once(self) -> int:
+        """How many panels are to be made numbers at a time, at most.
+
+        >>> Panels.of(np.ones((128, 2))).at_once()
+        2
+        """
+        return len(self.store)
+
+    def scratch(self, workers: int, panels: int) -> Sequence[Any] | Array:
+        """For each worker what `numbers` needs for so many panels; here nothing.
+
+        >>> Panels.of(np.ones((3, 2))).scratch(2, 1)
+        [None, None]
+        """
+        return [None] * workers
+
+    def numbers(self, store: Array, scratch: Any = None) -> Array:
+        """A piece of the store as what it is multiplied by, [n, C, D/C, P]; here as it is.
+
+        >>> panels = Panels.of(np.ones((3, 2)))
+        >>> panels.numbers(panels.store).shape
+        (1, 1, 2, 3)
+        """
+        return store
+
+    def padded(self, bias: Array) -> Array:
+        """A bias [F] with zeros for the columns that only fill the last panel up.
+
+        >>> Panels.of(np.ones((65, 2))).padded(np.ones(65)).shape
+        (128,)
+        """
+        columns = len(self.store) * self.store.shape[3]
+        return bias if columns == self.rows else np.concatenate([bias, np.zeros(columns - self.rows, bias.dtype)])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(F, D), as of the matrix."""
+        return self.rows, self.store.shape[1] * self.store.shape[2]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of every number."""
+        return self.store.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the panels."""
+        return self.store.nbytes
+
+    def whole_array(self) -> Array:
+        """The matrix as an array [F, D], a copy in the usual order."""
+        return np.array(in_rows(self.store, self.rows), order="C")  # of a single panel it would be a view
+
+
+def in_rows(store: Array, rows: int) -> Array:
+    """The first rows of what lies in panels, [N, C, D/C, P] -> [F, D].
+
+    >>> in_rows(np.arange(6).reshape(1, 1, 2, 3), 3).tolist()
+    [[0, 3], [1, 4], [2, 5]]
+    """
+    count, parts, depth, width = store.shape
+    return store.transpose(0, 3, 1, 2).reshape(count * width, parts * depth)[:rows]
+
+
+def parts_of_sum(inner: int) -> int:
+    """Into how many equal parts the sums over `inner` numbers fall: as few as DEPTH allows, one where it is prime.
+
+    >>> [parts_of_sum(inner) for inner in (6, 256, 512, 960, 2048, 521)]
+    [1, 1, 2, 4, 8, 1]
+    """
+    fewest = -(-inner // DEPTH) or 1
+    return next((count for count in range(fewest, 4 * fewest) if inner % count == 0), 1)

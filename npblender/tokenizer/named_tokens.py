@@ -1,0 +1,205 @@
+"""The special tokens of a tokenizer by name (`bos_token`, `eos_token_id`, ...), and tokens that are added to it.
+
+Names and meaning are transformers'. It does NOT read or write files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
+
+from npblender.tokenizer.codec import TextCodec
+from npblender.tokenizer.special_tokens import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
+
+_EXTRA = ("extra_special_tokens", "additional_special_tokens")  # transformers 5's name and 4's
+
+
+class _NamedToken:
+    """The content of one named special token, or None; setting it makes an entry of the vocabulary this token."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, tokenizer: None, owner: type) -> _NamedToken: ...
+    @overload
+    def __get__(self, tokenizer: NamedTokens, owner: type) -> str | None: ...
+    def __get__(self, tokenizer: NamedTokens | None, owner: type) -> _NamedToken | str | None:
+        return self if tokenizer is None else tokenizer._named[self._name]
+
+    def __set__(self, tokenizer: NamedTokens, value: str | AddedToken | None) -> None:
+        tokenizer._name_token(self._name, value)
+
+
+class _NamedTokenId:
+    """The id of one named special token, or None where there is none."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name.removesuffix("_id")
+
+    @overload
+    def __get__(self, tokenizer: None, owner: type) -> _NamedTokenId: ...
+    @overload
+    def __get__(self, tokenizer: NamedTokens, owner: type) -> int | None: ...
+    def __get__(self, tokenizer: NamedTokens | None, owner: type) -> _NamedTokenId | int | None:
+        if tokenizer is None:
+            return self
+        content = tokenizer._named[self._name]
+        return None if content is None else tokenizer._ids[content]
+
+
+class NamedTokens(TextCodec):
+    """A codec whose special tokens have names. See `BlenderbotSmallTokenizer`."""
+
+    _named: dict[str, str | None]
+    _extra: list[str]
+
+    bos_token = _NamedToken("Begins a sequence; the decoder starts with it.")
+    eos_token = _NamedToken("Ends a sequence.")
+    unk_token = _NamedToken("Stands for what the vocabulary lacks.")
+    sep_token = _NamedToken("Separates sequences; the published model has none.")
+    pad_token = _NamedToken("Fills rows up.")
+    cls_token = _NamedToken("Stands for a whole sequence; the published model has none.")
+    mask_token = _NamedToken("Stands for a hidden token; the published model has none.")
+    bos_token_id = _NamedTokenId()
+    eos_token_id = _NamedTokenId()
+    unk_token_id = _NamedTokenId()
+    sep_token_id = _NamedTokenId()
+    pad_token_id = _NamedTokenId()
+    cls_token_id = _NamedTokenId()
+    mask_token_id = _NamedTokenId()
+
+    def _name_tokens(self, named: Mapping[str, AddedToken], extra: Sequence[str | AddedToken]) -> None:
+        """Give the special tokens their names; those that are no entries yet are added in transformers' order."""
+        self._named = dict.fromkeys(SPECIAL_TOKEN_NAMES)
+        self._extra = []
+        for name in SPECIAL_TOKEN_NAMES:
+            if name in named:
+                self.add_special_tokens({name: named[name]})
+        self.add_tokens(list(extra), special_tokens=True)
+
+    @property
+    def extra_special_tokens(self) -> list[str]:
+        """Special tokens without a name."""
+        return list(self._extra)
+
+    additional_special_tokens = extra_special_tokens  # transformers 4's name
+
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """The named special tokens that exist.
+
+        >>> from npblender.tokenizer.example import example_tokenizer
+        >>> example_tokenizer().special_tokens_map
+        {'bos_token': '__start__', 'eos_token': '__end__', 'unk_token': '__unk__', 'pad_token': '__null__'}
+        """
+        return {name: content for name, content in self._named.items() if content is not None}
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """Every special token once, named ones first."""
+        return list(dict.fromkeys([*self.special_tokens_map.values(), *self._extra]))
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """The ids of `all_special_tokens`."""
+        return [self._ids[token] for token in self.all_special_tokens]
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """Tokens that are cut out of a text whole, by id: the special ones, and those that were added."""
+        return dict(sorted(self._added.items()))
+
+    @property
+    def added_tokens_encoder(self) -> dict[str, int]:
+        """The same, from content to id."""
+        return {token.content: index for index, token in self.added_tokens_decoder.items()}
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """transformers' other name of `added_tokens_encoder`."""
+        return self.added_tokens_encoder
+
+    def add_tokens(
+        self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
+    ) -> int:
+        """Make tokens that are never cut apart; those that are no entries yet get the next ids. Returns how many did.
+
+        A model must grow with it: `model.resize_token_embeddings(len(tokenizer))`.
+
+        Raises:
+            ValueError: a new token in a dialect that cuts no tokens out of a text (ParlAI's).
+
+        >>> from npblender.tokenizer.example import example_tokenizer
+        >>> tokenizer = example_tokenizer("transformers-5")
+        >>> tokenizer.add_tokens(["<turn>"]), tokenizer.tokenize("low<turn>low"), len(tokenizer)
+        (1, ['low', '<turn>', 'low'], 49)
+        """
+        listed = [new_tokens] if isinstance(new_tokens, str | AddedToken) else list(new_tokens)
+        before = len(self._ids)
+        known = self.added_tokens_encoder
+        for at, value in enumerate(listed):
+            token = as_added_token(f"new_tokens[{at}]", value)
+            if isinstance(value, str):
+                token = AddedToken(value, special=special_tokens, normalized=not special_tokens)
+            if token.content not in known:
+                self._register({self._ids.get(token.content, len(self._ids)): token})
+            if token.special and token.content not in self.all_special_tokens:
+                self._extra.append(token.content)
+        self._prepare()
+        return len(self._ids) - before
+
+    def add_special_tokens(
+        self, special_tokens_dict: Mapping[str, Any], replace_extra_special_tokens: bool = True
+    ) -> int:
+        """Name special tokens, or list some without a name, adding those that are no entries. Returns how many were.
+
+        Args:
+            special_tokens_dict: from "bos_token" and the like to a token, or from "extra_special_tokens" to a list.
+            replace_extra_special_tokens: whether such a list replaces the one there is or continues it.
+
+        >>> from npblender.tokenizer.example import example_tokenizer
+        >>> tokenizer = example_tokenizer("transformers-5")
+        >>> tokenizer.add_special_tokens({"sep_token": "<sep>"}), tokenizer.sep_token_id
+        (1, 48)
+        """
+        wrong = [key for key in special_tokens_dict if key not in (*SPECIAL_TOKEN_NAMES, *_EXTRA)]
+        if wrong:
+            raise ValueError(
+                f"{wrong[0]!r} is no special token; there are {', '.join((*SPECIAL_TOKEN_NAMES, _EXTRA[0]))}"
+            )
+        added = 0
+        for key, value in special_tokens_dict.items():
+            if key in _EXTRA:
+                if isinstance(value, str | AddedToken):
+                    raise TypeError(f"{key} must be a list of tokens, not {value!r}")
+                if replace_extra_special_tokens:
+                    self._extra = []
+                added += self.add_tokens(list(value), special_tokens=True)
+            else:
+                token = as_added_token(key, value)
+                added += self.add_tokens([token])
+                self._name_token(key, token)
+        return added
+
+    def _name_token(self, name: str, value: str | AddedToken | None) -> None:
+        if value is None:
+            if name == "unk_token":
+                raise ValueError("unk_token can not be None: something must stand for what the vocabulary lacks")
+            self._named[name] = None
+            return
+        token = as_added_token(name, value)
+        if token.content not in self._ids:
+            raise ValueError(
+                f"{name} {token.content!r} is no entry of the vocabulary; "
+                f"add_special_tokens({{{name!r}: {token.content!r}}}) adds one"
+            )
+        self._named[name] = token.content
+        self._added.setdefault(self._ids[token.content], token)
+        if token.content in self._extra:
+            self._extra.remove(token.content)
+        if name == "unk_token":
+            self._unknown = token.content
+        self._prepare()

@@ -1,0 +1,282 @@
+"""The parameters as a frozen tree, each with its shape beside it.
+
+Field names are transformers' own, so the path of a field is the name in its files without the `model.` prefix:
+`weights.encoder.layers[0].self_attn.q_proj.weight` is `encoder.layers.0.self_attn.q_proj.weight`. Linear maps are
+stored [out, in] as in those files. Embedding, encoder input, decoder input and output projection share one matrix.
+
+Nothing here makes a tree (see `building`).
+
+The parameters: `tree` is what they are, `building` how a tree of them is made.
+
+Trees of parameters made: from arrays, from random numbers, and back to arrays.
+
+This module reads and writes no files (see `checkpoint`) and computes nothing but random numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from npblender.common.array_types import Array
+from npblender.config import BlenderbotSmallConfig
+from npblender.ops import MatrixLike
+
+Matrix: TypeAlias = NDArray[Any] | MatrixLike  # as an array, or laid out for fast products: `layout` chooses
+Parts: TypeAlias = frozenset[str]
+
+ENCODER, DECODER, LOGITS_BIAS = "encoder", "decoder", "final_logits_bias"
+FULL_MODEL: Parts = frozenset({ENCODER, DECODER, LOGITS_BIAS})  # the model that answers
+BASE_MODEL: Parts = frozenset({ENCODER, DECODER})  # the model without a head
+CAUSAL_MODEL: Parts = frozenset({DECODER})  # the decoder alone, read as a language model
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """x @ weight.T + bias."""
+
+    weight: Matrix  # [out, in]
+    bias: Array  # [out]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerNorm:
+    """Scale and shift after normalising."""
+
+    weight: Array  # [D]
+    bias: Array  # [D]
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A table of rows."""
+
+    weight: Matrix  # [V, D] for tokens, [P, D] for positions
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """The four maps of an attention; H heads of K = D / H share each."""
+
+    q_proj: Linear  # [D, D]
+    k_proj: Linear  # [D, D]
+    v_proj: Linear  # [D, D]
+    out_proj: Linear  # [D, D]
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderLayer:
+    """Self-attention, then feed-forward, each with the norm that follows it."""
+
+    self_attn: Attention
+    self_attn_layer_norm: LayerNorm
+    fc1: Linear  # [F, D]
+    fc2: Linear  # [D, F]
+    final_layer_norm: LayerNorm
+
+
+@dataclass(frozen=True, eq=False)
+class DecoderLayer:
+    """Self-attention, attention to the source, then feed-forward, each with the norm that follows it."""
+
+    self_attn: Attention
+    self_attn_layer_norm: LayerNorm
+    encoder_attn: Attention
+    encoder_attn_layer_norm: LayerNorm
+    fc1: Linear  # [F, D]
+    fc2: Linear  # [D, F]
+    final_layer_norm: LayerNorm
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """Positions, the norm of the embeddings, and the layers."""
+
+    embed_positions: Embedding  # [P, D]
+    layernorm_embedding: LayerNorm
+    layers: tuple[EncoderLayer, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """As the encoder, with layers that see the source."""
+
+    embed_positions: Embedding  # [P, D]
+    layernorm_embedding: LayerNorm
+    layers: tuple[DecoderLayer, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """All parameters of a model."""
+
+    shared: Embedding  # [V, D]: tokens in, tokens out
+    encoder: Encoder | None  # None in a causal head
+    decoder: Decoder
+    final_logits_bias: Array | None  # [1, V]; None in a base model and in a causal head
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The one dtype of every parameter."""
+        return self.shared.weight.dtype
+
+
+Make: TypeAlias = Callable[[str, tuple[int, ...]], Any]  # an array, or a matrix laid out
+
+
+def build(config: BlenderbotSmallConfig, make: Make, parts: Parts = FULL_MODEL) -> Weights:
+    """The tree for `config`, each array given by `make(name, shape)`: the one place that knows every shape.
+
+    >>> from npblender.models.example import EXAMPLE_CONFIG
+    >>> build(EXAMPLE_CONFIG, lambda name, shape: np.zeros(shape)).decoder.layers[1].fc2.weight.shape
+    (6, 7)
+    """
+    d, positions = config.d_model, config.max_position_embeddings
+
+    def linear(name: str, out: int, inner: int) -> Linear:
+        return Linear(make(f"{name}.weight", (out, inner)), make(f"{name}.bias", (out,)))
+
+    def norm(name: str) -> LayerNorm:
+        return LayerNorm(make(f"{name}.weight", (d,)), make(f"{name}.bias", (d,)))
+
+    def attention(name: str) -> Attention:
+        return Attention(*(linear(f"{name}.{p}_proj", d, d) for p in ("q", "k", "v", "out")))
+
+    def feed_forward(name: str, inner: int) -> tuple[Linear, Linear, LayerNorm]:
+        return linear(f"{name}.fc1", inner, d), linear(f"{name}.fc2", d, inner), norm(f"{name}.final_layer_norm")
+
+    def encoder_layer(name: str) -> EncoderLayer:
+        self_attn, self_norm = attention(f"{name}.self_attn"), norm(f"{name}.self_attn_layer_norm")
+        return EncoderLayer(self_attn, self_norm, *feed_forward(name, config.encoder_ffn_dim))
+
+    def decoder_layer(name: str) -> DecoderLayer:
+        self_attn, self_norm = attention(f"{name}.self_attn"), norm(f"{name}.self_attn_layer_norm")
+        cross_attn, cross_norm = attention(f"{name}.encoder_attn"), norm(f"{name}.encoder_attn_layer_norm")
+        feed = feed_forward(name, config.decoder_ffn_dim)
+        return DecoderLayer(self_attn, self_norm, cross_attn, cross_norm, *feed)
+
+    def stem(name: str) -> tuple[Embedding, LayerNorm]:
+        return Embedding(make(f"{name}.embed_positions.weight", (positions, d))), norm(f"{name}.layernorm_embedding")
+
+    shared = Embedding(make("shared.weight", (config.vocab_size, d)))
+    encoder = None
+    if ENCODER in parts:
+        layers = tuple(encoder_layer(f"encoder.layers.{n}") for n in range(config.encoder_layers))
+        encoder = Encoder(*stem("encoder"), layers)
+    decoder_layers = tuple(decoder_layer(f"decoder.layers.{n}") for n in range(config.decoder_layers))
+    decoder = Decoder(*stem("decoder"), decoder_layers)
+    bias = make("final_logits_bias", (1, config.vocab_size)) if LOGITS_BIAS in parts else None
+    return Weights(shared, encoder, decoder, bias)
+
+
+def expected_shapes(config: BlenderbotSmallConfig, parts: Parts = FULL_MODEL) -> dict[str, tuple[int, ...]]:
+    """Every parameter's name and shape, in the order of the tree.
+
+    >>> shapes = expected_shapes(BlenderbotSmallConfig(vocab_size=54944))
+    >>> shapes["encoder.layers.0.fc1.weight"]
+    (2048, 512)
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str, shape: tuple[int, ...]) -> Array:
+        shapes[name] = shape
+        return np.empty(0)
+
+    build(config, note, parts)
+    return shapes
+
+
+def parameter_count(config: BlenderbotSmallConfig) -> int:
+    """How many numbers training sets: every parameter but the logits' bias, which is a constant of the file.
+
+    >>> parameter_count(BlenderbotSmallConfig(vocab_size=54944))
+    87508992
+    """
+    return sum(math.prod(shape) for shape in expected_shapes(config, BASE_MODEL).values())
+
+
+def from_arrays(config: BlenderbotSmallConfig, arrays: Mapping[str, Matrix], parts: Parts = FULL_MODEL) -> Weights:
+    """The tree over the given arrays, which must be there under every expected name and in the expected shape.
+
+    >>> from npblender.models.example import EXAMPLE_CONFIG
+    >>> from_arrays(EXAMPLE_CONFIG, {})
+    Traceback (most recent call last):
+    ValueError: the parameter 'shared.weight' of shape (11, 6) is missing
+    """
+
+    def take(name: str, shape: tuple[int, ...]) -> Matrix:
+        if name not in arrays:
+            raise ValueError(f"the parameter {name!r} of shape {shape} is missing")
+        if arrays[name].shape != shape:
+            raise ValueError(f"the parameter {name!r} has shape {arrays[name].shape}; the config asks for {shape}")
+        return arrays[name]
+
+    weights = build(config, take, parts)
+    dtypes = {str(parameter.dtype) for parameter in parameters(weights).values()}
+    if len(dtypes) > 1:
+        raise ValueError(f"the parameters of one model have one dtype; found {sorted(dtypes)}")
+    return weights
+
+
+def _walk(node: Any, name: str) -> Iterator[tuple[str, Matrix]]:
+    if isinstance(node, np.ndarray | MatrixLike):
+        yield name, node
+    elif isinstance(node, tuple):
+        for n, child in enumerate(node):
+            yield from _walk(child, f"{name}.{n}")
+    elif is_dataclass(node):
+        for field in fields(node):
+            yield from _walk(getattr(node, field.name), f"{name}.{field.name}" if name else field.name)
+
+
+def parameters(weights: Weights) -> dict[str, Matrix]:
+    """Every parameter under its name as it is laid out, in the order of the tree; no copies.
+
+    >>> from npblender.models.example import EXAMPLE_CONFIG
+    >>> list(parameters(random_weights(EXAMPLE_CONFIG, seed=0)))[:2]
+    ['shared.weight', 'encoder.embed_positions.weight']
+    """
+    return dict(_walk(weights, ""))
+
+
+def to_arrays(weights: Weights) -> dict[str, Array]:
+    """Every parameter under its name as an array, in the order of the tree; copies only of what is in panels.
+
+    >>> from npblender.models.example import EXAMPLE_CONFIG
+    >>> to_arrays(random_weights(EXAMPLE_CONFIG, seed=0))["shared.weight"].shape
+    (11, 6)
+    """
+    return {name: np.asarray(parameter) for name, parameter in parameters(weights).items()}
+
+
+def random_weights(
+    config: BlenderbotSmallConfig, seed: int, dtype: DTypeLike = np.float32, parts: Parts = FULL_MODEL
+) -> Weights:
+    """Seeded parameters for any config, lively enough that every part of the model shows in its output.
+
+    transformers draws from N(0, 0.02), under which a fresh model's attention is all but uniform and a wrong mask or
+    a lost factor hides in the noise. Here matrices have variance 1/in, norms scatter around 1 and biases around 0.
+    Drawn in float64 and rounded once, so the float32 model is the float64 one rounded.
+
+    >>> from npblender.models.example import EXAMPLE_CONFIG
+    >>> random_weights(EXAMPLE_CONFIG, seed=0).encoder.layers[0].fc1.weight.shape
+    (5, 6)
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(name: str, shape: tuple[int, ...]) -> Array:
+        noise = rng.standard_normal(shape)
+        if name.endswith(("norm.weight", "layernorm_embedding.weight")):
+            noise = 1.0 + 0.2 * noise
+        elif name.endswith("bias"):
+            noise *= 0.1
+        else:
+            noise *= shape[-1] ** -0.5
+        return noise.astype(dtype)
+
+    return build(config, draw, parts)

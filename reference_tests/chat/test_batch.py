@@ -1,0 +1,467 @@
+"""Many inputs: order, batches by length, bad lines, repeatability, executors, and going on after a kill."""
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import npblender.chat.batch.running
+from npblender.chat import Conversation
+from npblender.chat.batch import replies_in_order, reply_to_all
+from npblender.chat.batch.jobs import BatchJob, prepare, told
+from npblender.chat.batch.requests import BadLine, Request, as_request, parse_lines
+from npblender.chat.batch.resumable import ResumableOutput
+from npblender.chat.batch.workers import local_processes, reply_to_batch
+from reference_tests.support.asserts import assert_close
+from reference_tests.support.tiny_folder import WORDS, make_model, make_tokenizer
+from reference_tests.support.tolerances import TOLERANCES
+
+SHORT = {"min_length": 2, "max_length": 6, "num_beams": 2}
+TEXTS = [" ".join(WORDS[at : at + 1 + at % 5]) for at in range(20)]
+
+
+def alone(text: str, **options: object) -> str:
+    """The reply to one text, in a conversation of its own."""
+    return Conversation(make_model(seed=2), make_tokenizer(), **{**SHORT, **options}).reply(text).text
+
+
+# What a line is.
+
+
+def test_lines_of_text_and_of_json() -> None:
+    text = list(parse_lines([b"\xef\xbb\xbfhi\r\n", b" \n", b"\xff\n", b"you"], jsonl=False))
+    assert [type(line) for line in text] == [Request, BadLine, BadLine, Request]
+    assert [line.number for line in text] == [1, 2, 3, 4]
+    assert text[0].carried == {"input": "hi"}
+    assert text[2].reason == "the line is not UTF-8 text (invalid start byte)"
+    assert text[2].carried == {"input": "\\xff"}
+    objects = list(parse_lines([b'{"text": "hi", "id": 7}\n', b"{", b'"hi"', b"5", b'{"text": NaN}'], jsonl=True))
+    assert objects[0] == as_request(1, {"text": "hi", "id": 7})
+    assert isinstance(objects[2], Request)
+    assert [getattr(line, "reason", "")[:20] for line in objects[1::2]] == [
+        "the line is not JSON",
+        "a line must be an ob",
+    ]
+    assert "NaN is no number of JSON" in objects[4].reason
+
+
+def test_fields_of_an_object() -> None:
+    request = as_request(1, {"turns": ["hi", "hello", "tea?"], "persona": ["i sing"], "id": {"deep": [1]}})
+    assert [turn.text for turn in request.turns] == ["hi", "hello", "tea?"]
+    assert request.persona == ("i sing",)
+    split = as_request(1, {"text": "your persona: i sing\nhi\n\nyou"})
+    assert [turn.text for turn in split.turns] == ["hi", "you"]
+    assert split.persona == ("your persona: i sing",)
+    assert as_request(1, "one\ntwo").turns[0].text == "one\ntwo"  # a line of text is one turn
+
+
+BAD = {
+    '{"txt": "hi"}': '"text" or "turns", one of the two',
+    '{"text": "hi", "turns": []}': '"text" or "turns", one of the two',
+    '{"text": 5}': '"text" must be a string',
+    '{"turns": "hi"}': '"turns" must be a list of strings',
+    '{"turns": ["hi", 5]}': '"turns" must be a list of strings',
+    '{"turns": []}': "nothing to reply to",
+    '{"text": "  "}': "nothing to reply to",
+    '{"text": "hi", "persona": "i sing"}': '"persona" must be a list',
+    '{"text": "hi", "persona": [" "]}': "a persona line is empty",
+    '{"text": "hi", "reply": 1}': "the field 'reply' is one that the output adds",
+    "[1]": "must be an object, not [1]",
+}
+
+
+@pytest.mark.parametrize(("line", "reason"), BAD.items())
+def test_bad_objects_say_why(line: str, reason: str) -> None:
+    (found,) = parse_lines([line.encode()], jsonl=True)
+    assert isinstance(found, BadLine)
+    assert reason in found.reason
+
+
+# Replies.
+
+
+def test_every_input_gets_the_reply_that_it_would_get_alone(tiny_folder: Path) -> None:
+    """Batches of three by length, in the order of the input; float64, so that batch mates change nothing."""
+    inputs = [{"text": text, "id": number} for number, text in enumerate(TEXTS)]
+    records = list(reply_to_all(inputs, tiny_folder, batch_size=3, dtype="float64", **SHORT))
+    assert [record["id"] for record in records] == list(range(len(TEXTS)))
+    assert [record["line"] for record in records] == list(range(1, len(TEXTS) + 1))
+    assert [record["reply"] for record in records] == [alone(text) for text in TEXTS]
+    talk = Conversation(make_model(seed=2), make_tokenizer(), **SHORT)
+    assert_close(records[4]["score"], talk.reply(TEXTS[4]).score, TOLERANCES["score of a search"])
+
+
+def test_batches_hold_inputs_of_like_length(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int]] = []
+
+    def watch(job: BatchJob, sources: list[tuple[int, ...]], first: int) -> list[dict[str, object]]:
+        seen.append([len(ids) for ids in sources])
+        return reply_to_batch(job, sources, first)
+
+    monkeypatch.setattr(npblender.chat.batch.running, "reply_to_batch", watch)
+    list(reply_to_all(TEXTS, tiny_folder, batch_size=4, **SHORT))
+    assert [length for lengths in seen for length in lengths] == sorted(len(make_tokenizer().encode(t)) for t in TEXTS)
+    assert [len(lengths) for lengths in seen] == [4] * 5
+
+
+def test_bad_inputs_are_reported_and_the_others_go_on(tiny_folder: Path) -> None:
+    inputs = ["hi", {"text": 5}, "", "\x1c", {"text": "hello", "persona": ["i like tea " * 40]}, "you"]
+    records = list(reply_to_all(inputs, tiny_folder, batch_size=2, **SHORT))
+    assert [record["line"] for record in records] == [1, 2, 3, 4, 5, 6]
+    assert ["error" in record for record in records] == [False, True, True, True, True, False]
+    assert "positions" in records[4]["error"]
+    assert records[5]["reply"] == alone("you")
+
+
+def test_one_input_can_not_spoil_its_batch(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in a search: the others of the batch are searched for one by one."""
+    real = npblender.chat.batch.workers.search_replies
+    bad = len(make_tokenizer().encode(TEXTS[4]))
+
+    def fragile(model, tokenizer, sources, settings, **options):
+        if any(len(ids) == bad for ids in sources):
+            raise FloatingPointError("overflow")
+        return real(model, tokenizer, sources, settings, **options)
+
+    monkeypatch.setattr(npblender.chat.batch.workers, "search_replies", fragile)
+    records = list(reply_to_all(TEXTS[:8], tiny_folder, batch_size=8, **SHORT))
+    assert [record.get("error") for record in records] == [
+        "FloatingPointError: overflow" if len(make_tokenizer().encode(text)) == bad else None for text in TEXTS[:8]
+    ]
+
+
+def test_long_inputs_say_what_they_lost(tiny_folder: Path) -> None:
+    turns = {"turns": ["hello " * 20] * 5}
+    long, short = reply_to_all([turns, "hello " * 70], tiny_folder, **SHORT)
+    assert (long["dropped_turns"], "cut_tokens" in long) == (2, False)
+    assert (short["cut_tokens"], "dropped_turns" in short) == (6, False)
+
+
+def test_settings_that_do_not_fit_are_refused_before_anything_is_done(tiny_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="no option 'num_beems'"):
+        reply_to_all(["hi"], tiny_folder, num_beems=3)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        reply_to_all(["hi"], tmp_path / "none")
+    with pytest.raises(TypeError, match="block must be a list"):
+        reply_to_all(["hi"], tiny_folder, block="darn")
+    with pytest.raises(ValueError, match="hold at least one line"):
+        list(reply_to_all(["hi"], tiny_folder, batch_size=0))
+
+
+def test_sampling_depends_on_the_seed_and_not_on_where_a_run_began(tiny_folder: Path) -> None:
+    options = {"do_sample": True, "max_length": 12, "seed": 3}
+    whole = list(reply_to_all(TEXTS, tiny_folder, batch_size=4, **options))
+    assert [r["reply"] for r in whole] == [
+        r["reply"] for r in reply_to_all(TEXTS, tiny_folder, batch_size=4, **options)
+    ]
+    other = list(reply_to_all(TEXTS, tiny_folder, batch_size=4, **{**options, "seed": 4}))
+    assert [r["reply"] for r in whole] != [r["reply"] for r in other]
+    job = BatchJob(str(tiny_folder), settings={"do_sample": True, "max_length": 12}, seed=3)
+    requests = [as_request(number, text) for number, text in enumerate(TEXTS, start=1)]
+    rest = list(replies_in_order(requests, job, prepare(job), batch_size=4, skip=11))
+    assert rest == whole[11:]
+
+
+def test_every_batch_draws_its_own_random_numbers(tiny_folder: Path) -> None:
+    options = {"do_sample": True, "max_length": 12, "seed": 3}
+    found = list(reply_to_all(["hi"] * 4, tiny_folder, batch_size=1, **options))
+    assert len({record["reply"] for record in found}) > 1
+
+
+def test_runners_up_are_reported_when_asked_for(tiny_folder: Path) -> None:
+    (record,) = reply_to_all(["hi"], tiny_folder, dialect="transformers-5", n_best=2, **SHORT)
+    assert record["n_best"][0]["reply"] == record["reply"]
+    assert len(record["n_best"]) == 2
+
+
+def test_the_block_list_reaches_the_workers(tiny_folder: Path) -> None:
+    (free,) = reply_to_all(["hi"], tiny_folder, **SHORT)
+    words = [word for word in free["reply"].split() if word.isalpha()]
+    (kept,) = reply_to_all(["hi"], tiny_folder, block=words, **SHORT)
+    assert words
+    assert not set(words) & set(kept["reply"].split()[:-1])
+
+
+# Executors.
+
+
+class Backwards(Executor):
+    """Finishes the work that was given to it last first, and counts how much is waiting."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Future[object], object, tuple[object, ...]]] = []
+        self.most = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        future: Future[object] = Future()
+        self.waiting.append((future, fn, args))
+        self.most = max(self.most, len(self.waiting))
+        return future
+
+    def finish_one(self) -> None:
+        future, fn, args = self.waiting.pop()
+        future.set_result(fn(*args))
+
+
+def test_the_order_of_the_input_is_kept_whatever_the_workers_do(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = Backwards()
+    real = npblender.chat.batch.running.wait
+
+    def wait(futures, **options):
+        executor.finish_one()
+        return real(futures, **options)
+
+    monkeypatch.setattr(npblender.chat.batch.running, "wait", wait)
+    read: list[int] = []
+
+    def inputs() -> Iterator[str]:
+        for number, text in enumerate(TEXTS * 3):
+            read.append(number)
+            yield text
+
+    job = BatchJob(str(tiny_folder), settings=SHORT)
+    requests = (as_request(number, text) for number, text in enumerate(inputs(), start=1))
+    found = []
+    for record in replies_in_order(requests, job, prepare(job), executor, batch_size=2, window=10):
+        found.append(record)
+        assert len(read) <= record["line"] + 30  # three windows: what is read ahead is bounded
+    assert [record["line"] for record in found] == list(range(1, 61))
+    assert [record["reply"] for record in found] == [alone(text) for text in TEXTS] * 3
+    assert 2 <= executor.most <= 5
+
+
+def test_threads_and_processes_give_what_one_thread_gives(tiny_folder: Path) -> None:
+    here = list(reply_to_all(TEXTS[:12], tiny_folder, batch_size=3, **SHORT))
+    with ThreadPoolExecutor(2) as threads:
+        assert list(reply_to_all(TEXTS[:12], tiny_folder, executor=threads, batch_size=3, **SHORT)) == here
+    with local_processes(2) as processes:
+        found = list(reply_to_all(TEXTS[:12], tiny_folder, executor=processes, batch_size=3, **SHORT))
+    assert [(r["line"], r["reply"]) for r in found] == [(r["line"], r["reply"]) for r in here]
+    assert_close([r["score"] for r in found], [r["score"] for r in here], TOLERANCES["score of a search"])
+
+
+def test_a_worker_that_fails_ends_the_run_and_what_waits_is_given_up(tiny_folder: Path) -> None:
+    class Failing(Executor):
+        def __init__(self) -> None:
+            self.futures: list[Future[object]] = []
+
+        def submit(self, fn, /, *args, **kwargs):
+            future: Future[object] = Future()
+            self.futures.append(future)
+            if len(self.futures) == 3:
+                future.set_exception(ConnectionError("the machine is gone"))
+            return future
+
+    executor = Failing()
+    with pytest.raises(ConnectionError, match="gone"):
+        list(reply_to_all(TEXTS, tiny_folder, executor=executor, batch_size=2, **SHORT))
+    assert all(future.cancelled() for number, future in enumerate(executor.futures) if number != 2)
+
+
+# Going on after a kill.
+
+
+class Quick(Executor):
+    """Answers at once, with what the ids and the batch's number say: a model that costs nothing."""
+
+    def submit(self, fn, /, job, sources, first):
+        future: Future[object] = Future()
+        future.set_result([{"reply": f"{sum(ids)} of batch {first}", "score": -sum(ids) / 7} for ids in sources])
+        return future
+
+
+LINES = [*TEXTS[:14], "", *TEXTS[14:]]
+
+
+def run_into(path: Path, folder: Path, texts: list[str], stop_after: int | None = None, **options: object) -> None:
+    """A run into a file, given up after so many records if that is asked."""
+    job = BatchJob(str(folder), seed=1)
+    prepared = prepare(job)
+    with ResumableOutput(path, told(job, prepared), **options) as output:
+        requests = [as_request(number, text) for number, text in enumerate(texts, start=1)]
+        for request in requests:
+            output.check(request)
+        output.check_end()
+        replies = replies_in_order(
+            *(requests, job, prepared, Quick()),
+            batch_size=3,
+            window=9,
+            skip=output.done,
+            known=output.known,
+            on_batch=output.keep,
+        )
+        for count, record in enumerate(replies):
+            if count == stop_after:
+                break
+            output.write(record)
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> bytes:
+    """What an undisturbed run writes."""
+    path = tmp_path_factory.mktemp("run") / "whole.jsonl"
+    run_into(path, tiny_folder, LINES)
+    assert path.read_bytes().count(b"\n") == 21
+    return path.read_bytes()
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=3), st.integers(0, 400), st.integers(0, 400))
+@settings(max_examples=40)
+def test_cut_anywhere_a_run_ends_with_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_folder: Path,
+    whole_run: bytes,
+    stops: list[int],
+    cut: int,
+    cut_beside: int,
+) -> None:
+    """A kill leaves a prefix of what was written, of both files. Draw where the run stops and what the kill takes."""
+    path = tmp_path_factory.mktemp("run") / "out.jsonl"
+    beside = path.with_name("out.jsonl.run")
+    for stop in stops:
+        run_into(path, tiny_folder, LINES, stop_after=stop)
+        for file, bytes_lost in ((path, cut), (beside, cut_beside)):
+            data = file.read_bytes()
+            whole_lines = data.rfind(b"\n", 0, -1) + 1 if file == path else data.find(b"\n") + 1
+            file.write_bytes(data[: max(whole_lines, len(data) - bytes_lost)])
+    run_into(path, tiny_folder, LINES)
+    assert path.read_bytes() == whole_run
+    assert beside.read_bytes().count(b"\n") == 1  # nothing waits any more
+    run_into(path, tiny_folder, LINES)
+    assert path.read_bytes() == whole_run
+
+
+def test_finished_records_that_wait_for_their_turn_are_kept(tmp_path: Path, tiny_folder: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    run_into(path, tiny_folder, LINES, stop_after=0)
+    job = BatchJob(str(tiny_folder), seed=1)
+    with ResumableOutput(path, told(job, prepare(job))) as output:
+        assert output.done == 0
+        assert sorted(output.known) == list(range(1, 10))  # a window of three batches
+
+
+def test_what_is_finished_is_not_done_again(tmp_path: Path, tiny_folder: Path) -> None:
+    """Every batch is searched once, however often the run is stopped between two of its records."""
+    searched: list[int] = []
+
+    class Counting(Quick):
+        def submit(self, fn, /, job, sources, first):
+            searched.append(first)
+            return super().submit(fn, job, sources, first)
+
+    job = BatchJob(str(tiny_folder), seed=1)
+    prepared = prepare(job)
+    requests = [as_request(number, text) for number, text in enumerate(LINES, start=1)]
+    for number, records_a_run in enumerate(([1] * len(LINES), [0, 99], [0, 0, 5, 99], [7, 99])):
+        searched.clear()
+        for most in records_a_run:
+            with ResumableOutput(tmp_path / f"{number}.jsonl", {}) as output:
+                options = {"skip": output.done, "known": output.known, "on_batch": output.keep}
+                replies = replies_in_order(requests, job, prepared, Counting(), batch_size=3, window=9, **options)
+                for count, record in enumerate(replies, start=1):
+                    if count > most:
+                        break
+                    output.write(record)
+                    if count == most:
+                        break
+                replies.close()
+        assert output.done == len(LINES)
+        assert len(searched) == len(set(searched)) == 7  # windows of nine, nine and three lines
+
+
+def test_a_batch_that_is_done_again_reports_what_was_missing_only(tiny_folder: Path) -> None:
+    job = BatchJob(str(tiny_folder), seed=1)
+    requests = [as_request(number, text) for number, text in enumerate(LINES[:6], start=1)]
+    known = {2: {"line": 2, "reply": "known"}}
+    told_of: list[int] = []
+    found = replies_in_order(
+        *(requests, job, prepare(job), Quick()),
+        batch_size=6,
+        skip=1,
+        known=known,
+        on_batch=lambda batch: told_of.extend(record["line"] for record in batch),
+    )
+    assert [(record["line"], record["reply"] == "known") for record in found] == [
+        *((2, True), (3, False), (4, False), (5, False), (6, False))
+    ]
+    assert sorted(told_of) == [3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("missing", ["output", "beside"])
+def test_either_file_alone_is_enough_to_go_on(
+    tmp_path: Path, tiny_folder: Path, whole_run: bytes, missing: str
+) -> None:
+    path = tmp_path / "out.jsonl"
+    run_into(path, tiny_folder, LINES, stop_after=10)
+    (path if missing == "output" else path.with_name("out.jsonl.run")).unlink()
+    run_into(path, tiny_folder, LINES)
+    assert path.read_bytes() == whole_run
+
+
+def test_what_belongs_to_another_run_is_refused_and_kept(tmp_path: Path, tiny_folder: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    run_into(path, tiny_folder, TEXTS[:6])
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="another input: they differ in line 2"):
+        run_into(path, tiny_folder, [TEXTS[0], "else"])
+    with pytest.raises(ValueError, match="had 6 lines and the input has 3"):
+        run_into(path, tiny_folder, TEXTS[:3])
+    job = BatchJob(str(tiny_folder), seed=2)
+    other = told(job, prepare(job))
+    with pytest.raises(ValueError, match=r"was begun with seed 1, and now it is 2: .*--overwrite"):
+        ResumableOutput(path, other)
+    assert path.read_bytes() == before
+    run_into(path, tiny_folder, TEXTS[:2], overwrite=True)
+    assert path.read_bytes().count(b"\n") == 2
+
+
+@pytest.mark.parametrize("content", [b"precious notes", b"precious notes\n", b'{"mine": 1}\n', b"[1]\n"])
+def test_a_file_that_no_run_has_written_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"notes\.txt"):
+        ResumableOutput(path, {})
+    assert path.read_bytes() == content
+    assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+def test_two_runs_can_not_write_to_one_output(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl", reason="this system has no such locks")
+    path = tmp_path / "out.jsonl"
+    with (
+        ResumableOutput(path, {"seed": 1}),
+        pytest.raises(ValueError, match="another run is writing to"),
+    ):
+        ResumableOutput(path, {"seed": 1})
+    with ResumableOutput(path, {"seed": 1}) as output:  # the first has let go
+        output.write({"line": 1, "reply": "hi"})
+    assert json.loads(path.read_text()) == {"line": 1, "reply": "hi"}
+
+
+def test_a_place_that_can_not_be_written_to_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="can not be written to"):
+        ResumableOutput(tmp_path / "none" / "out.jsonl", {})
+    with pytest.raises(ValueError, match="can not be written to"):
+        ResumableOutput(tmp_path, {})
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_run_was_told_knows_the_model_by_its_files(tiny_folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_folder, copy)
+    job, elsewhere = BatchJob(str(tiny_folder)), BatchJob(str(copy))
+    assert told(job, prepare(job)) == told(elsewhere, prepare(elsewhere))
+    weights = copy / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    assert told(job, prepare(job)) != told(elsewhere, prepare(elsewhere))

@@ -1,0 +1,36 @@
+"""`reply_to_all` on a Dask cluster: a scheduler and two worker processes on this machine."""
+
+from pathlib import Path
+
+import pytest
+
+from npblender.chat.batch import reply_to_all
+from reference_tests.support.tiny_folder import WORDS
+
+pytest.importorskip("distributed", reason="the extra 'cluster' is not installed: pip install 'npblender[cluster]'")
+
+TEXTS = [" ".join(WORDS[at : at + 1 + at % 4]) for at in range(24)]
+SETTINGS = {"min_length": 2, "max_length": 6, "num_beams": 2, "dtype": "float64"}
+
+
+# Dask's own warnings are not ours to answer for.
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_gives_what_this_thread_gives(tiny_folder: Path) -> None:
+    from distributed import Client, LocalCluster
+
+    here = list(reply_to_all([*TEXTS, ""], tiny_folder, batch_size=2, **SETTINGS))
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        executor = client.get_executor()
+        there = list(reply_to_all([*TEXTS, ""], tiny_folder, executor=executor, batch_size=2, **SETTINGS))
+        done_by = {worker: len(tasks) for worker, tasks in client.processing().items()}
+        spans = client.run(
+            lambda: __import__("npblender.chat.batch.workers", fromlist=["_load"])._load.cache_info().misses
+        )
+    assert there == here
+    assert len(done_by) == 2
+    assert sorted(spans.values()) == [1, 1]  # both took part, and each loaded the model once
+    assert [record["line"] for record in there] == list(range(1, 26))
+    assert "error" in there[-1]

@@ -1,0 +1,265 @@
+"""The benchmark's arithmetic, and the tool itself on a tiny model: no test here depends on how fast anything is."""
+
+import doctest
+import gzip
+import itertools
+import json
+import math
+import subprocess
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npblender.config import BlenderbotSmallConfig
+from npblender.transformer.parameters import expected_shapes
+from reference_tests.support.asserts import assert_close
+from reference_tests.support.tolerances import TOLERANCES
+from tools.bench import folder, peers, plot, report, rounds, running, summary, texts, works
+from tools.bench.peers import timing
+from tools.bench.works import CONFIGS, WORKS, Cost
+from tools.differential.tokenizer_texts import CORPORA
+from tools.originals import environments
+
+HAND = TOLERANCES["numbers worked out by hand"]
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = BlenderbotSmallConfig(**CONFIGS["90M"])
+SECONDS = st.floats(1e-4, 1e4)
+PAIRS = st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=9)
+
+
+@pytest.mark.parametrize(
+    "module", [summary, works, plot, report, running, folder, texts, timing], ids=lambda m: m.__name__
+)
+def test_the_examples_hold(module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted
+    assert not result.failed
+
+
+@given(PAIRS, st.lists(SECONDS, min_size=9, max_size=9))
+def test_a_machine_that_drifts_from_round_to_round_changes_no_ratio(pairs, drift):
+    others, ours = zip(*pairs, strict=True)
+    steady = summary.ratios(others, ours)
+    drifting = summary.ratios(
+        [t * d for t, d in zip(others, drift, strict=False)], [t * d for t, d in zip(ours, drift, strict=False)]
+    )
+    assert_close((drifting.low, drifting.median, drifting.high), (steady.low, steady.median, steady.high), HAND)
+
+
+@given(PAIRS)
+def test_a_spread_holds_its_median_between_values_that_were_measured(pairs):
+    values = [first for first, _ in pairs]
+    found = summary.spread(values)
+    assert found.low == min(values)
+    assert found.high == max(values)
+    assert sum(v <= found.median for v in values) * 2 >= len(values) <= sum(v >= found.median for v in values) * 2
+
+
+def test_ratios_are_of_rounds_and_not_of_medians():
+    # the medians, 2 and 2, would say 1
+    assert summary.ratios([1.0, 2.0, 6.0], [2.0, 1.0, 2.0]).median == 2.0
+
+
+@pytest.mark.parametrize(
+    ("others", "ours", "words"),
+    [([], [], "nothing"), ([1.0], [1.0, 2.0], "1 rounds can not"), ([1.0], [0.0], "positive")],
+)
+def test_what_can_not_be_compared_is_refused(others, ours, words):
+    with pytest.raises(ValueError, match=words):
+        summary.ratios(others, ours)
+
+
+@given(st.floats(0.1, 10), st.floats(0.01, 10))
+def test_a_straight_line_is_found(offset, slope):
+    x = [2, 3, 5, 10]
+    found = summary.line(x, [offset + slope * a for a in x])
+    assert_close(found, (offset, slope, 0.0), HAND)
+
+
+def test_a_kink_shows_in_the_distance_from_the_line():
+    assert summary.line([1, 2, 3, 4], [1.0, 2.0, 3.0, 8.0])[2] > 0.3
+
+
+def test_steps_that_grow_are_not_flat():
+    assert_close(summary.flatness([1.0 + n / 128 for n in range(128)]), (1 + 119.5 / 128) / (1 + 7.5 / 128), HAND)
+    with pytest.raises(ValueError, match="too few"):
+        summary.flatness([1.0] * 31)
+
+
+def matrices(*parts: str) -> int:
+    """How many numbers the matrices hold whose names contain one of `parts`, from the tree of parameters."""
+    shapes = expected_shapes(CONFIG)
+    return sum(
+        math.prod(s) for n, s in shapes.items() if len(s) == 2 and ".layers." in n and any(part in n for part in parts)
+    )
+
+
+def test_costs_are_those_of_the_parameters():
+    shared = math.prod(expected_shapes(CONFIG)["shared.weight"])
+    own = matrices("decoder.layers") - matrices("encoder_attn.k_proj", "encoder_attn.v_proj")
+    assert works.encoder_cost(CONFIG, 7) == Cost(((4 * matrices("encoder.layers"), 14 * matrices("encoder.layers")),))
+    step = works.step_cost(CONFIG, 10)
+    assert step.bytes == 4 * (own + shared)
+    assert step.operations == 20 * (own + shared)
+    greedy = works.cost_of(WORKS["greedy"], CONFIG)
+    assert greedy is not None
+    read = matrices("encoder.layers") + matrices("encoder_attn.k_proj", "encoder_attn.v_proj") + 32 * (own + shared)
+    assert greedy.bytes == 4 * read
+
+
+def test_a_beam_reads_no_more_than_one_row_and_multiplies_ten_times_as_much():
+    one, ten = (works.cost_of(WORKS[name], CONFIG) for name in ("greedy", "beam"))
+    assert one is not None
+    assert ten is not None
+    assert ten.bytes == one.bytes
+    step = works.step_cost(CONFIG, 1).operations
+    assert ten.operations - one.operations == 31 * 9 * step
+
+
+def test_a_pass_costs_the_larger_of_reading_and_multiplying():
+    cost = Cost(((100, 1), (1, 100)))
+    assert cost.seconds(10.0, 10.0) == 20.0
+    assert_close(cost.seconds(1e9, 10.0), 10.1, HAND)
+
+
+def no_texts() -> texts.Texts:
+    raise AssertionError("this work reads no texts")
+
+
+@pytest.mark.parametrize("name", [name for name, work in WORKS.items() if work.kind in ("generate", "encode")])
+def test_every_round_has_inputs_of_its_own(name):
+    work = WORKS[name]
+    one, other = itertools.islice(rounds.inputs_of(work, 999, 5, no_texts), 2)
+    assert one == next(rounds.inputs_of(work, 999, 5, no_texts))
+    assert one["batches"] != other["batches"] != next(rounds.inputs_of(work, 999, 6, no_texts))["batches"]
+    ids = np.array(one["batches"])
+    assert ids.shape == (work.calls, work.batch, work.source)
+    assert 5 <= ids.min() <= ids.max() < 999
+    assert len({tuple(row) for call in one["batches"] for row in call}) == work.calls * work.batch
+
+
+def timings() -> rounds.Timings:
+    return rounds.Timings(
+        seconds={"npblender": [0.32, 0.64, 0.48], "transformers": [0.96, 1.28, 0.96]},
+        answers={"npblender": [[1, 2], [3], [4]], "transformers": [[1, 2], [3], [5]]},
+        bandwidth=[1e9, 2e9, 1e9],
+        peak=[1e12] * 3,
+    )
+
+
+def test_a_result_is_made_of_its_rounds():
+    cost = Cost(((160_000_000, 0),))  # 0.16, 0.08 and 0.16 s
+    result = report.result_of(WORKS["greedy"], timings(), cost, {})
+    assert result["ratio"]["transformers"] == {"median": 2.0, "low": 2.0, "high": 3.0, "rounds": 3}
+    nearness = result["bound"]["nearness"]
+    assert list(nearness) == ["median", "low", "high", "rounds"]
+    assert_close(list(nearness.values()), [1 / 3, 0.125, 0.5, 3], HAND)
+    assert json.loads(json.dumps(result)) == result
+    table = report.works_table({"greedy": result})
+    cells = [cell.strip() for cell in table.splitlines()[2].split("|")]
+    assert cells[1:4] == ["greedy, ms a token", "15.0", "30.0: x 2.00 (2.00-3.00)"]
+    assert cells[4:7] == ["5.0", "0.33 (0.12-0.50)", "2.8"]
+
+
+def test_earlier_results_are_kept_only_from_the_same_machine():
+    old = {"machine": {"cores": 2}, "config": "90M", "versions": {}, "absent": {}, "works": {"beam": 1}, "growth": {}}
+    assert list(running.joined({**old, "works": {"greedy": 1}}, old)["works"]) == ["greedy", "beam"]
+    with pytest.raises(ValueError, match="another machine"):
+        running.joined({**old, "machine": {"cores": 4}}, old)
+
+
+def test_a_plot_has_every_step_at_its_height():
+    growth = {
+        "steps": {"engines": {"npblender": {"milliseconds": [8.0, 10.0, 4.0], "last_over_first": 1.0}}, "bound_ms": 5.0}
+    }
+    lines = ElementTree.fromstring(plot.drawn(growth)).iter("{http://www.w3.org/2000/svg}polyline")
+    points = [[tuple(map(float, p.split(","))) for p in line.get("points", "").split()] for line in lines]
+    ours, bound = (line for line in points if len(line) == 3)  # the others are the legend's
+    top, bottom = plot.TOP, plot.HEIGHT - plot.BOTTOM
+    heights = [(bottom - y) / (bottom - top) * 10 for _, y in ours]
+    assert_close(heights, [8.0, 10.0, 4.0], HAND)
+    bounds = [(bottom - y) / (bottom - top) * 10 for _, y in bound]
+    assert_close(bounds, [5.0] * 3, HAND)
+    assert [x for x, _ in ours] == [x for x, _ in bound] == sorted({x for x, _ in ours})
+    with pytest.raises(ValueError, match="needs the works"):
+        plot.drawn({})
+
+
+def test_no_turn_is_given_twice(tmp_path):
+    for number, file in enumerate(CORPORA.values()):
+        with gzip.open(tmp_path / file, "wt", encoding="utf-8") as lines:
+            for n in range(40):
+                lines.write(json.dumps({"turns": [f"turn {number} {n // 2} here", "hello"]}) + "\n")
+    source = texts.Texts(tmp_path, tmp_path)
+    drawn = [*source.draw(60), *source.draw(60)]
+    assert len(drawn) == len(set(drawn))
+    with pytest.raises(ValueError, match="no more turns"):
+        source.draw(200)
+
+
+def test_made_up_text_is_other_text_each_time_and_the_same_for_a_seed(tmp_path):
+    (tmp_path / "vocab.json").write_text(json.dumps({"hello": 0, "there": 1, "s@@": 2, "friend": 3}))
+    one, two = (texts.Texts(tmp_path, None, seed=1) for _ in range(2))
+    first = one.draw(200)
+    assert first == two.draw(200)
+    assert first != one.draw(200)
+    assert texts.words_in(first) >= 200
+
+
+def test_python_may_keep_what_it_compiled(monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("ANOTHER", "stays")
+    found = rounds.environment(2)
+    assert "PYTHONDONTWRITEBYTECODE" not in found
+    assert (found["ANOTHER"], found["OMP_NUM_THREADS"]) == ("stays", "2")
+
+
+def test_an_engine_that_fails_is_named_with_what_it_said(tmp_path):
+    with pytest.raises(rounds.WorkerError, match=r"npblender: (?s:.*)FileNotFoundError"):
+        rounds.Worker("npblender", peers.PEERS["npblender"], tmp_path / "nothing", 1)
+
+
+def test_unknown_names_are_refused(capsys):
+    for arguments in (["--works", "greedy,chess"], ["--peers", "moses"], ["--rounds", "0"], ["--add"]):
+        with pytest.raises(SystemExit):
+            running.main(arguments)
+    assert "chess: there are greedy" in capsys.readouterr().err
+
+
+def test_the_tool_runs_on_a_tiny_model_and_names_what_is_absent(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(folder.PLACE_VARIABLE, str(tmp_path / "bench"))
+    monkeypatch.setenv(environments.PLACE_VARIABLE, str(tmp_path / "none"))
+    monkeypatch.delenv(running.SHARED, raising=False)
+    file = tmp_path / "found.json"
+    wanted = ["--config", "small", "--rounds", "2", "--threads", "1", "--json", str(file)]
+    wanted += ["--peers", "npblender,transformers"]
+    assert running.main([*wanted, "--works", "beam,start,tokenize"]) == 0
+    found = json.loads(file.read_text())
+    assert list(found["works"]) == ["beam", "start", "tokenize"]
+    assert "oracles.py transformers-5" in found["absent"]["transformers"]
+    for result in found["works"].values():
+        assert len(result["seconds"]["npblender"]) == 2
+        assert result["ratio"] == {}
+    assert found["works"]["beam"]["bound"]["nearness"]["median"] < 1
+    assert min(found["works"]["tokenize"]["words"]) >= WORKS["tokenize"].words
+    assert found["works"]["start"]["memory"]["npblender"]["median"] > 4 * found["parameters"]
+    printed = capsys.readouterr().out
+    assert "Absent: transformers, torch: the environment of transformers-5 is not ready" in printed
+
+    assert running.main([*wanted, "--works", "encode-1x32", "--add"]) == 0
+    assert list(json.loads(file.read_text())["works"]) == ["beam", "encode-1x32", "start", "tokenize"]
+
+
+def test_the_graphs_agree_with_float64_at_every_point():
+    if not environments.is_ready("onnxruntime"):
+        pytest.skip("needs ONNX Runtime: `python tools/originals/environments.py onnxruntime` makes its environment")
+    command = [environments.oracle_python("onnxruntime"), ROOT / "tools" / "onnx_graph" / "check.py", "--cases", "6"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("6 models: at most ")

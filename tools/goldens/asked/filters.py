@@ -1,0 +1,45 @@
+"""Asks transformers' logits processors for the filter cases of a pack."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npblender.groundtruth.packs.files import Case
+from npblender.groundtruth.packs.sections.filters import PATH
+from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
+from tools.differential.originals import version_of
+from tools.originals.environments import oracle_python
+
+SCRIPT = Path(__file__).resolve().parents[2] / "originals" / "run_filters.py"
+BOUND = 4e-7
+"""Relative: the processors compute in float32."""
+
+
+def ask(original: str, cases: list[Case]) -> dict[str, Any]:
+    """The record for the manifest."""
+    arrays, parameters = {}, {}
+    for case in cases:
+        arrays |= {f"{case.name}/{name}": value for name, value in case.inputs.items()}
+        parameters[case.name] = dict(case.parameters)
+    with tempfile.TemporaryDirectory() as place:
+        asked, answered = Path(place) / "asked.safetensors", Path(place) / "answered.safetensors"
+        write_tensors(asked, arrays, {"cases": json.dumps(parameters)})
+        command = [oracle_python(original), "-W", "ignore", SCRIPT, asked, answered]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{original} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        answers, _ = read_tensors(answered)
+    wrong = [case.name for case in cases if case.name in answers and not _same(case, answers[case.name])]
+    record = {"file": PATH, "by": version_of(original), "asked": True, "cases": len(answers)}
+    return {**record, "bound": BOUND, "within": not wrong, **({"problems": wrong} if wrong else {})}
+
+
+def _same(case: Case, theirs: np.ndarray) -> bool:
+    ours = np.asarray(case.outputs["scores"])
+    return bool(np.allclose(ours, theirs, rtol=BOUND, atol=0, equal_nan=True))

@@ -1,0 +1,114 @@
+"""Times products with panels beside plain ones, as NumPy's BLAS does them on this processor and on others it can play.
+
+    python tools/measure/products.py                 # prints the table
+    python tools/measure/products.py --write-docs    # and puts it into docs/performance.md
+    python tools/measure/products.py --python PATH   # and times another interpreter, whose NumPy has another BLAS
+
+OpenBLAS chooses its kernels by OPENBLAS_CORETYPE, so that an older processor can be tried on a newer one. Each is a
+process of its own, and so is each way, since OpenBLAS's threads turn in circles for a while after a product and would
+disturb ours; the matrices together do not fit any cache. Every entry is how many times as long the plain product takes;
+NPBLENDER_LAYOUT chooses for a model what `ops.layout` would not.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tools.docs.tables import markdown, write_between_markers  # noqa: E402
+
+PAGE = ROOT / "docs" / "performance.md"
+CORES = ("", "Haswell", "Sandybridge", "Nehalem")  # the first is what OpenBLAS chooses by itself
+ROWS = (1, 4, 10, 32, 128, 1024)
+SHAPES = ((512, 512), (2048, 512), (512, 2048))
+BYTES = 60_000_000  # of different matrices in turn
+ROUNDS = 7
+
+
+def measure(way: str) -> dict[str, Any]:
+    """The seconds of this process a product, in one way, by shape and rows."""
+    import numpy as np
+
+    from npblender import ops
+    from npblender.ops import Panels
+
+    rng = np.random.default_rng(0)
+    seconds = {}
+    for rows_out, inner in SHAPES:
+        count = max(2, BYTES // (4 * rows_out * inner))
+        plain = [rng.standard_normal((rows_out, inner), dtype=np.float32) for _ in range(count)]
+        matrices: list[Any] = plain if way == "plain" else [Panels.of(matrix) for matrix in plain]
+        for rows in ROWS:
+            x = rng.standard_normal((rows, inner), dtype=np.float32)
+            times = []
+            for _ in range(ROUNDS):
+                with nullcontext() if way == "plain" else ops.ONE_THREAD:
+                    begun = time.perf_counter()
+                    for matrix in matrices:
+                        x @ matrix.T if way == "plain" else matrix.multiply(x)
+                    times.append(time.perf_counter() - begun)
+            seconds[f"{rows_out}x{inner} {rows}"] = statistics.median(times) / count
+    return {"kernels": kernels(), "layout": ops.layout(), "seconds": seconds}
+
+
+def kernels() -> str:
+    """What multiplies here: the processor that OpenBLAS chose its kernels for, or which other BLAS it is."""
+    from npblender.ops.packed import blas
+    from tools.bench import machine
+
+    return blas.core_name() or machine.blas()
+
+
+def run(core: str, python: str = sys.executable) -> dict[str, Any]:
+    """Both ways with the kernels of one processor, or those of another interpreter's NumPy, and the ratios."""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    if core:
+        environment["OPENBLAS_CORETYPE"] = core
+    found = {}
+    for way in ("plain", "panels"):
+        command = [python, __file__, "--one", way]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        found[way] = json.loads(done.stdout)
+    plain, panels = (found[way]["seconds"] for way in ("plain", "panels"))
+    return {**found["panels"], "ratios": {key: plain[key] / panels[key] for key in plain}}
+
+
+def table(found: list[dict]) -> str:
+    """The ratios, a line a kind of processor and shape."""
+    head = ["kernels for", "layout chosen", "matrix", *(f"{rows} rows" if rows > 1 else "1 row" for rows in ROWS)]
+    lines = []
+    for result in found:
+        for rows_out, inner in SHAPES:
+            values = [f"{result['ratios'][f'{rows_out}x{inner} {rows}']:.2f}" for rows in ROWS]
+            lines.append([result["kernels"], result["layout"], f"{rows_out} x {inner}", *values])
+    return markdown(head, lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--python", action="append", default=[], metavar="PATH", help="an interpreter besides this one")
+    parser.add_argument("--one", choices=("plain", "panels"), help="this process' own times in one way, as JSON")
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(arguments.one)))
+        return
+    found = table([*map(run, CORES), *(run("", python) for python in arguments.python)])
+    print(found, end="")
+    if arguments.write_docs:
+        write_between_markers(PAGE, "products", found)
+
+
+if __name__ == "__main__":
+    main()
