@@ -1,1 +1,1 @@
-"""chat."""
+"""Tests of `npblender.chat`: conversations, their settings, and batches of inputs."""

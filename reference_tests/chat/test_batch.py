@@ -312,6 +312,7 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> by
     return path.read_bytes()
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=3), st.integers(0, 400), st.integers(0, 400))
 @settings(max_examples=40)
 def test_cut_anywhere_a_run_ends_with_the_same_bytes(

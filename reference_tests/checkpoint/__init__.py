@@ -1,1 +1,1 @@
-"""checkpoint."""
+"""Tests of `npblender.checkpoint`: folders read, written and refused."""

@@ -247,6 +247,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(tiny_folder: Path, tmp
     assert [record["input"] for record in records(out.read_text())] == texts
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 def test_processes_give_the_same_and_do_not_outlive_a_kill(
     tiny_folder: Path, lines_file: Path, tmp_path: Path, generate

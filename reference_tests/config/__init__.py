@@ -1,1 +1,1 @@
-"""config."""
+"""Tests of `npblender.config`: the two configurations and what they refuse."""

@@ -1,1 +1,1 @@
-"""demo."""
+"""Tests of the model in `npblender/demo` and of its trainer in `tools/demo`."""

@@ -1,1 +1,1 @@
-"""generation."""
+"""Tests of `npblender.generation`: logits processors, searches, streaming."""

@@ -1,1 +1,1 @@
-"""golden."""
+"""Numbers that the originals computed, with the tests that read them."""

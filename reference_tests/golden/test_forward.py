@@ -82,6 +82,7 @@ def test_the_goldens_are_all_there() -> None:
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 1_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_every_golden_sees_the_faults_it_can(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     if fault.plant is not None:

@@ -1,1 +1,1 @@
-"""groundtruth."""
+"""Tests of `npblender.groundtruth`: traces, units of noise, comparison, golden packs."""

@@ -31,6 +31,7 @@ def hand_made(**noise: Noise) -> Trace:
 # Agreement.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [False, True])
 @pytest.mark.parametrize("dialect", ["parlai", "transformers-4", "transformers-5"])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "longdouble"])

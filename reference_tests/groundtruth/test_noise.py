@@ -52,6 +52,7 @@ def evaluation_of(dialect: Dialect = PARLAI, config: Any = EXAMPLE_CONFIG, **inp
     return Evaluation(model.config, model.dialect, model.weights, run)
 
 
+@pytest.mark.slow
 @given(seed=seeds(), dialect=dialects)
 @settings(max_examples=16)
 def test_every_variant_is_the_same_in_exact_arithmetic(seed: int, dialect: Dialect) -> None:

@@ -83,13 +83,14 @@ def test_the_tiny_pack_is_what_export_makes(tmp_path: Path) -> None:
     assert contents(tmp_path / "pack")["forward/parts.json"] == contents(TINY)["forward/parts.json"]
 
 
+@pytest.mark.slow
 def test_an_export_repeats_byte_by_byte(pack: Path, tmp_path: Path) -> None:
     folder = copied(tmp_path)  # another pack, which is replaced
     export_tiny(folder, dialect="transformers-5", seed=5)
     assert contents(folder) == contents(pack)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "longdouble"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", pytest.param("longdouble", marks=pytest.mark.slow)])
 def test_npblender_agrees_in_every_dtype(pack: Path, dtype: str) -> None:
     report = verify_pack(pack, dtype=dtype)
     assert report.code == 0, "\n".join(report.lines())
@@ -241,6 +242,7 @@ FAULTS: dict[str, tuple[Any, str, Callable[..., Any], tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=FAULTS)
 def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, name, wrong, files = FAULTS[fault]

@@ -25,6 +25,7 @@ from reference_tests.support.trace_cases import draw_trace_case
 
 Array = np.ndarray[Any, Any]
 SEEDS = range(16)
+SLOW_DIALECTS = [pytest.param(name, marks=pytest.mark.slow) for name in ("transformers-4", "transformers-5")]
 
 
 @cache
@@ -43,6 +44,7 @@ def example(steps: bool = True) -> Refed:
 # What is listed is what the model does.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_output_is_the_recorded_point(seed: int) -> None:
     """Computed anew from its listed inputs, rounded to float32, each output is the point that the run recorded."""
@@ -55,7 +57,7 @@ def test_every_output_is_the_recorded_point(seed: int) -> None:
     assert report.diverged == ()
 
 
-@pytest.mark.parametrize("dialect", ["parlai", "transformers-4", "transformers-5"])
+@pytest.mark.parametrize("dialect", ["parlai", *SLOW_DIALECTS])
 @pytest.mark.parametrize("steps", [False, True])
 def test_every_output_is_the_recorded_point_in_every_dialect(dialect: str, steps: bool) -> None:
     """The example model scales its embeddings, which one dialect does not do in the decoder, and has pads."""

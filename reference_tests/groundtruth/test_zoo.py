@@ -20,7 +20,7 @@ from reference_tests.faults.zoo_wiring import WIRING
 ROOT = Path(__file__).resolve().parents[2]
 PACK = ROOT / "reference_tests" / "golden" / "packs" / "tiny"
 CASES = [
-    pytest.param(fault, dialect, id=f"{name}, {dialect.name}")
+    pytest.param(fault, dialect, id=f"{name}, {dialect.name}", marks=() if dialect is PARLAI else pytest.mark.slow)
     for name, fault in ZOO.items()
     for dialect in fault.dialects
 ]
@@ -90,6 +90,7 @@ def pack() -> tuple[BlenderbotSmallForConditionalGeneration, dict[str, Trace]]:
     return BlenderbotSmallForConditionalGeneration.from_pretrained(PACK / "model"), traces
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, fault in ZOO.items() if PARLAI in fault.dialects])
 def test_the_tiny_pack_shows_the_fault(name: str) -> None:
     """A port that agrees with the published pack has none of them, but for the bias that ParlAI does not have."""

@@ -1,1 +1,1 @@
-"""models."""
+"""Tests of `npblender.models`: the public classes and their arguments."""

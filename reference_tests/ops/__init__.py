@@ -1,1 +1,1 @@
-"""ops."""
+"""Tests of `npblender.ops`: elementary operations and packed products."""

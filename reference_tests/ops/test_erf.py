@@ -131,13 +131,14 @@ def test_by_hand(dtype):
 
 
 def derivation():
-    path = Path(__file__).resolve().parents[2] / "tools" / "derive_erf.py"
+    path = Path(__file__).resolve().parents[2] / "tools" / "measure" / "derive_erf.py"
     spec = importlib.util.spec_from_file_location("derive_erf", path)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     return tool
 
 
+@pytest.mark.slow
 def test_the_committed_coefficients_are_those_the_tool_derives():
     with mp.workdps(15):
         tool = derivation()

@@ -1,1 +1,1 @@
-"""support."""
+"""What several tests and tools share: drawn models, tolerances, assertions, fixtures' contents."""

@@ -1,10 +1,10 @@
-"""What every example in a docstring may use without importing it: NumPy and one small model with all that belongs to it.
+"""Names that every example in a docstring may use without importing them: NumPy and one small model with its parts.
 
 A pytest plugin, for the run over the package's docstrings:
 
     python -m pytest -p reference_tests.support.doctest_names --doctest-modules npblender
 
-`np` is NumPy; `model` is `npblender.models.example.example_model()` (the sizes stand there), `config` its configuration,
+`np` is NumPy; `model` is `npblender.models.example.example_model()` (its sizes stand there), `config` its config,
 `weights` its parameters, `context` an evaluation pass of it; `tokenizer` is the example tokenizer.
 """
 

@@ -1,1 +1,1 @@
-"""tokenizer."""
+"""Tests of `npblender.tokenizer`: text to ids and back."""

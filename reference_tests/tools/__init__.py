@@ -1,1 +1,1 @@
-"""tools."""
+"""Tests of what is in `tools/`."""

@@ -232,6 +232,7 @@ def test_unknown_names_are_refused(capsys):
     assert "chess: there are greedy" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_tool_runs_on_a_tiny_model_and_names_what_is_absent(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(folder.PLACE_VARIABLE, str(tmp_path / "bench"))
     monkeypatch.setenv(environments.PLACE_VARIABLE, str(tmp_path / "none"))

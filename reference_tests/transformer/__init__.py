@@ -1,1 +1,1 @@
-"""transformer."""
+"""Tests of `npblender.transformer`: the forward pass, its taps, and how it is executed."""

@@ -20,6 +20,7 @@ def test_every_point_in_a_dialect(dialect: Dialect, seed: int) -> None:
     assert_like_oracle(draw_case(np.random.default_rng(seed), dialect))
 
 
+@pytest.mark.slow
 @given(seed=seeds())
 def test_every_point_in_any_mixture_of_dialects(seed: int) -> None:
     assert_like_oracle(draw_case(np.random.default_rng(seed)))
