@@ -1,10 +1,14 @@
 """The shape of the package: imports go one way, files are small, what is public is documented, nothing else needed."""
 
 import ast
+import functools
 import graphlib
+import importlib
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -217,3 +221,115 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
         if machine.search(line) or notes.search(line)
     ]
     assert not found
+
+
+FOREIGN = {"configuration_blenderbot_small.py", "modeling_blenderbot_small.py", "tokenization_blenderbot_small.py"}
+"""Files of the originals, which are not here."""
+
+IN_PREPARATION = {"README.md", "docs/walkthrough.md"}
+"""Pages that are being rewritten; empty when they are done."""
+
+
+def mentions(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a page, or of the docstrings and comments of a module, by number."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        yield from enumerate(text.splitlines(), start=1)
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield from enumerate(node.value.value.splitlines(), start=node.lineno)
+
+
+def is_a_file_here(name: str, mentioned_in: Path) -> bool:
+    """Whether a mentioned file exists: seen from where it is mentioned, or by the end of its path anywhere here.
+
+    The package points to its own files only, so that a name there cannot mean a file of the tests.
+    """
+    if (mentioned_in.parent / name).exists() or name in FOREIGN:
+        return True
+    inside = mentioned_in.is_relative_to(ROOT) and "/" not in name
+    return any(
+        path.as_posix().endswith(f"/{name}") for path in python_files() if path.is_relative_to(ROOT) or not inside
+    )
+
+
+@functools.cache
+def python_files() -> list[Path]:
+    folders = [ROOT, REPOSITORY / "reference_tests", REPOSITORY / "tools"]
+    return [path for folder in folders for path in folder.rglob("*.py")]
+
+
+@functools.cache
+def is_importable(dotted: str) -> bool:
+    """Whether a dotted name leads to a module of this repository or to something in one."""
+    parts = dotted.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:count]))
+        except ImportError:
+            continue
+        return all(hasattr(found, name) and (found := getattr(found, name), True)[1] for name in parts[count:])
+    return False
+
+
+POINTING = [path for path in text_files() if path.suffix in (".py", ".md")] + [REPOSITORY / "README.md"]
+
+
+@pytest.mark.parametrize("name", sorted(path.relative_to(REPOSITORY).as_posix() for path in POINTING))
+def test_what_is_pointed_to_exists(name: str) -> None:
+    """Every file and every dotted name of this package in a docstring, a comment or a page is there."""
+    if name in IN_PREPARATION:
+        pytest.skip("being rewritten")
+    path = REPOSITORY / name
+    stale = []
+    for number, line in mentions(path):
+        for mention in re.findall(r"(?<![\w*<{])[\w./-]*\w\.py\b", line):
+            if not is_a_file_here(mention, path):
+                stale.append(f"line {number}: {mention}")
+        for mention in re.findall(r"(?<![\w./-])npblender(?:\.[A-Za-z_]\w*)+", line):
+            is_file = mention.rpartition(".")[2] in ("json", "md", "py", "svg", "toml", "txt")
+            if not is_file and not is_importable(mention):
+                stale.append(f"line {number}: {mention}")
+    assert not stale, f"{name} points to what is not there"
+
+
+ORDINARY_WORDS = {"asses", "dict_lower", "test_data_set_N"}
+"""Set like code in a docstring, and no name of ours: a word of text, ParlAI's option, ONNX's folder."""
+
+ROOMS_IN_PREPARATION = {"generation", "groundtruth", "ops", "transformer"}
+"""Rooms whose docstrings are being rewritten; empty when they are done."""
+
+
+def docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
+    """Docstrings, and the strings under fields and constants that serve as theirs."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value
+
+
+@functools.cache
+def names_in_code() -> set[str]:
+    """Every module, identifier, and word of a string that is no docstring, in the package."""
+    names = set()
+    for path in MODULES.values():
+        text = path.read_text(encoding="utf-8")
+        names |= {path.stem, path.parent.name}
+        starts = {node.lineno for node in docstrings(ast.parse(text))}
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.NAME:
+                names.add(token.string)
+            elif token.type == tokenize.STRING and token.start[0] not in starts:
+                names |= set(re.findall(r"\w+", token.string))
+    return names
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if room(name) not in ROOMS_IN_PREPARATION))
+def test_names_in_docstrings_exist(name: str) -> None:
+    """A word that a docstring sets in backquotes is the name of something in the package, and not what it was once."""
+    text = "\n".join(node.value for node in docstrings(parsed(name)) if isinstance(node.value, str))
+    found = set(re.findall(r"(?<!`)`([a-z]\w*_\w*|[a-z]{4,})`(?!`)", text))
+    assert sorted(found - names_in_code() - ORDINARY_WORDS) == []

@@ -1,7 +1,7 @@
 """`Conversation`: what was said so far, and the model's next reply to it.
 
 It keeps the persona, the turns and the source of random numbers, and nothing else in the package does. How a history
-is written for the model is in history.py and profiles.py, how a reply is searched for in replies.py.
+is written for the model is in history.py, how a reply is searched for in replies.py.
 
 What it does not do: it prints nothing, and a reply that fails or is given up changes nothing.
 """

@@ -1,16 +1,11 @@
-"""A conversation's history as the ids of one source: the formats, and what is left out where there is no room.
+"""Encodes a conversation's history as the ids of one source: the formats, and what is dropped when it does not fit.
 
-Persona lines come first, then the turns, with the separator of a profile (see profiles.py) between them. Turns go as
-wholes when there is no room, the earliest first, and what somebody typed can not become a special token.
+A `Profile` says what separates turns. The model was trained on turns joined by its line-break token; the separators
+of transformers' documentation and of its old pipeline are here for comparison, and the model never saw them in
+training.
 
-Everything here is a pure function of text and ids. It does NOT keep a conversation (see chat.py) or generate.
-
-How a conversation is written for the model: the format it was trained with, and two others that people have used.
-
-The model was trained on turns joined by its line-break token. Two other separators have been in use with transformers,
-its documentation's and its old pipeline's; they are here for comparison, and the model never saw them in training.
-
-This is data. What is done with it stands in history.py (the format) and replies.py (the settings).
+Persona lines come first, then the turns. If they do not fit, whole turns are dropped, the earliest first. Typed text
+cannot become a special token. Everything here is a pure function of text and ids.
 """
 
 from __future__ import annotations

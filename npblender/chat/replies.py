@@ -1,6 +1,6 @@
 """From sources to candidate replies: one search for several sources, and text for people, whole or word by word.
 
-What it does not do: it keeps no history, prints nothing, and does not decide which settings count (chat_settings.py).
+What it does not do: it keeps no history, prints nothing, and does not decide which settings count (settings.py).
 """
 
 from __future__ import annotations

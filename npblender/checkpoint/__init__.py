@@ -1,11 +1,15 @@
-"""A model's folder, in and out: the border at which names, number formats and layouts are translated.
+"""Reads and writes the weights in a model's folder, and translates names and number formats on the way.
 
-Inside the package there is one vocabulary (weights.py). `load` reads safetensors files, one or several
-shards, under the names of transformers' three classes or of ParlAI, stored as float16, bfloat16, float32 or
-float64. `save` writes what both transformers versions load again.
+`load` reads safetensors, one file or several shards, under the names of transformers' three classes or of ParlAI,
+stored as float16, bfloat16, float32 or float64. `save` writes what both versions of transformers load again. Pickles
+(pytorch_model.bin, ParlAI's `model`) are refused, with the lines that convert them. In reading order:
 
-What it does not do: it reads no pickles (pytorch_model.bin, ParlAI's `model`), downloads nothing, and holds
-no model: see model.py for `from_pretrained`.
+    dtypes            the number formats of files, and the dtypes a model computes in
+    parameter_names   transformers' and ParlAI's names of a parameter -> ours
+    header            what a safetensors file says about itself, checked
+    folder            which files of a folder hold the weights
+    row_reader        tensors read some rows at a time, in a few threads
+    read, write       `load` and `save`
 """
 
 from npblender.checkpoint.dtypes import resolve_dtype, resolve_storage

@@ -1,9 +1,9 @@
 """Weights from a folder: every tensor checked, converted, and read once to where it stays.
 
-Bytes pass through small buffers (see pieces.py), in which they are converted and looked at, so that loading needs the
+Bytes pass through small buffers (see row_reader.py), in which they are converted and looked at, so that loading needs the
 weights themselves and little else, and costs one pass over memory.
 
-What it does not do: it reads no configuration (see config.py) and repairs nothing. What does not fit is
+What it does not do: it reads no configuration and repairs nothing. What does not fit is
 gathered and refused in one error that names all of it.
 """
 
@@ -45,7 +45,7 @@ def load(
     "float16" and "bfloat16" keep only the large matrices so, rounded from float32 to the nearest (see `layout`);
     everything else is in float32.
 
-    `parts` says what the model has: `FULL_MODEL`, `BASE_MODEL` or `CAUSAL_MODEL` of weights.py. Tensors of
+    `parts` says what the model has: `FULL_MODEL`, `BASE_MODEL` or `CAUSAL_MODEL`. Tensors of
     the other parts may be in the file and stay unread. `final_logits_bias` is zeros where the file has none,
     as in transformers. Peak memory is the weights and a few megabytes.
 

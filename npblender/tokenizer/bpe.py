@@ -8,7 +8,7 @@ The definition takes rounds: find the pair of lowest rank, merge all its occurre
 `_rounds` does just that, and it is what runs on ordinary words. A word of n characters costs O(n^2) so; for long ones
 `_rounds_of_long` keeps pairs in a heap and symbols in a linked list: the same rounds in O(n log n), and a word of a
 hundred thousand characters takes a fraction of a second. Four new words of chat in five need no rounds at all: they
-come out whole, as wholes.py can tell from how the merges hang together.
+come out whole, as merge_shortcuts.py can tell from how the merges hang together.
 
 This module does NOT learn merges, does not cut text into words, and knows no ids.
 """

@@ -1,10 +1,6 @@
-"""From texts to padded batches: `__call__` and `encode`.
+"""Texts or ids to padded batches: `__call__`, `encode`, `prepare_for_model`, `pad`, `truncate_sequences`.
 
-The options are resolved in options.py and applied in rows.py; here they meet texts and their ids.
-
-Ids to padded batches: `prepare_for_model`, `pad`, `truncate_sequences`, and the options that every call shares.
-
-Names and meaning are transformers'. Texts are encoding.py's matter.
+Names and meaning are transformers'. Options are resolved in encoding_options.py and applied in batching.py.
 """
 
 from __future__ import annotations

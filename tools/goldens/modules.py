@@ -3,7 +3,7 @@
     python tools/goldens/modules.py            # write them
     python tools/goldens/modules.py --check    # ask the originals again and compare with the stored files
 
-The model and its inputs are those of the golden traces (see `export_traces.py`), in float32. npblender rewrites the
+The model and its inputs are those of the golden traces (see `traces.py`), in float32. npblender rewrites the
 files, so that the same content gives the same bytes, and computes nothing.
 """
 
