@@ -1,6 +1,6 @@
 """Weights from a folder: every tensor checked, converted, and read once to where it stays.
 
-Bytes pass through small buffers (see row_reader.py), in which they are converted and looked at, so that loading needs the
+Bytes pass through small buffers (see row_reader.py), in which they are converted and checked, so that loading needs the
 weights themselves and little else, and costs one pass over memory.
 
 What it does not do: it reads no configuration and repairs nothing. What does not fit is

@@ -86,7 +86,7 @@ class EncoderDecoder(PreTrainedModel):
                 for the configuration's value.
             cache_position: what transformers tells itself; refused where the cache does not end there.
             training, generator: dropout and LayerDrop, drawn from a `numpy.random.Generator` or a seed.
-            tap: called as tap(name, array) at every point of `npblender.transformer.context`; it can not write to the array.
+            tap: called as tap(name, array) with every named intermediate array, which is read-only.
 
         Raises:
             ValueError, TypeError: an argument that does not fit; the message names it and says what would do.
