@@ -1,8 +1,8 @@
-"""The border of the forward pass: what a caller gives becomes checked arrays, or an error that says what would do.
+"""Checks of one array from a caller: it becomes an array of the right dtype and shape, or an error that says what to do.
 
-Everything inside relies on it, so each rule stands here once: ids are whole numbers of the vocabulary, masks are 0
-and 1, floats are finite, shapes agree, and nothing runs past the learned positions. One value at a time: what several
-arguments must be together is decided in `arguments`. It computes nothing of the model.
+Everything inside relies on these rules: ids are whole numbers of the vocabulary, masks are 0 and 1, floats are finite,
+shapes agree, and nothing runs past the learned positions. What several arguments must be together is checked in
+`npblender.transformer.checks`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from npblender.common.array_types import Array, Ids, Mask
 
 
 def as_array(name: str, value: Any) -> Array:
-    """The value as an array of booleans, whole or real numbers; anything else is refused before NumPy is obscure.
+    """Converts a value to an array of booleans, whole or real numbers; refuses anything else with a clear error.
 
     >>> as_array("input_ids", [[1, 2], [3]])
     Traceback (most recent call last):
     ValueError: input_ids has rows of unequal length; pad them to one length and pass an attention mask, as \
 tokenizer(texts, padding=True, return_tensors='np') does
     """
-    # A masked array is an array of another class; to ask about others would import numpy.ma, 10 ms of a start.
+    # Only a subclass can be a masked array. Asking about plain arrays would import numpy.ma, 10 ms of a start.
     if type(value) is not np.ndarray and isinstance(value, np.ndarray) and isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(value), or .data")
     try:
@@ -33,7 +33,7 @@ tokenizer(texts, padding=True, return_tensors='np') does
                 f"{name} has rows of unequal length; pad them to one length and pass an attention mask, "
                 "as tokenizer(texts, padding=True, return_tensors='np') does"
             ) from error
-        raise TypeError(f"{name} can not be read as an array: {error}") from error
+        raise TypeError(f"{name} cannot be read as an array: {error}") from error
     if array.dtype.kind in "US":
         raise TypeError(f"{name} must hold numbers, not text: a tokenizer makes ids of text")
     if array.dtype.kind == "O":
@@ -46,34 +46,8 @@ tokenizer(texts, padding=True, return_tensors='np') does
     return array
 
 
-def switch(name: str, value: Any, default: bool) -> bool:
-    """True or False; None stands for the default.
-
-    >>> switch("use_cache", None, True), switch("use_cache", np.False_, True)
-    (True, False)
-    """
-    if value is None:
-        return default
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True, False or None, not {value!r}")
-    return bool(value)
-
-
-def whole(name: str, value: Any, at_least: int = 0) -> int:
-    """One whole number of Python or NumPy, not below `at_least`.
-
-    >>> whole("max_length", np.int64(3), at_least=1)
-    3
-    """
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
-    if value < at_least:
-        raise ValueError(f"{name} must be at least {at_least}, not {value}")
-    return int(value)
-
-
 def check_ids(name: str, value: Any, vocab_size: int, *, ignored: int | None = None) -> Ids:
-    """Token ids [B, S] as int64: two axes, neither empty, whole numbers from 0 to V - 1 (or `ignored`).
+    """Returns token ids [B, S] as int64, if they have two axes, neither empty, and run from 0 to V - 1 (or are `ignored`).
 
     >>> check_ids("input_ids", [[3, 1]], 4)
     array([[3, 1]])
@@ -103,7 +77,7 @@ def check_ids(name: str, value: Any, vocab_size: int, *, ignored: int | None = N
 
 
 def check_length(name: str, length: int, positions: int, past: int = 0) -> None:
-    """That the last token still has a learned position.
+    """Refuses a length whose last token has no learned position.
 
     >>> check_length("decoder_input_ids", 3, positions=4, past=2)
     Traceback (most recent call last):
@@ -117,7 +91,7 @@ def check_length(name: str, length: int, positions: int, past: int = 0) -> None:
 
 
 def check_mask(name: str, value: Any, shape: tuple[int, int]) -> Mask:
-    """A mask [B, L] of 0 and 1 (any dtype) as booleans, True = may attend.
+    """Converts a mask [B, L] of 0 and 1 (any dtype) to booleans, True = may attend.
 
     >>> check_mask("attention_mask", [[1, 0]], (1, 2))
     array([[ True, False]])
@@ -133,10 +107,10 @@ def check_mask(name: str, value: Any, shape: tuple[int, int]) -> Mask:
     return array.astype(np.bool_)
 
 
-def check_size(name: str, array: Array, dtype: np.dtype[Any]) -> None:
-    """That every value is finite and leaves room for the products of a model that computes in `dtype`.
+def check_magnitude(name: str, array: Array, dtype: np.dtype[Any]) -> None:
+    """Refuses values that are not finite, or so large that products in `dtype` would overflow.
 
-    >>> check_size("inputs_embeds", np.array([1e30]), np.dtype("float32"))
+    >>> check_magnitude("inputs_embeds", np.array([1e30]), np.dtype("float32"))
     Traceback (most recent call last):
     ValueError: inputs_embeds holds values up to 1e+30, too large to compute with: float32 takes 4.29e+09
     """
@@ -151,7 +125,7 @@ def check_size(name: str, array: Array, dtype: np.dtype[Any]) -> None:
 
 
 def check_embeddings(name: str, value: Any, d_model: int, dtype: np.dtype[Any]) -> Array:
-    """Embeddings or states [B, S, D], finite, in the model's dtype.
+    """Converts embeddings or states [B, S, D] to the model's dtype, if they are finite floats.
 
     >>> check_embeddings("inputs_embeds", [[[0.5, 1.0]]], 2, np.dtype("float32"))
     array([[[0.5, 1. ]]], dtype=float32)
@@ -163,12 +137,12 @@ def check_embeddings(name: str, value: Any, d_model: int, dtype: np.dtype[Any]) 
         raise TypeError(f"{name} must be floating point, not {array.dtype}")
     if array.ndim != 3 or array.shape[2] != d_model:
         raise ValueError(f"{name} must be [batch, length, {d_model}], not of shape {array.shape}")
-    check_size(name, array, dtype)
+    check_magnitude(name, array, dtype)
     return array.astype(dtype, copy=False)
 
 
 def check_head_mask(name: str, value: Any, layers: int, heads: int, dtype: np.dtype[Any]) -> Array:
-    """A head mask [layers, H] with values from 0 (the head is silenced) to 1 (it is not).
+    """Converts a head mask [layers, H], from 0 (the head is silenced) to 1 (it is not), to `dtype`.
 
     >>> check_head_mask("head_mask", [[1, 0]], 1, 2, np.dtype("float64"))
     array([[1., 0.]])
@@ -182,7 +156,7 @@ def check_head_mask(name: str, value: Any, layers: int, heads: int, dtype: np.dt
 
 
 def check_positions(name: str, value: Any, shape: tuple[int, int], positions: int) -> Ids:
-    """Position ids [B, S] (or [S], [1, S], the same for every row) as int64, each below the number of positions.
+    """Converts position ids [B, S] (or [S], [1, S], the same for every row) to int64, if the model has these positions.
 
     >>> check_positions("position_ids", [0, 1], (2, 2), positions=5)
     array([[0, 1],

@@ -1,15 +1,19 @@
-"""Checks of single configuration values: each raises an error that names the field and what would do.
+"""Checks of one setting or argument: each raises an error that names it and says what would be accepted.
 
-What it does not do: it knows no field's meaning and how no two fields depend on one another.
+They know no setting's meaning, and not how two of them depend on one another.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 
 def check_mapping(what: str, content: Any) -> None:
-    """What a JSON file holds, as Python has it.
+    """Refuses what is no mapping, such as a list from a JSON file.
 
     >>> check_mapping("a configuration", [("d_model", 4)])
     Traceback (most recent call last):
@@ -19,21 +23,26 @@ def check_mapping(what: str, content: Any) -> None:
         raise TypeError(f"{what} must be a mapping from names to values, not a {type(content).__name__}")
 
 
-def check_size(name: str, value: Any, at_least: int = 1) -> None:
-    """A whole number not below `at_least`.
+def check_whole(name: str, value: Any, at_least: int = 0, *, or_numpy: bool = False) -> int:
+    """Returns a whole number not below `at_least`, as Python's int; with `or_numpy` NumPy's are accepted too.
 
-    >>> check_size("d_model", 0)
+    Settings that go to JSON take Python's own only.
+
+    >>> check_whole("max_length", np.int64(3), at_least=1, or_numpy=True)
+    3
+    >>> check_whole("d_model", 0, at_least=1)
     Traceback (most recent call last):
     ValueError: d_model must be at least 1, not 0
     """
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer if or_numpy else int):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, not {value}")
+    return int(value)
 
 
 def check_number(name: str, value: Any, at_least: float = 0.0, at_most: float = math.inf) -> None:
-    """A finite number between two bounds.
+    """Refuses what is no finite number between two bounds.
 
     >>> check_number("dropout", 1.5, at_most=1.0)
     Traceback (most recent call last):
@@ -47,7 +56,7 @@ def check_number(name: str, value: Any, at_least: float = 0.0, at_most: float = 
 
 
 def check_switch(name: str, value: Any) -> None:
-    """True or false, and no number that merely behaves so.
+    """Refuses everything but true and false, even numbers that behave like them.
 
     >>> check_switch("use_cache", 1)
     Traceback (most recent call last):
@@ -57,8 +66,21 @@ def check_switch(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be true or false, not {value!r}")
 
 
+def switch_or_default(name: str, value: Any, default: bool) -> bool:
+    """Returns True or False as given, by Python or NumPy, and the default for None.
+
+    >>> switch_or_default("use_cache", None, True), switch_or_default("use_cache", False, True)
+    (True, False)
+    """
+    if value is None:
+        return default
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True, False or None, not {value!r}")
+    return bool(value)
+
+
 def check_token_id(name: str, value: Any, vocab_size: int) -> None:
-    """An id of the vocabulary, or None.
+    """Refuses what is neither an id of the vocabulary nor None.
 
     >>> check_token_id("eos_token_id", 7, vocab_size=5)
     Traceback (most recent call last):
@@ -73,3 +95,15 @@ def check_token_id(name: str, value: Any, vocab_size: int) -> None:
             f"{name} {value} is no token: vocab_size {vocab_size} leaves the ids 0 to {vocab_size - 1}; "
             f"choose one of them, or None"
         )
+
+
+def closest_name(name: Any, names: Iterable[str]) -> str | None:
+    """Returns the name that a misspelt one was probably meant to be, or None.
+
+    >>> closest_name("tempreature", ["temperature", "top_k"])
+    'temperature'
+    """
+    import difflib  # only for a refusal: an import of 10 ms
+
+    near = difflib.get_close_matches(str(name), list(names), n=1)
+    return near[0] if near else None

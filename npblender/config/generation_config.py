@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from npblender.common import json_files
-from npblender.common.field_checks import check_mapping
+from npblender.common.field_checks import check_mapping, closest_name
 from npblender.config.generation_options import GENERATION_DEFAULTS, NEUTRAL, check_extra, check_setting
 from npblender.config.model_config import BlenderbotSmallConfig
 
@@ -223,10 +223,8 @@ def _field_names() -> frozenset[str]:
 def _refuse_unknown(changes: Mapping[str, Any]) -> None:
     for name in changes:
         if name not in _field_names() | {"extra"}:
-            import difflib  # only for a refusal
-
-            near = difflib.get_close_matches(name, sorted(_field_names()), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(_field_names()))}"
+            near = closest_name(name, sorted(_field_names()))
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(_field_names()))}"
             raise TypeError(f"there is no setting {name!r}; {hint}")
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from npblender.common.field_checks import check_number, check_size, check_switch
+from npblender.common.field_checks import check_number, check_switch, check_whole
 
 OFF: Mapping[str, tuple[Any, ...]] = {
     "num_return_sequences": (1,),
@@ -197,7 +197,7 @@ def _stop_strings(name: str, value: Any) -> None:
 def _decay(name: str, value: Any) -> None:
     if not isinstance(value, tuple) or len(value) != 2:
         raise TypeError(f"{name} must be a pair [start, factor], not {value!r}")
-    check_size(f"{name}'s start", value[0], at_least=0)
+    check_whole(f"{name}'s start", value[0], at_least=0)
     check_number(f"{name}'s factor", value[1])
 
 
@@ -227,7 +227,7 @@ def check_setting(name: str, value: Any) -> None:
     ValueError: top_p must be between 0 and 1, not 1.5
     """
     if name in _COUNTS:
-        check_size(name, value, at_least=_COUNTS[name])
+        check_whole(name, value, at_least=_COUNTS[name])
     elif name in _NUMBERS:
         check_number(name, value, *_NUMBERS[name])
     elif name in _OTHERS:

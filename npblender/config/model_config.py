@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from npblender.common import json_files
-from npblender.common.field_checks import check_mapping, check_number, check_size, check_switch, check_token_id
+from npblender.common.field_checks import check_mapping, check_number, check_switch, check_token_id, check_whole
 
 # The activations of the feed-forward network; "gelu" is the one with erf, "gelu_new" the one with tanh.
 ACTIVATIONS = ("gelu", "relu", "silu", "gelu_new")
@@ -85,7 +85,7 @@ def check_fields(values: Mapping[str, Any]) -> None:
         TypeError: a value of a wrong type.
     """
     for name in _SIZES:
-        check_size(name, values[name])
+        check_whole(name, values[name], at_least=1)
     for name in ("encoder_attention_heads", "decoder_attention_heads"):
         if values["d_model"] % values[name]:
             raise ValueError(

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from npblender.common.field_checks import closest_name
 from npblender.config import BlenderbotSmallConfig, generation_options
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
@@ -24,10 +25,8 @@ def refuse_unknown(call: Mapping[str, Any]) -> None:
     names = sorted(field.name for field in dataclasses.fields(GenerationConfig) if field.name != "extra")
     for name in call:
         if name not in names:
-            import difflib  # only for a refusal
-
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            near = closest_name(name, names)
+            hint = f"did you mean {near}? " if near else ""
             raise TypeError(
                 f"generate() has no option {name!r}; {hint}There are {', '.join(names)}; and seed for what is drawn"
             )

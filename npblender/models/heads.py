@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender.common.array_checks import as_array, check_ids, whole
+from npblender.common.array_checks import as_array, check_ids
 from npblender.common.array_types import IGNORED_LABEL, Array
+from npblender.common.field_checks import check_whole
 from npblender.generation import GenerationMixin
 from npblender.models.pretrained import PreTrainedModel
 from npblender.models.seq2seq import EncoderDecoder
@@ -200,7 +201,7 @@ def kept_states(states: Array, logits_to_keep: int | NDArray[np.int64]) -> Array
     """
     new = states.shape[1]
     if np.ndim(as_array("logits_to_keep", logits_to_keep)) == 0:
-        last = whole("logits_to_keep", logits_to_keep)
+        last = check_whole("logits_to_keep", logits_to_keep, or_numpy=True)
         if last > new:
             raise ValueError(f"logits_to_keep must be 0 (all) to {new}, the tokens there are; got {last}")
         return states[:, -last:] if last else states

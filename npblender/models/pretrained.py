@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npblender import checkpoint, demo
-from npblender.common.array_checks import as_array, check_size, switch, whole
+from npblender.common.array_checks import as_array, check_magnitude
 from npblender.common.array_types import Array
+from npblender.common.field_checks import check_whole, switch_or_default
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect, resolve_dialect
 from npblender.config.generation_config import GenerationConfig
@@ -92,7 +93,7 @@ class PreTrainedModel:
         """
         if not isinstance(config, BlenderbotSmallConfig):
             raise TypeError(f"config must be a BlenderbotSmallConfig, not {type(config).__name__}")
-        seed = whole("seed", seed)
+        seed = check_whole("seed", seed, or_numpy=True)
         computed, storage = checkpoint.resolve_storage(dtype)
         weights = lay_out(config, random_weights(config, seed, computed, cls.parts), cls.parts, storage)
         return cls(config, weights, dialect=dialect)
@@ -187,7 +188,7 @@ and the weights (nothing is downloaded)
         array = as_array("value", value.weight if isinstance(value, Embedding) else value)
         if array.shape != shape:
             raise ValueError(f"value has shape {array.shape}, not {shape}; resize_token_embeddings changes V")
-        check_size("value", array, self.dtype)
+        check_magnitude("value", array, self.dtype)
         self._give(replace(self.weights, shared=Embedding(array.astype(self.dtype))), self.storage)
 
     def _give(self, weights: Weights, storage: str) -> None:
@@ -206,10 +207,14 @@ and the weights (nothing is downloaded)
         >>> example_model().resize_token_embeddings(14).weight.shape
         (14, 6)
         """
-        size = self.config.vocab_size if new_num_tokens is None else whole("new_num_tokens", new_num_tokens, at_least=1)
+        size = (
+            self.config.vocab_size
+            if new_num_tokens is None
+            else check_whole("new_num_tokens", new_num_tokens, at_least=1, or_numpy=True)
+        )
         if pad_to_multiple_of is not None:
-            size += -size % whole("pad_to_multiple_of", pad_to_multiple_of, at_least=1)
-        if not switch("mean_resizing", mean_resizing, True):
+            size += -size % check_whole("pad_to_multiple_of", pad_to_multiple_of, at_least=1, or_numpy=True)
+        if not switch_or_default("mean_resizing", mean_resizing, True):
             raise ValueError(
                 "mean_resizing=False draws new rows at random; set_input_embeddings takes rows of your own"
             )

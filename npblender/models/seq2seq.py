@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender.common.array_checks import check_ids, whole
+from npblender.common.array_checks import check_ids
 from npblender.common.array_types import IGNORED_LABEL
+from npblender.common.field_checks import check_whole
 from npblender.models.pretrained import PreTrainedModel
 from npblender.models.signatures import KERAS_ORDER, accepts_transformers_names
 from npblender.models.submodules import (
@@ -167,10 +168,10 @@ class EncoderDecoder(PreTrainedModel):
         (0, 3, 9)
         """
         states = check_encoder_outputs(self.config, self.dtype, encoder_outputs).last_hidden_state
-        if len(states) != whole("batch_size", batch_size):
+        if len(states) != check_whole("batch_size", batch_size, or_numpy=True):
             raise ValueError(f"batch_size is {batch_size}, but the encoder's states have {len(states)} rows")
         positions = self.config.max_position_embeddings
-        if whole("max_length", max_length, at_least=1) > positions:
+        if check_whole("max_length", max_length, at_least=1, or_numpy=True) > positions:
             raise ValueError(f"max_length is {max_length}, but the model has {positions} positions")
         context = make_context(self.config, self.dialect, tap)
         return start_decoder(self.weights, len(states), states, context).allot(int(max_length))

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from npblender.common.array_checks import check_embeddings, switch
+from npblender.common.array_checks import check_embeddings
 from npblender.common.array_types import Array
+from npblender.common.field_checks import switch_or_default
 from npblender.models.pretrained import PreTrainedModel
 from npblender.models.signatures import accepts_transformers_names
 from npblender.transformer.checks import Seed, as_cache, check_encoder_outputs, check_source, check_target, make_context
@@ -27,7 +28,7 @@ def returned(model: PreTrainedModel, output: ModelOutput, return_dict: bool | No
     >>> returned(example_model(), BaseModelOutput("states"), return_dict=False)
     ('states',)
     """
-    return output if switch("return_dict", return_dict, model.config.return_dict) else output.to_tuple()
+    return output if switch_or_default("return_dict", return_dict, model.config.return_dict) else output.to_tuple()
 
 
 def keeps_cache(context: Context) -> bool:
@@ -49,7 +50,7 @@ def wants_cache(context: Context, use_cache: bool | None) -> bool:
     >>> wants_cache(Context(model.config, model.dialect), None)
     True
     """
-    wanted = switch("use_cache", use_cache, context.config.use_cache)
+    wanted = switch_or_default("use_cache", use_cache, context.config.use_cache)
     if use_cache and not keeps_cache(context):
         raise ValueError("use_cache=True with decoder LayerDrop leaves layers of the cache short; use one of the two")
     return wanted and keeps_cache(context)

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any
 
-from npblender.common.field_checks import check_size
+from npblender.common.field_checks import check_whole
 
 VARIABLES = ("NPBLENDER_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Where a number is looked for, in this order; without one it is the processors that this process may run on."""
@@ -37,7 +37,7 @@ def use_threads(count: int) -> Iterator[None]:
 
     Raises ValueError for a count below 1, TypeError for what is no whole number.
     """
-    check_size("count", count)
+    check_whole("count", count, at_least=1)
     token = _ASKED.set(count)
     try:
         yield

@@ -11,6 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from npblender.common.field_checks import switch_or_default
 from npblender.tokenizer.bpe import Merge
 from npblender.tokenizer.codec import Explanation
 from npblender.tokenizer.detokenize import clean_up_tokenization
@@ -236,9 +237,7 @@ class TokenConverter(NamedTokens):
         return [int(number in special) for number in token_ids_0]
 
     def _splits(self, asked: bool | None) -> bool:
-        if asked is not None and not isinstance(asked, bool):
-            raise TypeError(f"split_special_tokens must be True, False or None, not {asked!r}")
-        return self.split_special_tokens if asked is None else asked
+        return switch_or_default("split_special_tokens", asked, self.split_special_tokens)
 
 
 def _whole(number: Any) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 
-from npblender.common.field_checks import check_size, check_switch
+from npblender.common.field_checks import check_switch, check_whole
 
 Side = Literal["left", "right"]
 Truncation = Literal["longest_first", "only_first", "only_second", "do_not_truncate"]
@@ -146,10 +146,10 @@ def resolve_options(
     check_tensor_type(return_tensors)
     check_side("padding_side", padding_side)
     check_side("truncation_side", truncation_side)
-    check_size("stride", stride, at_least=0)
+    check_whole("stride", stride, at_least=0)
     for name, size in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
         if size is not None:
-            check_size(name, size)
+            check_whole(name, size, at_least=1)
     if max_length is not None and padding in (None, False) and truncation is None:
         truncation = True
     pad: Padding = _choice("padding", padding, Padding, "longest", "do_not_pad")

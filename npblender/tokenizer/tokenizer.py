@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from npblender.common import json_files
-from npblender.common.field_checks import check_size, check_switch
+from npblender.common.field_checks import check_switch, check_whole
 from npblender.config.dialect import PARLAI, Dialect, describe_dialect, resolve_dialect
 from npblender.tokenizer.encoding import BatchEncoder
 from npblender.tokenizer.encoding_options import UNBOUNDED, check_side
@@ -90,7 +90,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         extra: Mapping[str, Any] | None = None,
         cache_size: int = 1 << 15,
     ) -> None:
-        check_size("cache_size", cache_size)
+        check_whole("cache_size", cache_size, at_least=1)
         for name, switch in (
             ("clean_up_tokenization_spaces", clean_up_tokenization_spaces),
             ("split_special_tokens", split_special_tokens),
@@ -99,7 +99,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         check_side("padding_side", padding_side)
         check_side("truncation_side", truncation_side)
         if model_max_length is not None:
-            check_size("model_max_length", model_max_length)
+            check_whole("model_max_length", model_max_length, at_least=1)
         if "input_ids" not in model_input_names or not set(model_input_names) <= set(_INPUT_NAMES):
             raise ValueError(
                 f"model_input_names can be {', '.join(_INPUT_NAMES)}, the first always; not {model_input_names}"

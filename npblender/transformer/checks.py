@@ -22,13 +22,12 @@ from npblender.common.array_checks import (
     check_head_mask,
     check_ids,
     check_length,
+    check_magnitude,
     check_mask,
     check_positions,
-    check_size,
-    switch,
-    whole,
 )
 from npblender.common.array_types import Array, Ids
+from npblender.common.field_checks import check_whole, switch_or_default
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.transformer.context import Context, Sink, Tap
@@ -108,7 +107,7 @@ def as_cache(past_key_values: Any, dtype: np.dtype[Any]) -> Cache:
             raise TypeError(f"{PAST_FORMS}; layer {n} is something else")
         arrays = [as_array(f"past_key_values[{n}]", array) for array in layer]
         for array in arrays:
-            check_size(f"past_key_values[{n}]", array, dtype)
+            check_magnitude(f"past_key_values[{n}]", array, dtype)
         layers.append(LayerCache(*arrays))
     return Cache(tuple(layers))
 
@@ -164,11 +163,13 @@ def make_context(
     >>> make_context(EXAMPLE_CONFIG, PARLAI, output_attentions=True).collect_attentions
     True
     """
-    training = switch("training", training, False)
+    training = switch_or_default("training", training, False)
     if training and generator is None:
         raise ValueError("training=True draws dropout: pass generator=np.random.default_rng(seed), or a seed")
     if generator is not None and not isinstance(generator, np.random.Generator):
-        generator = np.random.default_rng(whole("generator, if it is a seed and no numpy.random.Generator,", generator))
+        generator = np.random.default_rng(
+            check_whole("generator, if it is a seed and no numpy.random.Generator,", generator, or_numpy=True)
+        )
     if generator is not None and not training:
         raise ValueError(
             "generator (dropout_rng in Flax) is used by dropout only: say training=True (train=True), or leave it out"
@@ -180,8 +181,8 @@ def make_context(
         dialect=dialect,
         tap=Tap(tap),
         rng=generator,
-        collect_states=switch("output_hidden_states", output_hidden_states, config.output_hidden_states),
-        collect_attentions=switch("output_attentions", output_attentions, config.output_attentions),
+        collect_states=switch_or_default("output_hidden_states", output_hidden_states, config.output_hidden_states),
+        collect_attentions=switch_or_default("output_attentions", output_attentions, config.output_attentions),
     )
 
 

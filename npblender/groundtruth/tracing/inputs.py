@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
-from npblender.common.array_checks import as_array, check_ids, switch, whole
+from npblender.common.array_checks import as_array, check_ids
 from npblender.common.array_types import IGNORED_LABEL, Array, Ids
+from npblender.common.field_checks import check_whole, closest_name, switch_or_default
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.transformer.checks import check_source, check_target
@@ -57,8 +57,8 @@ class TraceInputs:
         names = [field.name for field in fields(TraceInputs)]
         for key in content:
             if key not in names:
-                close = get_close_matches(str(key), names, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"inputs are {', '.join(names)}"
+                close = closest_name(key, names)
+                hint = f"did you mean {close!r}?" if close else f"inputs are {', '.join(names)}"
                 raise ValueError(f"there is no input {key!r}; {hint}")
         return TraceInputs(**content)
 
@@ -151,8 +151,8 @@ def check_inputs(config: BlenderbotSmallConfig, weights: Weights, dialect: Diale
 
 
 def _check_steps(inputs: TraceInputs) -> int | None:
-    prefill = whole("prefill", inputs.prefill, at_least=1)
-    if switch("steps", inputs.steps, False):
+    prefill = check_whole("prefill", inputs.prefill, at_least=1, or_numpy=True)
+    if switch_or_default("steps", inputs.steps, False):
         return prefill
     if prefill != 1:
         raise ValueError("prefill is how many tokens the first step has: say steps=True, too, or leave it out")

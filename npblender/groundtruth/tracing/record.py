@@ -6,7 +6,6 @@ What is run is in `running`, how noise is measured in `noise`, what a trace is i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npblender.checkpoint import resolve_dtype
-from npblender.common.array_checks import switch
+from npblender.common.field_checks import closest_name, switch_or_default
 from npblender.common.version import __version__
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.groundtruth.noise.measured import measure_noise, record_arrays
@@ -117,7 +116,7 @@ def record(
     wanted = select_points(list(planned_points(original)), points)
     arrays = record_arrays(original.in_dtype(kind), set(wanted))
     measured = {}
-    if switch("noise", noise, True):
+    if switch_or_default("noise", noise, True):
         truth = arrays if kind == FLOAT64 else record_arrays(original.in_dtype(FLOAT64), set(wanted))
         measured = measure_noise(original, truth)
     return Trace(
@@ -151,8 +150,8 @@ def select_points(names: Sequence[str], globs: str | Sequence[str] | None) -> li
             raise TypeError(f"points are named by texts, not by {pattern!r}")
         found = {name for name in names if fnmatchcase(name, pattern) or fnmatchcase(without_step(name), pattern)}
         if not found:
-            close = get_close_matches(pattern, names, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
+            close = closest_name(pattern, names)
+            hint = f"did you mean {close!r}? " if close else ""
             raise ValueError(f"no point is named {pattern!r}; {hint}'*' stands for any part of a name")
         chosen |= found
     if not chosen:
