@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def model_facts(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def stored_facts(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+def stored_facts(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """How the weights are stored: their files, number formats and bytes; and the bytes of a model by its dtype."""
     from npblender.checkpoint.folder import find_tensors
     from npblender.transformer.packing import bytes_in_memory

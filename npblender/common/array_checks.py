@@ -1,4 +1,4 @@
-"""Checks of one array from a caller: it becomes an array of the right dtype and shape, or an error that says what to do.
+"""Checks of one array from a caller: the result has the right dtype and shape, or an error says what to do.
 
 Everything inside relies on these rules: ids are whole numbers of the vocabulary, masks are 0 and 1, floats are finite,
 shapes agree, and nothing runs past the learned positions. What several arguments must be together is checked in
@@ -47,7 +47,7 @@ tokenizer(texts, padding=True, return_tensors='np') does
 
 
 def check_ids(name: str, value: Any, vocab_size: int, *, ignored: int | None = None) -> Ids:
-    """Returns token ids [B, S] as int64, if they have two axes, neither empty, and run from 0 to V - 1 (or are `ignored`).
+    """Returns token ids [B, S] as int64 if they have two axes, neither empty, and lie in 0 to V - 1 (or are `ignored`).
 
     >>> check_ids("input_ids", [[3, 1]], 4)
     array([[3, 1]])

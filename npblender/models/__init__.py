@@ -1,9 +1,11 @@
-"""The public models: where the forward pass, files and generation meet.
+"""The public models: where the forward pass, files and generation meet. In reading order:
 
-handle      what every model is: configuration, weights, dialect, and the way in and out of files
-stacks      encoder and decoder as callables of their own
-seq2seq     what the two encoder-decoder models have in common
-heads       the three classes
+example      a tiny model for worked examples
+pretrained   what every model has: configuration, weights, dialect, and its way in and out of a folder
+submodules   the encoder and the decoder as callables, and the way of a call's arguments into either
+seq2seq      what the two encoder-decoder models share: `forward`, and Flax's `encode`, `init_cache`, `decode`
+heads        the three classes
+signatures   accepts the torch, Keras and Flax spellings of an argument
 """
 
 from npblender.models.heads import (

@@ -1,6 +1,6 @@
 """A tiny model for worked examples. Each size is another number, so that a shape tells which axis is which.
 
-It is random: what it answers means nothing. For a trained one see `demo`.
+Its weights are random and its answers mean nothing. `npblender.demo` is a trained model.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ EXAMPLE_CONFIG = BlenderbotSmallConfig(
 
 
 def example_model(model_class: Any = BlenderbotSmallForConditionalGeneration) -> Any:
-    """A model of `EXAMPLE_CONFIG` with seeded weights, in float32 and in the default dialect.
+    """Makes a model of `EXAMPLE_CONFIG` with seeded weights, in float32 and in the default dialect.
 
-    >>> example_model().forward([[5, 6, 7]], decoder_input_ids=[[1, 9]]).logits.shape  # [B, T, V]
-    (1, 2, 11)
+    >>> example_model().num_parameters()
+    1447
     """
     return model_class.from_config(EXAMPLE_CONFIG, seed=0)

@@ -1,7 +1,7 @@
-"""What every public model is: a configuration, weights, a dialect, and the way in and out of files.
+"""What every public model has: a configuration, weights, a dialect, and its way in and out of a folder.
 
-The three classes in `model` differ only in their parts and heads. What a call takes is in `arguments`, the
-mathematics in `forward`, the files in `checkpoint`.
+The three classes in heads.py differ only in their parts and heads. `npblender.transformer` has the mathematics and the
+checks of a call's arguments, `npblender.checkpoint` the files.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class PreTrainedModel:
         if len(dtypes) > 1:
             raise ValueError(f"the weights must have one dtype, not {', '.join(sorted(map(str, dtypes)))}")
         self.config = config
-        self._give(weights, storage_of(weights))
+        self._set_weights(weights, storage_of(weights))
         self.dialect = resolve_dialect(dialect)
         if generation_config is None:
             generation_config = GenerationConfig.from_model_config(config)
@@ -82,13 +82,11 @@ class PreTrainedModel:
         dialect: str | Dialect = "parlai",
         dtype: DTypeLike = "float32",
     ) -> Model:
-        """A model with seeded random weights, the same for the same seed on every machine (see `random_weights`).
+        """Makes a model with seeded random weights, the same for the same seed on every machine (see `random_weights`).
 
         `dtype` as in `from_pretrained`.
 
-        >>> from npblender import BlenderbotSmallModel
-        >>> from npblender.models.example import EXAMPLE_CONFIG
-        >>> BlenderbotSmallModel.from_config(EXAMPLE_CONFIG, seed=0, dtype="float64").dtype
+        >>> type(model).from_config(config, seed=0, dtype="float64").dtype
         dtype('float64')
         """
         if not isinstance(config, BlenderbotSmallConfig):
@@ -107,7 +105,7 @@ class PreTrainedModel:
         dialect: str | Dialect | None = None,
         dtype: DTypeLike = "float32",
     ) -> Model:
-        """The model in a folder: config.json, generation_config.json if there, and its safetensors.
+        """Loads the model in a folder: config.json, generation_config.json if there, and its safetensors.
 
         Without a folder it is the demo that comes with the package. `dialect` is the one the folder was saved with,
         else "parlai". `dtype` is "float32", "float64" or "longdouble", whatever the file stores.
@@ -119,8 +117,7 @@ class PreTrainedModel:
 
         Raises FileNotFoundError for a folder or file that is not there, ValueError for files that do not fit.
 
-        >>> from npblender import BlenderbotSmallForConditionalGeneration
-        >>> BlenderbotSmallForConditionalGeneration.from_pretrained("no such folder")
+        >>> type(model).from_pretrained("no such folder")
         Traceback (most recent call last):
         FileNotFoundError: there is no folder 'no such folder'; give a folder on this machine that holds config.json \
 and the weights (nothing is downloaded)
@@ -135,14 +132,12 @@ and the weights (nothing is downloaded)
 
     @accepts_transformers_names()
     def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: str | None = None) -> None:
-        """Write what `from_pretrained` here and in both transformers reads, the dialect under a key of ours.
+        """Writes what `from_pretrained` here and in both transformers reads, the dialect under a key of ours.
 
         `dtype` is what the file stores: "float16", "bfloat16", "float32", "float64"; None stores what the model has,
         of one that keeps its large matrices in 16 bits these in 16 bits and the rest in float32.
 
         >>> import tempfile
-        >>> from npblender.models.example import example_model
-        >>> model = example_model()
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     model.save_pretrained(folder)
         ...     type(model).from_pretrained(folder).dialect.name
@@ -161,8 +156,7 @@ and the weights (nothing is downloaded)
 
         A model whose matrices are all small has nothing that is kept in 16 bits, whatever was asked for.
 
-        >>> from npblender import BlenderbotSmallForConditionalGeneration
-        >>> BlenderbotSmallForConditionalGeneration.from_pretrained(dtype="float16").storage
+        >>> type(model).from_pretrained(dtype="float16").storage
         'float16'
         """
         return storage_of(self.weights)
@@ -176,10 +170,8 @@ and the weights (nothing is downloaded)
         return self.weights.shared
 
     def set_input_embeddings(self, value: Embedding | Array) -> None:
-        """Put another matrix [V, D] in its place, rounded where the model keeps its large matrices in 16 bits.
+        """Replaces the matrix [V, D] that embeds tokens, rounded if the model keeps its large matrices in 16 bits.
 
-        >>> from npblender.models.example import example_model
-        >>> model = example_model()
         >>> model.set_input_embeddings(np.zeros((11, 6)))
         >>> model.get_input_embeddings().weight.any()
         np.False_
@@ -189,22 +181,21 @@ and the weights (nothing is downloaded)
         if array.shape != shape:
             raise ValueError(f"value has shape {array.shape}, not {shape}; resize_token_embeddings changes V")
         check_magnitude("value", array, self.dtype)
-        self._give(replace(self.weights, shared=Embedding(array.astype(self.dtype))), self.storage)
+        self._set_weights(replace(self.weights, shared=Embedding(array.astype(self.dtype))), self.storage)
 
-    def _give(self, weights: Weights, storage: str) -> None:
+    def _set_weights(self, weights: Weights, storage: str) -> None:
         self.weights = lay_out(self.config, weights, self.parts, storage)
 
     @accepts_transformers_names()
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> Embedding:
-        """Cut or grow the vocabulary, the final bias with it. New rows are the mean of the old ones, new biases 0.
+        """Cuts or grows the vocabulary and the final bias. New rows are the mean of the old ones, new biases 0.
 
         The size is rounded up to `pad_to_multiple_of`; without one it stays. transformers draws new rows at random
         around the mean, or with `mean_resizing=False` around 0, which is refused: the mean itself needs no seed.
 
-        >>> from npblender.models.example import example_model
-        >>> example_model().resize_token_embeddings(14).weight.shape
+        >>> model.resize_token_embeddings(14).weight.shape
         (14, 6)
         """
         size = (
@@ -227,5 +218,5 @@ and the weights (nothing is downloaded)
         if bias is not None:
             bias = np.concatenate([bias[:, :size], np.zeros((1, added), bias.dtype)], axis=1)
         self.config = config
-        self._give(replace(self.weights, shared=shared, final_logits_bias=bias), self.storage)
+        self._set_weights(replace(self.weights, shared=shared, final_logits_bias=bias), self.storage)
         return self.weights.shared

@@ -1,7 +1,7 @@
-"""What the encoder-decoder models have in common: one call from source and target to a result, and Flax's three.
+"""What the encoder-decoder models share: one call from source and target to a result, and Flax's three steps.
 
-`forward` runs everything; `encode`, `init_cache` and `decode` are the same in steps. What the result holds is decided
-by the two classes in `model` that stand on this one.
+`forward` runs everything; `encode`, `init_cache` and `decode` are the same in steps. The two classes in heads.py
+decide what a result holds.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from npblender.common.array_checks import check_ids
-from npblender.common.array_types import IGNORED_LABEL
+from npblender.common.array_types import IGNORED_LABEL, Array, Ids
 from npblender.common.field_checks import check_whole
 from npblender.models.pretrained import PreTrainedModel
 from npblender.models.signatures import KERAS_ORDER, accepts_transformers_names
 from npblender.models.submodules import (
+    SOURCE_ARGUMENTS,
     BlenderbotSmallDecoder,
     BlenderbotSmallEncoder,
     call_decoder,
     call_encoder,
+    context_of,
     given_encoder,
     keeps_cache,
     returned,
@@ -33,8 +32,6 @@ from npblender.transformer.context import Context, Sink
 from npblender.transformer.forward import shift_right, start_decoder
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
-
-Labels = NDArray[np.int64]
 
 
 class EncoderDecoder(PreTrainedModel):
@@ -67,7 +64,7 @@ class EncoderDecoder(PreTrainedModel):
         generator: Seed = None,
         tap: Sink | None = None,
     ) -> Any:
-        """Source and target -> a record of states or logits, cache, attentions.
+        """Runs source and target through the model: returns states or logits, a cache, attentions, as a record.
 
         Args:
             input_ids: source ids [B, S], int; or `inputs_embeds` [B, S, D], which no original scales; or neither,
@@ -85,41 +82,33 @@ class EncoderDecoder(PreTrainedModel):
             labels: ids [B, T], -100 = ignored: the result then has a `loss`, and no cache.
             use_cache, output_attentions, output_hidden_states, return_dict: as in transformers; None stands
                 for the configuration's value.
-            cache_position: what transformers tells itself; refused where the cache does not end there.
+            cache_position: positions of the new tokens, as transformers passes them; they must follow the cache.
             training, generator: dropout and LayerDrop, drawn from a `numpy.random.Generator` or a seed.
             tap: called as tap(name, array) with every named intermediate array, which is read-only.
 
         Raises:
             ValueError, TypeError: an argument that does not fit; the message names it and says what would do.
 
-        >>> from npblender.models.example import example_model
-        >>> out = example_model().forward([[5, 6, 7]], decoder_input_ids=[[1, 9]])
-        >>> out.logits.shape, out.past_key_values.length, list(out.keys())
-        ((1, 2, 11), 2, ['logits', 'past_key_values', 'encoder_last_hidden_state'])
+        >>> out = model.forward([[5, 6, 7]], decoder_input_ids=[[1, 9]])
+        >>> out.logits[0].argmax(axis=-1), list(out.keys())
+        (array([8, 9]), ['logits', 'past_key_values', 'encoder_last_hidden_state'])
         """
+        given = locals()  # every argument by its name
         label_ids = None if labels is None else self._label_ids(labels)
         if label_ids is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self._shifted(label_ids)
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             start = self.config.decoder_start_token_id
             raise ValueError(f"decoder_input_ids is missing: a reply begins with [[{start}]]; or pass labels")
-        context = make_context(
-            self.config, self.dialect, tap, training, generator, output_attentions, output_hidden_states
-        )
+        context = context_of(self, given)
         cached = wants_cache(context, use_cache) and labels is None
-        encoder_side = {
-            "input_ids": input_ids,
-            "inputs_embeds": inputs_embeds,
-            "head_mask": head_mask,
-            "position_ids": position_ids,
-        }
-        encoder: BaseModelOutput | None = None
         if encoder_outputs is None and (input_ids is not None or inputs_embeds is not None):
-            encoder, source = call_encoder(self, context, attention_mask=attention_mask, **encoder_side)
+            encoder: BaseModelOutput | None
+            encoder, source = call_encoder(self, context, given)
             attention_mask = source.attention_mask
         else:
-            for name, value in encoder_side.items():
-                if value is not None:
+            for name in SOURCE_ARGUMENTS:
+                if given[name] is not None and name != "attention_mask":  # which cross-attention reads all the same
                     raise ValueError(
                         f"{name} would not be used: the source is encoded already; leave one of the two out"
                     )
@@ -127,18 +116,10 @@ class EncoderDecoder(PreTrainedModel):
         decoder = call_decoder(
             self,
             context,
-            None if encoder is None else encoder.last_hidden_state,
-            past_key_values,
+            _states_of(encoder),
+            {**given, "decoder_input_ids": decoder_input_ids, "attention_mask": attention_mask},
             prefix="decoder_",
-            source_mask_name="attention_mask",
-            input_ids=decoder_input_ids,
-            inputs_embeds=decoder_inputs_embeds,
-            attention_mask=decoder_attention_mask,
-            encoder_attention_mask=attention_mask,
-            head_mask=decoder_head_mask,
-            cross_attn_head_mask=cross_attn_head_mask,
-            position_ids=decoder_position_ids,
-            cache_position=cache_position,
+            source_mask="attention_mask",
         )
         cache = decoder.past_key_values if cached else None
         return returned(self, self._result(context, encoder, decoder, label_ids, cache), return_dict)
@@ -147,22 +128,19 @@ class EncoderDecoder(PreTrainedModel):
 
     @wraps(BlenderbotSmallEncoder.forward, assigned=())
     def encode(self, *args: Any, **arguments: Any) -> Any:
-        """The source's states: ids [B, S] -> `last_hidden_state` [B, S, D]; arguments as `get_encoder()` takes them.
+        """Encodes a source: ids [B, S] -> `last_hidden_state` [B, S, D]; arguments as `get_encoder()` takes them.
 
-        >>> from npblender.models.example import example_model
-        >>> example_model().encode([[5, 6, 7]]).last_hidden_state.shape
-        (1, 3, 6)
+        >>> model.encode([[5, 6, 7]]).last_hidden_state[0, 0, :2].round(4)
+        array([-1.594 ,  0.5372], dtype=float32)
         """
         return self.get_encoder()(*args, **arguments)
 
     @accepts_transformers_names()
     def init_cache(self, batch_size: int, max_length: int, encoder_outputs: Any, *, tap: Sink | None = None) -> Cache:
-        """A cache of no tokens over the source's keys and values, to begin `decode` with (Flax).
+        """Makes an empty cache over the source's keys and values, to begin `decode` with (Flax).
 
-        `max_length` is how many tokens may follow; a `decoder_attention_mask` of that width is understood.
+        `max_length` is how many tokens may follow; `decode` takes a `decoder_attention_mask` of that width.
 
-        >>> from npblender.models.example import example_model
-        >>> model = example_model()
         >>> cache = model.init_cache(1, 9, model.encode([[5, 6, 7]]))
         >>> cache.length, cache.source_length, cache.max_length
         (0, 3, 9)
@@ -196,34 +174,18 @@ class EncoderDecoder(PreTrainedModel):
         generator: Seed = None,
         tap: Sink | None = None,
     ) -> Any:
-        """Target ids [B, T] over an encoded source -> states or logits, and the cache for what follows (Flax).
+        """Runs target ids [B, T] over an encoded source: returns states or logits, and a cache to go on with (Flax).
 
         The source is in `encoder_outputs`, or in `past_key_values` from `init_cache` or from an earlier call.
 
-        >>> from npblender.models.example import example_model
-        >>> model = example_model()
         >>> out = model.decode([[1, 9]], model.encode([[5, 6, 7]]))
-        >>> out.logits.shape, out.past_key_values.length
-        ((1, 2, 11), 2)
+        >>> out.logits[0].argmax(axis=-1), out.past_key_values.length
+        (array([8, 9]), 2)
         """
-        context = make_context(
-            self.config, self.dialect, tap, training, generator, output_attentions, output_hidden_states
-        )
+        given = locals()
+        context = context_of(self, given)
         encoder = given_encoder(self, encoder_outputs, past_key_values)
-        decoder = call_decoder(
-            self,
-            context,
-            None if encoder is None else encoder.last_hidden_state,
-            past_key_values,
-            prefix="decoder_",
-            input_ids=decoder_input_ids,
-            inputs_embeds=decoder_inputs_embeds,
-            attention_mask=decoder_attention_mask,
-            encoder_attention_mask=encoder_attention_mask,
-            head_mask=decoder_head_mask,
-            cross_attn_head_mask=cross_attn_head_mask,
-            position_ids=decoder_position_ids,
-        )
+        decoder = call_decoder(self, context, _states_of(encoder), given, prefix="decoder_")
         if not keeps_cache(context):
             decoder = replace(decoder, past_key_values=None)
         return returned(self, self._decoded(context, decoder), return_dict)
@@ -236,11 +198,11 @@ class EncoderDecoder(PreTrainedModel):
         """The decoder as a callable from ids and encoder states to states, transformers' module of that name."""
         return BlenderbotSmallDecoder(self)
 
-    def _label_ids(self, labels: Any) -> Labels:
+    def _label_ids(self, labels: Any) -> Ids:
         """Checked labels [B, T]."""
         return check_ids("labels", labels, self.config.vocab_size, ignored=IGNORED_LABEL)
 
-    def _shifted(self, labels: Labels) -> Labels:
+    def _shifted(self, labels: Ids) -> Ids:
         """Decoder input made from labels."""
         start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
         if start is None or pad is None:
@@ -252,7 +214,7 @@ class EncoderDecoder(PreTrainedModel):
         context: Context,
         encoder: BaseModelOutput | None,
         decoder: BaseModelOutputWithPastAndCrossAttentions,
-        labels: Labels | None,
+        labels: Ids | None,
         cache: Cache | None,
     ) -> ModelOutput:
         """What `forward` returns."""
@@ -261,3 +223,7 @@ class EncoderDecoder(PreTrainedModel):
     def _decoded(self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions) -> ModelOutput:
         """What `decode` returns."""
         raise NotImplementedError
+
+
+def _states_of(encoder: BaseModelOutput | None) -> Array | None:
+    return None if encoder is None else encoder.last_hidden_state

@@ -1,7 +1,7 @@
-"""How the public methods are called: transformers' habits from torch, Keras and Flax, or a refusal that says why.
+"""Call adapters: accept the torch, Keras and Flax spellings of an argument; reject unknown names with a reason.
 
-One decorator serves all of them. It translates Flax's names for arguments that exist here under torch's or Keras's,
-unpacks arguments given all in the first position, and refuses unknown names with the names that exist.
+One decorator serves every public method. It translates Flax's names for arguments that exist here under torch's or
+Keras's, unpacks arguments that are all given in the first position, and lists the existing names for an unknown one.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ KERAS_ORDER = (
 )
 """transformers' order of a Keras model's inputs, for a list in the first position."""
 
+ENCODER_ORDER = ("input_ids", "attention_mask", "head_mask", "inputs_embeds")
+DECODER_ORDER = ("input_ids", "attention_mask", "encoder_hidden_states", "encoder_attention_mask")
+"""The same of the encoder and of the decoder alone."""
+
 ALIASES = {
     "train": "training",
     "dropout_rng": "generator",
@@ -53,7 +57,7 @@ REFUSED = {
 def is_packed(first: Any) -> bool:
     """Whether a first argument holds all the arguments, as Keras allows: a dict, or a list of arrays.
 
-    A list counts as one of arrays if it holds an array of two or more axes; nested lists of ints are ids.
+    A list holds arrays if it holds an array of two or more axes; nested lists of ints are ids.
 
     >>> is_packed([np.zeros((1, 2))]), is_packed([[5, 6]]), is_packed({"input_ids": [[5, 6]]})
     (True, False, True)
@@ -64,7 +68,7 @@ def is_packed(first: Any) -> bool:
 
 
 def unpack(packed: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Arguments by name, from a dict or from a list or tuple of arrays in the order of `names`.
+    """Returns arguments by name, from a dict or from a list or tuple of arrays in the order of `names`.
 
     >>> unpack([np.zeros((1, 2)), None, np.ones((1, 3))], ["input_ids", "attention_mask", "decoder_input_ids"])
     {'input_ids': array([[0., 0.]]), 'decoder_input_ids': array([[1., 1., 1.]])}
@@ -84,18 +88,23 @@ def _check_positional(name: str, given: int, order: Sequence[str]) -> None:
         )
 
 
-def taken(method: Callable[..., Any]) -> list[str]:
-    """The names under which a public method takes arguments, Flax's included.
+def argument_names(method: Callable[..., Any]) -> list[str]:
+    """Lists the names under which a public method takes arguments, Flax's included.
 
-    >>> taken(lambda input_ids, training: None)
+    >>> argument_names(lambda input_ids, training: None)
     ['input_ids', 'training', 'train']
     """
     names = [name for name in inspect.signature(method).parameters if name not in ("self", "cls")]
     return [*names, *(alias for alias, name in ALIASES.items() if name in names)]
 
 
-def accepts_transformers_names(packed_order: Sequence[str] = ()) -> Callable[[Method], Method]:
-    """Decorate a method so that it takes Flax's names, packed arguments if an order is given, and nothing unknown.
+def accepts_transformers_names(
+    packed_order: Sequence[str] = (), *, like: Callable[..., Any] | None = None
+) -> Callable[[Method], Method]:
+    """Decorates a method so that it takes Flax's names, packed arguments if an order is given, and nothing unknown.
+
+    With `like` the method takes that method's arguments besides its own keywords: by name, defaults filled in, as its
+    `**given`.
 
     >>> class Model:
     ...     @accepts_transformers_names(["input_ids", "attention_mask"])
@@ -109,7 +118,8 @@ def accepts_transformers_names(packed_order: Sequence[str] = ()) -> Callable[[Me
     """
 
     def decorate(method: Method) -> Method:
-        parameters = [p for name, p in inspect.signature(method).parameters.items() if name not in ("self", "cls")]
+        signature = inspect.signature(method) if like is None else _joined(inspect.signature(like), method)
+        parameters = [p for name, p in signature.parameters.items() if name not in ("self", "cls")]
         names = [p.name for p in parameters]
         by_position = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
 
@@ -138,8 +148,18 @@ def accepts_transformers_names(packed_order: Sequence[str] = ()) -> Callable[[Me
                     raise TypeError(f"{name!r} is given twice, by position and by name")
                 if name not in names:
                     raise TypeError(f"{method.__name__}() has no argument {name!r}; it takes {', '.join(names)}")
+            if like is not None:
+                args, given = (), defaults | dict(zip(by_position, args, strict=False)) | given
             return method(self, *args, **given)
 
+        defaults = {p.name: p.default for p in parameters}
+        call.__signature__ = signature  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _joined(other: inspect.Signature, method: Callable[..., Any]) -> inspect.Signature:
+    """The other signature, with the keywords of `method` behind it that it lacks."""
+    own = [p for p in inspect.signature(method).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return other.replace(parameters=[*other.parameters.values(), *(p for p in own if p.name not in other.parameters)])

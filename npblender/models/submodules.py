@@ -1,11 +1,12 @@
-"""The two halves of a model as callables of their own: what transformers' `get_encoder` and `get_decoder` return.
+"""The encoder and the decoder of a model as callables: what transformers' `get_encoder` and `get_decoder` return.
 
-They stand on the model they come from. `call_encoder` and `call_decoder` are the one way into either half for every
-public method: they check the arguments and run the forward pass.
+Every public method comes through `call_encoder` or `call_decoder`. They take the caller's arguments by name (`given`, a
+method's own `locals()`), check them into a `Source` or a `Target`, and run the forward pass.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,42 +14,53 @@ from npblender.common.array_checks import check_embeddings
 from npblender.common.array_types import Array
 from npblender.common.field_checks import switch_or_default
 from npblender.models.pretrained import PreTrainedModel
-from npblender.models.signatures import accepts_transformers_names
+from npblender.models.signatures import DECODER_ORDER, ENCODER_ORDER, accepts_transformers_names
 from npblender.transformer.checks import Seed, as_cache, check_encoder_outputs, check_source, check_target, make_context
 from npblender.transformer.context import Context, Sink
 from npblender.transformer.forward import run_decoder, run_encoder, start_decoder
 from npblender.transformer.inputs import Source
 from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
 
+Given = Mapping[str, Any]
+
+PASS_ARGUMENTS = ("tap", "training", "generator", "output_attentions", "output_hidden_states")
+SOURCE_ARGUMENTS = ("input_ids", "inputs_embeds", "attention_mask", "head_mask", "position_ids")
+TARGET_ARGUMENTS = SOURCE_ARGUMENTS  # each with the prefix `decoder_` where the call has both sides
+SHARED_TARGET_ARGUMENTS = ("cross_attn_head_mask", "cache_position")
+
+
+def context_of(model: PreTrainedModel, given: Given) -> Context:
+    """Makes the record that one pass shares, from the arguments that every `forward` takes.
+
+    >>> context_of(model, {"output_attentions": True}).collect_attentions
+    True
+    """
+    return make_context(model.config, model.dialect, **{name: given.get(name) for name in PASS_ARGUMENTS})
+
 
 def returned(model: PreTrainedModel, output: ModelOutput, return_dict: bool | None) -> Any:
-    """The record itself, or as in transformers the tuple of what is in it.
+    """Returns the record itself, or with `return_dict=False` the tuple of what is in it, as in transformers.
 
-    >>> from npblender.models.example import example_model
-    >>> returned(example_model(), BaseModelOutput("states"), return_dict=False)
+    >>> returned(model, BaseModelOutput("states"), return_dict=False)
     ('states',)
     """
     return output if switch_or_default("return_dict", return_dict, model.config.return_dict) else output.to_tuple()
 
 
 def keeps_cache(context: Context) -> bool:
-    """Whether a call can leave a whole cache behind: LayerDrop makes holes in it.
+    """Whether a pass leaves a whole cache behind. LayerDrop in training leaves layers out of it.
 
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> keeps_cache(Context(model.config, model.dialect))
+    >>> keeps_cache(context)
     True
     """
     return context.rng is None or context.config.decoder_layerdrop == 0
 
 
 def wants_cache(context: Context, use_cache: bool | None) -> bool:
-    """Whether a result carries a cache: as the caller or else the configuration says, if it can be kept.
+    """Whether a result carries a cache: as the caller says, else the configuration, if one can be kept.
 
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> wants_cache(Context(model.config, model.dialect), None)
-    True
+    >>> wants_cache(context, None), wants_cache(context, False)
+    (True, False)
     """
     wanted = switch_or_default("use_cache", use_cache, context.config.use_cache)
     if use_cache and not keeps_cache(context):
@@ -56,16 +68,19 @@ def wants_cache(context: Context, use_cache: bool | None) -> bool:
     return wanted and keeps_cache(context)
 
 
-def call_encoder(model: PreTrainedModel, context: Context, **arguments: Any) -> tuple[BaseModelOutput, Source]:
-    """Check the encoder's arguments and run it; the source is returned for its mask.
+def call_encoder(model: PreTrainedModel, context: Context, given: Given) -> tuple[BaseModelOutput, Source]:
+    """Checks the encoder's arguments and runs it; the source is returned too, for its mask.
 
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> output, source = call_encoder(model, Context(model.config, model.dialect), input_ids=[[5, 6, 0]])
-    >>> output.last_hidden_state.shape, source.attention_mask
-    ((1, 3, 6), array([[ True,  True, False]]))
+    >>> output, source = call_encoder(model, context, {"input_ids": [[5, 6, 0]]})
+    >>> source.attention_mask
+    array([[ True,  True, False]])
     """
-    source = check_source(model.config, model.dtype, mask_from_ids=model.dialect.mask_from_ids, **arguments)
+    source = check_source(
+        model.config,
+        model.dtype,
+        mask_from_ids=model.dialect.mask_from_ids,
+        **{name: given.get(name) for name in SOURCE_ARGUMENTS},
+    )
     return run_encoder(model.weights, source, context), source
 
 
@@ -73,18 +88,31 @@ def call_decoder(
     model: PreTrainedModel,
     context: Context,
     encoder_states: Array | None,
-    past_key_values: Any,
-    **arguments: Any,
+    given: Given,
+    *,
+    prefix: str = "",
+    source_mask: str = "encoder_attention_mask",
 ) -> BaseModelOutputWithPastAndCrossAttentions:
-    """Check the decoder's arguments and run it, over given past keys or from the start.
+    """Checks the decoder's arguments and runs it, over the past keys in `given` or from the start.
 
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> context = Context(model.config, model.dialect)
-    >>> call_decoder(model, context, None, None, prefix="", input_ids=[[1, 9]]).last_hidden_state.shape
-    (1, 2, 6)
+    `prefix` and `source_mask` say what the call names its arguments: `decoder_input_ids`, `attention_mask`.
+
+    >>> call_decoder(model, context, None, {"input_ids": [[1, 9]]}).past_key_values.length
+    2
     """
-    target, cache = check_target(model.config, model.dtype, past_key_values, encoder_states, **arguments)
+    past_key_values = given.get("past_key_values")
+    arguments = {name: given.get(prefix + name) for name in TARGET_ARGUMENTS}
+    arguments |= {name: given.get(name) for name in SHARED_TARGET_ARGUMENTS}
+    arguments |= {"encoder_attention_mask": given.get(source_mask)}
+    target, cache = check_target(
+        model.config,
+        model.dtype,
+        past_key_values,
+        encoder_states,
+        prefix=prefix,
+        source_mask_name=source_mask,
+        **arguments,
+    )
     if cache is None or (cache.source_length is None and encoder_states is not None):
         tokens = target.inputs_embeds if target.input_ids is None else target.input_ids
         assert tokens is not None
@@ -93,11 +121,24 @@ def call_decoder(
     return run_decoder(model.weights, target, cache, context)
 
 
-def given_encoder(model: PreTrainedModel, encoder_outputs: Any, past_key_values: Any) -> BaseModelOutput | None:
-    """Given encoder outputs; None if the past, which must then hold cross keys, is all there is of the source.
+def call_decoder_alone(
+    model: PreTrainedModel, context: Context, given: Given
+) -> BaseModelOutputWithPastAndCrossAttentions:
+    """Runs a decoder that is called without its encoder; the cache is in the result if it is wanted.
 
-    >>> from npblender.models.example import example_model
-    >>> given_encoder(example_model(), None, None)
+    >>> call_decoder_alone(model, context, {"input_ids": [[1, 9]], "use_cache": False}).past_key_values is None
+    True
+    """
+    cached = wants_cache(context, given.get("use_cache"))
+    states = check_states(model, given.get("encoder_hidden_states"), given.get("past_key_values"))
+    output = call_decoder(model, context, states, given)
+    return output if cached else replace(output, past_key_values=None)
+
+
+def given_encoder(model: PreTrainedModel, encoder_outputs: Any, past_key_values: Any) -> BaseModelOutput | None:
+    """Returns the given encoder outputs, checked; None if the past, which must then hold cross keys, is all there is.
+
+    >>> given_encoder(model, None, None)
     Traceback (most recent call last):
     ValueError: there is no source: pass input_ids, inputs_embeds, encoder_outputs, or past_key_values with cross keys
     """
@@ -112,14 +153,13 @@ def given_encoder(model: PreTrainedModel, encoder_outputs: Any, past_key_values:
 
 
 def check_states(model: PreTrainedModel, encoder_hidden_states: Any, past_key_values: Any) -> Array | None:
-    """The states [B, S, D] that a decoder called on its own attends to, if there are any.
+    """Returns the states [B, S, D] that a decoder called on its own attends to, checked; None if there are none.
 
-    transformers leaves cross-attention out of a step that is not given them again, whatever its past holds; so a past
-    with cross keys needs them here.
+    transformers leaves cross-attention out of a step without them, whatever its past holds. So a past with cross keys
+    needs them here.
 
-    >>> from npblender.models.example import example_model
-    >>> check_states(example_model(), [[[0.5] * 6] * 4], None).shape
-    (1, 4, 6)
+    >>> check_states(model, [[[0.5] * 6] * 4], None).dtype
+    dtype('float32')
     """
     if encoder_hidden_states is not None:
         d, dtype = model.config.d_model, model.dtype
@@ -139,7 +179,7 @@ class BlenderbotSmallEncoder:
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
 
-    @accepts_transformers_names(("input_ids", "attention_mask", "head_mask", "inputs_embeds"))
+    @accepts_transformers_names(ENCODER_ORDER)
     def forward(
         self,
         input_ids: Any = None,
@@ -155,26 +195,14 @@ class BlenderbotSmallEncoder:
         generator: Seed = None,
         tap: Sink | None = None,
     ) -> Any:
-        """The source's states as a `BaseModelOutput`. Arguments as in the whole model's `forward`.
+        """Returns the source's states as a `BaseModelOutput`. Arguments as in the whole model's `forward`.
 
-        >>> from npblender.models.example import example_model
-        >>> example_model().get_encoder().forward([[5, 6, 7]]).last_hidden_state.shape
-        (1, 3, 6)
+        >>> model.get_encoder().forward([[5, 6, 7]]).last_hidden_state[0, 0, :2].round(4)
+        array([-1.594 ,  0.5372], dtype=float32)
         """
-        model = self.model
-        context = make_context(
-            model.config, model.dialect, tap, training, generator, output_attentions, output_hidden_states
-        )
-        output, _ = call_encoder(
-            model,
-            context,
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            inputs_embeds=inputs_embeds,
-            head_mask=head_mask,
-            position_ids=position_ids,
-        )
-        return returned(model, output, return_dict)
+        given = locals()
+        output, _ = call_encoder(self.model, context_of(self.model, given), given)
+        return returned(self.model, output, return_dict)
 
     __call__ = forward
 
@@ -185,7 +213,7 @@ class BlenderbotSmallDecoder:
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
 
-    @accepts_transformers_names(("input_ids", "attention_mask", "encoder_hidden_states", "encoder_attention_mask"))
+    @accepts_transformers_names(DECODER_ORDER)
     def forward(
         self,
         input_ids: Any = None,
@@ -207,33 +235,13 @@ class BlenderbotSmallDecoder:
         generator: Seed = None,
         tap: Sink | None = None,
     ) -> Any:
-        """The target's states and cache. Without encoder states there is no cross-attention, as in transformers.
+        """Returns the target's states and a cache. Without encoder states there is no cross-attention (transformers).
 
-        >>> from npblender.models.example import example_model
-        >>> out = example_model().get_decoder().forward([[1, 9]])
-        >>> out.last_hidden_state.shape, out.past_key_values.length
-        ((1, 2, 6), 2)
+        >>> model.get_decoder().forward([[1, 9]]).past_key_values.length
+        2
         """
-        model = self.model
-        context = make_context(
-            model.config, model.dialect, tap, training, generator, output_attentions, output_hidden_states
-        )
-        cached = wants_cache(context, use_cache)
-        output = call_decoder(
-            model,
-            context,
-            check_states(model, encoder_hidden_states, past_key_values),
-            past_key_values,
-            prefix="",
-            input_ids=input_ids,
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            encoder_attention_mask=encoder_attention_mask,
-            head_mask=head_mask,
-            cross_attn_head_mask=cross_attn_head_mask,
-            position_ids=position_ids,
-            cache_position=cache_position,
-        )
-        return returned(model, output if cached else replace(output, past_key_values=None), return_dict)
+        given = locals()
+        output = call_decoder_alone(self.model, context_of(self.model, given), given)
+        return returned(self.model, output, return_dict)
 
     __call__ = forward

@@ -18,6 +18,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -174,8 +176,9 @@ def build(config: BlenderbotSmallConfig, make: Make, parts: Parts = FULL_MODEL) 
     return Weights(shared, encoder, decoder, bias)
 
 
-def expected_shapes(config: BlenderbotSmallConfig, parts: Parts = FULL_MODEL) -> dict[str, tuple[int, ...]]:
-    """Every parameter's name and shape, in the order of the tree.
+@lru_cache(maxsize=32)
+def expected_shapes(config: BlenderbotSmallConfig, parts: Parts = FULL_MODEL) -> Mapping[str, tuple[int, ...]]:
+    """Every parameter's name and shape, in the order of the tree; worked out once for each configuration.
 
     >>> shapes = expected_shapes(BlenderbotSmallConfig(vocab_size=54944))
     >>> shapes["encoder.layers.0.fc1.weight"]
@@ -188,7 +191,7 @@ def expected_shapes(config: BlenderbotSmallConfig, parts: Parts = FULL_MODEL) ->
         return np.empty(0)
 
     build(config, note, parts)
-    return shapes
+    return MappingProxyType(shapes)
 
 
 def parameter_count(config: BlenderbotSmallConfig) -> int:

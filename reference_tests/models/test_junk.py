@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from npblender.models.signatures import taken
+from npblender.models.signatures import argument_names
 from npblender.transformer.outputs import ModelOutput
 from reference_tests.faults.bad_calls import BASE, CAUSAL, IDS, MODEL, OUT, PAST, STATES, TARGET, D
 from reference_tests.faults.bad_values import Stubborn
@@ -101,7 +101,7 @@ def calls(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     """A method and its arguments: good to begin with, then a few replaced by junk or by what is good elsewhere."""
     name = draw(st.sampled_from(sorted(METHODS)))
     given = dict(START[name])
-    for argument in draw(st.lists(st.sampled_from(taken(METHODS[name])), min_size=1, max_size=3, unique=True)):
+    for argument in draw(st.lists(st.sampled_from(argument_names(METHODS[name])), min_size=1, max_size=3, unique=True)):
         good = st.sampled_from(GOOD[argument]) if argument in GOOD else st.none()
         given[argument] = draw(st.one_of(junk, good, good, good))
     return name, given
@@ -137,7 +137,7 @@ def test_junk_is_refused_by_name_or_gives_finite_numbers(call: tuple[str, dict[s
     output, error = outcome(METHODS[name], arguments)
     if error is not None:
         assert type(error) in (ValueError, TypeError)
-        names = taken(METHODS[name])
+        names = argument_names(METHODS[name])
         assert any(re.search(rf"\b{re.escape(each)}\b", str(error)) for each in names), str(error)
     else:
         found = list(numbers_in(output))

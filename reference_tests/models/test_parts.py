@@ -9,8 +9,10 @@ import pytest
 
 from npblender import BlenderbotSmallForConditionalGeneration
 from npblender.config.dialect import DIALECTS, PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
+from npblender.transformer import parameters
 from npblender.transformer.parameters import Embedding, random_weights, to_arrays
 from reference_tests.support.asserts import assert_close
+from reference_tests.support.calls import calls_of
 from reference_tests.support.model_cases import draw_config, draw_model
 from reference_tests.support.tolerances import TOLERANCES
 
@@ -97,3 +99,10 @@ def test_seeded_models_are_the_same_in_every_dtype_up_to_rounding() -> None:
     single = random_weights(CONFIG, 3, np.float32)
     for name, array in to_arrays(double).items():
         assert np.array_equal(to_arrays(single)[name], array.astype(np.float32)), name
+
+
+def test_a_folder_is_loaded_into_one_tree_of_weights() -> None:
+    """What shapes a configuration asks for is worked out once; each load then builds the tree once, for good."""
+    BlenderbotSmallForConditionalGeneration.from_pretrained()
+    calls = calls_of(BlenderbotSmallForConditionalGeneration.from_pretrained)
+    assert calls[parameters.build.__code__] == 1

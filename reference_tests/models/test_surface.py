@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npblender.config.dialect import PARLAI, TRANSFORMERS_4
-from npblender.models.signatures import KERAS_ORDER, taken
+from npblender.models.signatures import KERAS_ORDER, argument_names
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.forward_checks import heard
 from reference_tests.support.model_cases import draw_model, ids_of
@@ -51,7 +51,7 @@ def method_of(class_name: str, method: str) -> Callable[..., Any]:
 @pytest.mark.parametrize("key", SIGNATURES, ids=" ".join)
 def test_every_argument_is_honoured_or_refused_by_name(key: tuple[str, str, str]) -> None:
     method = method_of(key[1], key[2])
-    unknown = [name for name in names(*key) if name not in taken(method)]
+    unknown = [name for name in names(*key) if name not in argument_names(method)]
     assert set(unknown) <= REFUSED
     inputs = {"inputs": [[3, 4]]} if key[2] == "generate" else {}
     for name in unknown:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForCausalLM, BlenderbotSmallForConditionalGeneration
 from npblender import BlenderbotSmallModel as BaseModel
-from npblender.models.signatures import taken
+from npblender.models.signatures import argument_names
 from reference_tests.support.original_signatures import KWARGS_5, SIGNATURES, names
 from tools.originals.environments import oracle_python
 
@@ -127,7 +127,7 @@ def main() -> int:
                 print(f"{original} {class_name}.{method} takes {arguments}, which is not what the table has")
                 wrong += 1
             ours = our_method(class_name, method)
-            honoured = [name for name in names(original, class_name, method) if name in taken(ours)]
+            honoured = [name for name in names(original, class_name, method) if name in argument_names(ours)]
             refused = [name for name in names(original, class_name, method) if name not in honoured]
             silent = [name for name in refused if not refuses(ours, name)]
             if silent:
