@@ -4,6 +4,7 @@ Tests that take long carry the marker `slow` and are left out unless `-m ""` ask
 `--hypothesis-profile thorough` tries more examples of every law.
 """
 
+import signal
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,14 @@ settings.load_profile("npblender")
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A generator seeded by the test's own name: independent of order, different between tests."""
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Child processes end at SIGINT, even if a shell started the tests in the background, with that signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -202,6 +202,37 @@ def test_public_functions_show_an_example(name: str) -> None:
     assert not lacking, f"{lacking} of {name} show no example"
 
 
+MAY_IMPORT_TOOLS = ("tools", "golden", "demo")
+"""Folders of the tests, whose subject is in `tools`."""
+
+TOOLS_MAY_IMPORT = ("support", "oracles", "faults")
+"""Folders of the tests that hold no tests of a room, or none but of themselves."""
+
+
+def test_tools_and_tests_are_no_circle() -> None:
+    """Tools use the tests' support; only the tests of tools use tools."""
+    wrong = []
+    tests, tools = REPOSITORY / "reference_tests", REPOSITORY / "tools"
+    for path in tests.rglob("*.py"):
+        uses = re.search(r"^\s*(?:from|import) tools\b.*", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if uses and path.relative_to(tests).parts[0] not in MAY_IMPORT_TOOLS:
+            wrong.append(f"{path.name}: {uses[0]}")
+    for path in tools.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        folders = re.findall(r"^\s*(?:from|import) reference_tests(?:\.| import )(\w+)", text, re.MULTILINE)
+        wrong += [f"{path.name}: reference_tests.{name}" for name in folders if name not in TOOLS_MAY_IMPORT]
+    assert not wrong
+
+
+def test_nothing_changes_the_import_path() -> None:
+    """Tools are modules, run as `python -m tools TASK` from the root: none needs `sys.path` or a late import."""
+    pattern = re.compile(r"sys\.path\.(?:insert|append)|noqa: E402")
+    exempt = {Path(__file__).resolve(), REPOSITORY / "tools" / "bench" / "starting.py"}  # a script for other Pythons
+    files = [path for name in ("tools", "reference_tests") for path in (REPOSITORY / name).rglob("*.py")]
+    wrong = [path.name for path in files if path not in exempt and pattern.search(path.read_text(encoding="utf-8"))]
+    assert not wrong
+
+
 def text_files() -> list[Path]:
     kinds = ("*.py", "*.md", "*.toml")
     folders = [ROOT, REPOSITORY / "reference_tests", REPOSITORY / "tools", REPOSITORY / "docs"]

@@ -245,6 +245,7 @@ def test_replies_come_while_the_pipe_is_open_and_a_reader_may_leave(tiny_folder:
         assert process.stderr.read() == b""
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT as a terminal does")
 def test_an_interrupt_through_a_pipe_ends_it_quietly(tiny_folder: Path) -> None:
     with subprocess.Popen(

@@ -274,6 +274,7 @@ def test_processes_give_the_same_and_do_not_outlive_a_kill(
     assert replies(records(out.read_text())) == replies(records(generate(lines_file).out))
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT as a terminal does")
 def test_ctrl_c_ends_it_quietly_and_it_goes_on_later(tiny_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"

@@ -295,6 +295,7 @@ def long_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_conversation_at_a_real_terminal(long_folder: Path) -> None:
     """Editing, streaming, Ctrl-C in the middle of a reply, commands, and a second Ctrl-C that leaves."""
     forever = ("--set", "min_length=900", "--set", "max_length=990", "--set", "no_repeat_ngram_size=0")
@@ -322,6 +323,7 @@ def test_a_conversation_at_a_real_terminal(long_folder: Path) -> None:
         assert not CONTROL.search(screen.shown.replace("\r\n", "\n").replace("\x08 \x08", "").replace("\x07", ""))
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_beam_search_at_a_real_terminal_can_be_cancelled_and_ctrl_d_leaves(long_folder: Path) -> None:
     forever = ("--set", "min_length=900", "--set", "max_length=990", "--beams", "30")
     with Screen("--model", long_folder, *forever, TERM="xterm", NO_COLOR="") as screen:

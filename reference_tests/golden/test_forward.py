@@ -119,7 +119,7 @@ def demo_runner(golden: Golden, run: str) -> Runner:
 
 def test_the_demo_golden_is_of_these_weights() -> None:
     made_of = hashlib.sha256((Path(npblender.__file__).parent / "demo" / "model.safetensors").read_bytes())
-    again = "the demo's weights have changed; `python tools/goldens/forward.py --demo` makes its golden anew"
+    again = "the demo's weights have changed; `python -m tools goldens demo` makes its golden anew"
     assert {RUNS[key].model_sha256 for key in DEMO} == {made_of.hexdigest()}, again
 
 

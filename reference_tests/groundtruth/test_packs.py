@@ -44,7 +44,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in PUBLISHED.iterdir()))
 def test_the_published_packs_hold(name: str) -> None:
-    again = f"`python tools/goldens/packs.py {name}` makes it anew"
+    again = f"`python -m tools goldens {name}` makes it anew"
     try:
         report = verify_pack(PUBLISHED / name)
     except ValueError as error:

@@ -19,7 +19,6 @@ from npblender.groundtruth.packs.manifest import read_manifest
 from npblender.groundtruth.packs.sections import scalars
 from npblender.groundtruth.tracing.tensor_file import read_tensors
 from reference_tests.support.cli_runs import one_error, run_cli
-from tools.originals.environments import oracle_python
 
 TINY = Path(__file__).parents[1] / "golden" / "packs" / "tiny"
 TYPES = {number: np.dtype(name) for name, number in onnx.TYPES.items()}
@@ -95,28 +94,6 @@ def test_a_tensor_proto_by_hand() -> None:
     """dims: 2; data_type: FLOAT; name: "ab"; raw_data: 1.0 and -2.0."""
     content = onnx.tensor_proto("ab", np.array([1.0, -2.0], np.float32))
     assert content == bytes([0x08, 2, 0x10, 1, 0x42, 2]) + b"ab" + bytes([0x4A, 8]) + bytes.fromhex("0000803f000000c0")
-
-
-READS = """
-import sys, onnx, onnx.numpy_helper
-for path in sys.argv[1:]:
-    tensor = onnx.TensorProto()
-    tensor.ParseFromString(open(path, "rb").read())
-    array = onnx.numpy_helper.to_array(tensor)
-    print(tensor.name, array.dtype, array.tolist())
-"""
-
-
-def test_the_onnx_package_reads_it_too(tmp_path: Path) -> None:
-    try:
-        python = oracle_python("onnxruntime")
-    except FileNotFoundError as error:
-        pytest.skip(f"the package onnx is not there to read with ({error}); the format is parsed by hand above")
-    arrays = [np.arange(6, dtype=np.int64).reshape(2, 3), np.array(1.5, np.float32), np.array([True, False])]
-    for number, array in enumerate(arrays):
-        (tmp_path / f"{number}.pb").write_bytes(onnx.tensor_proto(f"t{number}", array))
-    lines = run(python, "-c", READS, *(tmp_path / f"{number}.pb" for number in range(3))).splitlines()
-    assert lines == ["t0 int64 [[0, 1, 2], [3, 4, 5]]", "t1 float32 1.5", "t2 bool [True, False]"]
 
 
 def test_onnx_test_data(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_the_tiny_pack_shows_the_fault(name: str) -> None:
 
 
 def test_the_page_lists_every_fault() -> None:
-    """Each with its point and its cause. The figures are held by `tools/docs/zoo.py --check`."""
+    """Each with its point and its cause. The figures are held by `python -m tools zoo --check`."""
     page = " ".join((ROOT / "docs" / "porting.md").read_text(encoding="utf-8").split())
     for name, fault in ZOO.items():
         assert f"| {name} | `{fault.point}` |" in page

@@ -1,12 +1,8 @@
 """erf and the normal distribution function against mpmath's digits: the whole line, tails, subnormals, specials."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
-from mpmath import mp
 
 from npblender.ops import error_function as module
 from npblender.ops.blocks import BLOCK
@@ -128,21 +124,6 @@ def test_by_hand(dtype):
     # Abramowitz and Stegun, tables 7.1 and 26.1
     assert [f"{v:.7f}" for v in erf(np.array([0.5, 1.0, 2.0], dtype))] == ["0.5204999", "0.8427008", "0.9953223"]
     assert [f"{v:.6f}" for v in normal_cdf(np.array([-1.0, 1.0, 2.0], dtype))] == ["0.158655", "0.841345", "0.977250"]
-
-
-def derivation():
-    path = Path(__file__).resolve().parents[2] / "tools" / "measure" / "derive_erf.py"
-    spec = importlib.util.spec_from_file_location("derive_erf", path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool
-
-
-@pytest.mark.slow
-def test_the_committed_coefficients_are_those_the_tool_derives():
-    with mp.workdps(15):
-        tool = derivation()
-        assert tool.module_source() == tool.MODULE.read_text(encoding="utf-8")
 
 
 def test_constants_follow_the_width_of_the_dtype():

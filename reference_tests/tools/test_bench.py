@@ -259,7 +259,7 @@ def test_the_tool_runs_on_a_tiny_model_and_names_what_is_absent(tmp_path, monkey
 
 def test_the_graphs_agree_with_float64_at_every_point():
     if not environments.is_ready("onnxruntime"):
-        pytest.skip("needs ONNX Runtime: `python tools/originals/environments.py onnxruntime` makes its environment")
+        pytest.skip("needs ONNX Runtime: `python -m tools originals onnxruntime` makes its environment")
     command = [environments.oracle_python("onnxruntime"), ROOT / "tools" / "onnx_graph" / "check.py", "--cases", "6"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,6 @@
 """The comparison with the originals, itself tested: what it draws, what it measures, and that it can fail.
 
-The originals are not needed here. `python tools/differential/compare.py` runs them.
+The originals are not needed here. `python -m tools compare forward` runs them.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def rows() -> dict[str, list[list[str]]]:
 
 
 def test_the_page_is_written_from_the_code() -> None:
-    assert show_points.written() == show_points.tables(), "run tools/docs/points.py --write-docs"
+    assert show_points.written() == show_points.tables(), "run python -m tools points --write-docs"
 
 
 def test_a_page_that_is_not_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: object) -> None:

@@ -118,4 +118,4 @@ def test_the_page_shows_this_table() -> None:
     table = page.split("<!-- tolerances:begin -->")[1].split("<!-- tolerances:end -->")[0]
     shown = [[cell.strip() for cell in line.split("|")[1:5]] for line in table.strip().splitlines()[2:]]
     made = [[name, f"{row.value:g} {row.unit}", row.reason, row.measured] for name, row in TOLERANCES.items()]
-    assert shown == made, "python tools/measure/tolerances.py --write-docs"
+    assert shown == made, "python -m tools measure tolerances --write-docs"

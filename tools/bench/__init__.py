@@ -13,5 +13,6 @@
     plot       a drawing of the growth against the bounds
     report     the tables and the JSON file
     running    the command
-Nothing here is imported by npblender, and the peers' packages live in environments of their own (tools/originals/environments.py).
+Nothing here is imported by npblender, and the peers' packages live in environments of their own (python -m tools
+originals).
 """

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from tools import ROOT
 from tools.bench.machine import Machine
 from tools.bench.peers import Peer
 from tools.bench.texts import Texts, words_in
 from tools.bench.works import WORKS, Work
 
-ROOT = Path(__file__).resolve().parents[2]
 PAUSE = 0.1  # seconds; threads of the engine before may spin that long for more work
 FIRST_WORD = 5  # the ids below are special
 
@@ -50,13 +50,23 @@ class Worker:
 
     def __init__(self, name: str, peer: Peer, folder: Path, threads: int) -> None:
         self.name, self.peer = name, peer
-        script = ROOT / "tools" / "bench" / "worker.py"
-        command = [peer.python(), "-W", "ignore", script, peer.adapter, peer.variant, folder, threads]
+        command = [
+            peer.python(),
+            "-W",
+            "ignore",
+            "-m",
+            "tools.bench.worker",
+            peer.adapter,
+            peer.variant,
+            folder,
+            threads,
+        ]
         self.process = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            cwd=ROOT,
             env=environment(threads),
         )
         self.versions: dict[str, str] = self._answer()["versions"]

@@ -45,7 +45,7 @@ def ratios(others: Sequence[float], ours: Sequence[float]) -> Spread:
     Spread(median=3.0, low=3.0, high=3.0, rounds=2)
     """
     if len(others) != len(ours):
-        raise ValueError(f"{len(others)} rounds can not be compared with {len(ours)}")
+        raise ValueError(f"{len(others)} rounds cannot be compared with {len(ours)}")
     if min(ours, default=1.0) <= 0:
         raise ValueError("a time is not positive")
     return spread([other / own for other, own in zip(others, ours, strict=True)])

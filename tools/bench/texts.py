@@ -1,8 +1,8 @@
 """Chat text for the tokenizers, other text in every round.
 
-With the dialogue corpora at hand (see `tools/differential/tokenizer_texts.py`) it is their turns, each at most once in a run.
-Without them it is made up: words of the vocabulary by Zipf's law, some of them capitalised, some unheard-of, with
-contractions, numbers and punctuation.
+With the dialogue corpora at hand (see `tools/differential/tokenizer_texts.py`) it is their turns, each at most once in
+a run. Without them it is made up: words of the vocabulary by Zipf's law, some of them capitalised, some unheard-of,
+with contractions, numbers and punctuation.
 """
 
 from __future__ import annotations

@@ -13,8 +13,6 @@ import sys
 import traceback
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def main() -> None:
     adapter, variant, folder, threads = sys.argv[1:]
@@ -22,7 +20,6 @@ def main() -> None:
     os.dup2(2, 1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(threads)])
-    sys.path[0] = str(ROOT)
 
     def say(answer: dict) -> None:
         answers.write(json.dumps(answer) + "\n")

@@ -1,6 +1,6 @@
 """Make the model that ships in `npblender/demo/`, from the corpora to its card.
 
-    pip install torch==2.13.0 subword-nmt==0.3.8 . && python tools/demo/__main__.py all --corpora FOLDER
+    pip install torch==2.13.0 subword-nmt==0.3.8 . && python -m tools demo all --corpora FOLDER
 
 FOLDER holds the three `*.jsonl.gz` files (default: `dialogue/` in the folder that NPBLENDER_SHARED names). With
 nothing but pip: `pip install chitchat-dataset==0.9.0` and `--chitchat-only`. The steps can be run one by one; each
@@ -23,11 +23,10 @@ npblender.
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # `tools` is no installed package
+
 
 STEPS = ("prepare", "train", "export", "evaluate", "card")
 SEED = 20  # of the held-out part and of what is kept of repeated replies

@@ -1,7 +1,7 @@
 """Shows that folders go both ways between npblender and the originals, bit for bit.
 
-    python tools/differential/checkpoints.py                 # all originals
-    python tools/differential/checkpoints.py transformers-5  # or only some
+    python -m tools compare folders                 # all originals
+    python -m tools compare folders transformers-5  # or only some
 
 Seeded random models of odd sizes are saved by npblender and loaded by both transformers, in all three classes:
 nothing may be missing, unexpected or mis-shaped, and the state dict must be equal to the last bit. The other way
@@ -9,15 +9,14 @@ round, npblender loads what transformers saved (whole, sharded, with and without
 a pickle after the conversion that npblender's own refusal prints) and what ParlAI saved. Class defaults,
 configurations and settings of generation are compared as well.
 
-Exits with 1 if anything differs. The originals' environments are made by `tools/originals/environments.py`. This file does NOT
-compare what models compute: see `tools/differential/`.
+Exits with 1 if anything differs. The originals' environments are made by `python -m tools originals`. This file does
+NOT compare what models compute: see `tools/differential/`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -30,15 +29,13 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from npblender import BlenderbotSmallConfig, GenerationConfig, checkpoint  # noqa: E402
-from npblender.checkpoint.parameter_names import canonical_name  # noqa: E402
-from npblender.config.generation_options import GENERATION_DEFAULTS  # noqa: E402
-from npblender.transformer.parameters import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL, random_weights, to_arrays  # noqa: E402
-from reference_tests.support.random_models import draw_config  # noqa: E402
-from tools.originals.environments import ORACLES, oracle_python  # noqa: E402
+from npblender import BlenderbotSmallConfig, GenerationConfig, checkpoint
+from npblender.checkpoint.parameter_names import canonical_name
+from npblender.config.generation_options import GENERATION_DEFAULTS
+from npblender.transformer.parameters import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL, random_weights, to_arrays
+from reference_tests.support.random_models import draw_config
+from tools.originals import asking
+from tools.originals.environments import ORACLES, oracle_python
 
 CLASSES = {
     "full": ("BlenderbotSmallForConditionalGeneration", FULL_MODEL),
@@ -46,9 +43,9 @@ CLASSES = {
     "causal": ("BlenderbotSmallForCausalLM", CAUSAL_MODEL),
 }
 RUNNERS = {
-    "transformers-5": "run_checkpoints.py",
-    "transformers-4": "run_checkpoints.py",
-    "parlai": "run_parlai_checkpoints.py",
+    "transformers-5": "run_checkpoints",
+    "transformers-4": "run_checkpoints",
+    "parlai": "run_parlai_checkpoints",
 }
 SETTINGS = GenerationConfig(
     num_beams=10,
@@ -211,15 +208,11 @@ def compare_defaults(answers: Path, original: str, tally: Tally) -> None:
 
 def run(original: str, work: Path, configs: dict[str, dict[str, Any]]) -> Tally:
     tally, answers = Tally(), work / original
-    python = oracle_python(original)
-    runner = ROOT / "tools" / "originals" / RUNNERS[original]
-    quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
-    command = [python, "-W", "ignore", runner, work, answers]
-    subprocess.run(command, env={**os.environ, **quiet}, check=True)
+    asking.run(original, RUNNERS[original], work, answers)
     if original != "parlai":
         compare_defaults(answers, original, tally)
         compare_ours(work, answers, configs, tally)
-    compare_theirs(answers, python, original, configs, tally)
+    compare_theirs(answers, oracle_python(original), original, configs, tally)
     return tally
 
 

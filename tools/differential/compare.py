@@ -1,12 +1,12 @@
 """Compares npblender's forward pass with the originals', by running them all on seeded random models.
 
-    python tools/differential/compare.py --configs 60 --seed 0
-    python tools/differential/compare.py --write-docs          # and put the tables into docs/differential.md
+    python -m tools compare forward --configs 60 --seed 0
+    python -m tools compare forward --write-docs          # and put the tables into docs/differential.md
 
 Each dialect meets its own original: `transformers-5` and `transformers-4` in float64, `parlai` in float32
 and, with ParlAI's one cast to float32 lifted, in float64. Prints a table of the largest differences and
 ends with status 1 if one is beyond its bound, a tensor is missing, or a caller's mistake was not refused.
-The originals' environments are made by `tools/originals/environments.py`.
+The originals' environments are made by `python -m tools originals`.
 """
 
 from __future__ import annotations
@@ -20,18 +20,16 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from reference_tests.support.tolerances import TOLERANCES  # noqa: E402
-from tools.differential import ours, precision  # noqa: E402
-from tools.differential.cases import head_mask_case, parlai_case, transformers_case  # noqa: E402
-from tools.differential.keras_flax import keras_flax_case  # noqa: E402
-from tools.differential.measure import KINDS, Tally  # noqa: E402
-from tools.differential.originals import Job, run_all, version_of, write_cases  # noqa: E402
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
-from tools.originals.environments import ORACLES, is_ready  # noqa: E402
-from tools.originals.exchange import Case, read_answer, read_cases  # noqa: E402
+from reference_tests.support.tolerances import TOLERANCES
+from tools import ROOT
+from tools.differential import ours, precision
+from tools.differential.cases import head_mask_case, parlai_case, transformers_case
+from tools.differential.keras_flax import keras_flax_case
+from tools.differential.measure import KINDS, Tally
+from tools.differential.originals import Job, run_all, version_of, write_cases
+from tools.docs.tables import markdown, write_between_markers
+from tools.originals.environments import ORACLES, is_ready
+from tools.originals.exchange import Case, read_answer, read_cases
 
 PAGE = ROOT / "docs" / "differential.md"
 
@@ -162,9 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     comparisons = COMPARISONS
     if not is_ready(KERAS_FLAX) and sys.version_info[:2] > ORACLES[KERAS_FLAX].newest_python:
         comparisons = tuple(c for c in COMPARISONS if c.original != KERAS_FLAX)
-        print(
-            f"Keras and Flax are left out: see `python tools/originals/environments.py {KERAS_FLAX}`", file=sys.stderr
-        )
+        print(f"Keras and Flax are left out: see `python -m tools originals {KERAS_FLAX}`", file=sys.stderr)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if options.keep:
@@ -183,7 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
     if len(failures) > 40:
         print(f"and {len(failures) - 40} more", file=sys.stderr)
     if options.write_docs and not failures:
-        command = f"python tools/differential/compare.py --configs {options.configs} --seed {options.seed}"
+        command = f"python -m tools compare forward --configs {options.configs} --seed {options.seed}"
         versions = ", ".join(version_of(original) for original in dict.fromkeys(c.original for c in comparisons))
         note = f"Printed by `{command}` with NumPy {np.__version__}, {versions}.\n"
         write_between_markers(PAGE, "differential", f"{note}\n{text}")

@@ -1,18 +1,17 @@
 """Compares npblender's searches with the originals', by running them all on seeded random models.
 
-    python tools/differential/generation.py --configs 130 --seed 0
-    python tools/differential/generation.py --write-docs          # and put the tables into docs/generation.md
+    python -m tools compare generation --configs 130 --seed 0
+    python -m tools compare generation --write-docs          # and put the tables into docs/generation.md
 
 Both transformers answer the same calls (six a model, all their kinds of search, options drawn at random), and ParlAI's
 own agents search for replies (two agents a model, three calls each). Ids must be equal and scores equal but for the
 rounding of float32. Ends with status 1 if anything differs. The originals' environments are made by
-`tools/originals/environments.py`.
+`python -m tools originals`.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,35 +20,24 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from tools.differential.originals import version_of  # noqa: E402
+from tools import ROOT
+from tools.differential.originals import version_of
 from tools.differential.search_measure import ParlaiTally, Tally, answer, compare_call, compare_parlai_call, model_of
-from tools.differential.searches_parlai import parlai_search_case  # noqa: E402
-from tools.differential.searches_transformers import WAYS, transformers_search_case  # noqa: E402
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
-from tools.originals.environments import oracle_python  # noqa: E402
-from tools.originals.exchange import read_answer, read_cases, wanted, write_case  # noqa: E402
+from tools.differential.searches_parlai import parlai_search_case
+from tools.differential.searches_transformers import WAYS, transformers_search_case
+from tools.docs.tables import markdown, write_between_markers
+from tools.originals import asking
+from tools.originals.exchange import read_answer, read_cases, wanted, write_case
 
 PAGE = ROOT / "docs" / "generation.md"
 TRANSFORMERS = ("transformers-5", "transformers-4")
-RUNNERS = dict.fromkeys(TRANSFORMERS, "run_transformers_search.py") | {"parlai": "run_parlai_search.py"}
+RUNNERS = dict.fromkeys(TRANSFORMERS, "run_transformers_search") | {"parlai": "run_parlai_search"}
 CALLS, AGENTS, AGENT_CALLS = 6, 2, 3
 
 
 def start(original: str, cases: Path, answers: Path) -> subprocess.Popen[str]:
-    """One original over one folder of cases, in its own environment, on one thread."""
-    runner = ROOT / "tools" / "originals" / RUNNERS[original]
-    quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [oracle_python(original), "-W", "ignore", runner, cases, answers, "--original", original]
-    return subprocess.Popen(
-        [str(part) for part in command],
-        env={**os.environ, **quiet},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    """Starts one original's searches over one folder of cases."""
+    return asking.start(original, RUNNERS[original], cases, answers, "--original", original)
 
 
 def run_originals(folder: Path, configs: int, seed: int) -> None:
@@ -63,9 +51,7 @@ def run_originals(folder: Path, configs: int, seed: int) -> None:
     cases = dict.fromkeys(TRANSFORMERS, folder / "transformers") | {"parlai": folder / "parlai"}
     running = {name: start(name, place, folder / f"by {name}") for name, place in cases.items()}
     for name, process in running.items():
-        said = process.communicate()[0]
-        if process.returncode:
-            raise RuntimeError(f"{name} ended with {process.returncode}:\n{said[-4000:]}")
+        asking.finish(name, process)
 
 
 def compare_transformers(folder: Path, original: str) -> dict[str, Tally]:
@@ -157,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{len(failures)} of the comparisons failed", file=sys.stderr)
         return 1
     if options.write_docs:
-        command = f"python tools/differential/generation.py --configs {options.configs} --seed {options.seed}"
+        command = f"python -m tools compare generation --configs {options.configs} --seed {options.seed}"
         versions = ", ".join(version_of(name) for name in RUNNERS)
         write_between_markers(PAGE, "generation", f"Printed by `{command}` with {versions}.\n\n{text}")
     return 0

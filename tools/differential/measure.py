@@ -17,7 +17,7 @@ OUT_OF_REACH = -1e19
 
 
 def relative_difference(ours: np.ndarray, theirs: np.ndarray, nan_allowed: bool = False) -> tuple[float, str]:
-    """max |ours - theirs| over max |theirs|, and a word on where; infinite if the two can not be compared.
+    """max |ours - theirs| over max |theirs|, and a word on where; infinite if the two cannot be compared.
 
     >>> relative_difference(np.array([1.0, 2.5]), np.array([1.0, 2.0]))
     (0.25, 'at [1] 2.5 is not 2.0')

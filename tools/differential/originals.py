@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.originals.environments import installed_versions, oracle_python
+from tools.originals import asking
+from tools.originals.environments import installed_versions
 from tools.originals.exchange import Answer, Case, read_answer, read_cases, write_case
 
 RUNNERS = {
-    "transformers-5": "run_transformers.py",
-    "transformers-4": "run_transformers.py",
-    "parlai": "run_parlai.py",
-    "keras-flax": "run_keras_flax.py",
+    "transformers-5": "run_transformers",
+    "transformers-4": "run_transformers",
+    "parlai": "run_parlai",
+    "keras-flax": "run_keras_flax",
 }
 # Of each original, the package that is it, and those it computes with.
 PACKAGES = {
@@ -37,30 +37,14 @@ class Job:
     threads: int = 1
 
     def start(self) -> subprocess.Popen[str]:
-        runner = Path(__file__).resolve().parents[1] / "originals" / RUNNERS[self.original]
-        command = [oracle_python(self.original), runner, self.cases, self.answers]
-        command += ["--original", self.original, "--threads", str(self.threads)]
-        quiet = {
-            "TOKENIZERS_PARALLELISM": "false",
-            "HF_HUB_OFFLINE": "1",
-            "OMP_NUM_THREADS": str(self.threads),
-        }
-        return subprocess.Popen(
-            [str(part) for part in command],
-            env={**os.environ, **quiet},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        arguments = (self.cases, self.answers, "--original", self.original, "--threads", self.threads)
+        return asking.start(self.original, RUNNERS[self.original], *arguments, threads=self.threads)
 
 
 def run_all(jobs: Iterable[Job]) -> None:
     """Runs every job to its end. RuntimeError, with what it printed, for one that fails."""
-    running = [(job, job.start()) for job in jobs]
-    said = [(job, process.communicate()[0], process.returncode) for job, process in running]
-    for job, text, status in said:
-        if status:
-            raise RuntimeError(f"{job.original} ended with {status} over {job.cases}:\n{text[-4000:]}")
+    for job, process in [(job, job.start()) for job in jobs]:
+        asking.finish(f"{job.original} over {job.cases}", process)
 
 
 def write_cases(cases: Iterable[Case], folder: Path) -> Path:

@@ -1,8 +1,8 @@
 """Holds the table of the originals' arguments against the installed originals, and npblender against the table.
 
-    python tools/differential/signatures.py
+    python -m tools compare arguments
 
-torch classes are asked in their own environments. The TF and Flax classes of 4.52.4 can not be imported without those
+torch classes are asked in their own environments. The TF and Flax classes of 4.52.4 cannot be imported without those
 frameworks, so their source is parsed. Ends with 1 where the typed-in table is not what is installed, or where npblender
 neither takes an argument nor refuses it by its name. Which values are honoured is shown by the tests, not here.
 """
@@ -15,8 +15,6 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForCausalLM, BlenderbotSmallForConditionalGeneration
 from npblender import BlenderbotSmallModel as BaseModel

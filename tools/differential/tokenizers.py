@@ -1,14 +1,15 @@
 """Holds npblender's tokenizer to the originals' by running them, text by text and call by call.
 
-    python tools/differential/tokenizers.py                          # everything; minutes
-    python tools/differential/tokenizers.py --sample 3000 --seed 1   # that many turns of each corpus, fewer random texts
-    python tools/differential/tokenizers.py --write-docs             # everything, and put the table into docs/tokenizer.md
+    python -m tools compare tokenizers                          # everything; minutes
+    python -m tools compare tokenizers --sample 3000 --seed 1   # that many turns of each corpus, fewer random texts
+    python -m tools compare tokenizers --write-docs             # everything, and put the table into docs/tokenizer.md
 
 Suites: the 26 published cases; random text of every kind and random calls (seeded); every turn of the three dialogue
 corpora. The real tokenizer, the cases and the corpora lie in the folder that NPBLENDER_SHARED names (checkpoint/,
 goldens/, dialogue/); without it the random suites run on the demo's tokenizer and the others are reported as left out.
 
-The originals run in the environments of `tools/originals/environments.py`. Exit status 1 if anything differs, 2 if nothing could run.
+The originals run in the environments of `python -m tools originals`. Exit status 1 if anything differs, 2 if nothing
+could run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import argparse
 import json
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,15 +26,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from npblender.tokenizer import AddedToken, BlenderbotSmallTokenizer  # noqa: E402
-from tools.differential.tokenizer_calls import random_calls  # noqa: E402
-from tools.differential.tokenizer_texts import corpus_turns, random_texts  # noqa: E402
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
-from tools.originals.environments import oracle_python  # noqa: E402
-from tools.originals.run_tokenizer import plain, read_lines, write_lines  # noqa: E402
+from npblender.tokenizer import AddedToken, BlenderbotSmallTokenizer
+from tools import ROOT
+from tools.differential.tokenizer_calls import random_calls
+from tools.differential.tokenizer_texts import corpus_turns, random_texts
+from tools.docs.tables import markdown, write_between_markers
+from tools.originals import asking
+from tools.originals.run_tokenizer import plain, read_lines, write_lines
 
 PLACE = "NPBLENDER_SHARED"
 PAGE = ROOT / "docs" / "tokenizer.md"
@@ -79,15 +77,11 @@ def ask_originals(
         write_lines(asked, questions)
         running = {}
         for original in originals:
-            script = ROOT / "tools" / "originals" / "run_tokenizer.py"
             answers = Path(place) / f"{original}.jsonl"
-            command = [oracle_python(original), script, original, setting.folder, asked, answers]
-            log = (Path(place) / f"{original}.log").open("w+", encoding="utf-8")
-            running[original] = (subprocess.Popen(list(map(str, command)), stdout=log, stderr=log), answers, log)
-        for original, (process, answers, log) in running.items():
-            if process.wait() != 0:
-                log.seek(0)
-                raise RuntimeError(f"{original} stopped with {process.returncode}:\n{log.read()[-3000:]}")
+            process = asking.start(original, "run_tokenizer", original, setting.folder, asked, answers)
+            running[original] = (process, answers)
+        for original, (process, answers) in running.items():
+            asking.finish(original, process)
             lines = read_lines(answers)
             setting.versions[original] = next(lines)["versions"]
             count = 0

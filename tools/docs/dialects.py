@@ -1,8 +1,8 @@
 """What each disagreement of the originals does to a model's logits and replies, field by field.
 
-    python tools/docs/dialects.py                     # the demo, all fields
-    python tools/docs/dialects.py --model FOLDER      # any other model
-    python tools/docs/dialects.py --write-docs        # and put the tables into docs/dialects.md
+    python -m tools dialects                     # the demo, all fields
+    python -m tools dialects --model FOLDER      # any other model
+    python -m tools dialects --write-docs        # and put the tables into docs/dialects.md
 
 Each row changes one field of one dialect, or one habit of its users, and compares with the dialect as it is: the
 largest change of a log-probability along the same reply, and how many replies change. That each dialect equals its
@@ -21,9 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
 from npblender import (
     PARLAI,
     TRANSFORMERS_4,
@@ -32,8 +29,9 @@ from npblender import (
     BlenderbotSmallTokenizer,
     Dialect,
 )
-from npblender.ops import log_softmax  # noqa: E402
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
+from npblender.ops import log_softmax
+from tools import ROOT
+from tools.docs.tables import markdown, write_between_markers
 
 PAGE = ROOT / "docs" / "dialects.md"
 MARKED = "dialects"  # the name of the markers in the page

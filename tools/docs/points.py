@@ -1,11 +1,11 @@
 """The tables of docs/points.md: every named point, its shape in letters and numbers, and what the originals call it.
 
-    python tools/docs/points.py                 # print them
-    python tools/docs/points.py --write-docs    # put them into the page
-    python tools/docs/points.py --check         # exit 1 where the page says anything else
+    python -m tools points                 # print them
+    python -m tools points --write-docs    # put them into the page
+    python -m tools points --check         # exit 1 where the page says anything else
 
-Points and their meanings are those of `npblender.transformer.context`, names those of `npblender.groundtruth.comparison.point_names`. Nothing is run.
-Needs npblender only.
+Points and their meanings are those of `npblender.transformer.context`, names those of
+`npblender.groundtruth.comparison.point_names`. Nothing is run. Needs npblender only.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from npblender import BlenderbotSmallConfig  # noqa: E402
-from npblender.groundtruth.comparison.point_names import names_of  # noqa: E402
-from npblender.groundtruth.tracing.points import Point, decoder_points, encoder_points, head_points, start_points  # noqa: E402
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
+from npblender import BlenderbotSmallConfig
+from npblender.groundtruth.comparison.point_names import names_of
+from npblender.groundtruth.tracing.points import Point, decoder_points, encoder_points, head_points, start_points
+from tools import ROOT
+from tools.docs.tables import markdown, write_between_markers
 
 PAGE, MARKED = ROOT / "docs" / "points.md", "points"
 CONFIG = BlenderbotSmallConfig(
@@ -167,7 +164,9 @@ def main() -> int:
         write_between_markers(PAGE, MARKED, tables())
     elif arguments.check:
         if written() != tables():
-            print(f"{PAGE.relative_to(ROOT)} is not what the code says: run {Path(__file__).name} --write-docs")
+            print(
+                f"{PAGE.relative_to(ROOT)} is not what the code says: `python -m tools points --write-docs` writes it"
+            )
             return 1
     else:
         print(tables())

@@ -1,7 +1,7 @@
 """The README's two commands, read from the README, so that what is tested is what is written there.
 
-    python tools/docs/readme.py show 1      # print the first command
-    python tools/docs/readme.py run 1       # run it, and hold its last lines to the output shown below it
+    python -m tools readme show 1      # print the first command
+    python -m tools readme run 1       # run it, and hold its last lines to the output shown below it
 
 They are the first two ```sh blocks. A ```text block right after one is what the command prints at its end. Needs
 nothing but Python: the command itself installs what it needs.
@@ -13,9 +13,9 @@ import argparse
 import re
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools import ROOT
+
 COMMAND = re.compile(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 
 

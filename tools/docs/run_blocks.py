@@ -1,8 +1,8 @@
 """Run every code block of README.md and docs/, and hold the output printed beside it to what it printed.
 
-    python tools/docs/run_blocks.py                    # check all pages; exit 1 where one differs
-    python tools/docs/run_blocks.py README.md          # one page
-    python tools/docs/run_blocks.py --update docs      # write the real output into the pages
+    python -m tools docs                    # check all pages; exit 1 where one differs
+    python -m tools docs README.md          # one page
+    python -m tools docs --update docs      # write the real output into the pages
 
 Three kinds of fenced blocks are run, from the repository's root:
     ```python    in one namespace a page, in order; what it prints is the ```text block right after it, if there is one
@@ -29,7 +29,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools import ROOT
+
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"^<!-- needs: (\S+) -->$", re.MULTILINE)
 SHELL_SECONDS = 300

@@ -1,10 +1,10 @@
 """The signature of every fault of the zoo: where `npblender compare` first sees it, and how the error goes on.
 
-    python tools/docs/zoo.py                 # print the tables
-    python tools/docs/zoo.py --write-docs    # and put them into docs/porting.md
-    python tools/docs/zoo.py --check         # exit 1 where the page shows something else
-    python tools/docs/zoo.py --plant "tanh-GELU" PACK NAME OUT    # what a port with one fault makes of a pack's trace
-    python tools/docs/zoo.py --model DIR     # the zoo's own model and reference, laid out as a golden pack has them
+    python -m tools zoo                 # print the tables
+    python -m tools zoo --write-docs    # and put them into docs/porting.md
+    python -m tools zoo --check         # exit 1 where the page shows something else
+    python -m tools zoo --plant "tanh-GELU" PACK NAME OUT    # what a port with one fault makes of a pack's trace
+    python -m tools zoo --model DIR     # the zoo's own model and reference, laid out as a golden pack has them
 
 Each fault is planted into a float32 run of the tiny model, which is then compared with the float64 reference by the
 command itself. Needs npblender and pytest.
@@ -25,18 +25,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from npblender import BlenderbotSmallForConditionalGeneration  # noqa: E402
-from npblender.cli.main import main as npblender_command  # noqa: E402
-from npblender.config.dialect import PARLAI  # noqa: E402
-from npblender.groundtruth import Trace  # noqa: E402
-from npblender.groundtruth.comparison.text_report import short  # noqa: E402
-from npblender.transformer.parameters import to_arrays  # noqa: E402
-from reference_tests.faults.zoo import Fault, harmed, harmed_run, reference, zoo_model  # noqa: E402
-from reference_tests.faults.zoo_all import ZOO  # noqa: E402
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
+from npblender import BlenderbotSmallForConditionalGeneration
+from npblender.cli.main import main as npblender_command
+from npblender.config.dialect import PARLAI
+from npblender.groundtruth import Trace
+from npblender.groundtruth.comparison.text_report import short
+from npblender.transformer.parameters import to_arrays
+from reference_tests.faults.zoo import Fault, harmed, harmed_run, reference, zoo_model
+from reference_tests.faults.zoo_all import ZOO
+from tools import ROOT
+from tools.docs.tables import markdown, write_between_markers
 
 PAGE = ROOT / "docs" / "porting.md"
 SIGNATURES, CAUSES = "zoo", "causes"  # the names of the markers in the page

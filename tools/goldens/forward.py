@@ -1,35 +1,27 @@
-"""Has the originals make the golden files of `reference_tests/golden/forward/`.
-
-    python tools/goldens/forward.py           # the tiny models
-    python tools/goldens/forward.py --demo    # the demo's own golden, after its weights have changed
-    python tools/goldens/forward.py --check   # run the originals again and compare with the stored files
+"""Goldens of the forward pass: the originals answer the calls of `calls.py` on four tiny models, and a few on the demo.
 
 npblender makes no number of a golden's answers; for the demo it only turns the texts into ids, which are stored too.
-The originals' environments are made by `tools/originals/environments.py`.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
 import json
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 from safetensors.numpy import load_file
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from reference_tests.support.tolerances import TOLERANCES  # noqa: E402
-from tools.differential.draft import SEQ2SEQ  # noqa: E402
-from tools.differential.measure import relative_difference  # noqa: E402
-from tools.differential.originals import answers_of, version_of  # noqa: E402
-from tools.goldens.calls import ALL, golden_cases  # noqa: E402
-from tools.goldens.files import Answers, Golden, columns, read_golden, stored, write_golden  # noqa: E402
-from tools.originals.exchange import Case, wanted  # noqa: E402
+from reference_tests.support.tolerances import TOLERANCES
+from tools import ROOT
+from tools.differential.draft import SEQ2SEQ
+from tools.differential.measure import relative_difference
+from tools.differential.originals import answers_of, version_of
+from tools.goldens.calls import ALL, golden_cases
+from tools.goldens.files import Answers, Golden, columns, read_golden, stored
+from tools.goldens.made import Made, made_of
+from tools.originals.exchange import Case, wanted
 
 FOLDER = ROOT / "reference_tests" / "golden" / "forward"
 DEMO = ROOT / "npblender" / "demo"
@@ -100,10 +92,17 @@ def demo_case() -> tuple[Case, str]:
     return case, hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def make_demo() -> Golden:
+def made() -> Iterator[Made]:
+    """The goldens of the tiny models."""
+    for case, originals in golden_cases():
+        yield made_of(make(case, originals), FOLDER, check)
+
+
+def made_of_demo() -> Iterator[Made]:
+    """The golden of the demo, which stores the sha256 of its weights instead of the weights."""
     case, sha256 = demo_case()
     golden = make(case, ALL, sha256)
-    return dataclasses.replace(golden, case=dataclasses.replace(case, weights={}))
+    yield made_of(dataclasses.replace(golden, case=dataclasses.replace(case, weights={})), FOLDER, check)
 
 
 def check(golden: Golden) -> list[str]:
@@ -111,7 +110,7 @@ def check(golden: Golden) -> list[str]:
     name = golden.case.name
     old = read_golden(name, FOLDER)
     if old.model_sha256 != golden.model_sha256:
-        return [f"{name}: made of other weights; run with --demo"]
+        return [f"{name}: made of other weights; `python -m tools goldens demo` makes it anew"]
     if old.case.calls != golden.case.calls or set(old.answers) != set(golden.answers):
         return [f"{name}: its calls or originals have changed"]
     wrong = []
@@ -125,26 +124,3 @@ def check(golden: Golden) -> list[str]:
             if not difference <= answers.bound:
                 wrong.append(f"{name}, {run}, {tensor}: {difference:.3g}; {where}")
     return wrong
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Have the originals make the golden files.")
-    parser.add_argument("--demo", action="store_true", help="make only the demo's golden")
-    parser.add_argument("--check", action="store_true", help="write nothing; compare with the stored files")
-    options = parser.parse_args(arguments)
-    goldens = [] if options.demo else [make(case, originals) for case, originals in golden_cases()]
-    if options.demo or (options.check and (FOLDER / f"{DEMO_NAME}.json").exists()):
-        goldens.append(make_demo())
-    if options.check:
-        wrong = [line for golden in goldens for line in check(golden)]
-        print("\n".join(wrong) if wrong else f"{len(goldens)} golden files are what the originals answer")
-        return 1 if wrong else 0
-    for golden in goldens:
-        write_golden(golden, FOLDER)
-        file = FOLDER / f"{golden.case.name}.safetensors"
-        print(f"{file.relative_to(ROOT)}  {file.stat().st_size:,} bytes  {', '.join(golden.answers)}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,32 +1,27 @@
-"""Has the originals make the golden files of `reference_tests/golden/generation/`.
+"""Goldens of generation: the originals search two tiny models with options drawn at random.
 
-    python tools/goldens/generation.py           # the files
-    python tools/goldens/generation.py --check   # run the originals again and compare with the stored files
-
-Two tiny models and the searches drawn for them (see `tools/differential/searches_*.py`), with what each original found:
-ids, scores of whole sequences and, from transformers, the rows that tokens were chosen in. npblender makes no number
-of these files. The originals' environments are made by `tools/originals/environments.py`.
+The searches are those of `tools/differential/searches_*.py`. Stored is what each original found: ids, scores of whole
+sequences and, from transformers, the beams that tokens were chosen in. npblender makes no number of these files.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from tools.differential import generation, search_measure  # noqa: E402
-from tools.differential.originals import version_of  # noqa: E402
-from tools.differential.searches_parlai import parlai_search_case  # noqa: E402
-from tools.differential.searches_transformers import transformers_search_case  # noqa: E402
-from tools.goldens.files import Answers, Golden, read_golden, write_golden  # noqa: E402
-from tools.originals.exchange import Case, read_answer, wanted, write_case  # noqa: E402
+from tools import ROOT
+from tools.differential import generation, search_measure
+from tools.differential.originals import version_of
+from tools.differential.searches_parlai import parlai_search_case
+from tools.differential.searches_transformers import transformers_search_case
+from tools.goldens.files import Answers, Golden, read_golden
+from tools.goldens.made import Made, made_of
+from tools.originals import asking
+from tools.originals.exchange import Case, read_answer, wanted, write_case
 
 FOLDER = ROOT / "reference_tests" / "golden" / "generation"
 SIZES = {
@@ -66,9 +61,7 @@ def make(case: Case, originals: tuple[str, ...]) -> Golden:
         write_case(case, Path(place) / "cases")
         for original in originals:
             process = generation.start(original, Path(place) / "cases", Path(place) / original)
-            said = process.communicate()[0]
-            if process.returncode:
-                raise RuntimeError(f"{original} ended with {process.returncode}:\n{said[-4000:]}")
+            asking.finish(original, process)
             raw = read_answer(case.name, Path(place) / original)
             for number, (call, ending) in enumerate(zip(case.calls, raw.endings, strict=True)):
                 if ending != (None if wanted(call, original) else "skipped"):
@@ -103,21 +96,7 @@ def check(golden: Golden) -> list[str]:
     return wrong
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Have the originals make the golden files of generation.")
-    parser.add_argument("--check", action="store_true", help="write nothing; compare with the stored files")
-    options = parser.parse_args(arguments)
-    goldens = [make(case, originals) for case, originals in golden_cases().values()]
-    if options.check:
-        wrong = [line for golden in goldens for line in check(golden)]
-        print("\n".join(wrong) if wrong else f"{len(goldens)} golden files are what the originals answer")
-        return 1 if wrong else 0
-    for golden in goldens:
-        write_golden(golden, FOLDER)
-        file = FOLDER / f"{golden.case.name}.safetensors"
-        print(f"{file.relative_to(ROOT)}  {file.stat().st_size:,} bytes  {', '.join(golden.answers)}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def made() -> Iterator[Made]:
+    """The goldens of both models."""
+    for case, originals in golden_cases().values():
+        yield made_of(make(case, originals), FOLDER, check)

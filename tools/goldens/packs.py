@@ -1,36 +1,31 @@
-"""Makes the golden packs of `reference_tests/golden/packs/`, and asks the originals about every file of them.
+"""Golden packs of a tiny model and of the demo, about which the originals are asked before they are published.
 
-    python tools/goldens/packs.py                # both packs
-    python tools/goldens/packs.py demo           # the demo's alone, after its weights have changed
-    python tools/goldens/packs.py --check        # write nothing: make them anew, ask again, and compare with the files
-
-A pack's truth is npblender's float64 run, or a definition worked out number by number. Nothing is published before
-ParlAI and both transformers have been asked the same: forward passes in float64 by the original of the pack's dialect,
-its searches by the same, filters by transformers' processors, texts by all tokenizers. What they were asked, by which
-version, and whether they agree is written into the manifest. The originals' environments are made by
-`tools/originals/environments.py`.
+A pack's truth is npblender's float64 run, or a definition worked out number by number. ParlAI and both transformers
+are asked the same: forward passes in float64 by the original of the pack's dialect, its searches by the same, filters
+by transformers' processors, texts by all tokenizers. What they were asked, by which version, and whether they agree is
+written into the manifest.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import sys
+import shutil
 import tempfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from npblender.config.dialect import resolve_dialect  # noqa: E402
-from npblender.groundtruth import Trace, TraceInputs, record  # noqa: E402
-from npblender.groundtruth.packs.export import export_pack, export_tiny  # noqa: E402
-from npblender.groundtruth.packs.files import read_cases, read_json  # noqa: E402
-from npblender.groundtruth.packs.manifest import Manifest, read_manifest, write_manifest  # noqa: E402
-from npblender.groundtruth.packs.verdict import Subject  # noqa: E402
-from npblender.groundtruth.packs.verify import subject_of, verify_pack  # noqa: E402
-from tools.goldens.asked import filters, forward, searching, texts  # noqa: E402
+from npblender.config.dialect import resolve_dialect
+from npblender.groundtruth import Trace, TraceInputs, record
+from npblender.groundtruth.packs.export import export_pack, export_tiny
+from npblender.groundtruth.packs.files import read_cases, read_json
+from npblender.groundtruth.packs.manifest import Manifest, read_manifest, write_manifest
+from npblender.groundtruth.packs.verdict import Subject
+from npblender.groundtruth.packs.verify import subject_of, verify_pack
+from tools import ROOT
+from tools.goldens.asked import filters, forward, searching, texts
+from tools.goldens.made import Made
 
 FOLDER = ROOT / "reference_tests" / "golden" / "packs"
 TINY_SEED = 3  # the first under which replies vary and end
@@ -107,35 +102,28 @@ def differences(name: str, folder: Path) -> list[str]:
     new, old = read_manifest(folder), read_manifest(FOLDER / name)
     wrong = [f"{name}: {path} is not in both" for path in sorted(set(new.files) ^ set(old.files))]
     if new.model["weights_sha256"] != old.model["weights_sha256"]:
-        return [f"{name}: made of other weights; `python tools/goldens/packs.py {name}` makes it anew"]
+        return [f"{name}: made of other weights; `python -m tools goldens {name}` makes it anew"]
     if new.cross_checks != old.cross_checks:
         wrong.append(f"{name}: the originals were asked or answered otherwise")
     return wrong + [line for line in verify_pack(FOLDER / name).lines() if line.startswith(("DAMAGED", "DIVERGES"))]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Make the published golden packs.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="tiny, demo (default: both)")
-    parser.add_argument("--check", action="store_true", help="write nothing; compare with the stored packs")
-    options = parser.parse_args()
-    names = options.names or ["tiny", "demo"]
-    if set(names) - {"tiny", "demo"}:
-        parser.error("there are two packs, tiny and demo")
-    wrong = []
-    for name in names:
-        if options.check:
-            with tempfile.TemporaryDirectory() as place:
-                made_with_checks(name, Path(place) / name)
-                wrong += differences(name, Path(place) / name)
-            continue
-        manifest = made_with_checks(name, FOLDER / name)
-        total = sum(record.bytes for record in manifest.files.values())
+def made(name: str) -> Iterator[Made]:
+    """One pack, in a temporary folder until it is written."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / name
+        manifest = made_with_checks(name, folder)
         asked = sum(check["asked"] for check in manifest.cross_checks)
-        print(f"{name}: {len(manifest.files)} files, {total:,} bytes, {asked} checks by the originals", flush=True)
-    if options.check:
-        print("\n".join(wrong) if wrong else f"{', '.join(names)}: as stored, and the originals agree")
-    return 1 if wrong else 0
+        yield Made(
+            FOLDER / name,
+            f"{len(manifest.files)} files, {asked} checks by the originals",
+            partial(publish, folder, FOLDER / name),
+            partial(differences, name, folder),
+        )
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def publish(folder: Path, place: Path) -> None:
+    """Put a finished pack where the old one is."""
+    if place.exists():
+        shutil.rmtree(place)
+    shutil.copytree(folder, place)

@@ -1,32 +1,26 @@
-"""Has the originals answer questions about the example vocabulary, and keeps the answers for the tests.
+"""Goldens of the tokenizer: the originals answer questions about the example vocabulary.
 
-    python tools/goldens/tokenizer.py           # write reference_tests/golden/tokenizer/
-    python tools/goldens/tokenizer.py --check   # ask again and compare with what is stored
-
-The originals run in the environments of `tools/originals/environments.py`. npblender only supplies the questions and the vocabulary;
-no answer is its own.
+npblender only supplies the questions and the vocabulary; no answer is its own.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import unicodedata
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from npblender.tokenizer.example import EXAMPLE_MERGES, EXAMPLE_VOCABULARY  # noqa: E402
-from reference_tests.support.text_strategies import FRAGMENTS  # noqa: E402
-from tools.differential.tokenizer_calls import random_calls  # noqa: E402
-from tools.differential.tokenizer_texts import random_texts  # noqa: E402
-from tools.originals.environments import oracle_python  # noqa: E402
-from tools.originals.run_tokenizer import read_lines, write_lines  # noqa: E402
+from npblender.tokenizer.example import EXAMPLE_MERGES, EXAMPLE_VOCABULARY
+from reference_tests.support.text_strategies import FRAGMENTS
+from tools import ROOT
+from tools.differential.tokenizer_calls import random_calls
+from tools.differential.tokenizer_texts import random_texts
+from tools.goldens.made import Made
+from tools.originals import asking
+from tools.originals.run_tokenizer import read_lines, write_lines
 
 FOLDER = ROOT / "reference_tests" / "golden" / "tokenizer"
 SEED = 7
@@ -74,45 +68,30 @@ def answers_of(original: str, questions: list[Any]) -> dict[str, Any]:
         folder.mkdir()
         write_example(folder)
         write_lines(asked, questions)
-        script = ROOT / "tools" / "originals" / "run_tokenizer.py"
-        command = [oracle_python(original), script, original, folder, asked, answered]
-        subprocess.run(list(map(str, command)), check=True, capture_output=True)
+        asking.run(original, "run_tokenizer", original, folder, asked, answered)
         head, *answers = read_lines(answered)
     return {"versions": head["versions"], "answers": answers}
 
 
-def make() -> dict[str, dict[str, Any]]:
-    """The content of each file."""
-    asked = texts()
-    by_original = {name: answers_of(name, asked) for name in ("transformers-5", "transformers-4", "parlai")}
-    called = calls()
-    return {
-        "texts.json": {"seed": SEED, "texts": asked, "originals": by_original},
-        "calls.json": {
-            "seed": SEED,
-            "calls": called,
-            "originals": {name: answers_of(name, called) for name in ("transformers-5", "transformers-4")},
-        },
-    }
+def contents() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The name and the content of each file."""
+    asked, called = texts(), calls()
+    every, transformers = ("transformers-5", "transformers-4", "parlai"), ("transformers-5", "transformers-4")
+    yield "texts.json", {"seed": SEED, "texts": asked, "originals": {name: answers_of(name, asked) for name in every}}
+    by_original = {name: answers_of(name, called) for name in transformers}
+    yield "calls.json", {"seed": SEED, "calls": called, "originals": by_original}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Make or check the goldens of the tokenizer.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if an original answers otherwise")
-    check = parser.parse_args().check
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    wrong = 0
-    for name, content in make().items():
+def differences(file: Path, text: str) -> list[str]:
+    """The answers are texts and ids, so they must be equal."""
+    same = file.read_text(encoding="utf-8") == text
+    return [] if same else [f"{file.name}: the originals answer otherwise"]
+
+
+def made() -> Iterator[Made]:
+    """Both files."""
+    for name, content in contents():
         # Escaped, so that the file holds no lone surrogates; no text has two of them side by side.
-        text = json.dumps(content, sort_keys=True) + "\n"
-        if check and (FOLDER / name).read_text(encoding="utf-8") != text:
-            print(f"{name}: the originals answer otherwise")
-            wrong += 1
-        elif not check:
-            (FOLDER / name).write_text(text, encoding="utf-8")
-        print(f"{name}: {len(text):,} bytes")
-    return int(wrong > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        file, text = FOLDER / name, json.dumps(content, sort_keys=True) + "\n"
+        about = f"by {', '.join(content['originals'])}"
+        yield Made(file, about, partial(file.write_text, text, encoding="utf-8"), partial(differences, file, text))

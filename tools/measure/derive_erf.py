@@ -18,9 +18,9 @@ the variable; the degree is the smallest whose error, measured on a grid five ti
 bound. The double tables serve float32 and float64, the extended ones longdouble, where a coefficient is the
 sum of two doubles.
 
-    python tools/measure/derive_erf.py            print the module
-    python tools/measure/derive_erf.py --write    write it
-    python tools/measure/derive_erf.py --check    exit 1 if the committed module differs
+    python -m tools measure erf            print the module
+    python -m tools measure erf --write    write it
+    python -m tools measure erf --check    exit 1 if the committed module differs
 """
 
 import argparse

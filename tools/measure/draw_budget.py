@@ -1,11 +1,11 @@
 """Measures the error budget of two models and draws it: docs/figures/error-budget.svg.
 
-    python tools/measure/draw_budget.py                # measure, write the figures' numbers, the plot and the page's table
-    python tools/measure/draw_budget.py --redraw       # draw the stored numbers again
-    python tools/measure/draw_budget.py --check        # measure again; status 1 where a number is off by more than noise is
+    python -m tools measure budget                # measure, write the figures' numbers, the plot and the page's table
+    python -m tools measure budget --redraw       # draw the stored numbers again
+    python -m tools measure budget --check        # measure again; status 1 where a number is off by more than noise is
 
 The numbers lie beside the plot in error-budget.json, and a test holds the plot to them. Measuring needs the
-environments of transformers 5 and ONNX Runtime (`tools/originals/environments.py`).
+environments of transformers 5 and ONNX Runtime (`python -m tools originals`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from tools.differential.precision import PUBLISHED_SIZE  # noqa: E402
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
-from tools.measure.noise_budget.budget import Budget, load, measure, save  # noqa: E402
-from tools.measure.noise_budget.models import demo, random_model  # noqa: E402
-from tools.measure.noise_budget.svg import draw  # noqa: E402
+from tools import ROOT
+from tools.differential.precision import PUBLISHED_SIZE
+from tools.docs.tables import markdown, write_between_markers
+from tools.measure.noise_budget.budget import Budget, load, measure, save
+from tools.measure.noise_budget.models import demo, random_model
+from tools.measure.noise_budget.svg import draw
 
 NUMBERS = ROOT / "docs" / "figures" / "error-budget.json"
 PLOT = ROOT / "docs" / "figures" / "error-budget.svg"

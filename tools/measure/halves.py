@@ -1,6 +1,6 @@
 """Measures what weights kept in 16 bits cost and save, beside float32: time of three works, and memory of a process.
 
-    python tools/measure/halves.py [--write-docs]    # the tables of docs/performance.md
+    python -m tools measure halves [--write-docs]    # the tables of docs/performance.md
 
 The model has the 90M's sizes and random weights. Each way is a process of its own, which loads it from a float16 file;
 a round of a work asks each in turn, and a figure is the median over rounds. Besides: what it takes to make numbers
@@ -20,11 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from tools.bench.works import CONFIGS  # noqa: E402
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
+from tools import ROOT
+from tools.bench.works import CONFIGS
+from tools.docs.tables import markdown, write_between_markers
 
 PAGE = ROOT / "docs" / "performance.md"
 WAYS = ("float32", "float16", "bfloat16")
@@ -71,7 +69,7 @@ def serve(folder: str, way: str) -> None:
 
 def measured(folder: Path) -> dict[str, dict[str, float]]:
     """Every way's figures by name."""
-    command = [sys.executable, __file__, "--serve", str(folder)]
+    command = [sys.executable, "-m", "tools.measure.halves", "--serve", str(folder)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     running = {way: subprocess.Popen([*command, way], **pipes) for way in WAYS}
 

@@ -1,6 +1,6 @@
 """Measure what prompt lookup brings on replies of a model: tokens accepted a decoder call, and time a reply.
 
-    python tools/measure/lookup.py [--model FOLDER] [--count 2 4 8] [--sources 40] [--write-docs]
+    python -m tools measure lookup [--model FOLDER] [--count 2 4 8] [--sources 40] [--write-docs]
 
 Without `--model` it is the demo. Sources are conversations of three turns: the demo's forty opening lines, the reply to
 each, and another line; and the same with a request to say something again, where there is much to copy. Every reply is
@@ -22,13 +22,11 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer  # noqa: E402
-from npblender.generation import decoder_state  # noqa: E402
-from tools.demo.lines import OPENINGS  # noqa: E402
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
+from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
+from npblender.generation import decoder_state
+from tools import ROOT
+from tools.demo.lines import OPENINGS
+from tools.docs.tables import markdown, write_between_markers
 
 PAGE = ROOT / "docs" / "generation.md"
 PLAIN: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """Show what transformers lost between 4.52.4 and 4.53, with nothing but the two versions of transformers.
 
-    python tools/originals/environments.py transformers-4 transformers-5      # once
-    python tools/measure/lost_scale.py
+    python -m tools originals transformers-4 transformers-5      # once
+    python -m tools measure lost-scale
 
 The same random weights of the 90M's size, the same ids, one forward pass in each version. Up to 4.52 the decoder
 multiplies its token embeddings by sqrt(d_model) when `scale_embedding` is set, as ParlAI did in training; from 4.53
@@ -16,10 +16,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from oracles import oracle_python
+from tools.originals.environments import oracle_python
 
 ONE_PASS = """
 import json, sys

@@ -1,14 +1,14 @@
 """Whether the unit of error is an honest one: correct float32 ports, scored in it at every point.
 
-    python tools/measure/noise.py                     # tiny models, the demo, and one of the published size
-    python tools/measure/noise.py --tiny 2 --small    # quickly: without the large one
-    python tools/measure/noise.py --check             # the quick form, as the continuous integration runs it
-    python tools/measure/noise.py --write-docs        # all, the tables into docs/numbers-you-can-trust.md
+    python -m tools measure noise                     # tiny models, the demo, and one of the published size
+    python -m tools measure noise --tiny 2 --small    # quickly: without the large one
+    python -m tools measure noise --check             # the quick form, as the continuous integration runs it
+    python -m tools measure noise --write-docs        # all, the tables into docs/numbers-you-can-trust.md
 
 The reference is npblender's float64 trace, with the noise that it ships. Ports are transformers 4 and 5 and ONNX
-Runtime (environments: `tools/originals/environments.py`), and npblender's own float32 under other BLAS kernels, thread counts and
-SIMD extensions. A correct port stays below 3 units at every point; one that does not, or that diverges in a single
-value, is a failure, printed, and the status is 1.
+Runtime (environments: `python -m tools originals`), and npblender's own float32 under other BLAS kernels, thread
+counts and SIMD extensions. A correct port stays below 3 units at every point; one that does not, or that diverges in a
+single value, is a failure, printed, and the status is 1.
 """
 
 from __future__ import annotations
@@ -23,15 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from npblender import BlenderbotSmallForConditionalGeneration  # noqa: E402
-from npblender.groundtruth import Score, Trace, TraceInputs, diverged, record  # noqa: E402
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
-from tools.measure.noise_budget.models import Model, models  # noqa: E402
-from tools.measure.noise_budget.ports import KERNELS, PORTS, Port, scores  # noqa: E402
-from tools.originals.environments import installed_versions  # noqa: E402
+from npblender import BlenderbotSmallForConditionalGeneration
+from npblender.groundtruth import Score, Trace, TraceInputs, diverged, record
+from tools import ROOT
+from tools.docs.tables import markdown, write_between_markers
+from tools.measure.noise_budget.models import Model, models
+from tools.measure.noise_budget.ports import KERNELS, PORTS, Port, scores
+from tools.originals.environments import installed_versions
 
 PAGE = ROOT / "docs" / "numbers-you-can-trust.md"
 CORRECT = 3.0

@@ -1,12 +1,12 @@
 """Measure the elementary operations: how far they are from the exact value, and what an element costs.
 
-Errors are against mpmath, through the slow oracle of `reference_tests/oracles/operations.py`, at seeded points. Elementwise
-operations are measured in ulps of the result; the others, whose values can cancel, in ulps of the largest value of
-their row: of the terms for a product, of the scores for the loss. Times are of one processor. `--exhaustive` adds
-float32 GELU at every float32 from 2^-12 to 16 of either sign, against the float64 GELU (268 million values, about two
-minutes).
+Errors are against mpmath, through the slow oracle of `reference_tests/oracles/operations.py`, at seeded points.
+Elementwise operations are measured in ulps of the result; the others, whose values can cancel, in ulps of the largest
+value of their row: of the terms for a product, of the scores for the loss. Times are of one processor. `--exhaustive`
+adds float32 GELU at every float32 from 2^-12 to 16 of either sign, against the float64 GELU (268 million values, about
+two minutes).
 
-    python tools/measure/ops.py [--points N] [--exhaustive] [--write-docs]
+    python -m tools measure ops [--points N] [--exhaustive] [--write-docs]
 
 `--write-docs` writes the table between the markers in docs/ops.md.
 """
@@ -16,19 +16,16 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mpmath import mp, mpf
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from npblender import ops  # noqa: E402
-from npblender.ops import error_function, gelu  # noqa: E402
-from reference_tests.oracles import operations  # noqa: E402
-from reference_tests.support.asserts import exact, ulp_of, ulps  # noqa: E402
+from npblender import ops
+from npblender.ops import error_function, gelu
+from reference_tests.oracles import operations
+from reference_tests.support.asserts import exact, ulp_of, ulps
+from tools import ROOT
 
 PAGE = ROOT / "docs" / "ops.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"

@@ -1,8 +1,8 @@
 """Times products with panels beside plain ones, as NumPy's BLAS does them on this processor and on others it can play.
 
-    python tools/measure/products.py                 # prints the table
-    python tools/measure/products.py --write-docs    # and puts it into docs/performance.md
-    python tools/measure/products.py --python PATH   # and times another interpreter, whose NumPy has another BLAS
+    python -m tools measure products                 # prints the table
+    python -m tools measure products --write-docs    # and puts it into docs/performance.md
+    python -m tools measure products --python PATH   # and times another interpreter, whose NumPy has another BLAS
 
 OpenBLAS chooses its kernels by OPENBLAS_CORETYPE, so that an older processor can be tried on a newer one. Each is a
 process of its own, and so is each way, since OpenBLAS's threads turn in circles for a while after a product and would
@@ -18,13 +18,10 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
+from tools import ROOT
+from tools.docs.tables import markdown, write_between_markers
 
 PAGE = ROOT / "docs" / "performance.md"
 CORES = ("", "Haswell", "Sandybridge", "Nehalem")  # the first is what OpenBLAS chooses by itself
@@ -75,8 +72,8 @@ def run(core: str, python: str = sys.executable) -> dict[str, Any]:
         environment["OPENBLAS_CORETYPE"] = core
     found = {}
     for way in ("plain", "panels"):
-        command = [python, __file__, "--one", way]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        command = [python, "-m", "tools.measure.products", "--one", way]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(done.stderr)
         found[way] = json.loads(done.stdout)

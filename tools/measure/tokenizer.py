@@ -1,12 +1,12 @@
 """Measure the tokenizer against transformers' slow one and the Rust library: chat never seen, chat seen, loading.
 
-    python tools/measure/tokenizer.py [--words 2000 20000 200000] [--rounds 5] [--json FILE]
+    python -m tools measure tokenizer [--words 2000 20000 200000] [--rounds 5] [--json FILE]
 
 The real tokenizer and the corpora lie in the folder that NPBLENDER_SHARED names (checkpoint/, dialogue/); the others
-run in the environment transformers-5 of `tools/originals/environments.py`. Each program is a process of its own, on one core; they
-take turns, A B C D A B C D, and each turn has a fresh tokenizer, whose caches are empty; each round has texts of its
-own, and one round before the first is not counted. What is printed are medians over the rounds: thousands of words a
-second (a word is what stands between white space), and the median of the ratios within a round.
+run in the environment transformers-5 of `python -m tools originals`. Each program is a process of its own, on one
+core; they take turns, A B C D A B C D, and each turn has a fresh tokenizer, whose caches are empty; each round has
+texts of its own, and one round before the first is not counted. What is printed are medians over the rounds: thousands
+of words a second (a word is what stands between white space), and the median of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -23,14 +23,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from tools import ROOT
+from tools.differential.tokenizer_texts import corpus_turns
+from tools.docs.tables import markdown
+from tools.originals.environments import oracle_python
 
-from tools.differential.tokenizer_texts import corpus_turns  # noqa: E402
-from tools.docs.tables import markdown  # noqa: E402
-from tools.originals.environments import oracle_python  # noqa: E402
-
-WORKER = ROOT / "tools" / "originals" / "time_tokenizer.py"
 PROGRAMS = ("npblender parlai", "npblender transformers-5", "transformers", "tokenizers")
 Times = dict[str, float]
 
@@ -41,11 +38,12 @@ class Worker:
     def __init__(self, program: str, folder: Path) -> None:
         python = sys.executable if program.startswith("npblender") else str(oracle_python("transformers-5"))
         self.process = subprocess.Popen(
-            [python, str(WORKER), program, str(folder)],
+            [python, "-m", "tools.originals.time_tokenizer", program, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"},
+            cwd=ROOT,
+            env=os.environ | {"TOKENIZERS_PARALLELISM": "false"},
         )
         self.answer()
 

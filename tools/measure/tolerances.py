@@ -1,8 +1,8 @@
 """Runs the tests and measures how much of each row of the tolerance table they use; prints the table.
 
-    python tools/measure/tolerances.py                  # all tests, with the table of reference_tests/support/tolerances.py
-    python tools/measure/tolerances.py --write-docs     # and put it into docs/numbers-you-can-trust.md
-    python tools/measure/tolerances.py reference_tests/ops/test_erf.py    # only some: the rows that they use
+    python -m tools measure tolerances                  # all tests, with the table of support/tolerances.py
+    python -m tools measure tolerances --write-docs     # and put it into docs/numbers-you-can-trust.md
+    python -m tools measure tolerances reference_tests/ops/test_erf.py    # only some: the rows that they use
 
 Every comparison of the tests within a row goes through `asserts.error_and_bound`; here it is watched while pytest runs.
 The last column is the largest error that was seen, in the row's unit. A row that no comparison used is named, and is an
@@ -14,18 +14,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from reference_tests.support import asserts  # noqa: E402
-from reference_tests.support.tolerances import TOLERANCES, Tolerance  # noqa: E402
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
+from reference_tests.support import asserts
+from reference_tests.support.tolerances import TOLERANCES, Tolerance
+from tools import ROOT
+from tools.docs.tables import markdown, write_between_markers
 
 PAGE = ROOT / "docs" / "numbers-you-can-trust.md"
 MARKED = "tolerances"

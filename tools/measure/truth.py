@@ -1,7 +1,7 @@
 """How far float64, the truth of every golden, may be trusted: held against wider arithmetic and against the originals.
 
-    python tools/measure/truth.py                 # 300 random models; the demo in both transformers, if they are there
-    python tools/measure/truth.py --write-docs    # and the table into docs/numbers-you-can-trust.md
+    python -m tools measure truth                 # 300 random models; the demo in both transformers, if they are there
+    python -m tools measure truth --write-docs    # and the table into docs/numbers-you-can-trust.md
 
 Every named point of every model is compared; a difference is relative to the largest entry of its tensor. Values that
 stand for "hidden" and "never" must be the same and do not count. Status 1 where a difference is beyond its bound.
@@ -20,22 +20,20 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from npblender import BlenderbotSmallForConditionalGeneration  # noqa: E402
-from npblender.config.dialect import DIALECTS  # noqa: E402
-from npblender.groundtruth import Trace, TraceInputs, record  # noqa: E402
-from reference_tests.oracles import model as naive_model  # noqa: E402
-from reference_tests.support.forward_checks import HIDDEN, heard  # noqa: E402
-from reference_tests.support.model_cases import draw_case, rows_of  # noqa: E402
-from reference_tests.support.tolerances import TOLERANCES  # noqa: E402
-from tools.docs.tables import markdown, write_between_markers  # noqa: E402
-from tools.goldens.files import read_golden  # noqa: E402
-from tools.goldens.traces import FOLDER, FORWARD, MODEL, ORIGINALS, write_model  # noqa: E402
-from tools.measure.noise_budget.models import demo  # noqa: E402
-from tools.measure.noise_budget.ports import Port  # noqa: E402
-from tools.originals.environments import installed_versions, is_ready  # noqa: E402
+from npblender import BlenderbotSmallForConditionalGeneration
+from npblender.config.dialect import DIALECTS
+from npblender.groundtruth import Trace, TraceInputs, record
+from reference_tests.oracles import model as naive_model
+from reference_tests.support.forward_checks import HIDDEN, heard
+from reference_tests.support.model_cases import draw_case, rows_of
+from reference_tests.support.tolerances import TOLERANCES
+from tools import ROOT
+from tools.docs.tables import markdown, write_between_markers
+from tools.goldens.files import read_golden
+from tools.goldens.traces import FOLDER, FORWARD, MODEL, ORIGINALS, write_model
+from tools.measure.noise_budget.models import demo
+from tools.measure.noise_budget.ports import Port
+from tools.originals.environments import installed_versions, is_ready
 
 PAGE = ROOT / "docs" / "numbers-you-can-trust.md"
 ORACLE_EVERY = 10  # the slow oracle takes every tenth model
@@ -127,7 +125,7 @@ def held_to_transformers() -> Iterator[Held]:
         inputs = TraceInputs.from_json(json.loads(model.inputs.read_text()))
         loaded = BlenderbotSmallForConditionalGeneration.from_pretrained(model.folder, dtype="float64")
         for original in ORIGINALS:
-            port = Port(original, original, "tools/torch_trace.py", original, ("--dtype", "float64"))
+            port = Port(original, original, "tools.torch_trace", original, ("--dtype", "float64"))
             trace, _ = port.run(model, Path(place) / "trace")
             held = Held(_version(trace), "the demo", "float64 against transformers")
             held.add(record(loaded, inputs, dialect=original, noise=False).arrays, trace.arrays)
@@ -144,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
         held += held_to_transformers()
     elif options.write_docs:
         parser.error(
-            "the page's table has rows of both transformers: `python tools/originals/environments.py` makes their environments"
+            "the page's table has rows of both transformers: `python -m tools originals` makes their environments"
         )
     table = markdown(HEADER, [each.cells() for each in held])
     print(table)

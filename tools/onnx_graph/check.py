@@ -2,31 +2,27 @@
 
     PYTHON tools/onnx_graph/check.py [--cases N]
 
-PYTHON is the interpreter of the environment `onnxruntime` (tools/originals/environments.py). Each case is a random small model with
-padded rows, in one dialect: the whole graph point by point, then the same target token by token through the graph with
-a cache. Exits with 1 if a point is further off than float32 explains.
+PYTHON is the interpreter of the environment `onnxruntime` (python -m tools originals). Each case is a random small
+model with padded rows, in one dialect: the whole graph point by point, then the same target token by token through the
+graph with a cache. Exits with 1 if a point is further off than float32 explains.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT)
-
-from npblender import BlenderbotSmallForConditionalGeneration  # noqa: E402
-from npblender.config import BlenderbotSmallConfig  # noqa: E402
-from npblender.config.dialect import DIALECTS  # noqa: E402
-from npblender.groundtruth.tracing.points import catalogue  # noqa: E402
-from npblender.transformer.parameters import from_arrays, to_arrays  # noqa: E402
-from tools.onnx_graph.write import cross_names, decoder_graph, encoder_graph, past_names, whole_graph  # noqa: E402
+from npblender import BlenderbotSmallForConditionalGeneration
+from npblender.config import BlenderbotSmallConfig
+from npblender.config.dialect import DIALECTS
+from npblender.groundtruth.tracing.points import catalogue
+from npblender.transformer.parameters import from_arrays, to_arrays
+from tools.onnx_graph.write import cross_names, decoder_graph, encoder_graph, past_names, whole_graph
 
 MOST = 2e-5  # of a point's rms; seen: 3e-6
 HUGE = 1e15  # the scores of what is hidden: the dtype's least number, or the dialect's

@@ -1,7 +1,7 @@
 """The model in ONNX operators: the same mathematics as the package's forward pass, written a second time.
 
-Every value that has a name in `npblender.transformer.context` has that name here. Shapes are free: batch, source, target and the
-number of keys so far are read from the inputs. Nothing is trained here, so there is no dropout.
+Every value that has a name in `npblender.transformer.context` has that name here. Shapes are free: batch, source,
+target and the number of keys so far are read from the inputs. Nothing is trained here, so there is no dropout.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Whole graphs of a model, and the command that writes one beside its folder's weights.
 
-    python tools/onnx_graph/write.py whole FOLDER FILE [--dialect parlai] [--no-points]
+    python -m tools onnx whole FOLDER FILE [--dialect parlai] [--no-points]
 
-`whole` has the inputs input_ids [B, S], attention_mask [B, S], decoder_input_ids [B, T] and decoder_attention_mask
-[B, T] (masks are bool), and as outputs every point of `npblender.groundtruth.tracing.points.catalogue`, in that order. `encoder` gives the
-source's keys and values for each decoder layer, `decoder` one step over them and over its own earlier ones.
+`whole` has the inputs input_ids [B, S], attention_mask [B, S], decoder_input_ids [B, T] and decoder_attention_mask [B,
+T] (masks are bool), and as outputs every point of `npblender.groundtruth.tracing.points.catalogue`, in that order.
+`encoder` gives the source's keys and values for each decoder layer, `decoder` one step over them and over its own
+earlier ones.
 
-Needs `onnx`: `python tools/originals/environments.py onnxruntime` makes an environment that has it, and the runtime. It does NOT run
+Needs `onnx`: `python -m tools originals onnxruntime` makes an environment that has it, and the runtime. It does NOT run
 what it writes.
 """
 
@@ -20,16 +21,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from npblender import BlenderbotSmallForConditionalGeneration  # noqa: E402
-from npblender.config import BlenderbotSmallConfig  # noqa: E402
-from npblender.config.dialect import Dialect  # noqa: E402
-from npblender.groundtruth.tracing.points import Point, catalogue  # noqa: E402
-from npblender.transformer.parameters import to_arrays  # noqa: E402
-from tools.onnx_graph.graph import Graph  # noqa: E402
-from tools.onnx_graph.model import Model  # noqa: E402
+from npblender import BlenderbotSmallForConditionalGeneration
+from npblender.config import BlenderbotSmallConfig
+from npblender.config.dialect import Dialect
+from npblender.groundtruth.tracing.points import Point, catalogue
+from npblender.transformer.parameters import to_arrays
+from tools.onnx_graph.graph import Graph
+from tools.onnx_graph.model import Model
 
 Arrays = Mapping[str, np.ndarray]
 KINDS = ("whole", "encoder", "decoder")

@@ -1,24 +1,21 @@
 """Asks `tools/torch_trace.py` for all that it promises, with the transformers that is installed here.
 
-    PYTHON tools/originals/check_torch_trace.py MODEL_FOLDER
+    PYTHON -m tools.originals.check_torch_trace MODEL_FOLDER
 
-PYTHON is the interpreter of one of transformers' environments (`tools/originals/environments.py`). Ends with status 1 and a line for
-each promise that does not hold.
+PYTHON is the interpreter of one of transformers' environments (`python -m tools originals`). Ends with status 1 and a
+line for each promise that does not hold.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from torch_trace import hooked
+from tools.torch_trace import hooked
 
 IDS = torch.tensor([[5, 11, 3, 17], [9, 4, 13, 6]])
 TARGET = torch.tensor([[1, 14, 9], [1, 7, 18]])

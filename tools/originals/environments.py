@@ -2,10 +2,10 @@
 
 Each original lives in an environment of its own, outside the repository:
 
-    python tools/originals/environments.py                  # build what is missing, all the originals
-    python tools/originals/environments.py transformers-5   # or only one
-    python tools/originals/environments.py onnxruntime      # an engine, for the benchmark and for a second float32 port
-    python tools/originals/environments.py --list           # say what is there
+    python -m tools originals                  # build what is missing, all the originals
+    python -m tools originals transformers-5   # or only one
+    python -m tools originals onnxruntime      # an engine, for the benchmark and for a second float32 port
+    python -m tools originals --list           # say what is there
 
 They lie in `~/.cache/npblender/oracles/NAME`; the environment variable `NPBLENDER_ORACLES` names another
 parent folder. An environment whose stamp file holds the pins below is reused at once; one whose stamp is
@@ -158,7 +158,7 @@ def oracle_python(name: str) -> Path:
     if not is_ready(name):
         raise FileNotFoundError(
             f"the environment of {name} is not ready in {oracles_folder() / name}; "
-            f"`python tools/originals/environments.py {name}` makes it ({PLACE_VARIABLE} names another place)"
+            f"`python -m tools originals {name}` makes it ({PLACE_VARIABLE} names another place)"
         )
     return _python_of(name)
 

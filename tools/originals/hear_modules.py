@@ -1,11 +1,12 @@
 """Writes what every module of an original takes and gives, under the module's own path.
 
-    PYTHON tools/originals/hear_modules.py CASES OUT.safetensors --original NAME
+    PYTHON -m tools.originals.hear_modules CASES OUT.safetensors --original NAME
 
-PYTHON is the interpreter of that original's environment (`tools/originals/environments.py`). The first case of the folder CASES is
-built, and its first call is run with a forward hook on every module. `PATH` is the first array that a module gives,
-`PATH.output.1` its second, `PATH.input` the first that it takes. The one embedding that both stacks call is written
-under its path in the stack that called it. Arrays are copied when they are heard, since ParlAI changes some in place.
+PYTHON is the interpreter of that original's environment (`python -m tools originals`). The first case of the folder
+CASES is built, and its first call is run with a forward hook on every module. `PATH` is the first array that a module
+gives, `PATH.output.1` its second, `PATH.input` the first that it takes. The one embedding that both stacks call is
+written under its path in the stack that called it. Arrays are copied when they are heard, since ParlAI changes some in
+place.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from exchange import Case, read_cases
 from safetensors.numpy import save_file
+
+from tools.originals.exchange import Case, read_cases
 
 
 def build(case: Case, original: str) -> torch.nn.Module:
     if original == "parlai":
-        import run_parlai
+        from tools.originals import run_parlai
 
         return run_parlai.build(case)
-    import run_transformers
+    from tools.originals import run_transformers
 
     return run_transformers.build(case, case.calls[0]["class"], case.dtype)
 

@@ -1,8 +1,8 @@
 """Loads and saves model folders with transformers, whichever version is installed.
 
-    PYTHON tools/originals/run_checkpoints.py WORK ANSWERS
+    PYTHON -m tools.originals.run_checkpoints WORK ANSWERS
 
-PYTHON is the interpreter of that original's environment (`tools/originals/environments.py`). Two things are done:
+PYTHON is the interpreter of that original's environment (`python -m tools originals`). Two things are done:
 
 - Every folder WORK/ours/NAME is loaded into the class that WORK/ours/NAME.json names, with everything that
   `from_pretrained` reports. ANSWERS/ours/NAME.json gets the report, the configuration and the settings of

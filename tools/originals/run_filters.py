@@ -1,10 +1,10 @@
 """Has transformers' own logits processors filter the scores of a pack's filter cases.
 
-    PYTHON tools/originals/run_filters.py CASES ANSWERS
+    PYTHON -m tools.originals.run_filters CASES ANSWERS
 
 CASES is a safetensors file with the tensors `NAME/ids`, `NAME/scores` and a metadata key `cases` of names to
-parameters, as packs have them (npblender/groundtruth/packs/sections/filters.py); ANSWERS gets `NAME`, the new scores. Cases
-of ParlAI's blocks, which write -1e20, are passed over.
+parameters, as packs have them (npblender/groundtruth/packs/sections/filters.py); ANSWERS gets `NAME`, the new scores.
+Cases of ParlAI's blocks, which write -1e20, are passed over.
 """
 
 from __future__ import annotations

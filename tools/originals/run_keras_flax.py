@@ -1,10 +1,10 @@
 """Runs a folder of cases through transformers 4's Keras and Flax classes and writes what they answer.
 
-    PYTHON tools/originals/run_keras_flax.py CASES ANSWERS [--original keras-flax]
+    PYTHON -m tools.originals.run_keras_flax CASES ANSWERS [--original keras-flax]
 
-PYTHON is the interpreter of the environment of that name (`tools/originals/environments.py`); torch is not in it. A call's class
-says which of the two it is for: `TF...` or `Flax...`. Only their own arguments need them (positions, inputs packed
-into the first argument, Flax's encode, init_cache and decode); everything else is shown with torch.
+PYTHON is the interpreter of the environment of that name (`python -m tools originals`); torch is not in it. A call's
+class says which of the two it is for: `TF...` or `Flax...`. Only their own arguments need them (positions, inputs
+packed into the first argument, Flax's encode, init_cache and decode); everything else is shown with torch.
 
 Both compute in float64 here. Keras has one constant in float32, the scale of the embeddings, which is replaced by
 the same number in Python. Flax keeps its cache in another layout, and Keras gives its loss as an array of one: the
@@ -28,8 +28,9 @@ import jax
 import numpy as np
 import tensorflow as tf
 import transformers
-from exchange import Case, answer_calls, flatten, flatten_cache, read_cases, write_answer
 from flax.traverse_util import unflatten_dict
+
+from tools.originals.exchange import Case, answer_calls, flatten, flatten_cache, read_cases, write_answer
 
 jax.config.update("jax_enable_x64", True)
 tf.keras.backend.set_floatx("float64")

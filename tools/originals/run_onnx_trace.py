@@ -1,8 +1,8 @@
 """Runs npblender's ONNX graph of a model with ONNX Runtime, and writes every named point as a trace.
 
-    PYTHON tools/originals/run_onnx_trace.py --model FOLDER --inputs FILE.json --out FILE --dialect D [--threads N]
+    PYTHON -m tools.originals.run_onnx_trace --model FOLDER --inputs FILE.json --out FILE --dialect D [--threads N]
 
-PYTHON is the interpreter of the environment `onnxruntime` (`tools/originals/environments.py`). The graph is written by
+PYTHON is the interpreter of the environment `onnxruntime` (`python -m tools originals`). The graph is written by
 `tools/onnx_graph`; every number is ONNX Runtime's own, its LayerNormalization, Gelu, Softmax and products, in float32.
 """
 
@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from npblender import BlenderbotSmallForConditionalGeneration
 from npblender.groundtruth.tracing.trace_file import Trace

@@ -1,8 +1,8 @@
 """Runs a folder of cases through ParlAI's own TransformerGeneratorModel and writes what it answers.
 
-    PYTHON tools/originals/run_parlai.py CASES ANSWERS [--original parlai]
+    PYTHON -m tools.originals.run_parlai CASES ANSWERS [--original parlai]
 
-PYTHON is the interpreter of ParlAI's environment (`tools/originals/environments.py`). Cases and answers have the names of
+PYTHON is the interpreter of ParlAI's environment (`python -m tools originals`). Cases and answers have the names of
 transformers (see `exchange.py`); this file maps them to ParlAI's. Hidden states and attention weights are
 read by hooks on its modules, caches from its incremental state.
 
@@ -27,7 +27,10 @@ from typing import Any
 import numpy as np
 import parlai.agents.transformer.modules.attention as parlai_attention
 import torch
-from exchange import (
+from parlai.agents.transformer.modules import TransformerGeneratorModel
+from parlai.core.opt import Opt
+
+from tools.originals.exchange import (
     Case,
     answer_calls,
     flatten,
@@ -35,8 +38,6 @@ from exchange import (
     read_cases,
     write_answer,
 )
-from parlai.agents.transformer.modules import TransformerGeneratorModel
-from parlai.core.opt import Opt
 
 # transformers' names on the left, ParlAI's on the right; applied one after another.
 RENAMES = (

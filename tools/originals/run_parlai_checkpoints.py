@@ -1,8 +1,8 @@
 """Saves models with ParlAI: its own agent's `model` file, and its state dict as safetensors.
 
-    PYTHON tools/originals/run_parlai_checkpoints.py WORK ANSWERS
+    PYTHON -m tools.originals.run_parlai_checkpoints WORK ANSWERS
 
-PYTHON is the interpreter of ParlAI's environment (`tools/originals/environments.py`). For every configuration
+PYTHON is the interpreter of ParlAI's environment (`python -m tools originals`). For every configuration
 WORK/configs/NAME.json an agent with random weights is created and saved to ANSWERS/theirs/NAME-pickled/model, its
 state dict under ParlAI's own names to ANSWERS/theirs/NAME-parlai/model.safetensors and, again, to
 ANSWERS/theirs/NAME-VARIANT.truth. ParlAI has one head count and one ffn size for both sides: the encoder's are

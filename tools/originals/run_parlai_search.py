@@ -1,16 +1,16 @@
 """Has ParlAI's own agents search for replies, and writes every finished hypothesis with its score.
 
-    PYTHON tools/originals/run_parlai_search.py CASES ANSWERS [--original parlai]
+    PYTHON -m tools.originals.run_parlai_search CASES ANSWERS [--original parlai]
 
-PYTHON is the interpreter of ParlAI's environment (`tools/originals/environments.py`). A case is one agent, made by `create_agent`
-with a dictionary of numbered words and then given the case's weights. A call is `{"rows": NAME, "options": {...},
-"prefix": [ids] or null, "seed": N}`: NAME is an array of the case's inputs, one context a row, padded with 0 on the
-right; the options have npblender's names. The answer holds for each row the ids (start and end included, -1 where a
-hypothesis is shorter) and the scores of all finished hypotheses, in ParlAI's order.
+PYTHON is the interpreter of ParlAI's environment (`python -m tools originals`). A case is one agent, made by
+`create_agent` with a dictionary of numbered words and then given the case's weights. A call is `{"rows": NAME,
+"options": {...}, "prefix": [ids] or null, "seed": N}`: NAME is an array of the case's inputs, one context a row,
+padded with 0 on the right; the options have npblender's names. The answer holds for each row the ids (start and end
+included, -1 where a hypothesis is shorter) and the scores of all finished hypotheses, in ParlAI's order.
 
 Contexts go in as text, one word an id, so that ParlAI's own batching pads them. Two things are replaced, for calls that
 sample: `torch.multinomial` takes its uniform numbers from a NumPy generator, so that both sides draw the same; and
-DelayedNucleusBeamSearch, which can not run in 1.7.2 because it borrows a method of NucleusSampling without the two that
+DelayedNucleusBeamSearch, which cannot run in 1.7.2 because it borrows a method of NucleusSampling without the two that
 this one calls, gets those two.
 """
 
@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from exchange import Answer, Case, read_cases, write_answer
 from parlai.core.agents import create_agent
 from parlai.core.message import Message
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.torch_generator_agent import DelayedNucleusBeamSearch, NucleusSampling, SearchBlocklist
-from run_parlai import build, parlai_name
+
+from tools.originals.exchange import Answer, Case, read_cases, write_answer
+from tools.originals.run_parlai import build, parlai_name
 
 DelayedNucleusBeamSearch.get_mask = NucleusSampling.get_mask
 DelayedNucleusBeamSearch.update_p = NucleusSampling.update_p

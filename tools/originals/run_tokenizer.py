@@ -1,9 +1,9 @@
 """Answers questions about text with an original's own tokenizer, in that original's environment.
 
-    PYTHON tools/originals/run_tokenizer.py ORIGINAL FOLDER QUESTIONS ANSWERS
+    PYTHON -m tools.originals.run_tokenizer ORIGINAL FOLDER QUESTIONS ANSWERS
 
-PYTHON is the interpreter of the environment (`tools/originals/environments.py`), ORIGINAL its name, FOLDER a tokenizer's folder.
-QUESTIONS has one JSON value a line:
+PYTHON is the interpreter of the environment (`python -m tools originals`), ORIGINAL its name, FOLDER a tokenizer's
+folder. QUESTIONS has one JSON value a line:
 
     "some text"                                             -> {"ids": [...], "decoded": "..."}
     {"method": "decode", "args": [[5, 6]], "kwargs": {}}    -> {"value": ...} or {"error": "ValueError: ..."}

@@ -1,8 +1,8 @@
 """Runs a folder of cases through transformers, whichever version is installed, and writes what it answers.
 
-    PYTHON tools/originals/run_transformers.py CASES ANSWERS --original transformers-5
+    PYTHON -m tools.originals.run_transformers CASES ANSWERS --original transformers-5
 
-PYTHON is the interpreter of that original's environment (`tools/originals/environments.py`). The model computes with
+PYTHON is the interpreter of that original's environment (`python -m tools originals`). The model computes with
 `attn_implementation="eager"`, on the CPU, in evaluation mode. See `exchange.py` for the files.
 
 Two things are done here that transformers does not do by itself, so that a comparison is possible at all:
@@ -23,7 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from exchange import (
+from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
+
+from tools.originals.exchange import (
     ENCODER_OUTPUTS,
     Case,
     answer_calls,
@@ -32,8 +35,6 @@ from exchange import (
     read_cases,
     write_answer,
 )
-from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
-from transformers.modeling_outputs import BaseModelOutput
 
 CAUSAL = "BlenderbotSmallForCausalLM"
 BASE = "BlenderbotSmallModel"

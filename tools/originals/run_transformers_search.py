@@ -1,8 +1,8 @@
 """Has transformers generate replies to a folder of cases, whichever version is installed, and writes all it returns.
 
-    PYTHON tools/originals/run_transformers_search.py CASES ANSWERS --original transformers-5
+    PYTHON -m tools.originals.run_transformers_search CASES ANSWERS --original transformers-5
 
-PYTHON is the interpreter of that original's environment (`tools/originals/environments.py`). A call is `{"arguments": {...},
+PYTHON is the interpreter of that original's environment (`python -m tools originals`). A call is `{"arguments": {...},
 "options": {...}, "own": {...}, "seed": N, "dtype": ...}` and may name toys (see `toys.py`). `own` are the settings of
 the model itself. The answer holds every array of the record, and the transition scores made from it.
 
@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from exchange import Answer, Case, describe_error, flatten, read_cases, wanted, write_answer
-from run_transformers import as_array, build
-from toys import allowed_tokens, favour, stop_after
 from transformers import GenerationConfig
 from transformers.modeling_outputs import BaseModelOutput
+
+from tools.originals.exchange import Answer, Case, describe_error, flatten, read_cases, wanted, write_answer
+from tools.originals.run_transformers import as_array, build
+from tools.originals.toys import allowed_tokens, favour, stop_after
 
 SEQ2SEQ = "BlenderbotSmallForConditionalGeneration"
 

@@ -1,6 +1,6 @@
 """Tokenizes texts one at a time with a tokenizer made anew, as often as it is told to, and says how long that took.
 
-    PYTHON tools/originals/time_tokenizer.py PROGRAM FOLDER
+    PYTHON -m tools.originals.time_tokenizer PROGRAM FOLDER
 
 PROGRAM is "npblender parlai", "npblender transformers-5", "transformers" or "tokenizers"; PYTHON the interpreter of an
 environment that has it. FOLDER holds vocab.json and merges.txt. Every line on standard input names a file with a JSON

@@ -21,7 +21,7 @@ class Peer:
     about: str
     adapter: str
     variant: str
-    environment: str | None  # of tools/originals/environments.py; None: this very Python
+    environment: str | None  # of tools/originals; None: this very Python
     kinds: tuple[str, ...]
     same_model: bool = True  # whether it computes this very model, so that its answers can be compared
 

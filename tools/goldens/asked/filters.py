@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from npblender.groundtruth.packs.files import Case
 from npblender.groundtruth.packs.sections.filters import PATH
 from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
 from tools.differential.originals import version_of
-from tools.originals.environments import oracle_python
+from tools.originals import asking
 
-SCRIPT = Path(__file__).resolve().parents[2] / "originals" / "run_filters.py"
 BOUND = 4e-7
 """Relative: the processors compute in float32."""
 
@@ -30,10 +28,7 @@ def ask(original: str, cases: list[Case]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         asked, answered = Path(place) / "asked.safetensors", Path(place) / "answered.safetensors"
         write_tensors(asked, arrays, {"cases": json.dumps(parameters)})
-        command = [oracle_python(original), "-W", "ignore", SCRIPT, asked, answered]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{original} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        asking.run(original, "run_filters", asked, answered)
         answers, _ = read_tensors(answered)
     wrong = [case.name for case in cases if case.name in answers and not _same(case, answers[case.name])]
     record = {"file": PATH, "by": version_of(original), "asked": True, "cases": len(answers)}

@@ -17,6 +17,7 @@ from npblender.transformer.parameters import FULL_MODEL, Weights, to_arrays
 from tools.differential import generation
 from tools.differential.originals import version_of
 from tools.differential.search_measure import PARLAI_BOUND, SCORE_BOUND
+from tools.originals import asking
 from tools.originals.exchange import Answer, Case, read_answer, write_case
 
 IGNORED_PAD = 0
@@ -48,10 +49,7 @@ def ask(original: str, config: dict[str, Any], weights: Weights, searches: list[
 def _run(original: str, case: Case) -> Answer:
     with tempfile.TemporaryDirectory() as place:
         write_case(case, Path(place) / "cases")
-        process = generation.start(original, Path(place) / "cases", Path(place) / "answers")
-        said = process.communicate()[0]
-        if process.returncode:
-            raise RuntimeError(f"{original} ended with {process.returncode}:\n{said[-4000:]}")
+        asking.finish(original, generation.start(original, Path(place) / "cases", Path(place) / "answers"))
         return read_answer(case.name, Path(place) / "answers")
 
 

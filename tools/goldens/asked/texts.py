@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from tools.differential.originals import version_of
-from tools.originals.environments import oracle_python
+from tools.originals import asking
 from tools.originals.run_tokenizer import read_lines, write_lines
-
-SCRIPT = Path(__file__).resolve().parents[2] / "originals" / "run_tokenizer.py"
 
 
 def ask(original: str, folder: Path, path: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -25,8 +22,7 @@ def ask(original: str, folder: Path, path: str, entries: list[dict[str, Any]]) -
         (own / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 512}), encoding="utf-8")
         asked, answered = Path(place) / "questions", Path(place) / "answers"
         write_lines(asked, [entry["text"] for entry in entries])
-        command = [oracle_python(original), SCRIPT, original, own, asked, answered]
-        subprocess.run(list(map(str, command)), check=True, capture_output=True)
+        asking.run(original, "run_tokenizer", original, own, asked, answered)
         _, *answers = read_lines(answered)
     wrong = [
         f"{entry['text']!r}: {answer}"

@@ -15,9 +15,9 @@ from npblender.checkpoint import save
 from npblender.config import BlenderbotSmallConfig
 from npblender.transformer.parameters import from_arrays
 from reference_tests.support.random_models import draw_config, draw_mask, draw_ordinary_ids, draw_weights
+from tools import ROOT
 from tools.differential.precision import PUBLISHED_SIZE
 
-ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / "npblender" / "demo"
 
 

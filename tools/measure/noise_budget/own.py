@@ -1,6 +1,6 @@
 """Traces a model with npblender itself in float32, in a process of its own, and prints the BLAS kernel that ran.
 
-    python tools/measure/noise_budget/own.py --model FOLDER --inputs FILE.json --out FILE --dialect D
+    python -m tools.measure.noise_budget.own --model FOLDER --inputs FILE.json --out FILE --dialect D
 
 Which kernel that is, is decided by the environment (OPENBLAS_CORETYPE, OPENBLAS_NUM_THREADS, NPY_DISABLE_CPU_FEATURES)
 before NumPy is loaded. No noise is measured here.
@@ -13,8 +13,6 @@ import ctypes
 import json
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from npblender import BlenderbotSmallForConditionalGeneration
 from npblender.groundtruth import TraceInputs, record

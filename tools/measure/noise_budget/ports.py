@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from npblender.groundtruth import Score, Trace, score
+from tools import ROOT
 from tools.measure.noise_budget.models import Model
 from tools.originals.environments import oracle_python
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,8 @@ class Port:
 
     name: str
     dialect: str
-    script: str
-    environment: str | None = None  # of tools/originals/environments.py; None = this one
+    module: str
+    environment: str | None = None  # of tools/originals; None = this one
     options: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     threads: int = 1
@@ -38,11 +37,10 @@ class Port:
     def run(self, model: Model, out: Path) -> tuple[Trace, str]:
         """Its trace, and what it printed. RuntimeError with what it said if it fails."""
         python = sys.executable if self.environment is None else str(oracle_python(self.environment))
-        command = [python, str(ROOT / self.script), "--model", str(model.folder), "--inputs", str(model.inputs)]
+        command = [python, "-m", self.module, "--model", str(model.folder), "--inputs", str(model.inputs)]
         variables = {**os.environ, "HF_HUB_OFFLINE": "1", **self.variables}
-        done = subprocess.run(
-            [*command, "--out", str(out), *self.options], env=variables, capture_output=True, text=True
-        )
+        command += ["--out", str(out), *self.options]
+        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{self.name} ended with {done.returncode}:\n{done.stderr[-4000:]}")
         trace = Trace.load(out)
@@ -54,13 +52,13 @@ def _torch(version: str, threads: int) -> Port:
     named = f"transformers {version}, {threads} thread{'s' if threads > 1 else ''}"
     options = ("--dtype", "float32", "--threads", str(threads))
     name = f"transformers-{version}"
-    return Port(named, name, "tools/torch_trace.py", name, options, {"OMP_NUM_THREADS": str(threads)}, threads)
+    return Port(named, name, "tools.torch_trace", name, options, {"OMP_NUM_THREADS": str(threads)}, threads)
 
 
 def _onnx(named: str, dialect: str, *options: str, threads: int = 1) -> Port:
     given = ("--dialect", dialect, "--threads", str(threads), *options)
     return Port(
-        f"ONNX Runtime, {named}", dialect, "tools/originals/run_onnx_trace.py", "onnxruntime", given, threads=threads
+        f"ONNX Runtime, {named}", dialect, "tools.originals.run_onnx_trace", "onnxruntime", given, threads=threads
     )
 
 
@@ -68,9 +66,7 @@ def _own(named: str, threads: int = 1, **variables: str) -> Port:
     variables["OPENBLAS_NUM_THREADS"] = str(threads)
     dialect = "transformers-5"
     options = ("--dialect", dialect)
-    return Port(
-        named, dialect, "tools/measure/noise_budget/own.py", options=options, variables=variables, threads=threads
-    )
+    return Port(named, dialect, "tools.measure.noise_budget.own", options=options, variables=variables, threads=threads)
 
 
 PORTS = (

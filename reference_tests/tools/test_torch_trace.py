@@ -1,6 +1,6 @@
 """The helper that traces a torch model: its names, its files, and that the recorded traces are npblender's numbers.
 
-torch is not needed here. `tools/goldens/traces.py --check` runs the helper in both transformers' environments.
+torch is not needed here. `python -m tools goldens traces --check` runs the helper in both transformers' environments.
 """
 
 from __future__ import annotations

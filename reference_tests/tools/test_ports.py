@@ -14,7 +14,7 @@ import pytest
 
 from npblender import compare
 from npblender.groundtruth import Score, Trace, TraceInputs, diverged, record
-from reference_tests.groundtruth.test_torch_trace import GOLDEN, model_of
+from reference_tests.tools.test_torch_trace import GOLDEN, model_of
 from tools.goldens.traces import ORIGINALS, RUNTIME, file_of, inputs_of
 from tools.measure import draw_budget, noise
 from tools.measure.noise import CORRECT, Tally
@@ -82,9 +82,9 @@ def test_a_port_that_is_off_fails_the_measurement() -> None:
 
 def test_the_plot_is_drawn_from_the_stored_numbers() -> None:
     budgets = load(draw_budget.NUMBERS)
-    assert draw(budgets) == draw_budget.PLOT.read_text(encoding="utf-8"), "python tools/measure/draw_budget.py --redraw"
+    assert draw(budgets) == draw_budget.PLOT.read_text(encoding="utf-8"), "python -m tools measure budget --redraw"
     page = noise.PAGE.read_text(encoding="utf-8")
-    assert draw_budget.table(budgets) in page, "python tools/measure/draw_budget.py --redraw"
+    assert draw_budget.table(budgets) in page, "python -m tools measure budget --redraw"
     for budget in budgets:
         layers = [stage for stage in budget.stages if stage.alone is not None]
         assert len(layers) >= 10

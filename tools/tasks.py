@@ -1,0 +1,126 @@
+"""The list of tasks: what each is called, what it is for, and which commands it runs.
+
+A command is the words after `python -m`. One of a module of `tools` is called within this process; any other is a
+process of its own. Whatever is written after the task's name goes to its command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task. One with several commands runs them all, even if one fails, and takes no arguments of its own."""
+
+    about: str
+    commands: tuple[Command, ...] = ()
+    named: tuple[tuple[str, str, str], ...] = ()  # instead: (name, module, what it is for), chosen by the next word
+    shows: str = ""  # the arguments it takes, for the list
+
+
+LINT = (("ruff", "check", "."), ("ruff", "format", "--check", "."))
+STRUCTURE = ("pytest", "-q", "-p", "no:cacheprovider", "reference_tests/test_structure.py")
+DOCTESTS = (
+    ("pytest", "-q", "-p", "no:cacheprovider", "-p", "reference_tests.support.doctest_names", "--doctest-modules"),
+    (
+        "npblender",
+        "tools/docs",
+        "tools/originals/exchange.py",
+        "tools/originals/toys.py",
+        "tools/differential/measure.py",
+    ),
+)
+
+EVERY_CHANGE = {
+    "check": Task("what to run before a commit: lint, types, structure; seconds", (*LINT, ("mypy",), STRUCTURE)),
+    "lint": Task("ruff: rules and format", LINT),
+    "types": Task("mypy --strict over the package, the tools and the tests' support", (("mypy",),)),
+    "tests": Task(
+        'the tests; `-m ""` includes the slow ones, `--hypothesis-profile thorough` tries more examples of every law',
+        (("pytest", "-p", "no:cacheprovider"),),
+        shows="[PYTEST ARGUMENTS]",
+    ),
+    "doctests": Task("the examples in the docstrings", (sum(DOCTESTS, ()),)),
+    "docs": Task(
+        "run every code block of README.md and docs/, compare what it prints",
+        (("tools.docs.run_blocks",),),
+        shows="[PAGE...] [--update]",
+    ),
+    "coverage": Task(
+        "run all tests and report which lines of the package they reach",
+        (
+            ("coverage", "run", "-m", "pytest", "-p", "no:cacheprovider", "-m", ""),
+            ("coverage", "combine", "--quiet"),
+            ("coverage", "report"),
+        ),
+    ),
+}
+PAGES = {
+    "points": Task("docs/points.md from the code", (("tools.docs.points",),), shows="[--write-docs]"),
+    "dialects": Task(
+        "the table of docs/dialects.md from the code", (("tools.docs.dialects",),), shows="[--write-docs]"
+    ),
+    "zoo": Task(
+        "what `npblender compare` says of every fault of the zoo; docs/porting.md",
+        (("tools.docs.zoo",),),
+        shows="[--check | --write-docs | --plant NAME ...]",
+    ),
+}
+ORIGINALS = {
+    "originals": Task(
+        "make the environments of ParlAI, both transformers, Keras and Flax, or other engines",
+        (("tools.originals.environments",),),
+        shows="[NAME...] [--list]",
+    ),
+    "compare": Task(
+        "the differential suites: npblender beside the originals; all of them, or one with arguments of its own",
+        (("tools.differential.suites",),),
+        shows="[SUITE [ARGUMENTS]]",
+    ),
+    "goldens": Task(
+        "have the originals make the stored numbers of reference_tests/golden/, or check them",
+        (("tools.goldens.run",),),
+        shows="[NAME...] [--check]",
+    ),
+}
+MEASURES = (
+    ("erf", "tools.measure.derive_erf", "derive the coefficients of ops/erf_tables.py, or check them"),
+    ("ops", "tools.measure.ops", "errors and times of the elementary operations; docs/ops.md"),
+    ("truth", "tools.measure.truth", "the float64 pass beside exact arithmetic; docs/numbers-you-can-trust.md"),
+    ("noise", "tools.measure.noise", "correct float32 ports in units of noise; the same page"),
+    ("budget", "tools.measure.draw_budget", "the error budget of two models, and its figure; the same page"),
+    ("tolerances", "tools.measure.tolerances", "how much of each tolerance the tests use; the same page"),
+    ("lost-scale", "tools.measure.lost_scale", "what transformers lost between 4.52.4 and 4.53"),
+    ("tokenizer", "tools.measure.tokenizer", "words a second, beside transformers and its Rust tokenizers"),
+    ("lookup", "tools.measure.lookup", "what prompt lookup saves; docs/generation.md"),
+    ("products", "tools.measure.products", "packed products beside plain ones; docs/performance.md"),
+    ("halves", "tools.measure.halves", "cost and memory of 16-bit weights; docs/performance.md"),
+)
+NUMBERS = {
+    "measure": Task("measure what a page states", named=MEASURES, shows="NAME [ARGUMENTS]"),
+    "bench": Task(
+        "time npblender beside other engines; docs/performance.md", (("tools.bench.running",),), shows="[--help]"
+    ),
+    "onnx": Task("write a model as an ONNX graph", (("tools.onnx_graph.write",),), shows="KIND FOLDER FILE"),
+    "demo": Task("train, export, evaluate the demo", (("tools.demo.__main__",),), shows="STEP [--help]"),
+}
+RELEASE = {
+    "package": Task("build the wheel, install it in a fresh environment, use it", (("tools.package",),)),
+    "readme": Task("run one of the README's two commands as it stands there", (("tools.docs.readme",),), shows="run N"),
+    "oldest": Task(
+        "the tests with the oldest NumPy and safetensors that pyproject.toml allows",
+        (("tools.oldest",),),
+        shows="[PYTEST ARGUMENTS]",
+    ),
+}
+GROUPS = {
+    "for every change": EVERY_CHANGE,
+    "pages made from the code": PAGES,
+    "beside the originals": ORIGINALS,
+    "numbers": NUMBERS,
+    "for a release": RELEASE,
+}
+TASKS = {name: task for group in GROUPS.values() for name, task in group.items()}
