@@ -119,8 +119,8 @@ def test_arrays_in_any_layout(tmp_path: Path):
 
 def test_the_same_bytes_every_time(tmp_path: Path):
     code = (
-        "import sys; from npblender.checkpoint import save; from npblender.transformer.parameters import random_weights;"
-        "from npblender.config.generation_config import GenerationConfig; from reference_tests.support.stored import TINY;"
+        "import sys; from npblender.checkpoint import save; from npblender.config import GenerationConfig;"
+        "from npblender.transformer.parameters import random_weights; from reference_tests.support.stored import TINY;"
         "save(sys.argv[1], TINY.replace(extra={'b': 1, 'a': {'d': 2, 'c': 3}}), random_weights(TINY, 5),"
         "GenerationConfig(num_beams=2, top_k=5), 'parlai')"
     )

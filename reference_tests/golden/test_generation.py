@@ -139,4 +139,4 @@ def test_who_made_them_is_said() -> None:
             assert answers.version.split(" (")[0].replace("parlai", "ParlAI") in text
     assert {path.stem for path in FOLDER.glob("*.json")} == {"transformers", "parlai"}
     assert "generation/" in text
-    assert "tools/goldens/generation.py" in text
+    assert "python -m tools goldens generation" in text

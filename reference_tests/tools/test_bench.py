@@ -68,9 +68,9 @@ def test_ratios_are_of_rounds_and_not_of_medians():
 
 @pytest.mark.parametrize(
     ("others", "ours", "words"),
-    [([], [], "nothing"), ([1.0], [1.0, 2.0], "1 rounds can not"), ([1.0], [0.0], "positive")],
+    [([], [], "nothing"), ([1.0], [1.0, 2.0], "1 rounds cannot"), ([1.0], [0.0], "positive")],
 )
-def test_what_can_not_be_compared_is_refused(others, ours, words):
+def test_what_cannot_be_compared_is_refused(others, ours, words):
     with pytest.raises(ValueError, match=words):
         summary.ratios(others, ours)
 

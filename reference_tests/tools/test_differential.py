@@ -200,7 +200,7 @@ def test_the_page_is_filled_between_its_markers(tmp_path: Path) -> None:
 def test_a_missing_original_says_what_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(environments.PLACE_VARIABLE, str(tmp_path))
     assert environments.oracles_folder() == tmp_path
-    with pytest.raises(FileNotFoundError, match=r"python tools/originals/environments\.py parlai"):
+    with pytest.raises(FileNotFoundError, match=r"python -m tools originals parlai"):
         environments.oracle_python("parlai")
     with pytest.raises(ValueError, match="transformers-5"):
         environments.oracle_python("moses")

@@ -10,7 +10,7 @@ from tools.originals.environments import oracle_python
 
 
 def start(original: str, program: str, *arguments: object, threads: int = 1) -> subprocess.Popen[str]:
-    """Starts `tools/originals/PROGRAM.py` in one original's environment; its output and errors are one pipe.
+    """Starts a program of this folder in one original's environment; its output and errors are one pipe.
 
     FileNotFoundError, naming the command that makes the environment, if it is missing.
     """
