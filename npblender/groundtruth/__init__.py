@@ -1,4 +1,12 @@
-"""Numbers that a port is checked against: traces, their units of noise, comparison, golden packs."""
+"""Trusted numbers for checking a port: traces, their float32 noise, comparison, single operations, golden packs.
+
+In reading order:
+    tracing      record every named array of a run
+    noise        how far correct float32 programs lie apart, and errors in units of that
+    comparison   the first point at which a port diverges, and why
+    single_ops   every operation alone, fed with recorded inputs
+    packs        folders of golden data for ports
+"""
 
 from npblender.groundtruth.comparison.compare import compare, compare_refed
 from npblender.groundtruth.comparison.findings import PointReport, Report

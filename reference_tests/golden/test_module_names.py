@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, compare
 from npblender.groundtruth import Trace, trace
-from npblender.groundtruth.comparison.name_patterns import Pattern, Table, read_table
+from npblender.groundtruth.comparison.name_patterns import NameTable, Pattern, read_name_table
 from npblender.groundtruth.comparison.point_names import PARLAI, TRANSFORMERS, meaning_of, names_of
 from npblender.groundtruth.tracing.tensor_file import read_tensors
 from npblender.transformer.parameters import from_arrays
@@ -207,7 +207,7 @@ def test_a_table_is_of_texts(table: Any) -> None:
 
 
 def test_entries_that_disagree() -> None:
-    table = Table.make({"x.{n}": "encoder.layers.{n}.output", "x.0": "encoder.states", "{all...}": "{all...}"})
+    table = NameTable.make({"x.{n}": "encoder.layers.{n}.output", "x.0": "encoder.states", "{all...}": "{all...}"})
     with pytest.raises(ValueError, match=r"'x.0' fits the entries 'x.\{n\}' and 'x.0', which disagree"):
         compare(reference(), {"x.0": np.zeros(2)}, names=table)
 
@@ -227,7 +227,7 @@ def test_a_bad_file_of_names(tmp_path: Path, content: str | bytes, error: type[E
     path = tmp_path / "names.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(error, match=message) as caught:
-        read_table(path)
+        read_name_table(path)
     assert "names.json" in str(caught.value)
 
 
@@ -237,7 +237,7 @@ def test_a_file_of_names(tmp_path: Path) -> None:
     report = compare(reference(), {"enc.0.q": in_float32().arrays["encoder.layers.0.self_attn.q"]}, names=path)
     assert report.first_divergence is None
     with pytest.raises(FileNotFoundError, match="there is no file"):
-        read_table(tmp_path / "other.json")
+        read_name_table(tmp_path / "other.json")
 
 
 WORDS = st.text("abz019._", min_size=1, max_size=6)

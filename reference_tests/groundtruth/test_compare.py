@@ -240,7 +240,7 @@ def test_rounding_of_a_hidden_score_is_no_convention() -> None:
     assert hidden == 0, "what is seen must not be hidden"
 
 
-# What can not be compared.
+# What cannot be compared.
 
 
 @pytest.mark.parametrize(

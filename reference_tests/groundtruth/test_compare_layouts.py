@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from npblender import compare
 from npblender.groundtruth import Noise, Trace
-from npblender.groundtruth.comparison.axis_layouts import layouts, strange_layouts
+from npblender.groundtruth.comparison.axis_layouts import axis_layouts, unusual_axis_layouts
 from npblender.groundtruth.comparison.findings import PointReport
 from npblender.groundtruth.tracing.points import causal_order, head_count, known_point
 from reference_tests.support.compared import arrays, in_float32, reference
@@ -177,7 +177,7 @@ def test_every_layout_reads_what_it_names(sizes: list[int], data: st.DataObject)
         else:
             found.append(size)
     mine = moved.reshape(found)
-    every = [*layouts(axes, shape, mine.shape), *strange_layouts(axes, shape, mine.shape)]
+    every = [*axis_layouts(axes, shape, mine.shape), *unusual_axis_layouts(axes, shape, mine.shape)]
     read = [mine if layout is None else layout.read(mine) for layout in every]
     assert all(each.shape == shape for each in read)
     assert any((each == x).all() for each in read), "the layout in which it was written is among them"
@@ -189,10 +189,10 @@ def test_every_layout_reads_what_it_names(sizes: list[int], data: st.DataObject)
 def test_every_order_of_axes_is_tried_once() -> None:
     """Of distinct sizes, the 24 orders of four axes: as it is, and 23 others."""
     shape = (2, 3, 5, 7)
-    strange = strange_layouts("B H T K", shape, shape)
+    strange = unusual_axis_layouts("B H T K", shape, shape)
     assert len({layout.places for layout in strange}) == len(strange) == 23
     assert {layout.order for layout in strange} == set(permutations(range(4))) - {(0, 1, 2, 3)}
-    square = strange_layouts("H T K", (2, 4, 4), (2, 4, 4))
+    square = unusual_axis_layouts("H T K", (2, 4, 4), (2, 4, 4))
     assert len({layout.places for layout in square}) == len(square) == 5
 
 

@@ -241,7 +241,7 @@ def test_npz_files_that_are_not_plain_are_refused(tmp_path: Path) -> None:
 def test_what_can_not_be_stored_is_refused_and_leaves_nothing_behind(tmp_path: Path) -> None:
     wide = Trace({"logits": np.ones(2, np.longdouble)}, dtype="longdouble")
     if np.dtype(np.longdouble) != np.dtype(np.float64):
-        with pytest.raises(TypeError, match=r"logits is .*which safetensors can not store; choose float64"):
+        with pytest.raises(TypeError, match=r"logits is .*which safetensors cannot store; choose float64"):
             wide.save(tmp_path / "t")
     for arrays, metadata in (
         ({"__metadata__": np.ones(1)}, None),

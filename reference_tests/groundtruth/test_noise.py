@@ -15,7 +15,7 @@ from npblender.config.dialect import DIALECTS, PARLAI, TRANSFORMERS_5, Dialect
 from npblender.groundtruth import TraceInputs, diverged, record, score
 from npblender.groundtruth.noise import measured as measuring
 from npblender.groundtruth.noise.measured import measure_noise, record_arrays
-from npblender.groundtruth.noise.permuted_model import draw_labels, permuted, restore
+from npblender.groundtruth.noise.permuted_model import draw_permutation, permuted, restore
 from npblender.groundtruth.noise.units import Noise
 from npblender.groundtruth.noise.variants import (
     Variant,
@@ -38,11 +38,11 @@ AGAIN = TOLERANCES["float64 computed another way"]
 dialects = st.sampled_from(DIALECTS)
 
 
-def told(variant: Variant) -> dict[str, np.ndarray]:
-    """Everything that a variant tells, in the original's order."""
+def covered(variant: Variant) -> dict[str, np.ndarray]:
+    """Every point that a variant covers, in the original's order."""
     found: dict[str, np.ndarray] = {}
     evaluate(variant.evaluation, lambda name, array: found.__setitem__(name, np.array(variant.restore(name, array))))
-    return {name: array for name, array in found.items() if variant.tells(name)}
+    return {name: array for name, array in found.items() if variant.covers(name)}
 
 
 def evaluation_of(dialect: Dialect = PARLAI, config: Any = EXAMPLE_CONFIG, **inputs: Any) -> Evaluation:
@@ -56,13 +56,13 @@ def evaluation_of(dialect: Dialect = PARLAI, config: Any = EXAMPLE_CONFIG, **inp
 @given(seed=seeds(), dialect=dialects)
 @settings(max_examples=16)
 def test_every_variant_is_the_same_in_exact_arithmetic(seed: int, dialect: Dialect) -> None:
-    """At every point that it tells, with inputs of every kind: run in float64 it differs by float64's rounding."""
+    """At every point that it covers, with inputs of every kind: run in float64 it differs by float64's rounding."""
     original = draw_trace_case(np.random.default_rng(seed), dialect).evaluation()
     expected = record_arrays(original, planned_points(original))
     variants = list(legitimate_variants(original))
     assert len(variants) >= 4
     for variant in variants:
-        found = told(variant)
+        found = covered(variant)
         assert expected.keys() - found.keys() <= {"loss"}
         for name, array in found.items():
             wanted = expected[name] if variant.rows is None else expected[name][variant.rows]
@@ -75,7 +75,7 @@ def test_every_variant_is_the_same_in_exact_arithmetic(seed: int, dialect: Diale
 
 
 def test_which_variants_there_are() -> None:
-    """And that each has what it is named after: other labels, heights, lengths and orders."""
+    """And that each has what it is named after: another permutation, height, length or order."""
     original = evaluation_of()
     variants = {variant.name: variant for variant in legitimate_variants(original)}
     assert list(variants) == [
@@ -85,7 +85,7 @@ def test_which_variants_there_are() -> None:
     matrices = {name: v.evaluation.weights.shared.weight for name, v in variants.items()}
     assert np.array_equal(matrices["as it is"], original.weights.shared.weight)
     orders = {tuple(matrix[5]) for matrix in matrices.values()}
-    assert len(orders) == 7, "each has labels of its own, but for the two rows alone"
+    assert len(orders) == 7, "each has a permutation of its own, except the two rows alone"
     assert {tuple(sorted(order)) for order in orders} == {tuple(sorted(original.weights.shared.weight[5]))}
     ids = {name: v.evaluation.run.source.input_ids for name, v in variants.items() if v.evaluation.run.source}
     assert ids["row 1 alone"].tolist() == [[8, 9, 0]]
@@ -96,11 +96,11 @@ def test_which_variants_there_are() -> None:
     assert all(np.array_equal(again[name], matrix) for name, matrix in matrices.items())
 
 
-def test_new_labels_are_new_everywhere() -> None:
+def test_a_permutation_moves_everything() -> None:
     """Columns, heads, the columns of each head and units all change places, and columns stay with their head."""
-    drawn = [draw_labels(EXAMPLE_CONFIG, np.random.default_rng(seed)) for seed in range(8)]
+    drawn = [draw_permutation(EXAMPLE_CONFIG, np.random.default_rng(seed)) for seed in range(8)]
     for path in drawn[0].attentions:
-        own = [labels.attentions[path] for labels in drawn]
+        own = [order.attentions[path] for order in drawn]
         heads = getattr(EXAMPLE_CONFIG, f"{path.partition('.')[0]}_attention_heads")
         size = EXAMPLE_CONFIG.d_model // heads
         assert len({tuple(each.heads) for each in own}) > 1
@@ -111,8 +111,8 @@ def test_new_labels_are_new_everywhere() -> None:
                 assert sorted(columns.tolist()) == list(range(EXAMPLE_CONFIG.d_model))
                 assert np.array_equal(columns // size, np.repeat(each.heads, size))
     for path in drawn[0].feed_forwards:
-        assert len({tuple(labels.feed_forwards[path]) for labels in drawn}) > 4
-    assert len({tuple(labels.model) for labels in drawn}) > 4
+        assert len({tuple(order.feed_forwards[path]) for order in drawn}) > 4
+    assert len({tuple(order.model) for order in drawn}) > 4
 
 
 def test_of_many_rows_some_are_run_alone() -> None:
@@ -149,9 +149,9 @@ def test_variants_round_otherwise(seed: int, dialect: Dialect) -> None:
     inputs = TraceInputs([[5, 6, 7, 8]], decoder_input_ids=[[1, 9, 3]])
     original = Evaluation(config, model.dialect, model.weights, check_inputs(config, model.weights, dialect, inputs))
     first, *others = legitimate_variants(original)
-    expected = told(first)
+    expected = covered(first)
     for variant in others:
-        found = told(variant)
+        found = covered(variant)
         same = [name for name, array in found.items() if np.array_equal(array, expected[name])]
         assert len(same) < 0.35 * len(found), (variant.name, same)
 
@@ -159,14 +159,14 @@ def test_variants_round_otherwise(seed: int, dialect: Dialect) -> None:
 @given(seed=seeds(), dialect=dialects)
 @settings(max_examples=12)
 def test_an_evaluation_that_was_not_measured_scores_about_one(seed: int, dialect: Dialect) -> None:
-    """New labels, drawn apart from those that the noise was measured with: below 3 units, not diverged."""
+    """A new permutation, drawn apart from those that the noise was measured with: below 3 units, not diverged."""
     rng = np.random.default_rng(seed)
     original = draw_trace_case(rng, dialect).evaluation()
     truth = record_arrays(original, planned_points(original))
     noise = measure_noise(original, truth)
-    labels = draw_labels(original.config, rng)
-    evaluation = permuted(original.in_dtype(np.dtype(np.float32)), labels)
-    other = told(Variant("another", evaluation, lambda name, array: restore(name, array, labels)))
+    order = draw_permutation(original.config, rng)
+    evaluation = permuted(original.in_dtype(np.dtype(np.float32)), order)
+    other = covered(Variant("another", evaluation, lambda name, array: restore(name, array, order)))
     for name, array in truth.items():
         found = score(array, other[name], noise[name])
         assert found.units < 3, name

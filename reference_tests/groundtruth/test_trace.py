@@ -15,8 +15,15 @@ from npblender import BlenderbotSmallForCausalLM, BlenderbotSmallModel, Trace, t
 from npblender.config.dialect import DIALECTS, PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
 from npblender.groundtruth import TraceInputs, diverged, record, score
 from npblender.groundtruth.noise.units import unit, worst_limit
-from npblender.groundtruth.tracing.evaluate import planned_points, without_step
-from npblender.groundtruth.tracing.points import catalogue, decoder_points, encoder_points, head_points, start_points
+from npblender.groundtruth.tracing.evaluate import planned_points
+from npblender.groundtruth.tracing.points import (
+    catalogue,
+    decoder_points,
+    encoder_points,
+    head_points,
+    start_points,
+    without_step,
+)
 from npblender.models.example import example_model
 from reference_tests.support.forward_checks import HIDDEN, heard
 from reference_tests.support.model_cases import draw_model, ids_of

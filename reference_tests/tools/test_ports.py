@@ -14,21 +14,23 @@ import pytest
 
 from npblender import compare
 from npblender.groundtruth import Score, Trace, TraceInputs, diverged, record
-from reference_tests.tools.test_torch_trace import GOLDEN, model_of
-from tools.goldens.traces import ORIGINALS, RUNTIME, file_of, inputs_of
+from reference_tests.support.golden_model import model_of
+from tools.goldens.files import read_golden
+from tools.goldens.traces import FORWARD, MODEL, ORIGINALS, RUNTIME, file_of, inputs_of
 from tools.measure import draw_budget, noise
 from tools.measure.noise import CORRECT, Tally
 from tools.measure.noise_budget.budget import load, stage_points
 from tools.measure.noise_budget.ports import scores
 from tools.measure.noise_budget.svg import draw
 
+GOLDEN = read_golden(MODEL, FORWARD)
 PORTS = (*ORIGINALS, RUNTIME)
 
 
 @cache
 def reference(dialect: str) -> Trace:
     """npblender's float64 trace of the recorded call, with the noise that it ships."""
-    return record(model_of(dialect, "float32"), TraceInputs.from_json(inputs_of(GOLDEN)), dtype="float64")
+    return record(model_of(GOLDEN.case, dialect, "float32"), TraceInputs.from_json(inputs_of(GOLDEN)), dtype="float64")
 
 
 def recorded(port: str) -> Trace:
@@ -95,7 +97,7 @@ def test_the_plot_is_drawn_from_the_stored_numbers() -> None:
 
 
 def test_the_plot_has_a_stage_for_every_block(tmp_path: Path) -> None:
-    model = model_of("transformers-5", "float32")
+    model = model_of(GOLDEN.case, "transformers-5", "float32")
     points = [point for point, _ in stage_points(model.config)]
     assert points == [name for name in reference("transformers-5").points if name in points], "in causal order"
     config = model.config

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration
+from npblender import BlenderbotSmallConfig
 from npblender.config.dialect import resolve_dialect
 from npblender.groundtruth.tracing.evaluate import Evaluation, evaluate
 from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
 from npblender.groundtruth.tracing.points import catalogue, decoder_points, head_points
 from npblender.groundtruth.tracing.trace_file import Trace
-from npblender.transformer.parameters import from_arrays
 from reference_tests.support.forward_checks import assert_near
+from reference_tests.support.golden_model import model_of
 from reference_tests.support.tolerances import TOLERANCES
 from tools import torch_trace
 from tools.goldens.files import read_golden
@@ -30,21 +30,14 @@ CASES = [(original, *kind) for original in ORIGINALS for kind in KINDS]
 TOLERANCE = {"float64": "float64 against transformers", "float32": "float32 against ParlAI"}
 
 
-def model_of(original: str, dtype: str) -> Any:
-    config = BlenderbotSmallConfig.from_dict(GOLDEN.case.config)
-    stored = {name.removeprefix("model."): value.astype(np.float32) for name, value in GOLDEN.case.weights.items()}
-    weights = from_arrays(config, {name: value.astype(dtype) for name, value in stored.items()})
-    return BlenderbotSmallForConditionalGeneration(config, weights, dialect=original)
-
-
 def points_of(original: str, dtype: str, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
-    model, heard = model_of(original, dtype), {}
+    model, found = model_of(GOLDEN.case, original, dtype), {}
     dialect = resolve_dialect(original)
     run = check_inputs(model.config, model.weights, dialect, TraceInputs.from_json(inputs))
     evaluate(
-        Evaluation(model.config, dialect, model.weights, run), lambda name, a: heard.__setitem__(name, np.array(a))
+        Evaluation(model.config, dialect, model.weights, run), lambda name, a: found.__setitem__(name, np.array(a))
     )
-    return heard
+    return found
 
 
 def test_names_are_those_of_the_catalogue_in_its_order() -> None:
@@ -87,14 +80,14 @@ def test_the_traces_are_all_there_and_small() -> None:
 
 def test_a_saved_trace_reads_back(tmp_path: Path) -> None:
     config = dict.fromkeys(torch_trace.SIZES, 1)
-    heard = {"logits": np.array([[[1.5, 2.5]]]), "decoder.states": np.zeros((1, 1, 1))}
-    made = torch_trace.TorchTrace({"torch": "0"}, "transformers-5", "float64", config, {"input_ids": [[1]]}, heard)
+    recorded = {"logits": np.array([[[1.5, 2.5]]]), "decoder.states": np.zeros((1, 1, 1))}
+    made = torch_trace.TorchTrace({"torch": "0"}, "transformers-5", "float64", config, {"input_ids": [[1]]}, recorded)
     made.save(tmp_path / "t.safetensors")
     read = Trace.load(tmp_path / "t.safetensors")
-    assert read.points == ("decoder.states", "logits"), "in causal order, not as they were heard"
+    assert read.points == ("decoder.states", "logits"), "in causal order, not as they were recorded"
     assert read.inputs == {"input_ids": [[1]]}
     assert (read.producer, read.dialect, read.config, dict(read.noise)) == ({"torch": "0"}, made.dialect, config, {})
-    assert np.array_equal(read.arrays["logits"], heard["logits"])
+    assert np.array_equal(read.arrays["logits"], recorded["logits"])
 
 
 @pytest.mark.parametrize(

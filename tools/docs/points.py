@@ -4,7 +4,7 @@
     python -m tools points --write-docs    # put them into the page
     python -m tools points --check         # exit 1 where the page says anything else
 
-Points and their meanings are those of `npblender.transformer.context`, names those of
+Points and their meanings are those of `npblender.groundtruth.tracing.points`, names those of
 `npblender.groundtruth.comparison.point_names`. Nothing is run. Needs npblender only.
 """
 

@@ -1,1 +1,13 @@
-"""comparison."""
+"""Comparing a port with a trace: the first point that diverges, and why.
+
+In reading order:
+    compare         `compare` and `compare_refed`: pair the names, judge each point, report
+    findings        `Report` and `PointReport`: what was found
+    reading         one array against its reference, in the axis order in which it agrees
+    axis_layouts    the axis orders that programs use
+    point_names     names of points in transformers and ParlAI
+    name_patterns   a port's own names: {pattern: point}
+    diagnose        facts about a wrong array: it would agree transposed, scaled, or at another point
+    causes          the usual causes, by point
+    text_report, json_report, html_report   the report for people, programs and browsers
+"""

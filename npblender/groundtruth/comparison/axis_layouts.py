@@ -1,8 +1,8 @@
-"""The orders in which programs lay out the same numbers: heads split or merged, axes exchanged, arrays flattened.
+"""Lists the axis orders in which programs store the same numbers: heads split or merged, axes exchanged, flattened.
 
-A layout is recognised where the shape of an array says that it is not the reference's, and where the values then agree:
-so nothing is read in another order that could be a fault. Where an array has the very shape of its reference, it is
-taken as it stands; the order in which it would agree is only a remark. Whether values agree is decided elsewhere.
+An axis layout is accepted only where an array's shape differs from the reference's and the values then agree, so that
+no fault is read away. An array of the reference's own shape is compared as it is; an order in which it would agree is
+only reported (`diagnose`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 from npblender.common.array_types import Array
 
 MOST_AXES = 5
-"""Arrays of more axes are taken as they stand, or flat."""
+"""Arrays of more axes are compared as they are, or flat."""
 
 
 @dataclass(frozen=True)
-class Layout:
+class AxisLayout:
     """One way to read an array as its reference: split into `sizes`, then put the axes back in order."""
 
     name: str  # its axes, such as "[B, T, H*K]"
@@ -32,13 +32,13 @@ class Layout:
 
     @property
     def places(self) -> tuple[int, ...]:
-        """The order of the axes that hold more than one value: what tells two layouts of the same values apart."""
+        """The order of the axes longer than 1, by which two layouts of the same values differ."""
         return tuple(axis for axis, size in zip(self.order, self.sizes, strict=True) if size != 1)
 
     def read(self, array: Array) -> Array:
-        """The array in the reference's shape.
+        """Brings an array into the reference's axis order and shape.
 
-        >>> merged = Layout("[B, T, H*K]", (1, 2, 2, 3), (0, 2, 1, 3), (1, 2, 2, 3))
+        >>> merged = AxisLayout("[B, T, H*K]", (1, 2, 2, 3), (0, 2, 1, 3), (1, 2, 2, 3))
         >>> merged.read(np.arange(12).reshape(1, 2, 6))[0, 1].tolist()
         [[3, 4, 5], [9, 10, 11]]
         """
@@ -48,7 +48,7 @@ class Layout:
 
 
 def axis_letters(axes: str | None, shape: tuple[int, ...], heads: int | None) -> list[tuple[str, int]] | None:
-    """Letter and size of each axis of a reference, model width split into heads where their number is known.
+    """Lists letter and size of each axis of a reference, the model width split into heads if their number is known.
 
     >>> axis_letters("B T D", (2, 5, 6), 3)
     [('B', 2), ('T', 5), ('H', 3), ('K', 2)]
@@ -72,7 +72,7 @@ def _is_usual(group: Sequence[str], every: Sequence[str]) -> bool:
 
 
 def _groupings(count: int) -> Iterator[list[tuple[int, int]]]:
-    """Every way to cut `count` axes into neighbouring groups, the finest first."""
+    """Yields every way to cut `count` axes into neighbouring groups, the finest first."""
     for cuts in sorted(range(2 ** max(count - 1, 0)), key=lambda bits: -bits.bit_count()):
         ends = [n + 1 for n in range(count - 1) if cuts >> n & 1] + [count]
         yield list(zip([0, *ends[:-1]], ends, strict=True))
@@ -84,10 +84,10 @@ def _without_ones(shape: Sequence[int]) -> list[int]:
 
 def _fitting(
     letters: Sequence[tuple[str, int]], shape: tuple[int, ...], found: tuple[int, ...]
-) -> Iterator[tuple[Layout, bool]]:
-    """Every order of values that the shape `found` allows, once, and whether it is a usual one."""
+) -> Iterator[tuple[AxisLayout, bool]]:
+    """Yields every order of values that the shape `found` allows, once, and whether it is a usual one."""
     names, sizes = [letter for letter, _ in letters], [size for _, size in letters]
-    kept: dict[tuple[int, ...], tuple[Layout, bool]] = {}
+    kept: dict[tuple[int, ...], tuple[AxisLayout, bool]] = {}
     for order in permutations(range(len(sizes))):
         moved, ordered = [names[axis] for axis in order], [sizes[axis] for axis in order]
         data_order = tuple(axis for axis in order if sizes[axis] != 1)
@@ -97,23 +97,23 @@ def _fitting(
             usual = all(_is_usual(moved[a:b], names) for a, b in groups)
             if data_order not in kept or (usual and not kept[data_order][1]):
                 name = "[" + ", ".join("*".join(moved[a:b]) for a, b in groups if b > a) + "]"
-                kept[data_order] = (Layout(name, tuple(ordered), order, shape), usual)
+                kept[data_order] = (AxisLayout(name, tuple(ordered), order, shape), usual)
     yield from kept.values()
 
 
-def layouts(
+def axis_layouts(
     axes: str | None, shape: tuple[int, ...], found: tuple[int, ...], heads: int | None = None
-) -> list[Layout | None]:
-    """The ways in which an array of shape `found` may be its reference of `shape`; None stands for "as it is".
+) -> list[AxisLayout | None]:
+    """Lists the layouts in which an array of shape `found` may be its reference of `shape`; None stands for "as it is".
 
-    The axes are a point's letters; without them, axes have numbers. An empty list says that the shapes can not be
-    brought together. `heads` lets width be split.
+    `axes` are a point's letters; without them, axes are numbered. The list is empty where the shapes do not fit each
+    other. With `heads`, the width may be split.
 
-    >>> layouts("B H T K", (1, 2, 5, 3), (1, 2, 5, 3))
+    >>> axis_layouts("B H T K", (1, 2, 5, 3), (1, 2, 5, 3))
     [None]
-    >>> [layout.name for layout in layouts("B H T K", (1, 2, 5, 3), (1, 5, 6))]
+    >>> [layout.name for layout in axis_layouts("B H T K", (1, 2, 5, 3), (1, 5, 6))]
     ['[B, T, H*K]']
-    >>> layouts("B H T K", (1, 2, 5, 3), (1, 5, 7))
+    >>> axis_layouts("B H T K", (1, 2, 5, 3), (1, 5, 7))
     []
     """
     if found == shape:
@@ -121,30 +121,30 @@ def layouts(
     letters = axis_letters(axes, shape, heads)
     has_rows = axes is not None and axes.startswith("B ") and axes.endswith(" D") and shape[0] > 1
     if axes is not None and has_rows and _without_ones(found) == _without_ones(shape[1:]):
-        return [Layout(f"[{', '.join(axes.split()[1:])}], the same for every row", (), (), shape, rows=shape[0])]
+        return [AxisLayout(f"[{', '.join(axes.split()[1:])}], the same for every row", (), (), shape, rows=shape[0])]
     if prod(found) != prod(shape):
         return []
-    plain = Layout("the same values in order, in another shape", shape, tuple(range(len(shape))), shape)
+    plain = AxisLayout("the same values in order, in another shape", shape, tuple(range(len(shape))), shape)
     if letters is None:
         return [plain] if len(found) <= 1 or _without_ones(found) == _without_ones(shape) else []
     if _without_ones(found) == _without_ones(shape):
         more = "without" if len(found) < len(shape) else "with more"
-        return [Layout(f"{more} axes of length 1", shape, tuple(range(len(shape))), shape)]
+        return [AxisLayout(f"{more} axes of length 1", shape, tuple(range(len(shape))), shape)]
     return [layout for layout, usual in _fitting(letters, shape, found) if usual]
 
 
-def strange_layouts(
+def unusual_axis_layouts(
     axes: str | None, shape: tuple[int, ...], found: tuple[int, ...], heads: int | None = None
-) -> list[Layout]:
-    """Further orders of the same number of values. An array that agrees in one has the right values in wrong places.
+) -> list[AxisLayout]:
+    """Lists further orders of the same values. An array that agrees in one has the right values in wrong places.
 
-    >>> [layout.name for layout in strange_layouts("H T K", (2, 4, 4), (2, 4, 4))][:2]
+    >>> [layout.name for layout in unusual_axis_layouts("H T K", (2, 4, 4), (2, 4, 4))][:2]
     ['[H, K, T]', 'the flat order of [T, H, K]']
     """
     letters = axis_letters(axes, shape, heads)
     if prod(found) != prod(shape) or letters is None:
         return []
-    seen = {layout.places for layout in layouts(axes, shape, found, heads) if layout is not None}
+    seen = {layout.places for layout in axis_layouts(axes, shape, found, heads) if layout is not None}
     seen.add(tuple(axis for axis, (_, size) in enumerate(letters) if size != 1))
     strange = []
     for layout, _ in _fitting(letters, shape, found):

@@ -1,6 +1,6 @@
-"""Usual causes of a first divergence, by the point at which it shows: what porters got wrong there before.
+"""Lists usual causes of a first divergence, by the point at which it shows.
 
-These are guesses from experience; what was tried out on the arrays themselves is in `remarks`.
+These are guesses from experience with ports; facts about the arrays themselves are in `diagnose`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ _CAUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def likely_causes(name: str) -> tuple[str, ...]:
-    """What usually goes wrong at a point, the most particular entry for its name; nothing for other names.
+    """Returns what usually goes wrong at a point, the most specific entry for its name; nothing for other names.
 
     >>> likely_causes("encoder.layers.3.ffn.activation")
     ('the tanh form of GELU: this model has the exact one, with erf',)

@@ -1,8 +1,7 @@
-"""The first number that goes wrong: every array of a port against the reference's, in the order of their causes.
+"""Finds the first number that goes wrong: compares every array of a port with the reference's, in causal order.
 
-`compare` pairs names (see `names`), reads each array in the layout in which it agrees (`reading`), and finds the first
-point whose error is more than rounding noise (`units`). What a report holds is in `findings`, how it is shown in
-`report` and `webpage`.
+`compare` pairs names (`point_names`), reads each array in the axis layout in which it agrees (`reading`), and finds
+the first point whose error is more than rounding noise (`noise.units`).
 """
 
 from __future__ import annotations
@@ -16,38 +15,37 @@ from numpy.typing import ArrayLike
 
 from npblender.common.array_types import Array
 from npblender.config.dialect import resolve_dialect
+from npblender.groundtruth.comparison.diagnose import diagnose
 from npblender.groundtruth.comparison.findings import PointReport, Report, Side
-from npblender.groundtruth.comparison.name_patterns import Table, read_table
+from npblender.groundtruth.comparison.name_patterns import NameTable, read_name_table
 from npblender.groundtruth.comparison.point_names import Meaning, meaning_of
 from npblender.groundtruth.comparison.reading import Reading, read_as
-from npblender.groundtruth.comparison.remarks import remarks
 from npblender.groundtruth.single_ops.refed import GIVEN, Refed
 from npblender.groundtruth.tracing.points import causal_order, head_count, known_point
 from npblender.groundtruth.tracing.trace_file import Trace
 
 Given = Trace | str | os.PathLike[str] | Mapping[str, ArrayLike]
-Names = Table | Mapping[str, str] | str | os.PathLike[str] | None
+Names = NameTable | Mapping[str, str] | str | os.PathLike[str] | None
 
 
 def compare(reference: Given, mine: Given, *, names: Names = None) -> Report:
-    """Where `mine` first leaves `reference`, and by how many units of float32 rounding noise.
+    """Finds where `mine` first leaves `reference`, and by how many units of float32 rounding noise.
 
     Args:
-        reference: a `Trace`, a file of one, any safetensors or NPZ file, or arrays by name. The order of its points
-            is theirs in the trace; where that is not known, it is the model's, or else as they are given.
+        reference: a `Trace`, a file of one, any safetensors or NPZ file, or arrays by name. Its points are compared in
+            the order of the trace; where that is not known, in the model's, or else in the order given.
         mine: the same. Its names may be those of the points, of transformers' or ParlAI's modules, or those of
-            `names`; its arrays may be laid out in another way, where their shape tells.
-        names: a table `{pattern: name}`, or a JSON file of one: see `patterns`.
+            `names`; its arrays may have another axis order, where their shape shows it.
+        names: a table `{pattern: name}`, or a JSON file of one (`name_patterns`).
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a file is damaged, the two ran other inputs, or they have no point in common.
-        TypeError: what is given is no trace, or holds something other than real numbers.
+        TypeError: an argument is not a trace, or holds something other than real numbers.
 
-    >>> from npblender.models.example import example_model
     >>> from npblender.groundtruth.tracing.record import trace
-    >>> reference = trace(example_model(), [[5, 6, 7]], decoder_input_ids=[[1, 9]], dtype="float64")
-    >>> mine = dict(trace(example_model(), [[5, 6, 7]], decoder_input_ids=[[1, 9]], noise=False).arrays)
+    >>> reference = trace(model, [[5, 6, 7]], decoder_input_ids=[[1, 9]], dtype="float64")
+    >>> mine = dict(trace(model, [[5, 6, 7]], decoder_input_ids=[[1, 9]], noise=False).arrays)
     >>> compare(reference, mine).first_divergence is None
     True
     >>> mine["encoder.layers.0.ffn.sum"] = mine["encoder.layers.0.ffn.sum"] + 1e-3
@@ -64,7 +62,7 @@ def compare(reference: Given, mine: Given, *, names: Names = None) -> Report:
 
 
 def compare_refed(reference: Refed | str | os.PathLike[str], answers: Given, *, names: Names = None) -> Report:
-    """What each operation of a port gives from the reference's own inputs, in units of that operation's noise.
+    """Compares what each operation of a port gives from the reference's own inputs, in units of that operation's noise.
 
     Args:
         reference: `Refed` cases, or a file of them.
@@ -73,10 +71,8 @@ def compare_refed(reference: Refed | str | os.PathLike[str], answers: Given, *, 
 
     Raises: as `compare` does.
 
-    >>> from npblender.models.example import example_model
-    >>> from npblender.groundtruth import TraceInputs
-    >>> from npblender.groundtruth.single_ops.refed import refed
-    >>> cases = refed(example_model(), TraceInputs([[5, 6, 7]]))
+    >>> from npblender.groundtruth import TraceInputs, refed
+    >>> cases = refed(model, TraceInputs([[5, 6, 7]]))
     >>> answers = dict(cases.outputs)
     >>> answers["encoder.layers.0.ffn.hidden"] = 2 * answers["encoder.layers.0.ffn.hidden"]
     >>> [(point.name, point.op, point.remarks) for point in compare_refed(cases, answers).diverged]
@@ -96,9 +92,9 @@ def compare_refed(reference: Refed | str | os.PathLike[str], answers: Given, *, 
 
 
 def _compared(
-    expected: Trace, first: Side, found: Trace, second: Side, table: Table | None, ops: Mapping[str, str]
+    expected: Trace, first: Side, found: Trace, second: Side, table: NameTable | None, ops: Mapping[str, str]
 ) -> Report:
-    """The report of two traces; with `ops`, every point stands for itself and is remarked upon."""
+    """Makes the report of two traces; with `ops`, every diverging point is diagnosed and not the first alone."""
     order, noted = _order(expected)
     arrays = {name: expected.arrays[name] for name in order}
     pairs, surplus, used = _paired(arrays, found, table)
@@ -123,7 +119,7 @@ def _compared(
 
 
 def _opened(what: str, given: Given) -> tuple[Trace, Side]:
-    """A trace of whatever was given."""
+    """Makes a trace of any of the forms in which one is given."""
     source = "arrays"
     if isinstance(given, Mapping):
         trace = Trace({str(name): np.asarray(array) for name, array in given.items()})
@@ -141,18 +137,18 @@ def _opened(what: str, given: Given) -> tuple[Trace, Side]:
     return trace, Side(source, trace.dtype, dialect_name, len(trace.arrays))
 
 
-def _table(names: Names) -> Table | None:
-    if names is None or isinstance(names, Table):
+def _table(names: Names) -> NameTable | None:
+    if names is None or isinstance(names, NameTable):
         return names
     if isinstance(names, Mapping):
-        return Table.make(names)
+        return NameTable.make(names)
     if not isinstance(names, str | os.PathLike):
         raise TypeError(f"names is a {type(names).__name__}; give a table {{pattern: name}} or a JSON file of one")
-    return read_table(names)
+    return read_name_table(names)
 
 
 def _check_inputs(expected: Trace, found: Trace) -> None:
-    """Two traces of other inputs say nothing about each other."""
+    """Refuses traces of different inputs."""
     for key, value in (expected.inputs or {}).items():
         other = (found.inputs or {}).get(key, value)
         if other != value and not key.endswith("embeds"):
@@ -160,7 +156,7 @@ def _check_inputs(expected: Trace, found: Trace) -> None:
 
 
 def _order(expected: Trace) -> tuple[list[str], list[str]]:
-    """The reference's names in causal order, and what is to be noted of it."""
+    """Returns the reference's names in causal order, and notes about that order."""
     if expected.producer is not None or expected.dtype is not None:
         return list(expected.points), []
     ordered = causal_order(expected.points)
@@ -170,9 +166,9 @@ def _order(expected: Trace) -> tuple[list[str], list[str]]:
 
 
 def _paired(
-    arrays: Mapping[str, Array], found: Trace, table: Table | None
+    arrays: Mapping[str, Array], found: Trace, table: NameTable | None
 ) -> tuple[dict[str, list[tuple[str, Meaning]]], list[str], set[str]]:
-    """Which names of mine belong to each point, those that belong to none, and the patterns that were used."""
+    """Returns the names of mine that belong to each point, those that belong to none, and the patterns used."""
     pairs: dict[str, list[tuple[str, Meaning]]] = {}
     surplus, used = [], set()
     for name in found.arrays:
@@ -192,9 +188,9 @@ def _judged(
     expected: Trace,
     found: Trace,
     candidates: list[tuple[str, Meaning]],
-    with_remarks: bool,
+    with_diagnosis: bool,
 ) -> PointReport:
-    """One point, by the worst of the arrays that stand for it."""
+    """Judges one point by the worst of the arrays that stand for it."""
     reference = arrays[name]
     if not candidates:
         return PointReport(name, "missing", reference.shape, str(reference.dtype))
@@ -214,8 +210,8 @@ def _judged(
     theirs, reading = worst
     mine = found.arrays[theirs]
     said: tuple[str, ...] = ()
-    if reading.diverged and with_remarks:
-        said = remarks(name, arrays, expected.noise, mine, reading, heads)
+    if reading.diverged and with_diagnosis:
+        said = diagnose(name, arrays, expected.noise, mine, reading, heads)
     return PointReport(
         name=name,
         status="diverged" if reading.diverged else "within noise",

@@ -1,7 +1,4 @@
-"""What a comparison found, as data: point by point in causal order, and what follows from that.
-
-Nothing is compared here, and nothing is shown.
-"""
+"""`Report` and `PointReport`: what a comparison found, point by point in causal order."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ Status = Literal["within noise", "diverged", "missing"]
 
 @dataclass(frozen=True)
 class PointReport:
-    """What was found at one point of the reference."""
+    """The finding at one point of the reference."""
 
     name: str
     status: Status
@@ -24,16 +21,16 @@ class PointReport:
     mine_name: str | None = None  # None where the point is missing
     mine_shape: tuple[int, ...] | None = None
     mine_dtype: str | None = None
-    score: Score | None = None  # None where it is missing, or no layout brings the shapes together
-    layout: str | None = None  # in which mine was read; None: as it is
-    factor: float = 1.0  # by which mine was multiplied: queries heard before their division by sqrt(K)
+    score: Score | None = None  # None where it is missing, or no axis layout fits its shape
+    layout: str | None = None  # the axis order in which mine was read; None: as it is
+    factor: float = 1.0  # by which mine was multiplied: queries recorded before their division by sqrt(K)
     hidden: int = 0  # hidden scores that hold another number than the reference's
     remarks: tuple[str, ...] = ()
     op: str | None = None  # the operation, where each was fed with the reference's own inputs
 
     @property
     def is_bug(self) -> bool:
-        """Whether no order of the same operations can explain the error."""
+        """Whether the error is too large for any order of the same operations."""
         return self.status == "diverged" and (self.score is None or self.score.units > BUG)
 
 
@@ -61,7 +58,7 @@ class Report:
 
     @property
     def refed(self) -> bool:
-        """Whether every point stands for itself, computed from the reference's own inputs."""
+        """Whether every point was computed from the reference's own inputs."""
         return any(point.op is not None for point in self.points)
 
     @property
@@ -97,7 +94,7 @@ class Report:
 
     @property
     def unseen(self) -> tuple[str, ...]:
-        """Points between the last that agrees and the first that diverges, which mine lacks: the fault may be there."""
+        """Points that mine lacks between the last that agrees and the first that diverges: the fault may be there."""
         if self.first is None:
             return ()
         start = 0 if self.last_good is None else self.points.index(self.last_good) + 1

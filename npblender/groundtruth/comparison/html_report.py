@@ -1,6 +1,6 @@
-"""A comparison as one HTML file: the error along the causal order as a picture, and every point in a table.
+"""Writes a comparison as one HTML file: the error along the causal order as a picture, and every point in a table.
 
-The file needs no network and no script, and everything in it that comes from a trace is escaped.
+The file needs no network and no script; everything in it that comes from a trace is escaped.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from html import escape
 from npblender.common.printable import printable
 from npblender.groundtruth.comparison.causes import likely_causes
 from npblender.groundtruth.comparison.findings import PointReport, Report
-from npblender.groundtruth.comparison.point_names import split_step
 from npblender.groundtruth.comparison.text_report import as_text, short
 from npblender.groundtruth.noise.units import BUG, DIVERGED
+from npblender.groundtruth.tracing.points import split_step
 
 STEP, HEIGHT, LEFT, TOP, BOTTOM = 11, 300, 64, 34, 30
 LOWEST, HIGHEST = 0.01, 1e7
@@ -39,7 +39,7 @@ svg .good { fill: var(--good) } svg .bad { fill: var(--bad) } svg .gap { fill: n
 
 
 def _shown(text: str) -> str:
-    """A text from outside, safe inside HTML and inside an attribute.
+    """Escapes a text for HTML and for attributes.
 
     >>> _shown("<b>&'")
     '&lt;b&gt;&amp;&#x27;'
@@ -48,7 +48,7 @@ def _shown(text: str) -> str:
 
 
 def _height(units: float) -> float:
-    """Where a number of units is drawn, on a logarithmic scale; what lies beyond is drawn at the edge."""
+    """Computes the height at which a number of units is drawn, on a logarithmic scale, clipped at the edges."""
     if math.isnan(units):
         units = HIGHEST
     clipped = min(max(units, LOWEST), HIGHEST)
@@ -57,7 +57,7 @@ def _height(units: float) -> float:
 
 
 def _section(name: str) -> str:
-    """The part of the picture that a point belongs to."""
+    """Names the part of the picture that a point belongs to."""
     step, bare = split_step(name)
     parts = bare.split(".")
     place = f"{parts[0]} {parts[2]}" if parts[1:2] == ["layers"] and len(parts) > 2 else parts[0]
@@ -65,7 +65,7 @@ def _section(name: str) -> str:
 
 
 def _picture(report: Report) -> Iterator[str]:
-    """Error in units over the points in causal order."""
+    """Draws the error in units over the points in causal order."""
     width = LEFT + STEP * max(len(report.points), 20) + 20
     yield f'<svg width="{width}" height="{HEIGHT}" viewBox="0 0 {width} {HEIGHT}" role="img">'
     yield "<title>rms error of each point in units of float32 noise, in causal order</title>"
@@ -97,7 +97,7 @@ def _picture(report: Report) -> Iterator[str]:
 
 
 def _mark(point: PointReport, x: float) -> str:
-    """A dot for a point that was compared, an empty ring at the foot for one that is missing."""
+    """Draws a dot for a point that was compared, an empty ring at the foot for one that is missing."""
     if point.status == "missing":
         kind, y, said = "gap", float(HEIGHT - BOTTOM), "missing"
     elif point.score is None:
@@ -129,7 +129,7 @@ def _rows(report: Report) -> Iterator[str]:
 
 
 def as_html(report: Report) -> str:
-    """The whole file as text.
+    """Formats the whole file.
 
     >>> from npblender.groundtruth.comparison.compare import compare
     >>> page = as_html(compare({"<logits>": [1.0]}, {"<logits>": [2.0]}))

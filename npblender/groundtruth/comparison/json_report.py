@@ -1,7 +1,4 @@
-"""A comparison for programs: one object of everything that was found, and the same shape where nothing could be.
-
-The keys are said in `as_json`. For people see `report`.
-"""
+"""Writes a comparison for programs: one JSON object, of the same keys where nothing could be compared."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ FORMAT, VERSION = "npblender-comparison", 1
 
 
 def number(value: float) -> float | str:
-    """A number as JSON can hold it: infinity and NaN, which it lacks, as texts.
+    """Converts a number for JSON, which lacks infinity and NaN: they become texts.
 
     >>> number(0.5), number(float("-inf")), number(float("nan"))
     (0.5, '-Infinity', 'NaN')
@@ -30,7 +27,7 @@ def _side(side: Side) -> dict[str, Any]:
 
 
 def _point(point: PointReport) -> dict[str, Any]:
-    """One point; the keys of its score are null where it has none."""
+    """Converts one point; the keys of its score are null where it has none."""
     found: dict[str, Any] = {
         "name": point.name,
         "op": point.op,
@@ -58,13 +55,13 @@ def _point(point: PointReport) -> dict[str, Any]:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The report as one object that JSON can hold.
+    """Converts the report to one JSON object.
 
     `verdict` is "within noise", "diverged" or "not comparable", which is `exit_code` 0, 1 or 2 (130: interrupted), with
     the reason in `error`. `first_divergence` is a point or null; `last_good` the last before it that agrees, and
-    `unseen` what was not given between them; `causes` what usually goes wrong there. `points` has an object for every
-    point of the reference, in causal order, with the fields of `PointReport` and of its `Score`; infinity and NaN are
-    the texts "Infinity", "-Infinity" and "NaN".
+    `unseen` the points between them that mine lacks; `causes` what usually goes wrong there. `points` has an object
+    for every point of the reference, in causal order, with the fields of `PointReport` and of its `Score`; infinity and
+    NaN are the texts "Infinity", "-Infinity" and "NaN".
 
     >>> from npblender.groundtruth.comparison.compare import compare
     >>> found = as_json(compare({"logits": [1.0]}, {"logits": [2.0]}))
@@ -97,7 +94,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def failure_as_json(error: str, exit_code: int) -> dict[str, Any]:
-    """The same object where nothing could be compared: no points, and the reason.
+    """Makes the same object where nothing could be compared: no points, and the reason.
 
     >>> failure_as_json("there is no file 'x'", 2)["verdict"]
     'not comparable'

@@ -1,8 +1,7 @@
-"""Names translated by patterns: `enc.{n}.q` to `encoder.layers.{n}.self_attn.q`.
+"""Translates names by patterns: `enc.{n}.q` to `encoder.layers.{n}.self_attn.q`.
 
 A pattern is a text with variables in braces. `{n}` stands for one part of a name, without dots; `{rest...}` for any
-number of parts; `{n-1}` and `{n+1}` for a whole number off by one, for programs that count from 1. It knows nothing of
-the model: whose names are translated is said in `names`.
+number of parts; `{n-1}` and `{n+1}` for a whole number off by one, for programs that count from 1.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)((?:[+-]\d+)|(?:\.\.\.))?\}")
 
 @cache
 def _compiled(text: str) -> tuple[str, re.Pattern[str], tuple[tuple[str, str], ...]]:
-    """What every name begins with that a pattern fits, its regular expression, and its variables with their kinds."""
+    """Compiles a pattern: the literal start of the names it fits, a regular expression, its variables with kinds."""
     regex, end, kinds = "", 0, []
     for found in _VARIABLE.finditer(text):
         kind = found[2] or ""
@@ -57,7 +56,7 @@ class Pattern:
         return tuple(found[1] for found in _VARIABLE.finditer(self.text))
 
     def match(self, name: str) -> dict[str, str] | None:
-        """What the variables stand for in a name, or None where the pattern does not fit.
+        """Matches a name: the values of the variables, or None where the pattern does not fit.
 
         >>> Pattern("layer{n-1}.{rest...}").match("layer0.q.weight")
         {'n': '1', 'rest': 'q.weight'}
@@ -79,7 +78,7 @@ class Pattern:
         return values
 
     def fill(self, values: Mapping[str, str]) -> str | None:
-        """The name for these values; None where a number to be moved is none, or would fall below 0.
+        """Puts values in; None where `{n+1}` gets something other than a number, or a number would fall below 0.
 
         >>> Pattern("encoder.layers.{n-1}.q").fill({"n": "1"}), Pattern("x.{n-1}").fill({"n": "0"})
         ('encoder.layers.0.q', None)
@@ -97,21 +96,21 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Entries `(pattern, translation)`, as a program's author writes them down."""
+class NameTable:
+    """A table of names: entries `(pattern, translation)`, as a program's author writes them."""
 
     entries: tuple[tuple[Pattern, Pattern], ...] = ()
 
     @staticmethod
-    def make(entries: Mapping[str, str] | Iterable[tuple[str, str]], *, where: str = "names") -> Table:
-        """Check entries and keep them.
+    def make(entries: Mapping[str, str] | Iterable[tuple[str, str]], *, where: str = "names") -> NameTable:
+        """Checks entries and makes a table.
 
         Raises:
-            TypeError: they are no mapping from texts to texts.
-            ValueError: an entry can not be a pattern, or its right side has a variable that its left side lacks; the
+            TypeError: they do not map texts to texts.
+            ValueError: an entry is not a pattern, or its right side has a variable that its left side lacks; the
                 message names the entry.
 
-        >>> Table.make({"enc.{n}.q": "encoder.layers.{m}.self_attn.q"})
+        >>> NameTable.make({"enc.{n}.q": "encoder.layers.{m}.self_attn.q"})
         Traceback (most recent call last):
         ValueError: names: entry 'enc.{n}.q': 'encoder.layers.{m}.self_attn.q' has {m}, which 'enc.{n}.q' lacks
         """
@@ -130,14 +129,14 @@ class Table:
                 if variable not in pair[0].variables:
                     raise ValueError(f"{where}: entry {left!r}: {right!r} has {{{variable}}}, which {left!r} lacks")
             made.append(pair)
-        return Table(tuple(made))
+        return NameTable(tuple(made))
 
     def translate(self, name: str) -> tuple[str, str] | None:
-        """The translation of a name and the pattern that gave it; None where no entry fits.
+        """Translates a name; returns the translation and the pattern that gave it, or None where no entry fits.
 
         Raises ValueError where two entries fit and disagree.
 
-        >>> Table.make({"enc.{n}.q": "encoder.layers.{n}.self_attn.q"}).translate("enc.2.q")
+        >>> NameTable.make({"enc.{n}.q": "encoder.layers.{n}.self_attn.q"}).translate("enc.2.q")
         ('encoder.layers.2.self_attn.q', 'enc.{n}.q')
         """
         found: tuple[str, str] | None = None
@@ -155,9 +154,9 @@ class Table:
         return found
 
     def spellings(self, name: str) -> list[str]:
-        """The names that are translated to this one.
+        """Lists the names that are translated to this one.
 
-        >>> Table.make({"enc.{n}.q": "encoder.layers.{n-1}.self_attn.q"}).spellings("encoder.layers.2.self_attn.q")
+        >>> NameTable.make({"enc.{n}.q": "encoder.layers.{n-1}.self_attn.q"}).spellings("encoder.layers.2.self_attn.q")
         ['enc.3.q']
         """
         matches = ((left, right.match(name)) for left, right in self.entries)
@@ -165,8 +164,8 @@ class Table:
         return [each for each in filled if each is not None]
 
 
-def read_table(path: str | os.PathLike[str]) -> Table:
-    """A table from a JSON file that holds one object, patterns to names of points.
+def read_name_table(path: str | os.PathLike[str]) -> NameTable:
+    """Reads a table from a JSON file that holds one object, patterns to names of points.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -192,4 +191,4 @@ def read_table(path: str | os.PathLike[str]) -> Table:
         raise ValueError(f"{place}: {error}") from error
     if not isinstance(entries, dict):
         raise ValueError(f"{place} must hold one JSON object of patterns, not a {type(entries).__name__}")
-    return Table.make(entries, where=str(place))
+    return NameTable.make(entries, where=str(place))

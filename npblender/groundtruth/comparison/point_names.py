@@ -1,24 +1,23 @@
-"""What other programs call the points: module paths of transformers and ParlAI, and a port's own names.
+"""Translates names of other programs to points: module paths of transformers and ParlAI, and a port's own names.
 
-A module path names the module's output, as a forward hook hears it; `.input` behind it names its first input,
-`.output.1` the second of several outputs. transformers' `model.` in front may be there or not, and a trace of steps
-keeps its `prefill.` or `step1.` in front of everything. Nothing is compared here.
+A module path names the module's output, as a forward hook receives it; a trailing `.input` names its first input,
+`.output.1` the second of several outputs. A leading `model.` of transformers is optional. A trace in steps keeps its
+`prefill.` or `step1.` in front of everything.
 
-Two module outputs are not the point itself. `q_proj` (`q_lin` in ParlAI) is heard before the division by sqrt(K), and
-`lm_head` before the final bias is added; the first is divided when it is compared, the second is the logits only
-where that bias is zero, as it is in every published file. `shared` (`embeddings` in ParlAI) is called by both stacks,
-so its output has no one point: a trace writes those calls as `encoder.embed_tokens` and `decoder.embed_tokens`.
+Two module outputs are not the point itself. `q_proj` (`q_lin` in ParlAI) is the query before its division by sqrt(K),
+so it is divided when it is compared; `lm_head` is the output before the final bias is added, which equals the logits
+only where that bias is zero, as it is in every published file. `shared` (`embeddings` in ParlAI) is called by both
+stacks, so its output has no single point: a trace writes those calls as `encoder.embed_tokens` and
+`decoder.embed_tokens`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from npblender.groundtruth.comparison.name_patterns import Table
-
-_STEP = re.compile(r"(?:prefill|step[1-9]\d*)\.")
+from npblender.groundtruth.comparison.name_patterns import NameTable
+from npblender.groundtruth.tracing.points import split_step
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Meaning:
 
 @dataclass(frozen=True)
 class PointNames:
-    """What a point is called in the originals; the first is the most telling, and there may be none."""
+    """The names of a point in the originals, the most descriptive first; there may be none."""
 
     transformers: tuple[str, ...]
     parlai: tuple[str, ...]
@@ -117,22 +116,12 @@ def _parlai() -> Iterator[tuple[str, str]]:
         yield stack, f"{stack}.states"
 
 
-TRANSFORMERS = Table.make(tuple(_transformers()), where="transformers' names")
-PARLAI = Table.make(tuple(_parlai()), where="ParlAI's names")
-
-
-def split_step(name: str) -> tuple[str, str]:
-    """What a trace of steps puts in front of a name, and the name.
-
-    >>> split_step("step2.decoder.states"), split_step("encoder.states")
-    (('step2.', 'decoder.states'), ('', 'encoder.states'))
-    """
-    step = _STEP.match(name)
-    return ("", name) if step is None else (step[0], name[step.end() :])
+TRANSFORMERS = NameTable.make(tuple(_transformers()), where="transformers' names")
+PARLAI = NameTable.make(tuple(_parlai()), where="ParlAI's names")
 
 
 def names_of(point: str) -> PointNames:
-    """What a point is called in transformers and in ParlAI.
+    """Lists the names of a point in transformers and in ParlAI.
 
     >>> names_of("encoder.layers.3.ffn.hidden")
     PointNames(transformers=('encoder.layers.3.fc1', 'encoder.layers.3.activation_fn.input'), \
@@ -142,7 +131,7 @@ parlai=('encoder.layers.3.ffn.lin1',))
 
 
 def _original(name: str) -> Meaning | None:
-    """The point of a name of one of the originals."""
+    """Translates a name of one of the originals."""
     bare = name.removeprefix("model.")
     for spelling in (bare, bare.removesuffix(".output")):
         for table in (TRANSFORMERS, PARLAI):
@@ -152,17 +141,17 @@ def _original(name: str) -> Meaning | None:
     return None
 
 
-def meaning_of(name: str, points: Collection[str], table: Table | None = None) -> Meaning | None:
-    """Which of `points` a name stands for: by the user's table, as it is, or as one of the originals names it.
+def meaning_of(name: str, points: Collection[str], table: NameTable | None = None) -> Meaning | None:
+    """Finds which of `points` a name stands for: through the user's table, literally, or as a name in an original.
 
-    What the table gives may be a point or an original's name of one. Steps' prefixes are kept unless the table names
-    them. None for a name that is not understood; the point of a `Meaning` need not be among `points`.
+    The table may translate to a point or to an original's name for one. The prefix of a step is kept unless the table
+    names it. Returns None for an unknown name; the point of a `Meaning` need not be among `points`.
 
     Raises ValueError where two entries of the table disagree.
 
     >>> meaning_of("prefill.model.decoder.layers.0.self_attn.q_proj", ["prefill.decoder.layers.0.self_attn.q"])
     Meaning(point='prefill.decoder.layers.0.self_attn.q', pattern=None, unscaled=True)
-    >>> meaning_of("enc.0.q", [], Table.make({"enc.{n}.q": "encoder.layers.{n}.self_attn.q"})).point
+    >>> meaning_of("enc.0.q", [], NameTable.make({"enc.{n}.q": "encoder.layers.{n}.self_attn.q"})).point
     'encoder.layers.0.self_attn.q'
     """
     step, bare = split_step(name)

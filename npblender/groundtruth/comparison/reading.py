@@ -1,8 +1,7 @@
-"""One array against its reference: in which layout it agrees, how far it is off, and where.
+"""Compares one array with its reference: in which axis layout it agrees, how far it is off, and where.
 
-An array is read in every layout that its shape allows (see `layouts`); the first in which it agrees is taken, else the
-one that comes nearest. How far apart two arrays are is computed in `units`; which arrays belong together, in
-`comparison`.
+An array is read in every layout that its shape allows (`axis_layouts`); the first in which it agrees is taken, else
+the nearest.
 """
 
 from __future__ import annotations
@@ -12,22 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from npblender.common.array_types import Array
-from npblender.groundtruth.comparison.axis_layouts import Layout, layouts
+from npblender.groundtruth.comparison.axis_layouts import AxisLayout, axis_layouts
 from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise, Score, diverged, score
 
 HIDES = -5e8
-"""A score at or below this hides a key as well as any other: its weight is 0 in every dtype beside one that is seen."""
+"""A score at or below this hides a key completely: beside a visible key its weight is 0 in every dtype."""
 
 OTHER_CONVENTION = 1e-3
-"""Hidden scores that differ by more than this part of themselves differ by design, and not by rounding."""
+"""Hidden scores that differ by more than this fraction differ by design and not by rounding."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What became of one array. `score` is None where no layout brings the shapes together."""
+    """One array as it was read. `score` is None where no layout fits its shape."""
 
     score: Score | None
-    layout: Layout | None = None  # None: as it is
+    layout: AxisLayout | None = None  # None: as it is
     factor: float = 1.0  # by which it was multiplied
     hidden: int = 0  # scores that hide as the reference's do, by another number
     values: Array | None = None  # as they were compared
@@ -44,11 +43,10 @@ class Reading:
 
 
 def agree_hidden(reference: Array, mine: Array) -> tuple[Array, int]:
-    """`mine` with the reference's value wherever both hide, by whatever number, and how many places those are.
+    """Replaces hidden scores in `mine` by the reference's and counts those that use another number for "hidden".
 
-    ParlAI hides by -1e20, transformers by the dtype's minimum, others by -1e9 or -inf; a hidden key's weight is 0 in
-    all of them. -1e4 is no such number. One that float32 rounds as it does the reference's is the reference's, too, and
-    not counted; any other is left alone.
+    ParlAI hides with -1e20, transformers with the dtype's minimum, others with -1e9 or -inf; a hidden key's weight is
+    0 in all of them. -1e4 does not hide. A number that float32 rounds to the reference's is replaced and not counted.
 
     >>> agree_hidden(np.array([1.0, -1e20]), np.array([1.0, -np.inf]))
     (array([ 1.e+00, -1.e+20]), 1)
@@ -77,7 +75,7 @@ def read_as(
     heads: int | None = None,
     factors: tuple[float, ...] = (1.0,),
 ) -> Reading:
-    """The first reading of `mine` that agrees with the reference, or the nearest.
+    """Returns the first reading of `mine` that agrees with the reference, or the nearest.
 
     >>> reference = np.arange(12.0).reshape(1, 2, 2, 3)
     >>> merged = reference.transpose(0, 2, 1, 3).reshape(1, 2, 6)
@@ -88,7 +86,7 @@ def read_as(
     True
     """
     best = Reading(None)
-    for layout in layouts(axes, reference.shape, mine.shape, heads):
+    for layout in axis_layouts(axes, reference.shape, mine.shape, heads):
         for factor in factors:
             values = mine if layout is None else layout.read(mine)
             values, hidden = agree_hidden(reference, values if factor == 1.0 else values * factor)

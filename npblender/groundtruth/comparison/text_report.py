@@ -1,7 +1,4 @@
-"""A comparison for people at a terminal: the first point that diverges in full, and the rest in brief.
-
-Everything that was found is in `jsonreport`, the picture in `webpage`.
-"""
+"""Writes a comparison for the terminal: the first point that diverges in full, and the rest in brief."""
 
 from __future__ import annotations
 
@@ -14,17 +11,17 @@ from npblender.groundtruth.comparison.findings import PointReport, Report
 from npblender.groundtruth.noise.units import DIVERGED, FALLBACK_ULPS
 
 MOST_AFTER = 12
-"""Points after the first divergence that a text lists."""
+"""How many points after the first divergence are listed."""
 
 MOST_FULL = 5
-"""Operations that a text describes in full."""
+"""How many single operations are described in full."""
 
 MOST_NAMES = 8
-"""Names that a line of a text lists."""
+"""How many names a line lists."""
 
 
 def short(value: float) -> str:
-    """A measure in a few characters.
+    """Writes a measure in a few characters.
 
     >>> short(0.98765), short(123456.0), short(3e9), short(float("inf"))
     ('0.988', '123,456', '3.00e+09', 'infinite')
@@ -37,7 +34,7 @@ def short(value: float) -> str:
 
 
 def as_text(report: Report) -> str:
-    """The report for a terminal, lines without an end. Names are shown so that they can not steer the terminal.
+    """Formats the report, lines without a final newline. Control characters in names are escaped.
 
     >>> from npblender.groundtruth.comparison.compare import compare
     >>> print(as_text(compare({"logits": [1.0, 2.0]}, {"logits": [1.0, 2.0]})))
@@ -83,7 +80,7 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _by_op(report: Report) -> Iterator[str]:
-    """For each operation that was fed with the reference's inputs, its largest error."""
+    """Writes the largest error of each kind of single operation."""
     kinds: dict[str, list[PointReport]] = {}
     for point in report.compared:
         if point.op is not None:
@@ -96,7 +93,7 @@ def _by_op(report: Report) -> Iterator[str]:
 
 
 def _reading(point: PointReport) -> str:
-    """How mine was read, where it was not taken as it is."""
+    """Says how mine was read, unless it was compared as it is."""
     said = [] if point.layout is None or (point.score is not None and point.score.values < 2) else [point.layout]
     if point.factor != 1.0:
         said.append(f"times {point.factor:.6g}, for it was not yet divided by sqrt(K)")
@@ -106,12 +103,12 @@ def _reading(point: PointReport) -> str:
 
 
 def _is_odd(point: PointReport) -> bool:
-    """Whether mine has a dtype that can not hold what is compared: halves, integers."""
+    """Whether mine has a dtype too narrow for the comparison: half precision, integers."""
     return point.mine_dtype != point.reference_dtype and point.mine_dtype not in ("float32", "float64")
 
 
 def _readings(report: Report) -> Iterator[str]:
-    """The points that were not taken as they are, but for the first divergence, which has a line of its own."""
+    """Lists the points that were not compared as they are, except the first divergence, which has its own line."""
     groups: dict[str, list[str]] = {}
     for point in report.compared:
         if point is not report.first and _reading(point):
@@ -122,7 +119,7 @@ def _readings(report: Report) -> Iterator[str]:
 
 
 def _entry(title: str, names: Sequence[str], about: str = "") -> Iterator[str]:
-    """A line of names, cut where there are many."""
+    """Writes a line of names, cut where there are many."""
     if names:
         more = f", and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
         head = f"{len(names):,} {about}: " if about else ""
@@ -130,7 +127,7 @@ def _entry(title: str, names: Sequence[str], about: str = "") -> Iterator[str]:
 
 
 def _first(point: PointReport) -> Iterator[str]:
-    """The first point that diverges, in full."""
+    """Describes a point that diverges, in full."""
     score = point.score
     shape = list(point.reference_shape)
     if score is None:
@@ -173,7 +170,7 @@ def _before(report: Report) -> Iterator[str]:
 
 
 def _after(report: Report) -> Iterator[str]:
-    """The points after the first divergence, in brief."""
+    """Lists the points after the first divergence, in brief."""
     assert report.first is not None
     after = [point for point in report.points[report.points.index(report.first) + 1 :] if point.status != "missing"]
     wrong = [point for point in after if point.status == "diverged"]

@@ -1,8 +1,8 @@
-"""The float32 noise of every point, measured: how far legitimate float32 evaluations lie from the float64 one.
+"""Measures the float32 noise of every point: how far correct float32 evaluations lie from the float64 one.
 
-The truth is the float64 run of the model's own weights. Each variant (see `variants`) is run in float32 and put back
-in the original's order; its deviation from the truth counts towards the rms and the max of its point. Values that
-stand for "hidden" or "never" are not computed and do not count.
+The truth is the float64 run of the model's own weights. Each of the `legitimate_variants` is run in float32 and
+returned to the original's order; its deviation from the truth counts towards the rms and the max of its point. Values
+that are set and not computed (hidden scores, a logit that is never chosen) do not count.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from npblender.common.array_types import Array
 from npblender.groundtruth.noise.units import Noise
 from npblender.groundtruth.noise.variants import Variant, legitimate_variants
-from npblender.groundtruth.tracing.evaluate import Evaluation, evaluate, without_step
+from npblender.groundtruth.tracing.evaluate import Evaluation, evaluate
+from npblender.groundtruth.tracing.points import without_step
 
 FLOAT32 = np.dtype(np.float32)
 DIGITS = 3  # noise is no more exact than that, and files stay small
@@ -24,7 +25,7 @@ DIGITS = 3  # noise is no more exact than that, and files stay small
 
 @dataclass
 class _Deviations:
-    """What has been seen of one point."""
+    """The deviations of one point so far."""
 
     squares: float = 0.0
     values: int = 0
@@ -45,19 +46,11 @@ def _short(value: float) -> float:
 
 
 def record_arrays(evaluation: Evaluation, wanted: Collection[str]) -> dict[str, Array]:
-    """The arrays of the wanted points, copied, in causal order.
-
-    >>> from npblender.models.example import example_model
-    >>> from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
-    >>> model = example_model()
-    >>> run = check_inputs(model.config, model.weights, model.dialect, TraceInputs([[5, 6]]))
-    >>> record_arrays(Evaluation(model.config, model.dialect, model.weights, run), {"logits"})["logits"].shape
-    (1, 1, 11)
-    """
+    """Runs an evaluation and copies the arrays of the wanted points, in causal order."""
     arrays: dict[str, Array] = {}
 
     def keep(name: str, array: Array) -> None:
-        assert name not in arrays, f"{name} was told twice"
+        assert name not in arrays, f"{name} was recorded twice"
         if name in wanted:
             arrays[name] = np.array(array, order="C")
 
@@ -66,15 +59,13 @@ def record_arrays(evaluation: Evaluation, wanted: Collection[str]) -> dict[str, 
 
 
 def measure_noise(evaluation: Evaluation, truth: Mapping[str, Array]) -> dict[str, Noise]:
-    """The noise of every point in `truth`, which holds the float64 arrays of the evaluation.
+    """Measures the noise of every point in `truth`, which holds the float64 arrays of the evaluation.
 
-    Raises ValueError where a float32 evaluation is not finite and the truth is: then there is no noise to speak of.
+    Raises ValueError where a float32 evaluation is not finite and the truth is: such a point has no float32 noise.
 
-    >>> from npblender.models.example import example_model
     >>> from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
-    >>> model = example_model()
-    >>> run = check_inputs(model.config, model.weights, model.dialect, TraceInputs([[5, 6]]))
-    >>> evaluation = Evaluation(model.config, model.dialect, model.weights, run)
+    >>> run = check_inputs(config, weights, context.dialect, TraceInputs([[5, 6]]))
+    >>> evaluation = Evaluation(config, context.dialect, weights, run)
     >>> truth = record_arrays(evaluation.in_dtype(np.dtype("float64")), {"logits"})
     >>> 1e-8 < measure_noise(evaluation, truth)["logits"].rms < 1e-6
     True
@@ -90,7 +81,7 @@ def _add_deviations(
     variant: Variant, truth: Mapping[str, Array], computed: Mapping[str, Array], seen: Mapping[str, _Deviations]
 ) -> None:
     def compare(name: str, array: Array) -> None:
-        if name not in truth or not variant.tells(name):
+        if name not in truth or not variant.covers(name):
             return
         rows = ... if variant.rows is None else variant.rows
         expected, counts = truth[name][rows], computed[name][rows]
@@ -108,7 +99,7 @@ def _add_deviations(
 
 
 def _computed(evaluation: Evaluation, name: str, truth: Array) -> NDArray[np.bool_]:
-    """Which values of a point are results of arithmetic: not NaN by definition, nor a value that the dialect sets."""
+    """Marks the values of a point that are computed: neither NaN by definition nor set by the dialect."""
     point, dialect = without_step(name), evaluation.dialect
     computed: NDArray[np.bool_] = np.isfinite(truth)  # a loss of no labels is NaN
     if point.endswith(".masked_scores"):

@@ -1,10 +1,9 @@
-"""The same model under other labels: its inner dimensions in another order, and so every sum in another order.
+"""Permutes the inner dimensions of a model, so that every sum in it adds its terms in another order.
 
-Nothing in the mathematics says which column of the model's vectors comes first, which head, or which unit of a
-feed-forward block. A permutation of each, applied to all weights alike, is the same model in exact arithmetic; in
-floating point every product and every norm adds its terms in another order and rounds otherwise, as it would with
-other kernels, blocks or threads. `restore` puts an array of the permuted model back under the old labels. Nothing
-here runs a model.
+The mathematics does not say which column of the model's vectors comes first, which head, or which unit of a
+feed-forward block. Permuting each of them in all weights alike gives the same model in exact arithmetic; in floating
+point every product and every norm adds its terms in another order and rounds differently, as it would with other
+kernels, blocks or threads. `restore` returns an array of the permuted model to the original order.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Array
 from npblender.config import BlenderbotSmallConfig
-from npblender.groundtruth.tracing.evaluate import Evaluation, without_step
+from npblender.groundtruth.tracing.evaluate import Evaluation
 from npblender.groundtruth.tracing.inputs import Run
+from npblender.groundtruth.tracing.points import without_step
 from npblender.transformer import parameters as tree
 from npblender.transformer.attention import merge_heads, split_heads
 from npblender.transformer.inputs import Source, Target
@@ -28,8 +28,8 @@ Layer = TypeVar("Layer", tree.EncoderLayer, tree.DecoderLayer)
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionLabels:
-    """The order of an attention's heads, and of all columns of its queries and keys, and of its values."""
+class AttentionPermutation:
+    """The new order of an attention's heads, of the columns of its queries and keys, and of its values."""
 
     heads: Order  # [H]
     keys: Order  # [D]: heads in their order, each with its columns in one of its own
@@ -37,28 +37,27 @@ class AttentionLabels:
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
-    """One relabelling of a model."""
+class Permutation:
+    """A new order of every inner dimension of a model."""
 
     model: Order  # [D]
-    attentions: dict[str, AttentionLabels]  # by the attention's path, such as encoder.layers.0.self_attn
+    attentions: dict[str, AttentionPermutation]  # by the attention's path, such as encoder.layers.0.self_attn
     feed_forwards: dict[str, Order]  # [F] by the layer's path
 
 
-def draw_labels(config: BlenderbotSmallConfig, rng: np.random.Generator) -> Labels:
-    """A random relabelling of models of this configuration.
+def draw_permutation(config: BlenderbotSmallConfig, rng: np.random.Generator) -> Permutation:
+    """Draws a permutation for models of this configuration. Columns stay within their head.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> labels = draw_labels(EXAMPLE_CONFIG, np.random.default_rng(0))
-    >>> sorted(labels.attentions["encoder.layers.0.self_attn"].values.tolist())
-    [0, 1, 2, 3, 4, 5]
+    >>> order = draw_permutation(config, np.random.default_rng(0)).attentions["encoder.layers.0.self_attn"]
+    >>> order.heads, order.values  # two heads of three columns
+    (array([0, 1]), array([2, 0, 1, 4, 5, 3]))
     """
     d = config.d_model
 
-    def attention(heads: int) -> AttentionLabels:
+    def attention(heads: int) -> AttentionPermutation:
         order, size = rng.permutation(heads), d // heads
         columns = [np.concatenate([h * size + rng.permutation(size) for h in order]) for _ in ("keys", "values")]
-        return AttentionLabels(order, *columns)
+        return AttentionPermutation(order, *columns)
 
     attentions, feed_forwards = {}, {}
     for n in range(config.encoder_layers):
@@ -68,15 +67,15 @@ def draw_labels(config: BlenderbotSmallConfig, rng: np.random.Generator) -> Labe
         for kind in ("self_attn", "encoder_attn"):
             attentions[f"decoder.layers.{n}.{kind}"] = attention(config.decoder_attention_heads)
         feed_forwards[f"decoder.layers.{n}"] = rng.permutation(config.decoder_ffn_dim)
-    return Labels(rng.permutation(d), attentions, feed_forwards)
+    return Permutation(rng.permutation(d), attentions, feed_forwards)
 
 
-def permuted(evaluation: Evaluation, labels: Labels) -> Evaluation:
-    """The same evaluation under other labels: weights, head masks and given embeddings in the new order."""
+def permuted(evaluation: Evaluation, order: Permutation) -> Evaluation:
+    """Applies a permutation to an evaluation: to its weights, head masks and given embeddings."""
     return replace(
         evaluation,
-        weights=_weights(evaluation.weights, labels),
-        run=_run(evaluation.run, labels),
+        weights=_weights(evaluation.weights, order),
+        run=_run(evaluation.run, order),
     )
 
 
@@ -84,16 +83,16 @@ def _linear(linear: tree.Linear, out: Order, inner: Order) -> tree.Linear:
     return tree.Linear(linear.weight[np.ix_(out, inner)], linear.bias[out])
 
 
-def _norm(norm: tree.LayerNorm, labels: Labels) -> tree.LayerNorm:
-    return tree.LayerNorm(norm.weight[labels.model], norm.bias[labels.model])
+def _norm(norm: tree.LayerNorm, order: Permutation) -> tree.LayerNorm:
+    return tree.LayerNorm(norm.weight[order.model], norm.bias[order.model])
 
 
-def _columns(table: tree.Embedding, labels: Labels) -> tree.Embedding:
-    return tree.Embedding(np.ascontiguousarray(table.weight[:, labels.model]))
+def _columns(table: tree.Embedding, order: Permutation) -> tree.Embedding:
+    return tree.Embedding(np.ascontiguousarray(table.weight[:, order.model]))
 
 
-def _attention(attention: tree.Attention, labels: Labels, path: str) -> tree.Attention:
-    own, model = labels.attentions[path], labels.model
+def _attention(attention: tree.Attention, order: Permutation, path: str) -> tree.Attention:
+    own, model = order.attentions[path], order.model
     return tree.Attention(
         q_proj=_linear(attention.q_proj, own.keys, model),
         k_proj=_linear(attention.k_proj, own.keys, model),
@@ -102,43 +101,43 @@ def _attention(attention: tree.Attention, labels: Labels, path: str) -> tree.Att
     )
 
 
-def _layer(layer: Layer, labels: Labels, path: str) -> Layer:
-    feed_forward = labels.feed_forwards[path]
+def _layer(layer: Layer, order: Permutation, path: str) -> Layer:
+    feed_forward = order.feed_forwards[path]
     changed: dict[str, Any] = {
-        "self_attn": _attention(layer.self_attn, labels, f"{path}.self_attn"),
-        "self_attn_layer_norm": _norm(layer.self_attn_layer_norm, labels),
-        "fc1": _linear(layer.fc1, feed_forward, labels.model),
-        "fc2": _linear(layer.fc2, labels.model, feed_forward),
-        "final_layer_norm": _norm(layer.final_layer_norm, labels),
+        "self_attn": _attention(layer.self_attn, order, f"{path}.self_attn"),
+        "self_attn_layer_norm": _norm(layer.self_attn_layer_norm, order),
+        "fc1": _linear(layer.fc1, feed_forward, order.model),
+        "fc2": _linear(layer.fc2, order.model, feed_forward),
+        "final_layer_norm": _norm(layer.final_layer_norm, order),
     }
     if isinstance(layer, tree.DecoderLayer):
-        changed["encoder_attn"] = _attention(layer.encoder_attn, labels, f"{path}.encoder_attn")
-        changed["encoder_attn_layer_norm"] = _norm(layer.encoder_attn_layer_norm, labels)
+        changed["encoder_attn"] = _attention(layer.encoder_attn, order, f"{path}.encoder_attn")
+        changed["encoder_attn_layer_norm"] = _norm(layer.encoder_attn_layer_norm, order)
     return replace(layer, **changed)
 
 
-def _weights(weights: tree.Weights, labels: Labels) -> tree.Weights:
+def _weights(weights: tree.Weights, order: Permutation) -> tree.Weights:
     def stem(stack: tree.Encoder | tree.Decoder) -> tuple[tree.Embedding, tree.LayerNorm]:
-        return _columns(stack.embed_positions, labels), _norm(stack.layernorm_embedding, labels)
+        return _columns(stack.embed_positions, order), _norm(stack.layernorm_embedding, order)
 
     encoder, decoder = weights.encoder, weights.decoder
     if encoder is not None:
-        layers = tuple(_layer(layer, labels, f"encoder.layers.{n}") for n, layer in enumerate(encoder.layers))
+        layers = tuple(_layer(layer, order, f"encoder.layers.{n}") for n, layer in enumerate(encoder.layers))
         encoder = tree.Encoder(*stem(encoder), layers)
-    decoder_layers = tuple(_layer(layer, labels, f"decoder.layers.{n}") for n, layer in enumerate(decoder.layers))
+    decoder_layers = tuple(_layer(layer, order, f"decoder.layers.{n}") for n, layer in enumerate(decoder.layers))
     decoder = tree.Decoder(*stem(decoder), decoder_layers)
-    return tree.Weights(_columns(weights.shared, labels), encoder, decoder, weights.final_logits_bias)
+    return tree.Weights(_columns(weights.shared, order), encoder, decoder, weights.final_logits_bias)
 
 
-def _run(run: Run, labels: Labels) -> Run:
+def _run(run: Run, order: Permutation) -> Run:
     def embeds(array: Array | None) -> Array | None:
-        return None if array is None else np.ascontiguousarray(array[..., labels.model])
+        return None if array is None else np.ascontiguousarray(array[..., order.model])
 
     def heads(mask: Array | None, path: str) -> Array | None:
         """[layers, H], each layer's heads in its new order."""
         if mask is None:
             return None
-        return np.stack([row[labels.attentions[path.format(n)].heads] for n, row in enumerate(mask)])
+        return np.stack([row[order.attentions[path.format(n)].heads] for n, row in enumerate(mask)])
 
     source: Source | None = run.source
     if source is not None:
@@ -156,12 +155,11 @@ def _run(run: Run, labels: Labels) -> Run:
     return replace(run, source=source, target=target)
 
 
-def restore(name: str, array: Array, labels: Labels) -> Array:
-    """An array of a point of the permuted model, with its axes in the order they had before.
+def restore(name: str, array: Array, order: Permutation) -> Array:
+    """Returns an array of a point of the permuted model to the original order of its axes.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> labels = draw_labels(EXAMPLE_CONFIG, np.random.default_rng(0))
-    >>> restore("encoder.states", np.arange(6.0)[labels.model][None, None], labels).ravel()
+    >>> order = draw_permutation(config, np.random.default_rng(0))
+    >>> restore("encoder.states", np.arange(6.0)[order.model][None, None], order).ravel()
     array([0., 1., 2., 3., 4., 5.])
     """
     path, _, point = without_step(name).rpartition(".")
@@ -169,14 +167,14 @@ def restore(name: str, array: Array, labels: Labels) -> Array:
         return array  # logits, log_probabilities and loss have no inner axis
     layer, _, kind = path.rpartition(".")
     if kind in ("self_attn", "encoder_attn"):
-        own = labels.attentions[path]
+        own = order.attentions[path]
         if point in ("scores", "masked_scores", "weights"):
             return array[:, np.argsort(own.heads)]
         if point in ("q", "k", "v"):
-            order = own.values if point == "v" else own.keys
-            return split_heads(merge_heads(array)[..., np.argsort(order)], len(own.heads))
+            columns = own.values if point == "v" else own.keys
+            return split_heads(merge_heads(array)[..., np.argsort(columns)], len(own.heads))
         if point == "context":
             return array[..., np.argsort(own.values)]
     if kind == "ffn" and point in ("hidden", "activation"):
-        return array[..., np.argsort(labels.feed_forwards[layer])]
-    return array[..., np.argsort(labels.model)]
+        return array[..., np.argsort(order.feed_forwards[layer])]
+    return array[..., np.argsort(order.model)]

@@ -1,8 +1,7 @@
-"""Errors in units of rounding noise: 1 is as good as float32 gets, beyond 10 is diverged, 100 is a bug.
+"""Expresses errors in units of rounding noise: 1 is as good as float32 gets, beyond 10 is diverged, 100 is a bug.
 
-A point of the model has a measured float32 noise (see `noise`). The unit of a value of that point is the larger of
-the noise's rms and half a float32 ulp of the value, whatever dtype the value is stored in. Nothing here knows what is
-compared, or runs a model.
+A point of the model has a measured float32 noise (`noise.measured`). The unit of a value of that point is the larger
+of the noise's rms and half a float32 ulp of the value, whatever dtype the value is stored in.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 DIVERGED = 10.0
-"""An rms of more units than this is no rounding noise any more."""
+"""An rms of more units than this is not rounding noise."""
 
 BUG = 100.0
-"""An rms of more units than this can not come from another order of the same operations."""
+"""An rms of more units than this cannot come from another order of the same operations."""
 
 SPREAD = 3.0
 """How many times the largest deviation seen when the noise was measured a single value may be off: as many units as the
@@ -27,15 +26,15 @@ FAR, FAR_SPREAD = 15.0, 2.5
 of their point, in every evaluation; correct ports were seen to reach 2.2 times what was seen there."""
 
 FALLBACK_ULPS = 16.0
-"""Where no noise was measured, it is taken for this many float32 ulps of the rms of the reference. Measured, nine of
-ten points have less than 8.8 (the demo) or 16 (random weights of the 90M's size); the noisiest have 30."""
+"""Where no noise was measured, this many float32 ulps of the reference's rms are assumed. Measured, nine of ten points
+have less than 8.8 (the demo) or 16 (random weights of the 90M's size); the noisiest have 30."""
 
 FALLBACK_SPREAD = 20.0
-"""How many times its rms the largest deviation is taken to be where no noise was measured. Of the points with as much
+"""How many times its rms the largest deviation is assumed to be where no noise was measured. Of the points with as much
 noise as is assumed, it was 15 times the rms at most; few with a fourth of that have 40 times their own."""
 
 STANDS_FOR_HIDDEN = 1e18
-"""Values of this magnitude and more are not computed: they replace hidden scores and words never to be said."""
+"""Values of this magnitude and more are set and not computed: scores of hidden keys, logits never chosen."""
 
 HISTOGRAM_BOUNDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0, float("inf"))
 """Upper bounds, in float32 ulps, of the bins of `Score.ulp_histogram`."""
@@ -46,7 +45,7 @@ _LOWEST_EXPONENT, _HIGHEST_EXPONENT, _MANTISSA_BITS = -126, 127, 23
 
 @dataclass(frozen=True)
 class Noise:
-    """How far legitimate float32 evaluations of one point lie from the truth, absolute."""
+    """How far correct float32 evaluations of one point lie from the truth, absolute."""
 
     rms: float
     max: float
@@ -92,7 +91,7 @@ def float32_ulp(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def assumed_noise(reference: ArrayLike) -> Noise:
-    """What stands in for the noise of a point where none was measured: some ulps of the values' rms.
+    """Assumes a noise for a point where none was measured: some ulps of the values' rms.
 
     >>> assumed_noise([1.0, -1.0]).rms == FALLBACK_ULPS * 2.0**-23
     True
@@ -106,7 +105,7 @@ def assumed_noise(reference: ArrayLike) -> Noise:
 
 
 def unit(reference: ArrayLike, noise: Noise) -> NDArray[np.float64]:
-    """The unit of each value: the larger of the point's noise and half a float32 ulp of the value.
+    """Computes the unit of each value: the larger of the point's noise and half a float32 ulp of the value.
 
     >>> unit([1.0, 64.0], Noise(1e-7, 5e-7)).tolist() == [1e-7, 2.0**-18]
     True
@@ -115,7 +114,7 @@ def unit(reference: ArrayLike, noise: Noise) -> NDArray[np.float64]:
 
 
 def worst_limit(noise: Noise) -> float:
-    """How many units a single value may be off: 10; or 3 times the largest deviation seen, up to 15; or 2.5 times that.
+    """The limit of a single value, in units: 10; or 3 times the largest measured deviation, up to 15; or 2.5 times it.
 
     >>> [worst_limit(Noise(1.0, seen)) for seen in (2.0, 4.0, 6.0, 20.0)]
     [10.0, 12.0, 15.0, 50.0]
@@ -125,7 +124,7 @@ def worst_limit(noise: Noise) -> float:
 
 
 def _comparable(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Values as float64, finite ones beyond float32's range as its ends: a float64 program hides with -1.8e308."""
+    """Converts to float64 and clips to float32's range: a float64 program hides keys with -1.8e308."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
@@ -145,7 +144,7 @@ def _differences(reference: NDArray[np.float64], mine: NDArray[np.float64]) -> N
 
 
 def errors_in_units(reference: ArrayLike, mine: ArrayLike, noise: Noise) -> NDArray[np.float64]:
-    """|mine - reference| / unit, value by value. NaN and infinity agree with themselves alone.
+    """Computes |mine - reference| / unit, value by value. NaN and infinity agree only with themselves.
 
     >>> errors_in_units([1.0, 2.0, np.nan], [1.0, 2.5, np.nan], Noise(0.25, 0.25))
     array([0., 2., 0.])
@@ -169,10 +168,10 @@ def _histogram(reference: NDArray[np.float64], difference: NDArray[np.float64]) 
 
 
 def score(reference: ArrayLike, mine: ArrayLike, noise: Noise | None = None) -> Score:
-    """How far `mine` lies from `reference`, arrays of one shape and any real dtypes, in units of `noise`.
+    """Measures how far `mine` lies from `reference`, arrays of one shape and any real dtypes, in units of `noise`.
 
-    Without noise, `assumed_noise` of the reference takes its place and `measured` is False. Raises TypeError for what
-    is no real number, ValueError for unequal shapes.
+    Without noise, `assumed_noise` of the reference is used and `measured` is False. Raises TypeError for arrays that
+    do not hold real numbers, ValueError for unequal shapes.
 
     >>> found = score([1.0, 2.0, 3.0], [1.0, 2.0, 4.0], Noise(0.5, 1.0))
     >>> found.worst, found.worst_index, found.max_error, round(found.units, 3)
@@ -204,7 +203,7 @@ def score(reference: ArrayLike, mine: ArrayLike, noise: Noise | None = None) -> 
 
 
 def diverged(found: Score) -> bool:
-    """Whether an array is further off than noise explains: as a whole, or in a single value.
+    """Whether an array is further off than noise explains, as a whole or in a single value.
 
     >>> diverged(score([1.0, 2.0], [1.0, 2.0], Noise(1e-7, 2e-7))), diverged(score([0.0], [1.0], Noise(0.05, 0.1)))
     (False, True)

@@ -1,8 +1,7 @@
-"""Legitimate evaluations of the same run: other summation orders, other company, another layout of the source.
+"""Makes variants of a run: other summation orders, other rows beside a row, another order of the source's tokens.
 
-Each variant is equal to the original in exact arithmetic, at every point that it tells, and rounds otherwise. What
-would change more than rounding for this model or these inputs is left out: that is decided here. Nothing here runs a
-model.
+Each variant equals the original in exact arithmetic, at every point that it covers, and rounds differently. A variant
+that would change more than rounding for this model or these inputs is left out.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender.common.array_types import Array
-from npblender.groundtruth.noise.permuted_model import Labels, draw_labels, permuted, restore
-from npblender.groundtruth.tracing.evaluate import Evaluation, laid_out, planned_points
+from npblender.groundtruth.noise.permuted_model import Permutation, draw_permutation, permuted, restore
+from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points, with_packed_weights
 from npblender.transformer.context import Context
 from npblender.transformer.encoder import source_positions
 from npblender.transformer.inputs import Source, Target
@@ -24,40 +23,37 @@ from npblender.transformer.inputs import Source, Target
 Restore = Callable[[str, Array], Array]
 
 SURE_TO_HIDE = -1e4
-"""A hidden score of this or less leaves a weight of exactly 0, in float32 and in float64, beside any other score."""
+"""A hidden score of this or less has a weight of exactly 0, in float32 and in float64, beside any other score."""
 
 EXTRA_COLUMNS = 3
-"""How many pads a longer source has more."""
+"""How many pads `longer_source` appends."""
 
 MOST_ROWS_ALONE = 4
-"""Of a large batch only so many rows are run alone: more would take long and tell nothing new."""
+"""How many rows of a large batch are run alone: more would take long and show nothing new."""
 
 SEED = 20200428  # the day on which ParlAI's paper of this model appeared; any other would do
 
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """An evaluation, how its arrays become those of the original, and which of the original's rows it has."""
+    """An evaluation, how its arrays return to the original's order, and which of the original's rows it has."""
 
     name: str
     evaluation: Evaluation
     restore: Restore
     rows: slice | None = None  # None = all of them
 
-    def tells(self, point: str) -> bool:
-        """Whether a point of it is one of the original: a loss of some of the rows is not."""
+    def covers(self, point: str) -> bool:
+        """Whether a point of the variant is a point of the original: a loss of some of the rows is not."""
         return point != "loss" or self.rows is None
 
 
 def legitimate_variants(evaluation: Evaluation) -> Iterator[Variant]:
-    """At least three variants of an evaluation, the same ones every time.
+    """Yields the variants of an evaluation, at least three, the same ones every time.
 
-    >>> from npblender.models.example import example_model
     >>> from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
-    >>> model = example_model()
-    >>> run = check_inputs(model.config, model.weights, model.dialect, TraceInputs([[5, 6], [7, 8]]))
-    >>> original = Evaluation(model.config, model.dialect, model.weights, run)
-    >>> [variant.name for variant in legitimate_variants(original)]
+    >>> run = check_inputs(config, weights, context.dialect, TraceInputs([[5, 6], [7, 8]]))
+    >>> [variant.name for variant in legitimate_variants(Evaluation(config, context.dialect, weights, run))]
     ['as it is', 'permuted', 'permuted again', 'row 0 alone', 'row 1 alone', 'rows twice', 'longer source', \
 'reordered source']
     """
@@ -65,20 +61,20 @@ def legitimate_variants(evaluation: Evaluation) -> Iterator[Variant]:
     rng = np.random.default_rng(SEED)
     ways = (_alone, _again, rows_alone, rows_twice, longer_source, reordered_source)
     for number, make in enumerate(ways):
-        labels = draw_labels(evaluation.config, rng)
-        renamed = permuted(evaluation, labels)
+        order = draw_permutation(evaluation.config, rng)
+        other = permuted(evaluation, order)
         if number % 2:  # large matrices are multiplied in panels, or else as one: other blocks, other sums
-            renamed = laid_out(renamed)
-        for variant in make(renamed):
-            yield replace(variant, restore=_in_turn(variant.restore, labels))
+            other = with_packed_weights(other)
+        for variant in make(other):
+            yield replace(variant, restore=_in_turn(variant.restore, order))
 
 
 def _same(name: str, array: Array) -> Array:
     return array
 
 
-def _in_turn(first: Restore, labels: Labels) -> Restore:
-    return lambda name, array: restore(name, first(name, array), labels)
+def _in_turn(first: Restore, order: Permutation) -> Restore:
+    return lambda name, array: restore(name, first(name, array), order)
 
 
 def _alone(evaluation: Evaluation) -> Iterator[Variant]:
@@ -90,7 +86,7 @@ def _again(evaluation: Evaluation) -> Iterator[Variant]:
 
 
 def _each_row(record: Any, take: Callable[[Array], Array], shared: tuple[str, ...]) -> Any:
-    """A record of the forward pass with `take` done to every array whose first axis is the batch."""
+    """Applies `take` to every array of a record of the forward pass whose first axis is the batch."""
     changed = {}
     for name, value in vars(record).items():
         if isinstance(value, np.ndarray) and name not in shared:
@@ -112,7 +108,7 @@ def _of_rows(evaluation: Evaluation, take: Callable[[Array], Array]) -> Evaluati
 
 
 def rows_alone(evaluation: Evaluation) -> Iterator[Variant]:
-    """Each of the first rows without the others, if there are others: products of other heights."""
+    """Runs each of the first rows without the others, if there are others: products of other heights."""
     batch = evaluation.run.batch
     for row in range(min(batch, MOST_ROWS_ALONE) if batch > 1 else 0):
         rows = slice(row, row + 1)
@@ -121,14 +117,14 @@ def rows_alone(evaluation: Evaluation) -> Iterator[Variant]:
 
 
 def rows_twice(evaluation: Evaluation) -> Iterator[Variant]:
-    """Every row twice: products of other heights."""
+    """Runs every row twice: products of other heights."""
     batch = evaluation.run.batch
     twice = _of_rows(evaluation, lambda array: np.concatenate([array, array]))
     yield Variant("rows twice", twice, lambda name, array: array[:batch] if array.ndim else array)
 
 
 def _source_axes(evaluation: Evaluation, change: Callable[[Array, int], Array]) -> Restore:
-    """What does `change(array, axis)` along every axis that runs over the source's tokens."""
+    """Makes a function that applies `change(array, axis)` along every axis of the source's tokens."""
     axes = {
         name: [number for number, letter in enumerate(point.axes.split()) if letter == "S"]
         for name, point in planned_points(evaluation).items()
@@ -143,13 +139,11 @@ def _source_axes(evaluation: Evaluation, change: Callable[[Array, int], Array]) 
 
 
 def _explicit(evaluation: Evaluation) -> tuple[Source, NDArray[np.bool_], NDArray[np.int64]] | None:
-    """The source with its mask [B, S] and its positions [B, S] as arrays; None without an encoder."""
+    """Returns the source with its mask [B, S] and positions [B, S] as arrays; None without an encoder."""
     source = evaluation.run.source
     if source is None:
         return None
-    tokens = source.inputs_embeds if source.input_ids is None else source.input_ids
-    assert tokens is not None
-    batch, length = tokens.shape[:2]
+    batch, length = source.size
     mask = np.ones((batch, length), np.bool_) if source.attention_mask is None else source.attention_mask
     context = Context(evaluation.config, evaluation.dialect)
     positions = source.position_ids
@@ -161,7 +155,7 @@ def _explicit(evaluation: Evaluation) -> tuple[Source, NDArray[np.bool_], NDArra
 def _with_source(
     evaluation: Evaluation, source: Source, change: Callable[[Array, Any], Array], mask: Array, positions: Array
 ) -> Evaluation:
-    """The evaluation with `change(array, fill)` done along the source's tokens."""
+    """Applies `change(array, fill)` along the source's tokens of an evaluation."""
     tokens_id, embeds = source.input_ids, source.inputs_embeds
     pad = evaluation.config.pad_token_id or 0
     new_mask = change(mask, False)
@@ -177,10 +171,10 @@ def _with_source(
 
 
 def longer_source(evaluation: Evaluation) -> Iterator[Variant]:
-    """More pads at the source's end, where they change nothing but rounding.
+    """Appends pads to the source, where they change nothing but rounding.
 
-    They do change more where a row is all pads (its weights are uniform over the columns there are), where hidden
-    scores leave a weight, and where there is no room for more columns.
+    They would change more where a row is all pads (its weights are uniform over all columns) and where hidden scores
+    have a weight; they are not appended there, nor where the positions do not suffice.
     """
     found = _explicit(evaluation)
     hidden = evaluation.dialect.masked_score
@@ -200,7 +194,7 @@ def longer_source(evaluation: Evaluation) -> Iterator[Variant]:
 
 
 def reordered_source(evaluation: Evaluation) -> Iterator[Variant]:
-    """The source's tokens in another order, each with the position it had: attention knows no order but that."""
+    """Reorders the source's tokens, each with the position it had: attention does not depend on their order."""
     found = _explicit(evaluation)
     if found is None or found[1].shape[1] < 2:
         return

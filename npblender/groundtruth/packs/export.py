@@ -1,4 +1,4 @@
-"""Make a whole pack: every file, the manifest, and the checks that truth must pass before it is written."""
+"""Makes a whole pack: every file, the manifest, and the checks that truth must pass before it is written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from npblender.transformer.parameters import Weights, to_arrays
 
 MODEL_FOLDER = "model"
 LONGDOUBLE_BOUND = 1e-13
-"""Of a point's largest value: how far a small model's float64 run may lie from its longdouble run."""
+"""How far a small model's float64 run may lie from its longdouble run, as a fraction of a point's largest value."""
 MODEL_FILES = (
     *("config.json", "generation_config.json", "model.safetensors"),
     *("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
@@ -36,7 +36,7 @@ MODEL_FILES = (
 
 
 def weights_sha256(weights: Weights) -> str:
-    """One digest of all parameters: their names, shapes and float32 bytes, in the order of the tree."""
+    """Hashes all parameters: names, shapes and float32 bytes, in the order of the tree."""
     content = b"".join(
         f"{name}{list(array.shape)}".encode() + array.astype("<f4").tobytes()
         for name, array in to_arrays(weights).items()
@@ -52,10 +52,10 @@ def export_pack(
     seed: int = 0,
     stored: str = "float64",
 ) -> Manifest:
-    """Write a pack of the demo, or of the model in a folder; the weights stay where they are.
+    """Writes a pack of the demo, or of the model in a folder, without the weights.
 
     Raises:
-        FileNotFoundError, ValueError: no such model, or no place to write to; or truths that do not agree.
+        FileNotFoundError, ValueError: no such model, a folder that cannot be written, or truths that do not agree.
     """
     place = demo.folder() if model is None else Path(model)
     return _export(Path(folder), "demo" if model is None else place.name, place, dialect, seed, stored, keep=False)
@@ -64,7 +64,7 @@ def export_pack(
 def export_tiny(
     folder: str | os.PathLike[str], *, dialect: str | Dialect = "parlai", seed: int = 0, stored: str = "float64"
 ) -> Manifest:
-    """Write a pack of the tiny odd model, the model included."""
+    """Writes a pack of the tiny model, weights included."""
     with tempfile.TemporaryDirectory() as place:
         tiny.save_tiny(Path(place), seed, resolve_dialect(dialect))
         return _export(Path(folder), "tiny", Path(place), dialect, seed, stored, keep=True)
@@ -118,7 +118,7 @@ def _export(
 
 
 def producer(arithmetic: Arithmetic) -> dict[str, str]:
-    """Who made it, with which versions."""
+    """Lists the programs that made a pack, with their versions."""
     return {
         "npblender": __version__,
         "numpy": np.__version__,
@@ -151,7 +151,7 @@ def _files(
 
 
 def _against_longdouble(wide: Subject, found: Mapping[str, Trace]) -> float:
-    """The largest deviation of the float64 runs from runs in longdouble, of each point's largest value.
+    """Measures the largest deviation of the float64 runs from runs in longdouble, relative to each point's maximum.
 
     Raises:
         ValueError: it is too large for float64 to be the truth.

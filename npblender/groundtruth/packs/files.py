@@ -1,4 +1,4 @@
-"""A file of a pack while it is made, and the two plain forms that most of them have: arrays of cases, and JSON.
+"""The files of a pack: `PackFile`, and the two forms that most of them have, cases of arrays and JSON.
 
 A file of cases is safetensors: the tensors `CASE/in/NAME` and `CASE/out/NAME`, and in the metadata key `cases` a JSON
 object that gives each case its reason, its parameters and the noise of its outputs.
@@ -21,7 +21,7 @@ from npblender.groundtruth.tracing.tensor_file import read_tensors, tensor_bytes
 
 @dataclass(frozen=True)
 class PackFile:
-    """One file: where it goes, what checks it, what it is, its bytes and its tensors as the manifest lists them."""
+    """One file: its path, the kind that checks it, a description, its bytes, its tensors as the manifest lists them."""
 
     path: str
     kind: str
@@ -31,8 +31,8 @@ class PackFile:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """Some inputs, what was asked, and the true outputs with the float32 noise of each."""
+class PackCase:
+    """Inputs and parameters of one case, and its true outputs with the float32 noise of each."""
 
     name: str
     why: str
@@ -43,9 +43,9 @@ class Case:
 
 
 def as_stored(array: Array, stored: str) -> Array:
-    """A float64 array in the dtype in which a pack stores it, rounded to nearest; other arrays as they are.
+    """Rounds a float64 array to the dtype in which a pack stores it; other arrays stay as they are.
 
-    Finite values beyond the dtype's range, which only scores of hidden keys have, become its ends.
+    Finite values beyond the dtype's range, which only scores of hidden keys have, are clipped to it.
 
     >>> as_stored(np.array([0.1, -1.7e308]), "float32")
     array([ 1.0000000e-01, -3.4028235e+38], dtype=float32)
@@ -59,7 +59,7 @@ def as_stored(array: Array, stored: str) -> Array:
 
 
 def tensor_records(arrays: Mapping[str, Array], noise: Mapping[str, Noise]) -> dict[str, Any]:
-    """What a manifest says of some tensors: dtype, shape, and the noise where there is any."""
+    """Describes tensors for the manifest: dtype, shape, and the noise where there is any."""
     return {
         name: {"dtype": str(array.dtype), "shape": list(array.shape)}
         | ({"noise": vars(noise[name])} if name in noise else {})
@@ -67,8 +67,8 @@ def tensor_records(arrays: Mapping[str, Array], noise: Mapping[str, Noise]) -> d
     }
 
 
-def case_file(path: str, kind: str, about: str, cases: Iterable[Case], stored: str) -> PackFile:
-    """A file of cases. Outputs in float64 are stored as `stored`; inputs are stored as they are."""
+def case_file(path: str, kind: str, about: str, cases: Iterable[PackCase], stored: str) -> PackFile:
+    """Makes a file of cases. Outputs in float64 are stored as `stored`; inputs are stored as they are."""
     arrays: dict[str, Array] = {}
     noise: dict[str, Noise] = {}
     records: dict[str, Any] = {}
@@ -85,15 +85,15 @@ def case_file(path: str, kind: str, about: str, cases: Iterable[Case], stored: s
     return PackFile(path, kind, about, content, tensor_records(arrays, noise))
 
 
-def read_cases(path: Path) -> list[Case]:
-    """The cases of a file that `case_file` made.
+def read_cases(path: Path) -> list[PackCase]:
+    """Reads the cases of a file that `case_file` made.
 
     Raises:
-        ValueError: it is damaged, or no file of cases.
+        ValueError: it is damaged, or not a file of cases.
     """
     arrays, metadata = read_tensors(path)
     if "cases" not in metadata:
-        raise ValueError(f"{path} is no file of cases: its metadata have no key 'cases'")
+        raise ValueError(f"{path} is not a file of cases: its metadata have no key 'cases'")
     records = json.loads(metadata["cases"])
     cases = []
     for name, record in records.items():
@@ -106,19 +106,19 @@ def read_cases(path: Path) -> list[Case]:
             for side in ("in", "out")
         }
         noise = {key: Noise(**each) for key, each in record["noise"].items()}
-        cases.append(Case(name, record["why"], sides["in"], sides["out"], record["parameters"], noise))
+        cases.append(PackCase(name, record["why"], sides["in"], sides["out"], record["parameters"], noise))
     return cases
 
 
 def json_file(path: str, kind: str, about: str, content: list[Any]) -> PackFile:
-    """A JSON file with one entry a line; the same content gives the same bytes."""
+    """Makes a JSON file with one entry a line; the same content gives the same bytes."""
     lines = [json.dumps(each, separators=(",", ":"), ensure_ascii=True, allow_nan=False) for each in content]
     text = "[\n" + ",\n".join(lines) + "\n]\n"
     return PackFile(path, kind, about, text.encode("utf-8"))
 
 
 def short(value: Any) -> float:
-    """A float32 number as the shortest decimal that is rounded to it.
+    """Converts a float32 number to the shortest decimal that rounds to it.
 
     >>> short(np.float32(0.1))
     0.1
@@ -127,12 +127,12 @@ def short(value: Any) -> float:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Reads a JSON file.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is not JSON.
     """
     try:
         return json.loads(path.read_bytes().decode("utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
+        raise ValueError(f"{path} is not JSON: {error}") from error

@@ -1,8 +1,7 @@
-"""The manifest of a golden pack: which files there are, what each holds, and who made them, from what.
+"""The manifest of a golden pack: its files, what each holds, and the programs and model that they were made with.
 
-It is one JSON file, written with sorted keys and without times, so that the same pack gives the same bytes. Whether a
-pack is whole is decided here, by name: a file that is missing, surplus or changed is said. What the files hold is
-checked elsewhere.
+It is one JSON file, written with sorted keys and without times, so that the same pack gives the same bytes. `damage`
+names every file that is missing, surplus or changed.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ KEYS = ("name", "dialect", "seed", "stored", "truth", "producer", "model", "cros
 class FileRecord:
     """One file of a pack; `tensors` says dtype, shape and noise of each array in it."""
 
-    kind: str  # what checks it: see `verify`
+    kind: str  # decides which check `verify_pack` runs
     about: str
     sha256: str
     bytes: int
@@ -34,7 +33,7 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is said of a pack as a whole."""
+    """The description of a pack as a whole."""
 
     name: str
     dialect: Any  # as `describe_dialect` writes it
@@ -43,11 +42,11 @@ class Manifest:
     truth: Mapping[str, Any]  # for each kind of file, what its answers were computed with
     producer: Mapping[str, Any]  # names and versions
     model: Mapping[str, Any]  # its configuration, where its weights lie, their sha256
-    cross_checks: tuple[Mapping[str, Any], ...] = ()  # who else was asked, and how far the answers lay apart
+    cross_checks: tuple[Mapping[str, Any], ...] = ()  # other programs that were run, and how far their answers lay off
     files: Mapping[str, FileRecord] = field(default_factory=dict)  # by path, with forward slashes
 
     def to_json(self) -> dict[str, Any]:
-        """The manifest as its file holds it."""
+        """Converts the manifest to the content of its file."""
         content: dict[str, Any] = {"format": FORMAT, "schema": SCHEMA}
         content |= {key: getattr(self, key) for key in KEYS}
         content["cross_checks"] = list(self.cross_checks)
@@ -56,7 +55,7 @@ class Manifest:
 
 
 def sha256(content: bytes) -> str:
-    """The digest of some bytes, in hexadecimal.
+    """Hashes bytes, in hexadecimal.
 
     >>> sha256(b"")[:8]
     'e3b0c442'
@@ -65,7 +64,7 @@ def sha256(content: bytes) -> str:
 
 
 def write_pack(folder: str | os.PathLike[str], manifest: Manifest, contents: Mapping[str, bytes]) -> None:
-    """Write a pack into a folder that is new or empty, or that holds a pack, which it replaces.
+    """Writes a pack into a folder that is new or empty, or that holds a pack, which is replaced.
 
     Raises:
         ValueError: the folder holds something else, or the system refuses to write there.
@@ -85,7 +84,7 @@ def write_pack(folder: str | os.PathLike[str], manifest: Manifest, contents: Map
 
 
 def write_manifest(place: Path, manifest: Manifest) -> None:
-    """Write the manifest alone: what it says of the files must be true already."""
+    """Writes the manifest alone; the files that it lists must be in place."""
     content = manifest.to_json()
     files = [f"{_compact(path)}: {_compact(record)}" for path, record in sorted(content.pop("files").items())]
     head = [f"{_compact(key)}: {_compact(value)}" for key, value in sorted(content.items())]
@@ -100,11 +99,11 @@ def _compact(value: Any) -> str:
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
-    """Read a pack's manifest.
+    """Reads a pack's manifest.
 
     Raises:
         FileNotFoundError: there is no such folder, or no manifest in it.
-        ValueError: it is no manifest, one of another schema, or lacks something.
+        ValueError: it is not a manifest, has another schema, or lacks something.
     """
     path = Path(folder) / MANIFEST
     if not path.is_file():
@@ -136,10 +135,7 @@ def _record(manifest: Path, name: str, content: Any) -> FileRecord:
 
 
 def damage(folder: str | os.PathLike[str], manifest: Manifest) -> dict[str, str]:
-    """What is wrong with the files themselves, by path: missing, surplus, or other bytes than the manifest says.
-
-    An empty answer means that the pack is whole.
-    """
+    """Lists the files that are missing, surplus or changed, by path, with a description; empty for a whole pack."""
     place = Path(folder)
     found = {}
     for path, record in manifest.files.items():

@@ -1,4 +1,4 @@
-"""What goes into a pack of a given model: which scenarios, searches and conversations, and how they are stored."""
+"""Chooses what goes into a pack of a given model: scenarios, searches and conversations, and how they are stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from npblender.groundtruth.packs.sections.searches import Search, searches_for
 from npblender.groundtruth.packs.verdict import Subject
 
 SMALL = 1_000_000
-"""Up to so many parameters a model is traced whole, at every point and in every scenario."""
+"""The most parameters of a model that is traced at every point and in every scenario."""
 EXCHANGE = ("hello , how are you today ?", "i am fine .")
 
 
@@ -50,7 +50,7 @@ class Recipe:
         return list(exchange_scenarios(config, self.seed, self._exchange()))
 
     def searches(self) -> list[Search]:
-        """The searches: all for a small model, few for a large one."""
+        """The searches: all for a small model, a few for a large one."""
         config, dialect = self.subject.model.config, self.subject.model.dialect
         exchange = None if self.small else self._exchange()
         size = config.vocab_size

@@ -1,8 +1,8 @@
-"""The tiny odd model of packs: every size is another number, so that a shape tells which axis is which.
+"""Makes the tiny model of packs: all its sizes are different numbers, so that a shape shows which axis is which.
 
-Its weights are random and seeded; its vocabulary is the tokenizer's example. What it says means nothing, but its
-replies differ and end: the last norm is random in sign, so that tied embeddings do not make every token repeat itself,
-and the end token's embedding leans towards that norm's bias. There is no final bias on the logits, which ParlAI lacks.
+Its weights are random and seeded; its vocabulary is the tokenizer's example. Its replies mean nothing, but they differ
+and end: the last norm's weights are random in sign, so that tied embeddings do not make every token repeat itself, and
+the end token's embedding leans towards that norm's bias. The final bias of the logits is zero, since ParlAI has none.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LEANING = 2.0
 
 
 def tiny_weights(seed: int) -> Weights:
-    """The weights in float32, the same for the same seed on every machine."""
+    """Draws the weights in float32, the same for the same seed on every machine."""
     rng = np.random.default_rng([seed, 1])
     arrays = to_arrays(random_weights(TINY_CONFIG, seed))
     last = f"decoder.layers.{TINY_CONFIG.decoder_layers - 1}.final_layer_norm"
@@ -50,7 +50,7 @@ def tiny_weights(seed: int) -> Weights:
 
 
 def save_tiny(folder: Path, seed: int, dialect: Dialect) -> None:
-    """The model and its tokenizer as a folder that `from_pretrained` and both transformers read."""
+    """Saves the model and its tokenizer as a folder that `from_pretrained` and transformers read."""
     settings = GenerationConfig.from_model_config(TINY_CONFIG).replace(max_length=12)
     model = BlenderbotSmallForConditionalGeneration(
         TINY_CONFIG, tiny_weights(seed), dialect=dialect, generation_config=settings

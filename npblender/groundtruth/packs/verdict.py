@@ -1,4 +1,4 @@
-"""What a check of one file of a pack finds, and what it is checked with."""
+"""What a pack is checked with (`Subject`), and what the check of one file finds (`Tally`, `Verdict`)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from npblender.transformer.parameters import from_arrays, to_arrays
 
 @dataclass(frozen=True)
 class Subject:
-    """What a pack is made with or checked against: a model in the pack's dialect, and the folder that it came from."""
+    """The model that makes or checks a pack, in the pack's dialect, and the folder that it was loaded from."""
 
     model: BlenderbotSmallForConditionalGeneration
     folder: Path
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """In which the model computes."""
+        """The dtype in which the model computes."""
         return self.model.dtype
 
     @property
@@ -35,7 +35,7 @@ class Subject:
         return all((self.folder / name).is_file() for name in ("vocab.json", "merges.txt"))
 
     def tokenizer(self, dialect: Dialect) -> BlenderbotSmallTokenizer:
-        """The folder's tokenizer in any dialect.
+        """Loads the folder's tokenizer in any dialect.
 
         Raises:
             FileNotFoundError: the folder has none.
@@ -43,7 +43,7 @@ class Subject:
         return BlenderbotSmallTokenizer.from_pretrained(self.folder, dialect=dialect)
 
     def sibling(self, dtype: DTypeLike) -> Subject:
-        """The same model with its weights in another dtype."""
+        """Makes the same model with its weights in another dtype."""
         weights = self.model.weights
         arrays = {name: array.astype(dtype) for name, array in to_arrays(weights).items()}
         model = type(self.model)(
@@ -74,7 +74,7 @@ class Tally:
         self.problems: list[str] = []
 
     def compare(self, name: str, reference: ArrayLike, mine: ArrayLike, noise: Noise | None) -> None:
-        """Judge one array by its noise."""
+        """Judges one array by its noise."""
         self.count += 1
         expected, found = np.asarray(reference), np.asarray(mine)
         if expected.shape != found.shape:
@@ -91,13 +91,13 @@ class Tally:
             )
 
     def equal(self, name: str, reference: Any, mine: Any) -> None:
-        """Judge what must be the same."""
+        """Judges values that must be equal."""
         self.count += 1
         if reference != mine:
             self.problems.append(f"{name} is {_short(mine)}, and the pack has {_short(reference)}")
 
     def verdict(self, what: str) -> Verdict:
-        """The verdict on a file of so many `what`."""
+        """Makes the verdict on a file of so many `what`."""
         units = f", at most {self.worst_units:.2f} units ({self.worst_name})" if self.worst_name else ""
         return Verdict(not self.problems, f"{self.count} {what}{units}", tuple(self.problems))
 
@@ -108,7 +108,7 @@ def _short(value: Any) -> str:
 
 
 def named(values: Mapping[str, Any]) -> str:
-    """Parameters as one line.
+    """Writes parameters as one line.
 
     >>> named({"size": 3, "penalty": 1.5})
     'size=3, penalty=1.5'

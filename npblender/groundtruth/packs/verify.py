@@ -1,4 +1,4 @@
-"""Check a pack: whether it is whole, and whether npblender agrees with every file of it."""
+"""Checks a pack: whether it is whole, and whether npblender agrees with every file of it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from npblender.groundtruth.tracing.tensor_file import read_tensors
 from npblender.models import BlenderbotSmallForConditionalGeneration
 
 AGREES, DIVERGES, DAMAGED = 0, 1, 2
-"""Exit codes: as those of `npblender compare`."""
+"""Exit codes, as those of `npblender compare`."""
 
 
 @dataclass(frozen=True)
 class PackReport:
-    """What a check found, file by file."""
+    """The findings of a check, file by file."""
 
     manifest: Manifest
-    damage: Mapping[str, str]  # path -> what is wrong with the file itself
-    verdicts: Mapping[str, Verdict] = field(default_factory=dict)  # path -> what npblender makes of it
+    damage: Mapping[str, str]  # path -> how the file differs from the manifest
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)  # path -> whether npblender agrees
 
     @property
     def code(self) -> int:
@@ -77,11 +77,11 @@ def subject_of(
     model: str | os.PathLike[str] | None = None,
     dtype: DTypeLike = "float32",
 ) -> Subject:
-    """The model that a pack is of: its own, the demo, or the one in the folder named.
+    """Loads the model of a pack: its own, the demo, or the one in the folder named.
 
     Raises:
         FileNotFoundError: the pack does not hold its model, and no folder is named.
-        ValueError: the model has other weights than the pack was made of.
+        ValueError: the model has other weights than the pack was made with.
     """
     own = manifest.model["folder"]
     if model is not None:
@@ -108,10 +108,10 @@ def verify_pack(
     dtype: DTypeLike = "float32",
     only: str = "*",
 ) -> PackReport:
-    """Check a pack's files, and npblender against those whose path matches the glob `only`, in the given dtype.
+    """Checks a pack's files, and npblender against those whose path matches the glob `only`, in the given dtype.
 
     Raises:
-        FileNotFoundError, ValueError: it is no pack, one of another schema, or its model can not be had.
+        FileNotFoundError, ValueError: it is not a pack, has another schema, or its model cannot be loaded.
     """
     manifest = read_manifest(folder)
     broken = damage(folder, manifest) or dict(_untrue_records(Path(folder), manifest))
@@ -142,12 +142,12 @@ def verify_pack(
         try:
             verdicts[path] = checks[record.kind](Path(folder) / path)
         except (ValueError, TypeError, IndexError, ArithmeticError) as error:
-            verdicts[path] = Verdict(False, "it can not be computed", (f"{type(error).__name__}: {error}",))
+            verdicts[path] = Verdict(False, "it cannot be computed", (f"{type(error).__name__}: {error}",))
     return PackReport(manifest, {}, verdicts)
 
 
 def _untrue_records(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Files whose tensors are not those that the manifest lists."""
+    """Yields files whose tensors differ from those that the manifest lists."""
     for path, record in manifest.files.items():
         if record.tensors:
             arrays, _ = read_tensors(folder / path)

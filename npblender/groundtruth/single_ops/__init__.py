@@ -1,1 +1,7 @@
-"""single_ops."""
+"""Single operations: every operation of a run as a case of its own, fed with recorded inputs ("re-fed").
+
+In reading order:
+    cases     which operations a run has, and which arrays and parameters each takes
+    compute   what a case gives, in any dtype and in several summation orders
+    refed     `refed`: all cases of a run with inputs, outputs and noise, and their file
+"""

@@ -1,7 +1,7 @@
-"""Every operation of one run as a case of its own: its inputs, its parameters, and the point it gives.
+"""Lists every operation of one run as a case of its own: its inputs, its parameters, and the point it gives.
 
-The inputs of a case are points that were recorded, or ids and masks of the run; a port computes each case from them, so
-that no error is carried from one to the next. Here they are only listed: what they give is computed in `refed_ops`.
+The inputs of a case are recorded points, or ids and masks of the run; a port computes each case from them, so that no
+error is carried from one to the next. `compute` gives their outputs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from npblender.common.array_types import Array
-from npblender.groundtruth.tracing.evaluate import Evaluation, pieces
+from npblender.groundtruth.tracing.evaluate import Evaluation, decoder_passes
 from npblender.groundtruth.tracing.inputs import has_head
 from npblender.transformer.checks import make_context
 from npblender.transformer.context import SILENT
@@ -24,7 +24,7 @@ EPS = 1e-5  # of every LayerNorm of this model
 
 @dataclass(frozen=True)
 class Case:
-    """One operation. Several names of one input are put together along the axis of keys."""
+    """One operation. Several names of one input are concatenated along the axis of keys."""
 
     name: str  # the point that it gives
     op: str
@@ -48,7 +48,7 @@ def _add(name: str, a: str, b: str) -> Case:
 
 
 def _embedding(e: Evaluation, here: str, stack: str) -> Iterator[Case]:
-    """From ids to what the first layer gets. `here` has the piece's prefix, `stack` has not."""
+    """Yields the cases from ids to the first layer's input. `here` has the prefix of the step, `stack` has not."""
     run = e.run.source if stack == "encoder" else e.run.target
     assert run is not None
     if run.input_ids is not None:
@@ -70,7 +70,7 @@ def _embedding(e: Evaluation, here: str, stack: str) -> Iterator[Case]:
 
 
 def _zeroed(e: Evaluation, name: str, x: str) -> Iterator[Case]:
-    """What the dialect does to the states of pads, where it does anything."""
+    """Yields the case that zeroes the states of pads, in dialects that do so."""
     assert e.run.source is not None
     if e.dialect.zero_padded_states and e.run.source.attention_mask is not None:
         yield Case(name, "zero_pads", {"x": (x,), "mask": ("encoder.attention_mask",)})
@@ -79,7 +79,7 @@ def _zeroed(e: Evaluation, name: str, x: str) -> Iterator[Case]:
 def _attention(
     e: Evaluation, here: str, module: str, x: str, pasts: list[str], masks: tuple[str, str]
 ) -> Iterator[Case]:
-    """From scores to the norm, over the keys and values of `pasts`; `masks` names those of keys and of heads, or ""."""
+    """Yields the cases from scores to norm, over the keys and values of `pasts`; `masks` of keys and heads, or ""."""
     norm = module + "_layer_norm"
     mask, head_mask = masks
     values = tuple(f"{past}.v" for past in pasts)
@@ -104,7 +104,7 @@ def _feed_forward(e: Evaluation, here: str, module: str, x: str) -> Iterator[Cas
 
 
 def _projections(here: str, module: str, x: str, heads: int, d: int, letters: str) -> Iterator[Case]:
-    """Queries, divided by sqrt(K), keys and values, heads apart."""
+    """Yields queries (divided by sqrt(K)), keys and values, split into heads."""
     for letter in letters:
         scaled = {"divide_by": float(np.sqrt(d // heads))} if letter == "q" else {}
         yield _linear(f"{here}.{letter}", x, f"{module}.{letter}_proj", heads=heads, **scaled)
@@ -129,9 +129,9 @@ def _named(name: str, extra: Mapping[str, Array]) -> str:
     return name if name in extra else ""
 
 
-def _decoder(e: Evaluation, before: list[str], piece: str, extra: Mapping[str, Array]) -> Iterator[Case]:
-    """One piece of the target over the keys of those before it."""
-    dot = f"{piece}." if piece else ""
+def _decoder(e: Evaluation, before: list[str], step: str, extra: Mapping[str, Array]) -> Iterator[Case]:
+    """Yields the cases of one decoder pass over the keys of those before it."""
+    dot = f"{step}." if step else ""
     here, heads = f"{dot}decoder", e.config.decoder_attention_heads
     yield from _embedding(e, here, "decoder")
     x = f"{here}.embed.output"
@@ -168,13 +168,11 @@ def _logits(e: Evaluation, dot: str, here: str) -> Case:
 
 
 def list_cases(evaluation: Evaluation) -> list[Case]:
-    """All operations of a run, in causal order. Points that only hand on another point are no operations.
+    """Lists all operations of a run, in causal order. A point that repeats another point is not an operation.
 
-    >>> from npblender.models.example import example_model
     >>> from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
-    >>> model = example_model()
-    >>> run = check_inputs(model.config, model.weights, model.dialect, TraceInputs([[5, 6]]))
-    >>> cases = list_cases(Evaluation(model.config, model.dialect, model.weights, run))
+    >>> run = check_inputs(config, weights, context.dialect, TraceInputs([[5, 6]]))
+    >>> cases = list_cases(Evaluation(config, context.dialect, weights, run))
     >>> cases[6].name, cases[6].op, dict(cases[6].inputs)
     ('encoder.layers.0.self_attn.q', 'linear', {'x': ('encoder.embed.output',)})
     """
@@ -187,29 +185,25 @@ def list_cases(evaluation: Evaluation) -> list[Case]:
             attn = f"decoder.layers.{n}.encoder_attn"
             cases += _projections(attn, attn, "encoder.states", heads, d, "kv")
     before: list[str] = []
-    for piece, _, _ in pieces(evaluation.run):
-        cases += _decoder(evaluation, before, piece, extra)
-        before.append(piece)
+    for step, _, _ in decoder_passes(evaluation.run):
+        cases += _decoder(evaluation, before, step, extra)
+        before.append(step)
     return cases
 
 
 def run_arrays(evaluation: Evaluation) -> dict[str, Array]:
-    """What cases need beside points: ids, positions, labels, and the masks that a run makes, True = may attend.
+    """Makes the arrays that cases need beside points: ids, positions, labels, and masks, True = may attend.
 
-    >>> from npblender.models.example import example_model
     >>> from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
-    >>> model = example_model()
-    >>> run = check_inputs(model.config, model.weights, model.dialect, TraceInputs([[5, 6]]))
-    >>> sorted(run_arrays(Evaluation(model.config, model.dialect, model.weights, run)))[:2]
-    ['decoder.input_ids', 'decoder.position_ids']
+    >>> run = check_inputs(config, weights, context.dialect, TraceInputs([[5, 0]]))
+    >>> run_arrays(Evaluation(config, context.dialect, weights, run))["encoder.attention_mask"]
+    array([[ True, False]])
     """
     source, target = evaluation.run.source, evaluation.run.target
     found: dict[str, Array | None] = {"labels": evaluation.run.labels}
     if source is not None:
-        tokens = source.input_ids if source.inputs_embeds is None else source.inputs_embeds
-        assert tokens is not None
         context = make_context(evaluation.config, evaluation.dialect, SILENT.sink)
-        counted = source_positions(tokens.shape[0], tokens.shape[1], source.attention_mask, context)
+        counted = source_positions(*source.size, source.attention_mask, context)
         found["encoder.input_ids"] = source.input_ids
         found["encoder.position_ids"] = counted if source.position_ids is None else source.position_ids
         found["encoder.attention_mask"] = source.attention_mask
@@ -220,8 +214,8 @@ def run_arrays(evaluation: Evaluation) -> dict[str, Array]:
         ("decoder.layers.{}.cross_attn_head_mask", target.cross_attn_head_mask),
     ):
         found |= {} if masks is None else {kind.format(n): each for n, each in enumerate(masks)}
-    for piece, start, stop in pieces(evaluation.run):
-        here = f"{piece}.decoder" if piece else "decoder"
+    for step, start, stop in decoder_passes(evaluation.run):
+        here = f"{step}.decoder" if step else "decoder"
         ids, positions = target.input_ids, target.position_ids
         found[f"{here}.input_ids"] = None if ids is None else ids[:, start:stop]
         counted = np.broadcast_to(np.arange(start, stop), (evaluation.run.batch, stop - start))

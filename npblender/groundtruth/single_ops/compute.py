@@ -1,6 +1,7 @@
-"""What a re-fed case gives: the operation that `refed_cases` names, computed from its inputs in any dtype.
+"""Computes single operations from their inputs, in any dtype.
 
-`compute` is the plain way. `reordered` gives the same in exact arithmetic, by other orders of summation, for the noise.
+`compute` gives a case's output; `reordered` gives the same in exact arithmetic by other orders of summation, from which
+its noise is measured.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def _number(case: Case, name: str) -> float:
 
 
 def compute(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array]) -> Array:
-    """The case's output; `given` and `parameters` by role, all numbers of one dtype, which is the output's.
+    """Computes a case's output. `given` and `parameters` are arrays by role, all numbers of one dtype, the output's.
 
     >>> compute(Case("x", "add", {"a": ("y",), "b": ("z",)}), {"a": np.ones(2), "b": np.ones(2)}, {})
     array([2., 2.])
@@ -71,13 +72,13 @@ _INNER = {
     "scores": (("q", -1), ("k", -1)),
     "context": (("weights", -1), ("v", -2)),
 }
-"""The axes over which a product sums: permuted together, they give the same sum in another order."""
+"""The axes over which a product sums; permuting both alike changes only the order of the sum."""
 
 
 def reordered(
     case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array], rng: np.random.Generator
 ) -> Iterator[Array]:
-    """The output by other legitimate orders: inner axes permuted, rows and columns of a norm or softmax permuted.
+    """Computes the output by other correct orders: inner axes permuted, columns of a norm or softmax permuted.
 
     >>> case = Case("x", "scores", {"q": ("q",), "k": ("k",)})
     >>> q, k = np.array([[1.0, 2.0, 3.0]]), np.array([[4.0, 5.0, 6.0]])

@@ -1,7 +1,7 @@
-"""Re-fed cases: every operation of a run with its recorded inputs and the output that they should give.
+"""Makes re-fed cases: every operation of a run with its recorded inputs and the output that they should give.
 
-A trace carries each error on to all later points. Here a port is given the inputs of every operation, rounded to
-float32, and computes that one operation from them, so that each answer stands for itself. A file of cases is one
+In a trace each error is carried on to all later points. Here a port gets the inputs of every operation, rounded to
+float32, and computes that operation alone, so that each answer can be judged by itself. A file of cases is one
 safetensors file:
 
 - `given.NAME`: the inputs, points of the run in float32, and its ids and masks;
@@ -9,7 +9,7 @@ safetensors file:
 - metadata `cases`, a JSON list of {name, op, inputs, parameters, settings}; `noise`, the float32 noise of each
   operation alone; and what was run. Parameters are named as in the checkpoint, without `model.`.
 
-`compare_refed` in `comparison` reads a file of answers, arrays by the names of the outputs.
+`compare_refed` compares a file of answers, arrays by the names of the outputs, with it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise
 from npblender.groundtruth.single_ops.cases import Case, list_cases, run_arrays
 from npblender.groundtruth.single_ops.compute import compute, reordered
 from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points
-from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs, described
+from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
 from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
 from npblender.models.pretrained import PreTrainedModel
 from npblender.transformer.parameters import to_arrays
@@ -43,7 +43,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, eq=False)
 class Refed:
-    """Cases, what they are given, and what they should give."""
+    """Cases with their inputs, outputs and noise."""
 
     cases: tuple[Case, ...]
     given: Mapping[str, Array]  # inputs by name, in float32, integers and booleans
@@ -52,17 +52,16 @@ class Refed:
     about: Mapping[str, Any]  # dialect, config, inputs, producer
 
     def inputs_of(self, case: Case, dtype: Any = np.float32) -> dict[str, Array]:
-        """The inputs of a case by role, numbers in `dtype`; keys of several steps put together.
+        """Returns the inputs of a case by role, numbers in `dtype`; keys of several steps are concatenated.
 
-        >>> from npblender.models.example import example_model
-        >>> found = refed(example_model(), TraceInputs([[5, 6, 7]]))
-        >>> {role: array.shape for role, array in found.inputs_of(found.cases[9]).items()}
-        {'q': (1, 2, 3, 3), 'k': (1, 2, 3, 3)}
+        >>> found = refed(model, TraceInputs([[5, 6, 7]]))
+        >>> found.cases[0].name, found.inputs_of(found.cases[0])
+        ('encoder.embed.tokens', {'ids': array([[5, 6, 7]])})
         """
         return _by_role(case, self.given, np.dtype(dtype))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one safetensors file; the same cases give the same bytes. ValueError where that is refused."""
+        """Writes one safetensors file; the same cases give the same bytes. Raises ValueError where that is refused."""
         arrays = {GIVEN + name: array for name, array in self.given.items()} | dict(self.outputs)
         said = {
             "cases": [asdict(case) for case in self.cases],
@@ -74,7 +73,7 @@ class Refed:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Refed:
-        """Read what `save` wrote.
+        """Reads what `save` wrote.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -112,15 +111,14 @@ def _by_role(case: Case, given: Mapping[str, Array], dtype: np.dtype[Any]) -> di
 
 
 def refed(model: PreTrainedModel, inputs: TraceInputs, *, dialect: str | Dialect | None = None) -> Refed:
-    """Every operation of one run of a model, fed with what it got there.
+    """Makes a case of every operation of one run of a model, with the inputs that it had there.
 
-    The run is in float64. Its points are rounded to float32 to be given, and each output is computed anew from these
-    in float64; its noise is what float32 makes of the same operation, in several orders of summation.
+    The run is in float64. Its points are rounded to float32 to become inputs, and each output is computed from these in
+    float64; its noise is the deviation of the same operation in float32, in several orders of summation.
 
-    >>> from npblender.models.example import example_model
-    >>> found = refed(example_model(), TraceInputs([[5, 6, 7]]))
-    >>> len(found.cases), found.cases[0].op, found.outputs["logits"].shape
-    (74, 'embed', (1, 1, 11))
+    >>> found = refed(model, TraceInputs([[5, 6, 7]]))
+    >>> len(found.cases), found.cases[0].op, found.cases[-1].op
+    (74, 'embed', 'log_softmax')
     """
     chosen = model.dialect if dialect is None else resolve_dialect(dialect)
     run = check_inputs(model.config, model.weights, chosen, inputs)
@@ -142,19 +140,19 @@ def refed(model: PreTrainedModel, inputs: TraceInputs, *, dialect: str | Dialect
         about={
             "dialect": describe_dialect(chosen),
             "config": model.config.to_dict(),
-            "inputs": described(run).to_json(),
+            "inputs": run.to_json(),
             "producer": {"npblender": __version__, "numpy": np.__version__},
         },
     )
 
 
 def _rounded(array: Array) -> Array:
-    """Numbers as float32 has them, the smallest float64 as its smallest; integers and booleans as they are."""
+    """Rounds numbers to float32, clipped to its range; integers and booleans stay as they are."""
     return array.clip(-_LARGEST, _LARGEST).astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def _measured(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array]) -> tuple[Array, Noise]:
-    """What a case gives in float64, and how far float32 is from it."""
+    """Computes a case in float64, and how far float32 results lie from that."""
     single = {role: parameters[name] for role, name in case.parameters.items()}
     double = {role: array.astype(np.float64) for role, array in single.items()}
     truth = compute(case, _by_role(case, given, np.dtype(np.float64)), double)

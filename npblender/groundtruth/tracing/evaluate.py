@@ -1,8 +1,8 @@
-"""One evaluation of a model, from ids to logits, with every named array told to a sink.
+"""Evaluates a model from ids to logits and passes every named array to a sink.
 
 A run in steps names its points `prefill.decoder...` and `prefill.logits`, then `step1.decoder...` and so on; what is
-computed once a source (the encoder, the cross keys and values) keeps its plain name and comes first. This is the one
-way in which a trace, and every evaluation that its noise is measured by, is run.
+computed once a source (the encoder, the cross keys and values) keeps its plain name and comes first. Traces, and all
+evaluations from which their noise is measured, run through `evaluate`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 from npblender.common.array_types import Array
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
-from npblender.groundtruth.comparison.point_names import split_step
 from npblender.groundtruth.tracing.inputs import Run, has_head
 from npblender.groundtruth.tracing.points import Point, decoder_points, encoder_points, head_points, start_points
 from npblender.transformer.checks import make_context
@@ -37,7 +36,7 @@ from npblender.transformer.parameters import (
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Everything that decides the numbers: configuration, dialect, weights, and what is run."""
+    """Everything that determines the numbers: configuration, dialect, weights, and what is run."""
 
     config: BlenderbotSmallConfig
     dialect: Dialect
@@ -45,7 +44,7 @@ class Evaluation:
     run: Run
 
     def in_dtype(self, dtype: np.dtype[Any]) -> Evaluation:
-        """The same evaluation with every number, of weights and of inputs, rounded to `dtype`."""
+        """Rounds every number of the weights and of the inputs to `dtype`."""
 
         def cast(value: Any) -> Any:
             return value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
@@ -64,11 +63,9 @@ class Evaluation:
 
 
 def cast_weights(config: BlenderbotSmallConfig, weights: Weights, dtype: np.dtype[Any]) -> Weights:
-    """The weights in another dtype, laid out as a model's own are; the very same ones if they have it already.
+    """Casts weights to another dtype and packs them as a model's own; returns the same object if they have it already.
 
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> cast_weights(model.config, model.weights, np.dtype("float64")).dtype
+    >>> cast_weights(config, weights, np.dtype("float64")).dtype
     dtype('float64')
     """
     if weights.dtype == dtype:
@@ -77,8 +74,8 @@ def cast_weights(config: BlenderbotSmallConfig, weights: Weights, dtype: np.dtyp
     return lay_out(config, from_arrays(config, arrays, _parts(weights)), _parts(weights))
 
 
-def laid_out(evaluation: Evaluation) -> Evaluation:
-    """The same evaluation with its matrices laid out as those of a model are."""
+def with_packed_weights(evaluation: Evaluation) -> Evaluation:
+    """Packs the matrices of an evaluation as those of a model are."""
     weights = lay_out(evaluation.config, evaluation.weights, _parts(evaluation.weights))
     return replace(evaluation, weights=weights)
 
@@ -89,20 +86,10 @@ def _parts(weights: Weights) -> Parts:
     return BASE_MODEL if weights.final_logits_bias is None else FULL_MODEL
 
 
-def without_step(name: str) -> str:
-    """The name of a point in the catalogue, without the step it is of.
+def decoder_passes(run: Run) -> Iterator[tuple[str, int, int]]:
+    """Yields name, first target token and the token behind the last of every decoder pass. A single pass has no name.
 
-    >>> without_step("step12.decoder.states"), without_step("encoder.states")
-    ('decoder.states', 'encoder.states')
-    """
-    return split_step(name)[1]
-
-
-def pieces(run: Run) -> Iterator[tuple[str, int, int]]:
-    """Name, first and last-but-one target token of every piece in which the target is run; one pass has no name.
-
-    >>> from npblender.transformer.forward import Target
-    >>> list(pieces(Run(None, Target(np.zeros((1, 4), np.int64)), prefill=2)))
+    >>> list(decoder_passes(Run(None, Target(np.zeros((1, 4), np.int64)), prefill=2)))
     [('prefill', 0, 2), ('step1', 2, 3), ('step2', 3, 4)]
     """
     if run.prefill is None:
@@ -114,14 +101,11 @@ def pieces(run: Run) -> Iterator[tuple[str, int, int]]:
 
 
 def planned_points(evaluation: Evaluation) -> dict[str, Point]:
-    """Every point that the evaluation will tell, by the name it will have, in causal order.
+    """Lists every point of an evaluation in causal order, by the name that `evaluate` gives it.
 
-    >>> from npblender.models.example import example_model
-    >>> from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
-    >>> model = example_model()
-    >>> run = check_inputs(model.config, model.weights, model.dialect, TraceInputs([[5, 6]], labels=[[9, 2]]))
-    >>> list(planned_points(Evaluation(model.config, model.dialect, model.weights, run)))[-1]
-    'loss'
+    >>> run = Run(None, Target(np.array([[1, 9, 4]])), prefill=2)
+    >>> list(planned_points(Evaluation(config, context.dialect, weights, run)))[-1]
+    'step1.log_probabilities'
     """
     config, run = evaluation.config, evaluation.run
     planned: list[tuple[str, Point]] = []
@@ -131,18 +115,18 @@ def planned_points(evaluation: Evaluation) -> dict[str, Point]:
     each = list(decoder_points(config.decoder_layers, cross=run.source is not None))
     if has_head(evaluation.weights):
         each += head_points(labels=run.labels is not None)
-    for piece, _, _ in pieces(run):
-        planned += [(f"{piece}.{point.name}" if piece else point.name, point) for point in each]
-    untold = set()  # embeddings that are given are not looked up
+    for step, _, _ in decoder_passes(run):
+        planned += [(f"{step}.{point.name}" if step else point.name, point) for point in each]
+    skipped = set()  # embeddings that are given are not looked up
     if run.source is not None and run.source.input_ids is None:
-        untold.add("encoder.embed.tokens")
+        skipped.add("encoder.embed.tokens")
     if run.target.input_ids is None:
-        untold.add("decoder.embed.tokens")
-    return {name: point for name, point in planned if point.name not in untold}
+        skipped.add("decoder.embed.tokens")
+    return {name: point for name, point in planned if point.name not in skipped}
 
 
-def _piece(target: Target, start: int, stop: int) -> Target:
-    """The target's tokens `start` to `stop` - 1; its mask covers all before them, too."""
+def _target_slice(target: Target, start: int, stop: int) -> Target:
+    """Cuts out the target's tokens `start` to `stop` - 1; the mask keeps the columns of all tokens before them."""
 
     def columns(array: Array | None, first: int = start) -> Any:
         return None if array is None else array[:, first:stop]
@@ -157,23 +141,23 @@ def _piece(target: Target, start: int, stop: int) -> Target:
 
 
 def evaluate(evaluation: Evaluation, sink: Sink) -> None:
-    """Run it, telling `sink(name, array)` every planned point in order. The arrays are views that may change later.
+    """Runs the model and calls `sink(name, array)` for every planned point, in order.
 
-    >>> from npblender.models.example import example_model
-    >>> from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
-    >>> model, heard = example_model(), []
-    >>> run = check_inputs(model.config, model.weights, model.dialect, TraceInputs([[5, 6]]))
-    >>> evaluate(Evaluation(model.config, model.dialect, model.weights, run), lambda name, array: heard.append(name))
-    >>> heard[0], heard[-1], len(heard)
-    ('encoder.embed.tokens', 'log_probabilities', 84)
+    The arrays are views of buffers that may change after the call.
+
+    >>> run, found = Run(None, Target(np.array([[1, 9]]))), {}
+    >>> evaluate(Evaluation(config, context.dialect, weights, run), found.__setitem__)
+    >>> found["decoder.layers.0.self_attn.weights"][0, 0].round(2)  # causal: token 0 attends to itself alone
+    array([[1.  , 0.  ],
+           [0.37, 0.63]], dtype=float32)
     """
     weights, run = evaluation.weights, evaluation.run
     context = make_context(evaluation.config, evaluation.dialect, sink)
     states = None if run.source is None else run_encoder(weights, run.source, context).last_hidden_state
     cache = start_decoder(weights, run.batch, states, context)
-    for name, start, stop in pieces(run):
+    for name, start, stop in decoder_passes(run):
         here = replace(context, tap=context.tap.at(name)) if name else context
-        output = run_decoder(weights, _piece(run.target, start, stop), cache, here)
+        output = run_decoder(weights, _target_slice(run.target, start, stop), cache, here)
         assert output.past_key_values is not None
         cache = output.past_key_values
         if has_head(weights):

@@ -1,12 +1,12 @@
-"""What a trace runs: ids, masks and whatever else the forward pass takes, as a file keeps it and as the model reads it.
+"""What a trace runs: ids, masks and whatever else the forward pass takes.
 
-`TraceInputs` is what a caller or a JSON file gives, and what a trace file says was run; `Run` is the same after all
-checks, as the records of the forward pass. Nothing is computed here.
+`TraceInputs` is what a caller or a JSON file gives; `check_inputs` turns it into a `Run`, which holds the records of
+the forward pass and says, as JSON, how to run it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -44,9 +44,9 @@ class TraceInputs:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> TraceInputs:
-        """The inputs that a JSON object describes: the fields of this record as (nested) lists of numbers.
+        """Reads a JSON object whose keys are fields of this record and whose values are (nested) lists of numbers.
 
-        Raises TypeError for what is no object, ValueError for a key that is none of the fields.
+        Raises TypeError for anything but an object, ValueError for a key that is not a field.
 
         >>> TraceInputs.from_json({"input_ids": [[5, 6]], "decoder_inputs_ids": [[1]]})
         Traceback (most recent call last):
@@ -54,36 +54,46 @@ class TraceInputs:
         """
         if not isinstance(content, Mapping):
             raise TypeError(f"inputs are an object of names and arrays, not a {type(content).__name__}")
-        names = [field.name for field in fields(TraceInputs)]
-        for key in content:
-            if key not in names:
-                close = closest_name(key, names)
-                hint = f"did you mean {close!r}?" if close else f"inputs are {', '.join(names)}"
-                raise ValueError(f"there is no input {key!r}; {hint}")
+        for wrong in unknown_inputs(content):
+            raise ValueError(wrong)
         return TraceInputs(**content)
 
     def to_json(self) -> dict[str, Any]:
-        """What is given, as JSON has it; `from_json` undoes it.
+        """Writes what is given as JSON, so that `from_json` reads it again.
 
         >>> TraceInputs(np.array([[5, 6]]), decoder_input_ids=[[1]], steps=True).to_json()
         {'input_ids': [[5, 6]], 'decoder_input_ids': [[1]], 'steps': True, 'prefill': 1}
         """
-        given: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in ("steps", "prefill"):
-                if self.steps:
-                    given[field.name] = value
-            elif value is not None:
-                given[field.name] = _plain(as_array(field.name, value))
-        return given
+        return _as_json({name: getattr(self, name) for name in ARRAYS}, self.prefill if self.steps else None)
 
 
-def _plain(array: Array) -> Any:
-    """An array as lists; booleans as 0 and 1."""
-    if array.dtype.kind == "f":
-        return array.astype(np.float64).tolist()
-    return array.astype(np.int64).tolist() if array.dtype.kind == "b" else array.tolist()
+ARRAYS = tuple(field.name for field in fields(TraceInputs) if field.name not in ("steps", "prefill"))
+OF_SOURCE = ("input_ids", "attention_mask", "inputs_embeds", "head_mask", "position_ids")
+"""What the encoder reads; with `decoder_` in front, what the decoder reads. A causal head's names have no prefix."""
+
+
+def unknown_inputs(names: Iterable[str]) -> list[str]:
+    """Complains about each name that is not a field of `TraceInputs`.
+
+    >>> unknown_inputs(["labels", "lables"])
+    ["there is no input 'lables'; did you mean 'labels'?"]
+    """
+    known = [field.name for field in fields(TraceInputs)]
+    complaints = []
+    for name in names:
+        if name not in known:
+            close = closest_name(name, known)
+            hint = f"did you mean {close!r}?" if close else f"inputs are {', '.join(known)}"
+            complaints.append(f"there is no input {name!r}; {hint}")
+    return complaints
+
+
+def _as_json(arrays: Mapping[str, Any], prefill: int | None) -> dict[str, Any]:
+    """The arrays that are there as lists, booleans as 0 and 1, in the order of `TraceInputs`."""
+    given = {name: as_array(name, arrays[name]) for name in ARRAYS if arrays.get(name) is not None}
+    wide = {"f": np.float64, "b": np.int64}
+    lists = {name: array.astype(wide.get(array.dtype.kind, array.dtype)).tolist() for name, array in given.items()}
+    return lists | ({} if prefill is None else {"steps": True, "prefill": prefill})
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,41 +106,40 @@ class Run:
     prefill: int | None = None  # tokens of the first step; None = all in one pass, without names of steps
 
     @property
-    def length(self) -> int:
-        """T, the number of target tokens."""
-        return int(self._tokens.shape[1])
-
-    @property
     def batch(self) -> int:
         """B, the number of rows."""
-        return int(self._tokens.shape[0])
+        return self.target.size[0]
 
     @property
-    def _tokens(self) -> Array:
-        tokens = self.target.inputs_embeds if self.target.input_ids is None else self.target.input_ids
-        assert tokens is not None
-        return tokens
+    def length(self) -> int:
+        """T, the number of target tokens."""
+        return self.target.size[1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Writes the `TraceInputs` that repeat this run: what was given, and what the model added (mask, target ids).
+
+        >>> Run(Source(np.array([[5, 0]]), attention_mask=np.array([[True, False]])), Target(np.array([[1]]))).to_json()
+        {'input_ids': [[5, 0]], 'attention_mask': [[1, 0]], 'decoder_input_ids': [[1]]}
+        """
+        prefix = "" if self.source is None else "decoder_"
+        arrays = {} if self.source is None else dict(vars(self.source))
+        arrays |= {f"{prefix}{name}": getattr(self.target, name) for name in OF_SOURCE}
+        arrays |= {"cross_attn_head_mask": self.target.cross_attn_head_mask, "labels": self.labels}
+        return _as_json(arrays, self.prefill)
 
 
 def has_head(weights: Weights) -> bool:
-    """Whether a model has logits: all but the base model do.
-
-    >>> from npblender.models.example import example_model
-    >>> has_head(example_model().weights)
-    True
-    """
+    """Whether the model has a language-model head, and so logits: the causal head has, the base model has not."""
     return weights.encoder is None or weights.final_logits_bias is not None
 
 
 def check_inputs(config: BlenderbotSmallConfig, weights: Weights, dialect: Dialect, inputs: TraceInputs) -> Run:
-    """The inputs as a run of this model.
+    """Checks the inputs as `forward` does and adds what is missing: the mask and the target of this model.
 
     Raises:
         ValueError, TypeError: an input that does not fit the model or another input; the message names it.
 
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> run = check_inputs(model.config, model.weights, model.dialect, TraceInputs([[5, 6, 0]]))
+    >>> run = check_inputs(config, weights, context.dialect, TraceInputs([[5, 6, 0]]))
     >>> run.source.attention_mask, run.target.input_ids
     (array([[ True,  True, False]]), array([[1]]))
     """
@@ -142,12 +151,15 @@ def check_inputs(config: BlenderbotSmallConfig, weights: Weights, dialect: Diale
         if inputs.steps:
             raise ValueError("labels make the loss of a whole pass; leave them out of a trace in steps")
         labels = check_ids("labels", inputs.labels, config.vocab_size, ignored=IGNORED_LABEL)
-    run = (_causal_run if weights.encoder is None else _whole_run)(config, weights, dialect, inputs, labels)
-    if labels is not None and labels.shape != (run.batch, run.length):
-        raise ValueError(f"labels have shape {labels.shape}, the target {(run.batch, run.length)}: one label a token")
-    if prefill is not None and prefill > run.length:
-        raise ValueError(f"prefill is {prefill}, but the target has {run.length} tokens")
-    return Run(run.source, run.target, labels, prefill)
+    if weights.encoder is None:
+        source, target = None, _causal_target(config, weights, inputs)
+    else:
+        source, target = _source_and_target(config, weights, dialect, inputs, labels)
+    if labels is not None and labels.shape != target.size:
+        raise ValueError(f"labels have shape {labels.shape}, the target {target.size}: one label a token")
+    if prefill is not None and prefill > target.size[1]:
+        raise ValueError(f"prefill is {prefill}, but the target has {target.size[1]} tokens")
+    return Run(source, target, labels, prefill)
 
 
 def _check_steps(inputs: TraceInputs) -> int | None:
@@ -159,41 +171,25 @@ def _check_steps(inputs: TraceInputs) -> int | None:
     return None
 
 
-def _causal_run(
-    config: BlenderbotSmallConfig, weights: Weights, dialect: Dialect, inputs: TraceInputs, labels: Ids | None
-) -> Run:
-    """The decoder alone, whose arguments have no prefix."""
-    own = ("input_ids", "attention_mask", "head_mask", "inputs_embeds", "position_ids")
-    for field in fields(inputs):
-        if field.name not in (*own, "labels", "steps", "prefill") and getattr(inputs, field.name) is not None:
-            raise ValueError(f"{field.name} is of a model with an encoder; this one takes {', '.join(own)} and labels")
-    given = {name: getattr(inputs, name) for name in own}
-    target, _ = check_target(config, weights.dtype, None, None, prefix="", **given)
-    return Run(None, target)
+def _causal_target(config: BlenderbotSmallConfig, weights: Weights, inputs: TraceInputs) -> Target:
+    """Checks the inputs of the decoder alone, whose arguments have no prefix."""
+    for name in ARRAYS:
+        if name not in (*OF_SOURCE, "labels") and getattr(inputs, name) is not None:
+            raise ValueError(f"{name} is of a model with an encoder; this one takes {', '.join(OF_SOURCE)} and labels")
+    given = {name: getattr(inputs, name) for name in OF_SOURCE}
+    return check_target(config, weights.dtype, None, None, prefix="", **given)[0]
 
 
-def _whole_run(
+def _source_and_target(
     config: BlenderbotSmallConfig, weights: Weights, dialect: Dialect, inputs: TraceInputs, labels: Ids | None
-) -> Run:
-    """Encoder and decoder."""
-    source = check_source(
-        config,
-        weights.dtype,
-        mask_from_ids=dialect.mask_from_ids,
-        input_ids=inputs.input_ids,
-        attention_mask=inputs.attention_mask,
-        inputs_embeds=inputs.inputs_embeds,
-        head_mask=inputs.head_mask,
-        position_ids=inputs.position_ids,
-    )
-    tokens = source.inputs_embeds if source.input_ids is None else source.input_ids
-    assert tokens is not None
-    decoder_ids = inputs.decoder_input_ids
-    if decoder_ids is None and inputs.decoder_inputs_embeds is None:
-        decoder_ids = _target_ids(config, labels, len(tokens))
-    states = np.broadcast_to(
-        weights.dtype.type(0), (*tokens.shape[:2], config.d_model)
-    )  # their shape is all that counts
+) -> tuple[Source, Target]:
+    """Checks the inputs of encoder and decoder."""
+    given = {name: getattr(inputs, name) for name in OF_SOURCE}
+    source = check_source(config, weights.dtype, mask_from_ids=dialect.mask_from_ids, **given)
+    given = {name: getattr(inputs, f"decoder_{name}") for name in OF_SOURCE}
+    if given["input_ids"] is None and given["inputs_embeds"] is None:
+        given["input_ids"] = _target_ids(config, labels, source.size[0])
+    states: Array = np.broadcast_to(weights.dtype.type(0), (*source.size, config.d_model))  # only their shape counts
     target, _ = check_target(
         config,
         weights.dtype,
@@ -201,19 +197,15 @@ def _whole_run(
         states,
         prefix="decoder_",
         source_mask_name="attention_mask",
-        input_ids=decoder_ids,
-        inputs_embeds=inputs.decoder_inputs_embeds,
-        attention_mask=inputs.decoder_attention_mask,
         encoder_attention_mask=source.attention_mask,
-        head_mask=inputs.decoder_head_mask,
         cross_attn_head_mask=inputs.cross_attn_head_mask,
-        position_ids=inputs.decoder_position_ids,
+        **given,
     )
-    return Run(source, target)
+    return source, target
 
 
 def _target_ids(config: BlenderbotSmallConfig, labels: Ids | None, batch: int) -> Ids:
-    """Decoder ids where none are given: the labels shifted, or the token that every reply starts with."""
+    """Makes decoder ids where none are given: the labels shifted, or the token that every reply starts with."""
     start, pad = config.decoder_start_token_id, config.pad_token_id
     if start is None or (labels is not None and pad is None):
         raise ValueError("decoder_input_ids is missing, and the config has no start token (and pad) to make it from")
@@ -221,26 +213,3 @@ def _target_ids(config: BlenderbotSmallConfig, labels: Ids | None, batch: int) -
         return np.full((batch, 1), start, np.int64)
     assert pad is not None
     return shift_right(labels, start, pad)
-
-
-def described(run: Run) -> TraceInputs:
-    """The inputs that make this run again: what was given, and what the model made of it (a mask, the target's ids).
-
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> described(check_inputs(model.config, model.weights, model.dialect, TraceInputs([[5, 0]]))).to_json()
-    {'input_ids': [[5, 0]], 'attention_mask': [[1, 0]], 'decoder_input_ids': [[1]]}
-    """
-    source, target = run.source, run.target
-    given: dict[str, Any] = {
-        "input_ids": target.input_ids,
-        "attention_mask": target.attention_mask,
-        "head_mask": target.head_mask,
-        "inputs_embeds": target.inputs_embeds,
-        "position_ids": target.position_ids,
-    }
-    if source is not None:
-        given = {f"decoder_{name}": value for name, value in given.items()}
-        given |= vars(source)
-        given["cross_attn_head_mask"] = target.cross_attn_head_mask
-    return TraceInputs(**given, labels=run.labels, steps=run.prefill is not None, prefill=run.prefill or 1)

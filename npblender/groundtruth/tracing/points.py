@@ -1,7 +1,7 @@
-"""What is known of a point by its name alone: its axes, its place in causal order, how many heads it has.
+"""The points: the names of all intermediates of the model, with their axes and their causal order.
 
-`taps` lists the points of one model; here any name is understood, of any layer and with a step's prefix in front.
-Nothing is computed.
+First the catalogue, which lists the points of one model in the order in which they are computed; then functions that
+tell what a name stands for, of any layer and with the prefix of a step (`prefill.`, `step2.`) in front.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from npblender.config import BlenderbotSmallConfig
-from npblender.groundtruth.comparison.point_names import split_step
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Point:
     meaning: str
 
     def shape(self, sizes: dict[str, int]) -> tuple[int, ...]:
-        """The axes as numbers.
+        """Replaces the axes' letters by their sizes.
 
         >>> Point("logits", "B T V", "").shape({"B": 2, "T": 3, "V": 11})
         (2, 3, 11)
@@ -42,7 +41,7 @@ EMBEDDING = {
     "positions": "rows of the learned positions",
     "norm": "LayerNorm",
     "sum": "token part plus positions",
-    "output": "what the first layer gets",
+    "output": "input of the first layer",
 }
 ENCODER_EMBEDDING = ("tokens", "scaled", "positions", "sum", "norm", "output")
 DECODER_EMBEDDING = ("tokens", "scaled", "norm", "positions", "sum", "output")
@@ -71,7 +70,7 @@ def _feed_forward(new: str) -> Iterator[tuple[str, str, str]]:
 
 
 def encoder_points(layers: int) -> Iterator[Point]:
-    """The encoder's points in the order in which they are computed. H, K and F are the encoder's.
+    """Lists the encoder's points in causal order. H, K and F are the encoder's.
 
     >>> [point.name for point in encoder_points(1)][-2:]
     ['encoder.layers.0.output', 'encoder.states']
@@ -86,13 +85,13 @@ def encoder_points(layers: int) -> Iterator[Point]:
         yield Point(
             f"encoder.layers.{n}.output",
             "B S D",
-            "what the next layer gets: pads zeroed where the dialect does",
+            "input of the next layer: states of pads zeroed where the dialect does so",
         )
     yield Point("encoder.states", "B S D", "the encoder's result")
 
 
 def start_points(layers: int) -> Iterator[Point]:
-    """What is computed once a source for the decoder: each layer's cross keys and values. H and K are the decoder's.
+    """Lists what the decoder computes once a source: each layer's cross keys and values. H and K are the decoder's.
 
     >>> [point.name for point in start_points(1)]
     ['decoder.layers.0.encoder_attn.k', 'decoder.layers.0.encoder_attn.v']
@@ -103,7 +102,7 @@ def start_points(layers: int) -> Iterator[Point]:
 
 
 def decoder_points(layers: int, *, cross: bool = True) -> Iterator[Point]:
-    """The decoder's points for T new tokens over L keys. H, K and F are the decoder's.
+    """Lists the decoder's points for T new tokens over L keys. H, K and F are the decoder's.
 
     >>> len(list(decoder_points(1))), len(list(decoder_points(1, cross=False)))
     (31, 23)
@@ -118,12 +117,12 @@ def decoder_points(layers: int, *, cross: bool = True) -> Iterator[Point]:
                 yield Point(f"decoder.layers.{n}.encoder_attn.{name}", axes, meaning)
         for name, axes, meaning in _feed_forward("T"):
             yield Point(f"decoder.layers.{n}.ffn.{name}", axes, meaning)
-        yield Point(f"decoder.layers.{n}.output", "B T D", "what the next layer gets")
+        yield Point(f"decoder.layers.{n}.output", "B T D", "input of the next layer")
     yield Point("decoder.states", "B T D", "the decoder's result")
 
 
 def head_points(*, labels: bool = False) -> Iterator[Point]:
-    """The language-model head's points.
+    """Lists the points of the language-model head.
 
     >>> [point.name for point in head_points(labels=True)]
     ['logits', 'log_probabilities', 'loss']
@@ -135,7 +134,7 @@ def head_points(*, labels: bool = False) -> Iterator[Point]:
 
 
 def catalogue(config: BlenderbotSmallConfig, *, labels: bool = False) -> list[Point]:
-    """All points of one pass from source ids to logits, in causal order.
+    """Lists all points of one pass from source ids to logits, in causal order.
 
     >>> points = catalogue(BlenderbotSmallConfig(encoder_layers=1, decoder_layers=1))
     >>> [point.name for point in points[:3]], points[-1].name
@@ -149,6 +148,7 @@ def catalogue(config: BlenderbotSmallConfig, *, labels: bool = False) -> list[Po
     ]
 
 
+_STEP = re.compile(r"(?:prefill|step[1-9]\d*)\.")
 _LAYER = re.compile(r"(?<=\.layers\.)\d+(?=\.)")
 _STARTED = (".encoder_attn.k", ".encoder_attn.v")
 
@@ -160,17 +160,36 @@ def _templates() -> Mapping[str, tuple[int, Point]]:
     return MappingProxyType({point.name: (place, point) for place, point in enumerate(points)})
 
 
+def split_step(name: str) -> tuple[str, str]:
+    """Splits a name into the prefix of its step, empty in a single pass, and its name in the catalogue.
+
+    >>> split_step("step2.decoder.states"), split_step("encoder.states")
+    (('step2.', 'decoder.states'), ('', 'encoder.states'))
+    """
+    step = _STEP.match(name)
+    return ("", name) if step is None else (step[0], name[step.end() :])
+
+
+def without_step(name: str) -> str:
+    """Removes the prefix of a step.
+
+    >>> without_step("step12.decoder.states"), without_step("encoder.states")
+    ('decoder.states', 'encoder.states')
+    """
+    return split_step(name)[1]
+
+
 def pattern_of(name: str) -> str:
-    """A point's name without its step, and of layer 0: what all layers' points of this kind share.
+    """Removes the step and puts layer 0 for any layer: the name that all points of one kind share.
 
     >>> pattern_of("step2.decoder.layers.7.ffn.sum")
     'decoder.layers.0.ffn.sum'
     """
-    return _LAYER.sub("0", split_step(name)[1])
+    return _LAYER.sub("0", without_step(name))
 
 
 def known_point(name: str) -> Point | None:
-    """Axes and meaning of a name, or None for one that no point has.
+    """Looks up axes and meaning of a name; None where it names no point.
 
     >>> known_point("step2.decoder.layers.7.self_attn.scores").axes, known_point("enc.q")
     ('B H T L', None)
@@ -180,7 +199,7 @@ def known_point(name: str) -> Point | None:
 
 
 def _place(name: str) -> tuple[int, ...]:
-    """Sorts known points: source, start, each step; inside a stack the embedding, layer by layer, and the rest."""
+    """The sort key of known points: source, start, each step; inside a stack embedding, layers, and the rest."""
     step, bare = split_step(name)
     place = _templates()[pattern_of(name)][0]
     layer = _LAYER.search(bare)
@@ -196,7 +215,7 @@ def _place(name: str) -> tuple[int, ...]:
 
 
 def causal_order(names: Sequence[str]) -> list[str] | None:
-    """Names in the order in which the model computes them; None where a name is no point.
+    """Sorts names into the order in which the model computes them; None where a name is no point.
 
     >>> causal_order(["logits", "decoder.layers.1.ffn.sum", "decoder.layers.1.encoder_attn.v", "encoder.states"])
     ['encoder.states', 'decoder.layers.1.encoder_attn.v', 'decoder.layers.1.ffn.sum', 'logits']
@@ -207,9 +226,8 @@ def causal_order(names: Sequence[str]) -> list[str] | None:
 
 
 def head_count(name: str, arrays: Mapping[str, NDArray[Any]], config: Mapping[str, Any] | None) -> int | None:
-    """The heads of the attention that a point belongs to, as its other points or the configuration tell.
+    """Counts the heads of the attention that a point belongs to, from its sibling points or the configuration.
 
-    >>> import numpy as np
     >>> arrays = {"encoder.layers.0.self_attn.k": np.zeros((1, 2, 4, 3))}
     >>> head_count("encoder.layers.0.self_attn.context", arrays, None), head_count("logits", arrays, None)
     (2, None)
@@ -222,6 +240,6 @@ def head_count(name: str, arrays: Mapping[str, NDArray[Any]], config: Mapping[st
         array = arrays.get(f"{before}.{sibling}")
         if point is not None and array is not None and point.axes.startswith("B H ") and array.ndim == 4:
             return int(array.shape[1])
-    stack = "encoder" if split_step(name)[1].startswith("encoder.") else "decoder"
+    stack = "encoder" if without_step(name).startswith("encoder.") else "decoder"
     heads = (config or {}).get(f"{stack}_attention_heads")
     return heads if isinstance(heads, int) and heads > 0 else None

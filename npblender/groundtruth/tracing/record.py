@@ -1,7 +1,4 @@
-"""Run a model once and keep every named array, with the float32 noise of each: `trace`.
-
-What is run is in `running`, how noise is measured in `noise`, what a trace is in `tracefile`.
-"""
+"""Runs a model once and keeps every named array, with the float32 noise of each: `trace` and `record`."""
 
 from __future__ import annotations
 
@@ -17,8 +14,9 @@ from npblender.common.field_checks import closest_name, switch_or_default
 from npblender.common.version import __version__
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.groundtruth.noise.measured import measure_noise, record_arrays
-from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points, without_step
-from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs, described
+from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points
+from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs, unknown_inputs
+from npblender.groundtruth.tracing.points import without_step
 from npblender.groundtruth.tracing.trace_file import Trace
 from npblender.models.pretrained import PreTrainedModel
 
@@ -27,35 +25,23 @@ FLOAT64 = np.dtype(np.float64)
 
 def trace(
     model: PreTrainedModel,
-    input_ids: Any = None,
-    attention_mask: Any = None,
-    decoder_input_ids: Any = None,
-    decoder_attention_mask: Any = None,
-    labels: Any = None,
-    *,
-    head_mask: Any = None,
-    decoder_head_mask: Any = None,
-    cross_attn_head_mask: Any = None,
-    inputs_embeds: Any = None,
-    decoder_inputs_embeds: Any = None,
-    position_ids: Any = None,
-    decoder_position_ids: Any = None,
-    steps: bool = False,
-    prefill: int = 1,
+    *arrays: Any,
     points: str | Sequence[str] | None = None,
     dtype: DTypeLike | None = None,
     dialect: str | Dialect | Mapping[str, Any] | None = None,
     noise: bool = True,
+    **inputs: Any,
 ) -> Trace:
-    """Every named intermediate of one run of a model, and how much of each is float32 noise.
+    """Records every named intermediate of one run of a model, and how much of each is float32 noise.
 
     Args:
         model: any of the three classes; the causal head takes `input_ids`, `attention_mask`, `labels`, `head_mask`,
             `inputs_embeds` and `position_ids`.
-        input_ids: and the other arrays, as `forward` takes them. Without a target it is made from `labels`, or is
-            the start token alone.
-        steps: run the target over a cache: `prefill` tokens at first (points `prefill.decoder...`), then one at a
-            time (`step1.decoder...`). The encoder and the cross keys come once, under their plain names.
+        arrays, inputs: the fields of `TraceInputs`, in its order or by name: input_ids, attention_mask,
+            decoder_input_ids, decoder_attention_mask, labels, and so on, as `forward` takes them. Without a target it
+            is made from `labels`, or is the start token alone. `steps=True` runs the target over a cache: `prefill`
+            tokens first (points `prefill.decoder...`), then one at a time (`step1.decoder...`); the encoder and the
+            cross keys come once, under their plain names.
         points: names or globs such as `"*.norm"`, to keep these only; in steps `"logits"` means those of every step.
         dtype: "float32", "float64" or "longdouble"; None is the model's own.
         dialect: which original to follow; None is the model's own.
@@ -64,28 +50,13 @@ def trace(
     Raises:
         ValueError, TypeError: an argument that does not fit, or a glob that matches no point; the message names it.
 
-    >>> from npblender.models.example import example_model
-    >>> found = trace(example_model(), [[5, 6, 7]], decoder_input_ids=[[1, 9]], points=["encoder.states", "logits"])
-    >>> found.points, found.arrays["logits"].shape, found.noise["logits"].rms < 1e-6
-    (('encoder.states', 'logits'), (1, 2, 11), True)
+    >>> found = trace(model, [[5, 6, 7]], decoder_input_ids=[[1, 9]], points=["encoder.states", "logits"])
+    >>> found.points, found.noise["logits"].rms < 1e-6
+    (('encoder.states', 'logits'), True)
     """
-    inputs = TraceInputs(
-        input_ids=input_ids,
-        attention_mask=attention_mask,
-        decoder_input_ids=decoder_input_ids,
-        decoder_attention_mask=decoder_attention_mask,
-        labels=labels,
-        head_mask=head_mask,
-        decoder_head_mask=decoder_head_mask,
-        cross_attn_head_mask=cross_attn_head_mask,
-        inputs_embeds=inputs_embeds,
-        decoder_inputs_embeds=decoder_inputs_embeds,
-        position_ids=position_ids,
-        decoder_position_ids=decoder_position_ids,
-        steps=steps,
-        prefill=prefill,
-    )
-    return record(model, inputs, points=points, dtype=dtype, dialect=dialect, noise=noise)
+    for wrong in unknown_inputs(inputs):
+        raise TypeError(f"trace: {wrong}")
+    return record(model, TraceInputs(*arrays, **inputs), points=points, dtype=dtype, dialect=dialect, noise=noise)
 
 
 def record(
@@ -97,11 +68,10 @@ def record(
     dialect: str | Dialect | Mapping[str, Any] | None = None,
     noise: bool = True,
 ) -> Trace:
-    """`trace` of inputs that are one record, such as those that another trace's file says were run.
+    """Does what `trace` does, with inputs in one record, such as those written in another trace's file.
 
-    >>> from npblender.models.example import example_model
-    >>> first = trace(example_model(), [[5, 6, 7]], points="encoder.states", noise=False)
-    >>> again = record(example_model(), TraceInputs.from_json(first.inputs), points="encoder.states", noise=False)
+    >>> first = trace(model, [[5, 6, 7]], points="encoder.states", noise=False)
+    >>> again = record(model, TraceInputs.from_json(first.inputs), points="encoder.states", noise=False)
     >>> bool((first.arrays["encoder.states"] == again.arrays["encoder.states"]).all())
     True
     """
@@ -125,13 +95,13 @@ def record(
         dtype="longdouble" if kind.char == "g" else kind.name,
         dialect=describe_dialect(chosen),
         config=model.config.to_dict(),
-        inputs=described(run).to_json(),
+        inputs=run.to_json(),
         producer={"npblender": __version__, "numpy": np.__version__},
     )
 
 
 def select_points(names: Sequence[str], globs: str | Sequence[str] | None) -> list[str]:
-    """The names that any of the globs matches, with or without the step they are of; all of them without globs.
+    """Selects the names that match any of the globs, with or without their step; all of them if there are no globs.
 
     Raises ValueError for a glob that matches none.
 

@@ -1,4 +1,4 @@
-"""A trace at a glance: a line for every point, with its shape and what its values are like."""
+"""Prints a trace as a table: one line a point, with its shape and the range of its values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADINGS = ("name", "shape", "mean", "std", "min", "max")
 
 
 def statistics(array: NDArray[Any]) -> tuple[float, float, float, float]:
-    """Mean, standard deviation (of the values, not of a sample), least and largest value; NaN if there are none.
+    """Computes mean, standard deviation (of the population), minimum and maximum; NaN if there are no values.
 
     >>> statistics(np.array([1.0, 2.0, 3.0, 6.0]))
     (3.0, 1.8708286933869707, 1.0, 6.0)
@@ -26,7 +26,7 @@ def statistics(array: NDArray[Any]) -> tuple[float, float, float, float]:
 
 
 def trace_table(trace: Trace) -> str:
-    """The lines, under headings: name, shape, mean, std, min, max, and the noise's rms where it was measured.
+    """Formats the table: name, shape, mean, std, min, max, and the noise's rms where it was measured.
 
     >>> print(trace_table(Trace({"logits": np.array([[1.0, -2.0]])})))
     name    shape   mean  std  min  max

@@ -1,7 +1,7 @@
-"""Files of named arrays: safetensors written so that the same content gives the same bytes, and read with NPZ beside.
+"""Reads and writes files of named arrays: writes safetensors, the same content as the same bytes; reads NPZ, too.
 
-The safetensors library keeps a file's metadata in an order that changes from run to run, so the bytes are laid out
-here: sorted metadata, then the tensors in the order they are given. It knows nothing of traces.
+The safetensors library writes metadata in an order that changes from run to run, so the bytes are arranged here:
+sorted metadata, then the tensors in the order they are given.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in _CODES.items
 _ALIGNMENT = 8
 
 
-def _laid_out(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None) -> tuple[bytes, list[Array]]:
-    """The file's header, its length in front, and the arrays in the order of their bytes."""
+def _header_and_order(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None) -> tuple[bytes, list[Array]]:
+    """Returns the file's header, its length in front, and the arrays in the order of their bytes."""
     header: dict[str, Any] = {}
     if metadata:
         wrong = [key for key, value in metadata.items() if not (isinstance(key, str) and isinstance(value, str))]
@@ -49,10 +49,10 @@ def _laid_out(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None) -
         header["__metadata__"] = dict(sorted(metadata.items()))
     for name, array in arrays.items():
         if not isinstance(name, str) or name == "__metadata__":
-            raise TypeError(f"{name!r} can not name a tensor of a safetensors file")
+            raise TypeError(f"{name!r} cannot name a tensor of a safetensors file")
         if array.dtype.name not in _CODES:
             hint = "; choose float64" if array.dtype.kind == "f" else ""
-            raise TypeError(f"{name} is {array.dtype}, which safetensors can not store{hint}")
+            raise TypeError(f"{name} is {array.dtype}, which safetensors cannot store{hint}")
     ordered, offset = [], 0
     for name, array in sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize):
         code = _CODES[array.dtype.name]
@@ -65,26 +65,27 @@ def _laid_out(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None) -
 
 
 def tensor_bytes(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
-    """The bytes of a safetensors file. Wider dtypes lie first, so that every tensor is aligned; else the order given.
+    """Encodes arrays as a safetensors file: wider dtypes first, so that every tensor is aligned, else in order.
 
-    Raises TypeError for a dtype that the format lacks (longdouble is one), for names or metadata that are no texts.
+    Raises TypeError for a dtype that the format lacks (such as longdouble), and for names or metadata that are not
+    texts.
 
     >>> blob = tensor_bytes({"b": np.zeros(2, np.float32), "a": np.ones(1)}, {"made by": "hand"})
     >>> len(blob) % 8, blob[8:43]
     (0, b'{"__metadata__":{"made by":"hand"},')
     """
-    header, ordered = _laid_out(arrays, metadata)
+    header, ordered = _header_and_order(arrays, metadata)
     return b"".join([header, *(array.tobytes() for array in ordered)])
 
 
 def write_tensors(
     path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write `tensor_bytes` to a file, which appears under its name only when it is complete.
+    """Writes `tensor_bytes` to a file, which appears under its name only when it is complete.
 
     Raises TypeError as `tensor_bytes` does, ValueError where the system refuses to write.
     """
-    header, ordered = _laid_out(arrays, metadata)
+    header, ordered = _header_and_order(arrays, metadata)
     with json_files.replacing(Path(path)) as unfinished, unfinished.open("wb") as file:
         file.write(header)
         for array in ordered:
@@ -92,7 +93,7 @@ def write_tensors(
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
-    """The path, after making sure that a file is there.
+    """Returns the path after making sure that a file is there.
 
     >>> existing_file("no such file")
     Traceback (most recent call last):
@@ -113,10 +114,10 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
-    """The arrays of a safetensors or NPZ file by name, in the order of the file, and its metadata (NPZ has none).
+    """Reads the arrays of a safetensors or NPZ file by name, in the order of the file, and its metadata (NPZ has none).
 
-    bfloat16 becomes float32; everything else is what it is stored as. Raises FileNotFoundError, and ValueError for a
-    file that is damaged, is of neither kind, or holds dtypes that NumPy lacks.
+    bfloat16 becomes float32; every other dtype stays as stored. Raises FileNotFoundError, and ValueError for a file
+    that is damaged, is of neither kind, or holds dtypes that NumPy lacks.
     """
     place = existing_file(path)
     if _is_zip(place):
@@ -127,7 +128,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
 
 
 def _is_zip(path: Path) -> bool:
-    """By how it begins: how it ends is up to the numbers in it. A safetensors file begins with a length below 2^32."""
+    """Decides by the first bytes: the last ones may be anything. A safetensors file begins with a length below 2^32."""
     with path.open("rb") as file:
         start = file.read(8)
     return start[:4] == b"PK\5\6" or (start[:4] == b"PK\3\4" and any(start[4:]))

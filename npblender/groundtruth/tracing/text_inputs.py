@@ -1,7 +1,6 @@
-"""Texts as a trace's inputs: a batch of sources, and the replies that the decoder is to read.
+"""Tokenizes texts into a trace's inputs: a batch of sources, and the replies that the decoder reads.
 
-A reply is read behind the start token, which is how the model saw it in training; the end token is not added, since
-nothing is read after it.
+A reply follows the start token, as in training; the end token is not added, since nothing is predicted from it.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import Any
 from npblender.config import BlenderbotSmallConfig
 from npblender.groundtruth.tracing.inputs import TraceInputs
 from npblender.tokenizer import BlenderbotSmallTokenizer
+from npblender.tokenizer.batching import pad_row
 
 
 def inputs_of_texts(
@@ -20,15 +20,12 @@ def inputs_of_texts(
     text: str | Sequence[str],
     reply: str | Sequence[str] | None = None,
 ) -> TraceInputs:
-    """One text or several, with a reply each or none, as ids and masks, shorter ones padded on the right.
+    """Turns one text or several, with a reply each or none, into ids and masks, shorter ones padded on the right.
 
     Raises ValueError for a text without tokens, another number of replies, or a config without start or pad token;
-    TypeError for what is no text.
+    TypeError for anything but texts.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> from npblender.tokenizer.example import EXAMPLE_MERGES, EXAMPLE_VOCABULARY
-    >>> tokenizer = BlenderbotSmallTokenizer(EXAMPLE_VOCABULARY, EXAMPLE_MERGES)
-    >>> inputs_of_texts(tokenizer, EXAMPLE_CONFIG, ["hello, lower", "hello"], ["!", "!"]).to_json()
+    >>> inputs_of_texts(tokenizer, config, ["hello, lower", "hello"], ["!", "!"]).to_json()
     {'input_ids': [[5, 9, 7, 8], [5, 0, 0, 0]], 'attention_mask': [[1, 1, 1, 1], [1, 0, 0, 0]], \
 'decoder_input_ids': [[1, 10], [1, 10]]}
     """
@@ -43,14 +40,12 @@ def inputs_of_texts(
         if len(replies) != len(texts):
             raise ValueError(f"there are {len(texts)} texts and {len(replies)} replies: one reply a text")
         targets = [[start, *_ids(tokenizer, "reply", n, each)] for n, each in enumerate(replies)]
-    input_ids, attention_mask = _padded(sources, pad or 0)
-    decoder_input_ids, decoder_mask = _padded(targets, pad or 0)
     unequal = len({len(target) for target in targets}) > 1
     return TraceInputs(
-        input_ids=input_ids,
-        attention_mask=attention_mask,
-        decoder_input_ids=decoder_input_ids,
-        decoder_attention_mask=decoder_mask if unequal else None,
+        input_ids=_padded(sources, pad or 0),
+        attention_mask=_padded([[1] * len(row) for row in sources], 0),
+        decoder_input_ids=_padded(targets, pad or 0),
+        decoder_attention_mask=_padded([[1] * len(row) for row in targets], 0) if unequal else None,
     )
 
 
@@ -68,8 +63,6 @@ def _ids(tokenizer: BlenderbotSmallTokenizer, name: str, number: int, text: str)
     return ids
 
 
-def _padded(rows: list[list[int]], pad: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Rows of one length, and their mask."""
-    length = max(len(row) for row in rows)
-    ids = [row + [pad] * (length - len(row)) for row in rows]
-    return ids, [[1] * len(row) + [0] * (length - len(row)) for row in rows]
+def _padded(rows: list[list[int]], fill: int) -> list[list[int]]:
+    length = max(map(len, rows))
+    return [pad_row(row, length, fill, "right") for row in rows]

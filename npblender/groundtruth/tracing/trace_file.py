@@ -1,8 +1,8 @@
-"""A trace: every named array of one run of the model, with the noise of each point and what was run.
+"""`Trace`: every named array of one run of the model, with the noise of each point and what was run.
 
-As a file it is one safetensors file: tensors by point name, and metadata that say the rest (see `Trace.save`). It is
-read by anything that reads safetensors; NPZ files and safetensors files of other makers load as traces that know
-nothing but their arrays. How arrays are recorded is in `recording`, how they are compared in `comparison`.
+It is stored as one safetensors file, tensors by point name and everything else in the metadata (`Trace.metadata`).
+Anything that reads safetensors reads it. NPZ files and safetensors files of other programs load as traces that hold
+arrays only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORMAT, VERSION = "npblender-trace", "1"
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """The arrays of one run in causal order, and what is known of it."""
+    """The arrays of one run in causal order, and what is known about the run."""
 
     arrays: Mapping[str, Array]
     noise: Mapping[str, Noise] = field(default_factory=dict)  # by point; empty where none was measured
@@ -42,7 +42,6 @@ class Trace:
     def points(self) -> tuple[str, ...]:
         """The names in causal order.
 
-        >>> import numpy as np
         >>> Trace({"encoder.states": np.zeros(1), "logits": np.ones(1)}).points
         ('encoder.states', 'logits')
         """
@@ -50,9 +49,8 @@ class Trace:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What a file says beside the tensors, as texts; what is not known is left out.
+        """The metadata of the file, as texts; what is not known is left out.
 
-        >>> import numpy as np
         >>> Trace({"logits": np.ones(1)}, {"logits": Noise(1e-7, 2e-7)}).metadata["noise"]
         '{"logits":{"rms":1e-07,"max":2e-07}}'
         """
@@ -74,14 +72,13 @@ class Trace:
         return texts
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one safetensors file; the same trace gives the same bytes.
+        """Writes one safetensors file; the same trace gives the same bytes.
 
         Raises:
-            TypeError: longdouble, which the format can not store.
+            TypeError: longdouble, which the format cannot store.
             ValueError: the system refuses to write there.
 
         >>> import tempfile
-        >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     Trace({"logits": np.ones(3)}, dtype="float64").save(f"{folder}/t.safetensors")
         ...     Trace.load(f"{folder}/t.safetensors").points
@@ -91,7 +88,7 @@ class Trace:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Trace:
-        """Read a trace, or any safetensors or NPZ file as one that knows only its arrays, in the file's order.
+        """Reads a trace; any other safetensors or NPZ file becomes a trace of arrays only, in the file's order.
 
         Raises:
             FileNotFoundError: there is no such file.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from npblender.groundtruth.packs.files import Case
+from npblender.groundtruth.packs.files import PackCase
 from npblender.groundtruth.packs.sections.filters import PATH
 from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
 from tools.differential.originals import version_of
@@ -19,7 +19,7 @@ BOUND = 4e-7
 """Relative: the processors compute in float32."""
 
 
-def ask(original: str, cases: list[Case]) -> dict[str, Any]:
+def ask(original: str, cases: list[PackCase]) -> dict[str, Any]:
     """The record for the manifest."""
     arrays, parameters = {}, {}
     for case in cases:
@@ -35,6 +35,6 @@ def ask(original: str, cases: list[Case]) -> dict[str, Any]:
     return {**record, "bound": BOUND, "within": not wrong, **({"problems": wrong} if wrong else {})}
 
 
-def _same(case: Case, theirs: np.ndarray) -> bool:
+def _same(case: PackCase, theirs: np.ndarray) -> bool:
     ours = np.asarray(case.outputs["scores"])
     return bool(np.allclose(ours, theirs, rtol=BOUND, atol=0, equal_nan=True))

@@ -1,9 +1,9 @@
-"""Packs in other formats: NPZ, ONNX test data, and literals of C, Rust and JavaScript.
+"""Converts packs to other formats: NPZ, ONNX test data, and source code of C, Rust and JavaScript.
 
-tables      what every format is written from: named groups of arrays, the files of a pack without their format
-npz         one NPZ file a file of arrays; everything else as it is
-onnx        `test_data_set_N` folders of input_*.pb and output_*.pb, with a TensorProto writer of our own
-literals    arrays of the small files as source code
+case_arrays   the files of a pack as named groups of arrays, from which the formats are written
+npz           one NPZ file a file of arrays; everything else as it is
+onnx          `test_data_set_N` folders of input_*.pb and output_*.pb, with a TensorProto writer
+literals      arrays of the small files as source code
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FORMATS = {
 
 
 def convert_pack(folder: str | os.PathLike[str], out: str | os.PathLike[str], to: str) -> list[Path]:
-    """Write a pack in another format into a folder that is new or empty; the files written.
+    """Writes a pack in another format into a folder that is new or empty; returns the files written.
 
     Raises:
         FileNotFoundError, ValueError: no pack, a damaged one, an unknown format, or a folder that is not empty.

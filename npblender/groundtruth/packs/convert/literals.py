@@ -1,7 +1,7 @@
-"""The small files of a pack as source code: C headers, Rust modules, JavaScript modules.
+"""Writes the small files of a pack as source code: C headers, Rust modules, JavaScript modules.
 
-Floats are written so that the very same number is read again: in C hexadecimally, in Rust and JavaScript as the
-shortest decimal that is rounded to it. Every array `NAME` has its sizes beside it.
+Floats are written so that exactly the same number is read: in C hexadecimally, in Rust and JavaScript as the shortest
+decimal that rounds to it. The sizes of an array `NAME` stand beside it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from npblender.common.array_types import Array
-from npblender.groundtruth.packs.convert.tables import Table, tables
+from npblender.groundtruth.packs.convert.case_arrays import CaseArrays, case_arrays
 from npblender.groundtruth.packs.manifest import Manifest
 
 SMALL = 6000
-"""Up to so many values a file of a pack is written as source code."""
+"""The most values of a file that is written as source code."""
 PER_LINE = 6
 
 
@@ -74,7 +74,7 @@ def _rust_number(value: Any, dtype: str) -> str:
 
 
 def _decimal(value: Any, dtype: str) -> str:
-    """The shortest decimal, always with a point or an exponent."""
+    """Writes the shortest decimal, always with a point or an exponent."""
     return str(np.float32(value)) if dtype == "float32" else repr(float(value))
 
 
@@ -116,17 +116,17 @@ def _written(language: Language, name: str, array: Array) -> str:
     return language.array(name, dtype, array, values)
 
 
-def _named(table: Table) -> Iterator[tuple[str, Array]]:
-    for side, arrays in (("in", table.inputs), ("out", table.outputs)):
+def _named(case: CaseArrays) -> Iterator[tuple[str, Array]]:
+    for side, arrays in (("in", case.inputs), ("out", case.outputs)):
         for name, array in arrays.items():
-            words = (table.file.rsplit("/", 1)[-1], table.case, side, name)
+            words = (case.file.rsplit("/", 1)[-1], case.name, side, name)
             yield re.sub(r"\W+", "_", "_".join(word for word in words if word)), array
 
 
 def _write(language: Language, folder: Path, manifest: Manifest, out: Path) -> list[Path]:
     written = []
-    for file, group in groupby(tables(folder, manifest), key=lambda table: table.file):
-        arrays = [pair for table in group for pair in _named(table)]
+    for file, group in groupby(case_arrays(folder, manifest), key=lambda case: case.file):
+        arrays = [pair for case in group for pair in _named(case)]
         if sum(array.size for _, array in arrays) > SMALL:
             continue
         path = out / (file.replace("/", "_") + language.suffix)
@@ -137,15 +137,15 @@ def _write(language: Language, folder: Path, manifest: Manifest, out: Path) -> l
 
 
 def write_c(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
-    """A C99 header a file."""
+    """Writes a C99 header a file."""
     return _write(C, folder, manifest, out)
 
 
 def write_rust(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
-    """A Rust module a file."""
+    """Writes a Rust module a file."""
     return _write(RUST, folder, manifest, out)
 
 
 def write_js(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
-    """A JavaScript module a file."""
+    """Writes a JavaScript module a file."""
     return _write(JS, folder, manifest, out)

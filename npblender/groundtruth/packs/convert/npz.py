@@ -1,4 +1,4 @@
-"""A pack for NumPy alone: arrays in NPZ files, their metadata beside them in JSON, everything else as it is."""
+"""Converts a pack for NumPy alone: arrays in NPZ files, their metadata beside them in JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from npblender.groundtruth.tracing.tensor_file import read_tensors
 
 
 def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
-    """One NPZ file for each safetensors file. The same pack gives the same bytes."""
+    """Writes an NPZ file for each safetensors file and copies the others. The same pack gives the same bytes."""
     written = []
     for path in [*manifest.files, MANIFEST]:
         target = out / path

@@ -1,9 +1,9 @@
-"""A pack as ONNX test data: a folder a question, with `test_data_set_N/input_I.pb` and `output_I.pb`.
+"""Converts a pack to ONNX test data: a folder a file, with `test_data_set_N/input_I.pb` and `output_I.pb` a case.
 
-Each .pb is one TensorProto. What is needed of protobuf is two kinds of fields: a number is a varint, bytes are a length
-and the bytes (https://protobuf.dev/programming-guides/encoding/). Floats are written in float32, as graphs compute. A
-whole pass has the inputs input_ids, attention_mask, decoder_input_ids and decoder_attention_mask, and its points as
-outputs in causal order.
+Each .pb is one TensorProto. It needs two kinds of protobuf fields: a number is a varint, bytes are a length and the
+bytes (https://protobuf.dev/programming-guides/encoding/). Floats are written in float32, as graphs compute. A whole
+pass has the inputs input_ids, attention_mask, decoder_input_ids and decoder_attention_mask, and its points as outputs
+in causal order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from npblender.common.array_types import Array
-from npblender.groundtruth.packs.convert.tables import tables
+from npblender.groundtruth.packs.convert.case_arrays import case_arrays
 from npblender.groundtruth.packs.files import as_stored
 from npblender.groundtruth.packs.manifest import Manifest
 
@@ -25,7 +25,7 @@ NUMBER, BYTES = 0, 2  # kinds of fields
 
 
 def varint(number: int) -> bytes:
-    """A number in groups of seven bits, the lowest first, each but the last with its high bit set.
+    """Encodes a number in groups of seven bits, the lowest first, each but the last with its high bit set.
 
     >>> varint(300).hex()
     'ac02'
@@ -45,7 +45,7 @@ def _field(number: int, content: int | bytes) -> bytes:
 
 
 def tensor_proto(name: str, array: Array) -> bytes:
-    """An array as a serialized TensorProto.
+    """Serializes an array as a TensorProto.
 
     >>> tensor_proto("x", np.array([1.0], np.float32)).hex()
     '080110014201784a040000803f'
@@ -61,15 +61,15 @@ def tensor_proto(name: str, array: Array) -> bytes:
 
 
 def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
-    """A folder for each file of arrays, and in it a `test_data_set_N` for each case."""
+    """Writes a folder for each file of arrays, and in it a `test_data_set_N` for each case."""
     written = []
     seen: Counter[str] = Counter()
-    for table in tables(folder, manifest):
-        place = out / table.file.replace("/", "-") / f"test_data_set_{seen[table.file]}"
-        seen[table.file] += 1
+    for case in case_arrays(folder, manifest):
+        place = out / case.file.replace("/", "-") / f"test_data_set_{seen[case.file]}"
+        seen[case.file] += 1
         place.mkdir(parents=True)
-        outputs = {name: array for name, array in table.outputs.items() if name != "ulps"}
-        for kind, arrays in (("input", table.inputs), ("output", outputs)):
+        outputs = {name: array for name, array in case.outputs.items() if name != "ulps"}
+        for kind, arrays in (("input", case.inputs), ("output", outputs)):
             for number, (name, array) in enumerate(arrays.items()):
                 path = place / f"{kind}_{number}.pb"
                 path.write_bytes(tensor_proto(name, as_stored(array, "float32")))

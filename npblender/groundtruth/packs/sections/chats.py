@@ -1,4 +1,4 @@
-"""Conversations in a pack: what was said, what the model was shown for each reply, and what it answered."""
+"""Conversations in a pack: what the user says, the model's input for each reply, and its answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATH = "chat/conversations.json"
 
 @dataclass(frozen=True)
 class Chat:
-    """What a user says in turn, with the persona and settings of the conversation."""
+    """One conversation: what the user says in turn, the persona and the settings."""
 
     name: str
     said: Sequence[str]
@@ -27,7 +27,7 @@ class Chat:
 
 
 def chats_for(longest: int) -> Iterator[Chat]:
-    """The conversations of a pack; `longest` limits each reply."""
+    """Yields the conversations of a pack; `longest` limits each reply."""
     beams = {"num_beams": 3, "min_length": 2, "max_length": longest}
     said = ("Hello!", "do you like low music?", "new or old?")
     yield Chat("beams", said, (), beams)
@@ -59,14 +59,14 @@ def _held(subject: Subject, chat: Chat) -> dict[str, Any]:
 
 
 def make(subject: Subject, longest: int) -> Iterator[PackFile]:
-    """The file, or nothing where the model has no tokenizer; `subject` computes in float64."""
+    """Makes the file, or nothing where the model has no tokenizer; `subject` computes in float64."""
     if subject.has_texts:
         found = [_held(subject, chat) for chat in chats_for(longest)]
         yield json_file(PATH, KIND, "conversations: what the model was shown, and what it answered", found)
 
 
 def check(path: Path, subject: Subject) -> Verdict:
-    """The same conversations held by npblender against the file."""
+    """Holds the same conversations and compares them with the file."""
     tally = Tally()
     for expected in read_json(path):
         chat = Chat(expected["name"], expected["said"], expected["persona"], expected["settings"])

@@ -1,7 +1,7 @@
-"""Filters of scores in a pack: what each makes of some rows of scores, after some targets.
+"""Logits processors in a pack: rows of scores before and after each, with the tokens so far.
 
-Truth is made by `slow_filters`. The same name may stand for a filter of transformers, which blocks with -inf, and for
-ParlAI's block of the same kind, which writes -1e20: the parameter `hopeless` tells them apart.
+The truth is `truth.filters`. One name may stand for a processor of transformers, which blocks with -inf, and for
+ParlAI's block of the same kind, which writes -1e20; the parameter `hopeless` distinguishes them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from npblender.common.array_types import Array
 from npblender.generation.logits import processors, warpers
 from npblender.generation.search import parlai
 from npblender.groundtruth.noise.units import Noise
-from npblender.groundtruth.packs.files import Case, PackFile, case_file, read_cases
+from npblender.groundtruth.packs.files import PackCase, PackFile, case_file, read_cases
 from npblender.groundtruth.packs.truth import filters
 from npblender.groundtruth.packs.verdict import Tally, Verdict
 
@@ -26,11 +26,11 @@ V = 17
 IDS = [[1, 5, 6, 7, 5, 6], [1, 8, 8, 8, 8, 8], [1, 9, 2, 11, 12, 9]]
 SOURCES = [[6, 13, 5, 6, 14], [8, 8, 3, 0, 0], [4, 9, 2, 9, 10]]
 ROUNDED = Noise(0.0, 0.0)
-"""A filter's result is a float32 number or rounded to one: no noise but half an ulp."""
+"""The result of a filter is a float32 number or rounded to one, so its noise is half an ulp."""
 
 
 def cases_of(rng: np.random.Generator) -> Iterator[tuple[str, str, Array, Mapping[str, Any]]]:
-    """Filter, why, scores and parameters of every case; the targets are `IDS`, of which L = 6 ids count."""
+    """Yields filter, reason, scores and parameters of every case; the targets are `IDS`, six ids each."""
 
     def scores() -> Array:
         return (rng.standard_normal((3, V)) * 2).astype(np.float32)
@@ -71,14 +71,14 @@ def cases_of(rng: np.random.Generator) -> Iterator[tuple[str, str, Array, Mappin
 
 
 def make(seed: int, stored: str) -> PackFile:
-    """The file."""
+    """Makes the file."""
     cases = []
     for number, (name, why, scores, parameters) in enumerate(cases_of(np.random.default_rng([seed, 30]))):
         truth = filters.apply(name, scores.astype(np.float64).tolist(), IDS, parameters)
         inputs = {"ids": np.array(IDS), "scores": scores}
         outputs = {"scores": np.array(truth)}
         label = f"{number:02}-{name}"
-        cases.append(Case(label, why, inputs, outputs, {"filter": name, **parameters}, {"scores": ROUNDED}))
+        cases.append(PackCase(label, why, inputs, outputs, {"filter": name, **parameters}, {"scores": ROUNDED}))
     return case_file(PATH, KIND, "what each filter of generation makes of scores", cases, stored)
 
 
@@ -128,11 +128,11 @@ OWN: Mapping[str, Callable[[Array, Array, dict[str, Any]], Array]] = {
     "epsilon": lambda s, ids, p: warpers.epsilon(s, p["cutoff"]),
     "eta": lambda s, ids, p: warpers.eta(s, p["cutoff"]),
 }
-"""npblender's filter of each name. Searches filter in float32 whatever the model computes in."""
+"""The package's filter of each name. Searches filter in float32 in whatever dtype the model computes."""
 
 
 def check(path: Path) -> Verdict:
-    """npblender's filters against the file."""
+    """Compares the package's filters with the file."""
     tally = Tally()
     for case in read_cases(path):
         parameters = dict(case.parameters)

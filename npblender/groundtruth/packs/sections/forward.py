@@ -1,7 +1,7 @@
 """Whole forward passes in a pack: traces of float64 runs, one file a scenario, with the noise of every point.
 
-Small models are traced at every point and in every scenario: padding on either side, holes, a row without anything to
-attend to, masks of the target, masks of heads, pads without a mask, cached steps. Of large ones a pack holds one
+Small models are traced at every point and in every scenario: padding on either side, holes, a row whose keys are all
+hidden, masks of the target, masks of heads, pads without a mask, cached steps. For large ones a pack holds one
 exchange at the points of the embeddings and first layers, the outputs of the others, and the logits.
 """
 
@@ -34,7 +34,7 @@ OUTPUTS = ("encoder.states", "decoder.states", "logits")
 
 @dataclass(frozen=True, eq=False)
 class Scenario:
-    """One pass: its name, why it is there, what is run and which points are kept (all, if None)."""
+    """One pass: its name, its purpose, what is run and which points are kept (all, if None)."""
 
     name: str
     why: str
@@ -43,12 +43,12 @@ class Scenario:
 
     @property
     def path(self) -> str:
-        """Where the pack has it."""
+        """Its file in the pack."""
         return f"forward/{self.name}.safetensors"
 
 
 def _words(config: BlenderbotSmallConfig, rng: np.random.Generator, *shape: int) -> Ids:
-    """Ids that are none of the special ones."""
+    """Draws ids that are not special tokens."""
     special = (config.pad_token_id, config.bos_token_id, config.eos_token_id, config.decoder_start_token_id)
     low = 1 + max(token for token in special if isinstance(token, int))
     return rng.integers(low if low < config.vocab_size else 0, config.vocab_size, shape)
@@ -64,7 +64,7 @@ def _target(config: BlenderbotSmallConfig, rng: np.random.Generator, batch: int,
 
 
 def small_scenarios(config: BlenderbotSmallConfig, dialect: Dialect, seed: int) -> Iterator[Scenario]:
-    """Every mask and cache case, for a model small enough to be kept whole."""
+    """Yields every mask and cache case, for a model small enough to be kept whole."""
     rng = np.random.default_rng([seed, 100])
     pad = config.pad_token_id or 0
     mask = np.array(
@@ -116,7 +116,7 @@ def small_scenarios(config: BlenderbotSmallConfig, dialect: Dialect, seed: int) 
 def exchange_scenarios(
     config: BlenderbotSmallConfig, seed: int, exchange: tuple[list[int], list[int]] | None
 ) -> Iterator[Scenario]:
-    """One exchange (a source's ids and a reply's) at few points, whole and in steps."""
+    """Yields one exchange (a source's ids and a reply's) at few points, whole and in steps."""
     rng = np.random.default_rng([seed, 101])
     source = _words(config, rng, 1, 8) if exchange is None else np.array([exchange[0]])
     reply = _words(config, rng, 1, 5) if exchange is None else np.array([exchange[1]])
@@ -135,12 +135,12 @@ def exchange_scenarios(
 
 
 def traces(subject: Subject, scenarios: list[Scenario]) -> dict[str, Trace]:
-    """The float64 run of every scenario, with the noise of each point, by the scenario's path."""
+    """Traces every scenario in float64, with the noise of each point, by the scenario's path."""
     return {each.path: record(subject.model, each.inputs, points=each.points, dtype="float64") for each in scenarios}
 
 
 def make(found: dict[str, Trace], scenarios: list[Scenario], stored: str) -> Iterator[PackFile]:
-    """The trace files."""
+    """Makes the trace files."""
     for scenario in scenarios:
         trace = found[scenario.path]
         arrays = {name: as_stored(array, stored) for name, array in trace.arrays.items()}
@@ -150,7 +150,7 @@ def make(found: dict[str, Trace], scenarios: list[Scenario], stored: str) -> Ite
 
 
 def check(path: Path, subject: Subject) -> Verdict:
-    """npblender's own run of the trace's inputs against the trace."""
+    """Runs the trace's inputs and compares the result with the trace."""
     reference = Trace.load(path)
     if reference.inputs is None:
         raise ValueError(f"{path} does not say what was run")

@@ -1,8 +1,8 @@
 """The parts of a model one by one: which tensors of the traces go into each part, and which come out.
 
-`parts.json` holds no numbers of its own. It says of embeddings, attentions, feed-forward blocks, layers and the head:
-these tensors of that trace are the inputs, this is the mask, these parameters are used, and these tensors are the
-outputs. So a port can be tested part by part, each fed with the truth.
+`parts.json` holds no numbers of its own. For embeddings, attentions, feed-forward blocks, layers and the head it lists
+the tensors of a trace that are the inputs, the masks, the parameters, and the tensors that are the outputs, so that a
+port can be tested part by part, each with true inputs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from npblender.config import BlenderbotSmallConfig
 from npblender.groundtruth.packs.files import PackFile, json_file
-from npblender.groundtruth.tracing.evaluate import without_step
+from npblender.groundtruth.tracing.points import without_step
 from npblender.groundtruth.tracing.trace_file import Trace
 from npblender.transformer.masks import causal_mask
 
@@ -32,10 +32,12 @@ class Part:
     """One part at one place: names of tensors in the trace `file`, by their role."""
 
     name: str
-    part: str  # which function: see docs/golden-packs.md
+    part: str  # which function; docs/golden-packs.md describes them
     weights: str  # the parameters' path
     file: str
-    inputs: Mapping[str, Any]  # role -> tensor; `past_key` and `past_value` -> tensors to be joined along the keys
+    inputs: Mapping[
+        str, Any
+    ]  # role -> tensor; `past_key` and `past_value` -> tensors to be concatenated along the keys
     outputs: Mapping[str, str]
     ids: Any = None  # [B, T] of embeddings
     positions: Any = None  # [B, T] of embeddings
@@ -45,7 +47,7 @@ class Part:
     cross_head_mask: Any = None  # [H]
 
     def to_json(self) -> dict[str, Any]:
-        """What the file holds of it: what is None is left out."""
+        """Converts the part for the file, without the fields that are None."""
         return {name: value for name, value in vars(self).items() if value is not None and value != {}}
 
 
@@ -55,7 +57,7 @@ def _listed(mask: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Place:
-    """A trace, and one of its pieces: the whole target, its prompt, or a step."""
+    """A trace and one of its decoder passes: the whole target, its prompt, or a step."""
 
     path: str
     trace: Trace
@@ -71,7 +73,7 @@ class _Place:
         return self.name(point) in self.trace.arrays
 
     def under(self, prefix: str, names: tuple[str, ...] | None = None) -> dict[str, str]:
-        """The outputs that the trace has below a path, by what follows it."""
+        """Lists the outputs below a path of the trace, by what follows that path."""
         found = {}
         for name in self.trace.points:
             if name.startswith(self.step if not without_step(name).startswith("encoder.") else ""):
@@ -85,7 +87,7 @@ class _Place:
         return (self.trace.inputs or {}).get(name)
 
     def self_mask(self) -> Any:
-        """[B, T, L] of the decoder's own attention."""
+        """Makes the mask [B, T, L] of the decoder's self-attention."""
         keys = self.first + self.new
         allowed = causal_mask(self.new, keys)[None]
         own = self.given("decoder_attention_mask")
@@ -94,7 +96,7 @@ class _Place:
         return None if allowed.all() else _listed(allowed)
 
     def past(self, layer: str) -> dict[str, list[str]]:
-        """The keys and values of the pieces before this one."""
+        """Lists the keys and values of the passes before this one."""
         if not self.step or self.step == "prefill.":
             return {}
         before = ["prefill.", *(f"step{n}." for n in range(1, int(self.step[4:-1])))]
@@ -104,7 +106,7 @@ class _Place:
         }
 
 
-def _pieces(path: str, trace: Trace) -> Iterator[_Place]:
+def _passes(path: str, trace: Trace) -> Iterator[_Place]:
     inputs = trace.inputs or {}
     length = len(inputs["decoder_input_ids"][0])
     if not inputs.get("steps"):
@@ -170,9 +172,9 @@ def _decoder_layer(place: _Place, n: int) -> Iterator[Part]:
 
 
 def parts_of(path: str, trace: Trace, config: BlenderbotSmallConfig) -> Iterator[Part]:
-    """Every part of which a trace holds all inputs and some output."""
+    """Yields every part of which a trace holds all inputs and some output."""
     scenario = PurePosixPath(path).stem
-    for place in _pieces(path, trace):
+    for place in _passes(path, trace):
         for part in _parts(place, config):
             if part.outputs:
                 yield replace(part, name=f"{scenario}: {place.step}{part.name}")
@@ -202,6 +204,6 @@ def _feed_forward(place: _Place, layer: str, before: str) -> Iterator[Part]:
 
 
 def make(found: Mapping[str, Trace], config: BlenderbotSmallConfig) -> PackFile:
-    """The file: every part of every trace."""
+    """Makes the file: every part of every trace."""
     parts = [part.to_json() for path, trace in found.items() for part in parts_of(path, trace, config)]
     return json_file(PATH, KIND, "which tensors go into each part of the model, and which come out", parts)

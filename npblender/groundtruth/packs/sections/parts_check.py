@@ -1,4 +1,4 @@
-"""npblender's parts fed with a pack's tensors, against the outputs that the pack has."""
+"""Runs the package's parts with a pack's tensors and compares the outputs with the pack's."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from npblender.transformer.kv_cache import LayerCache
 
 
 def run_part(subject: Subject, part: Mapping[str, Any], tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """What npblender computes for one part, by the names of `outputs`."""
-    heard: dict[str, Array] = {}
+    """Computes one part, by the names of `outputs`."""
+    found: dict[str, Array] = {}
 
     def keep(name: str, array: Array) -> None:
-        heard[name] = array.copy()
+        found[name] = array.copy()
 
     context = Context(subject.model.config, subject.model.dialect, Tap(keep))
     inputs = {role: _joined(names, tensors, subject.dtype) for role, names in part.get("inputs", {}).items()}
     masks = {role: part.get(role) for role in ("mask", "cross_mask", "head_mask", "cross_head_mask")}
     RUN[part["part"]](subject, part, inputs, masks, context)
-    return heard
+    return found
 
 
 def _joined(names: Any, tensors: Mapping[str, Array], dtype: Any) -> Array:
-    """A tensor, or several put together along the keys, [B, H, L, K]."""
+    """Returns a tensor, or several concatenated along the keys, [B, H, L, K]."""
     listed = [names] if isinstance(names, str) else names
     found = [tensors[name].astype(dtype) for name in listed]
     return found[0] if isinstance(names, str) else np.concatenate(found, axis=2)
 
 
 def _at(subject: Subject, path: str) -> Any:
-    """The parameters below a path of the tree."""
+    """Looks up the parameters below a path of the tree."""
     node: Any = subject.model.weights
     for name in path.split("."):
         node = node[int(name)] if name.isdigit() else getattr(node, name)
@@ -51,7 +51,7 @@ def _at(subject: Subject, path: str) -> Any:
 
 
 def _allowed(mask: Any) -> Any:
-    """A mask of JSON as attention takes it: [B, S] -> [B, 1, 1, S], [B, T, L] -> [B, 1, T, L]."""
+    """Converts a mask for attention: [B, S] -> [B, 1, 1, S], [B, T, L] -> [B, 1, T, L]."""
     if mask is None:
         return None
     array = np.asarray(mask, bool)
@@ -134,7 +134,7 @@ RUN: Mapping[str, Callable[[Subject, Any, Any, Any, Context], None]] = {
 
 
 def check(path: Path, subject: Subject) -> Verdict:
-    """Every part of the file against the traces beside it."""
+    """Compares every part of the file with the traces beside it."""
     tally = Tally()
     opened: dict[str, Trace] = {}
     for part in read_json(path):

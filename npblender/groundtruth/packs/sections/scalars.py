@@ -2,8 +2,8 @@
 
     x,y,ulps,region
     0x1.8000000000000p+0,0x1.6...p+0,4,middle
-x is a float32 number, y the exact value at x rounded to float64, `ulps` how many float32 ulps a float32 result may lie
-off, and `region` one of special, tiny, middle, tail. NaN and infinities are written `nan`, `inf`, `-inf`.
+x is a float32 number, y the exact value at x rounded to float64, `ulps` the largest error of a float32 result in
+float32 ulps of y, and `region` one of special, tiny, middle, tail. NaN and infinities are written `nan`, `inf`, `-inf`.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from npblender.groundtruth.packs.verdict import Verdict
 KIND = "scalar operation"
 COLUMNS = ("x", "y", "ulps", "region")
 BOUNDS: Mapping[str, float] = MappingProxyType({"erf": 1, "gelu": 4, "gelu_new": 4, "silu": 4, "relu": 0})
-"""In ulps of the result: what `npblender.ops` promises, in the left tail too."""
+"""The error bounds of `npblender.ops` in ulps of the result, in the left tail too."""
 TAILS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"erf": (-4.5, -1.0), "gelu": (-14.6, -1.0), "gelu_new": (-11.5, -1.0), "silu": (-110.0, -1.0), "relu": (-9, -1)}
 )
-"""From where float32 has underflowed (or the function has reached its limit) to where the middle begins."""
+"""The tails: from where float32 underflows (or the function reaches its limit) to where the middle begins."""
 AGREE = 1e-12
-"""How far, relatively, mpmath's value and float64's may lie apart before an export is given up."""
+"""The largest relative difference between mpmath's and float64's values in an export."""
 
 
 def points(name: str, rng: np.random.Generator, count: int = 48) -> Iterator[tuple[float, str]]:
-    """Float32 inputs with the region of each; `count` in the middle and in the tail."""
+    """Yields float32 inputs with the region of each; `count` in the middle and in the tail."""
     info = np.finfo(np.float32)
     largest, smallest, tiniest = float(info.max), float(info.tiny), float(info.smallest_subnormal)
     special = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.0]
@@ -53,7 +53,7 @@ def points(name: str, rng: np.random.Generator, count: int = 48) -> Iterator[tup
 
 
 def make(seed: int, a: Arithmetic) -> Iterator[PackFile]:
-    """The CSV files.
+    """Makes the CSV files.
 
     Raises:
         ValueError: the arithmetic, Python's float64 or npblender's own float64 disagree about a value.
@@ -83,10 +83,10 @@ def _close(y: float, value: float) -> bool:
 
 
 def read(path: Path) -> list[tuple[float, float, float, str]]:
-    """The rows of a CSV file: x, y, ulps and region.
+    """Reads the rows of a CSV file: x, y, ulps and region.
 
     Raises:
-        ValueError: it is no such file.
+        ValueError: it has another form.
     """
     rows = list(csv.reader(io.StringIO(path.read_text(encoding="ascii"))))
     if not rows or tuple(rows[0]) != COLUMNS:
@@ -98,9 +98,9 @@ def read(path: Path) -> list[tuple[float, float, float, str]]:
 
 
 def check(path: Path, dtype: np.dtype[Any], *, exact: bool = True) -> Verdict:
-    """npblender's operation of the file's name against the file, in the given dtype and its ulps, or float64's at most.
+    """Compares the operation of the file's name with the file, in the given dtype and its ulps, or float64's at most.
 
-    A pack made without mpmath is not `exact`: its own float64 values may be off by some, in a relative sense.
+    A pack made without mpmath is not `exact`: its float64 values have relative errors of up to `AGREE`.
     """
     rows = read(path)
     x, y = (np.array(column) for column in list(zip(*rows, strict=True))[:2])
@@ -123,7 +123,7 @@ def check(path: Path, dtype: np.dtype[Any], *, exact: bool = True) -> Verdict:
 
 
 def _ulp(y: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """The gap between neighbours of `dtype` at |y|, the smallest subnormal at 0."""
+    """Computes the gap between neighbours of `dtype` at |y|, the smallest subnormal at 0."""
     info = np.finfo(dtype)
     magnitude = np.minimum(np.abs(np.where(np.isfinite(y), y, 1.0)), float(np.finfo(np.float64).max))
     exponent = np.where(magnitude == 0, info.minexp, np.maximum(np.frexp(magnitude)[1] - 1, info.minexp))

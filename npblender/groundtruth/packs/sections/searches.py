@@ -1,8 +1,8 @@
-"""Whole searches in a pack: what is asked, what is found, and at every step what was chosen from and by how little.
+"""Whole searches in a pack: the call, the result, and at every step the candidates and the gaps between them.
 
 The model computes in float64; a search filters, adds and chooses in float32, as in the originals. Where two
-continuations lie closer than `candidates.NEAR_TIE`, another program may choose the other one: such steps are flagged,
-and a search with one is compared only up to it.
+continuations lie closer than `search_steps.NEAR_TIE`, another program may choose the other one: such steps are
+flagged, and a search is compared only up to the first of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from npblender.groundtruth.packs.verdict import Subject, Tally, Verdict
 KIND = "searches"
 PATH = "generation/searches.json"
 SCORE_BOUND = 5e-5
-"""Of the largest score: float32 against float64 through a whole model (the tests' tolerance table has the row)."""
+"""The relative bound of scores, float32 against float64 through a whole model (a row of the tests' tolerances)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Search:
 
 
 def searches_for(dialect: Dialect, source: list[int], pad: int, start: int, longest: int) -> Iterator[Search]:
-    """The searches of a pack over one source's ids; `longest` limits the reply's tokens."""
+    """Yields the searches of a pack over one source's ids; `longest` limits the reply's tokens."""
     ids, limit = [source], {"max_length": longest}
     padded = [[*source, pad, pad]]
     mask = [[1] * len(source) + [0, 0]]
@@ -69,10 +69,10 @@ def searches_for(dialect: Dialect, source: list[int], pad: int, start: int, long
 
 
 def answer(subject: Subject, search: Search) -> dict[str, Any]:
-    """What `generate` returns, as JSON has it, with the steps that led there.
+    """Runs a search and converts its result for JSON, with the steps that led there.
 
     Raises:
-        ValueError: the steps that the recorded scores lead to are not those of the search.
+        ValueError: the recorded scores do not lead to the steps of the search.
     """
     own = subject.model
     model = type(own)(own.config, own.weights, dialect=own.dialect)  # without the settings of the folder
@@ -126,7 +126,7 @@ def _steps(subject: Subject, search: Search, record: Any, beams: int, prompt: in
 
 
 def make(subject: Subject, searches: list[Search]) -> PackFile:
-    """The file; `subject` computes in float64."""
+    """Makes the file; `subject` computes in float64."""
     found = []
     for each in searches:
         asked = {**each.call(), "options": dict(each.options)}
@@ -135,19 +135,19 @@ def make(subject: Subject, searches: list[Search]) -> PackFile:
 
 
 def read(path: Path) -> Iterator[tuple[Search, dict[str, Any]]]:
-    """The searches of a file, and what was found."""
+    """Yields the searches of a file and their results."""
     for each in read_json(path):
         asked = dict(each["asked"])
         yield Search(each["name"], asked.pop("input_ids"), asked.pop("options"), **asked), each["found"]
 
 
 def check(path: Path, subject: Subject) -> Verdict:
-    """npblender's own searches against the file."""
+    """Runs the searches and compares them with the file."""
     tally, ties = Tally(), 0
     for search, expected in read(path):
         try:
             mine = answer(subject, search)
-        except ValueError as error:  # a search that does not do what its own scores say, or that is refused
+        except ValueError as error:  # its scores do not lead to its steps, or it is refused
             tally.problems.append(f"{search.name}: {error}")
             continue
         tied = [step["near_tie"] for step in expected["steps"]]

@@ -1,7 +1,7 @@
 """Tensor operations in a pack: softmax, log_softmax, layer_norm, linear, embed and cross_entropy, a file each.
 
-Truth is computed number by number (`definitions`); the noise of an output is how far npblender's float32 results lie
-from it when what is summed comes in other orders.
+The truth is computed number by number (`truth.operations`); the noise of an output is how far the package's float32
+results lie from it over several orders of summation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from npblender import ops
 from npblender.common.array_types import Array
 from npblender.groundtruth.noise.units import Noise
-from npblender.groundtruth.packs.files import Case, PackFile, case_file, read_cases
+from npblender.groundtruth.packs.files import PackCase, PackFile, case_file, read_cases
 from npblender.groundtruth.packs.truth import operations
 from npblender.groundtruth.packs.truth.arithmetic import LIBM, Arithmetic
 from npblender.groundtruth.packs.verdict import Tally, Verdict
@@ -27,7 +27,7 @@ AGREE = 1e-13  # of the largest value: how far mpmath, float64 and npblender in 
 
 
 def _numbers(a: Arithmetic, array: Array) -> Any:
-    """An array as nested lists of the arithmetic's numbers; infinities stay floats."""
+    """Converts an array to nested lists of the arithmetic's numbers; infinities stay floats."""
     if array.ndim:
         return [_numbers(a, each) for each in array]
     value = float(array)
@@ -76,13 +76,13 @@ OPERATIONS: Mapping[str, Callable[[Arithmetic, Mapping[str, Array], Mapping[str,
 
 
 def _run(name: str, x: Mapping[str, Array], p: Mapping[str, Any], dtype: Any) -> Array:
-    """npblender's own result in a dtype."""
+    """Computes the package's own result in a dtype."""
     given = {key: array.astype(dtype) if array.dtype.kind == "f" else array for key, array in x.items()}
     return np.asarray(getattr(ops, name)(**given, **p))
 
 
 def _reordered(name: str, x: Mapping[str, Array], order: Array) -> tuple[dict[str, Array], Callable[[Array], Array]]:
-    """The inputs with what is summed over in another order, and how the result is put back."""
+    """Reorders the axis that is summed over; returns the inputs and a function that restores the result's order."""
     if name in ("softmax", "log_softmax"):
         return {"x": x["x"][:, order]}, lambda y: y[:, np.argsort(order)]
     if name == "layer_norm":
@@ -96,7 +96,7 @@ def _reordered(name: str, x: Mapping[str, Array], order: Array) -> tuple[dict[st
     return dict(x), lambda y: y
 
 
-def _noise(name: str, case: Case, truth: Array, rng: np.random.Generator) -> Noise:
+def _noise(name: str, case: PackCase, truth: Array, rng: np.random.Generator) -> Noise:
     width = next(array for array in case.inputs.values() if array.dtype.kind == "f").shape[-1]
     squares, largest = [0.0], 0.0
     for _ in range(ORDERS):
@@ -109,24 +109,24 @@ def _noise(name: str, case: Case, truth: Array, rng: np.random.Generator) -> Noi
     return Noise(float(np.sqrt(np.sum(squares) / ORDERS)), largest)
 
 
-def cases_of(name: str, rng: np.random.Generator) -> Iterator[Case]:
-    """The questions, without answers. All inputs are float32 numbers."""
+def cases_of(name: str, rng: np.random.Generator) -> Iterator[PackCase]:
+    """Yields the cases without their outputs. All inputs are float32 numbers."""
 
     def normal(*shape: int, scale: float = 1.0) -> Array:
         return (rng.standard_normal(shape) * scale).astype(np.float32)
 
     if name in ("softmax", "log_softmax"):
-        yield Case("ordinary", "scores of an attention", {"x": normal(3, 7)}, {})
-        yield Case("sharp", "scores that differ by tens", {"x": normal(3, 7, scale=25)}, {})
-        yield Case("large", "scores that overflow unless their maximum is taken off", {"x": normal(2, 5) + 300}, {})
-        yield Case("equal", "all scores equal", {"x": np.full((1, 6), 2.5, np.float32)}, {})
+        yield PackCase("ordinary", "scores of an attention", {"x": normal(3, 7)}, {})
+        yield PackCase("sharp", "scores that differ by tens", {"x": normal(3, 7, scale=25)}, {})
+        yield PackCase("large", "scores that overflow unless their maximum is taken off", {"x": normal(2, 5) + 300}, {})
+        yield PackCase("equal", "all scores equal", {"x": np.full((1, 6), 2.5, np.float32)}, {})
         masked = normal(2, 7)
         masked[0, 3:], masked[1, 0] = -np.inf, -np.inf
-        yield Case("hidden", "scores of -inf weigh nothing", {"x": masked}, {})
-        yield Case(
+        yield PackCase("hidden", "scores of -inf weigh nothing", {"x": masked}, {})
+        yield PackCase(
             "replaced", "scores replaced by -1e20", {"x": np.where(masked < -9e9, np.float32(-1e20), masked)}, {}
         )
-        yield Case("one", "a single key", {"x": normal(2, 1)}, {})
+        yield PackCase("one", "a single key", {"x": normal(2, 1)}, {})
     elif name == "layer_norm":
         eps = {"eps": 1e-5}
         for width, scale, offset, case, why in (
@@ -136,27 +136,27 @@ def cases_of(name: str, rng: np.random.Generator) -> Iterator[Case]:
             (96, 1.0, 0.0, "wide", "many values to be summed"),
         ):
             inputs = {"x": normal(3, width, scale=scale) + np.float32(offset), "weight": 1 + normal(width, scale=0.2)}
-            yield Case(case, why, inputs | {"bias": normal(width, scale=0.1)}, {}, eps)
+            yield PackCase(case, why, inputs | {"bias": normal(width, scale=0.1)}, {}, eps)
         constant = {"x": np.full((1, 8), 3.0, np.float32), "weight": normal(8), "bias": normal(8)}
-        yield Case("constant", "no deviation: what is left is the bias", constant, {}, eps)
+        yield PackCase("constant", "no deviation: what is left is the bias", constant, {}, eps)
     elif name == "linear":
         for rows, inner, out, case in ((3, 13, 5, "small"), (2, 96, 7, "deep"), (1, 4, 11, "one row")):
             inputs = {"x": normal(rows, inner), "weight": normal(out, inner), "bias": normal(out)}
-            yield Case(case, "x [N, D] @ weight [F, D].T + bias [F]", inputs, {})
+            yield PackCase(case, "x [N, D] @ weight [F, D].T + bias [F]", inputs, {})
     elif name == "embed":
         inputs = {"ids": np.array([4, 0, 6, 4]), "table": normal(7, 5)}
-        yield Case("rows", "a row twice, the first and the last one", inputs, {})
+        yield PackCase("rows", "a row twice, the first and the last one", inputs, {})
     else:
         for labels, case, why in (
             ([3, 0, 8, 2], "all", "every label counts"),
             ([3, -100, -100, 2], "ignored", "the mean is over labels that are not -100"),
         ):
             inputs = {"logits": normal(4, 9, scale=3), "labels": np.array(labels)}
-            yield Case(case, why, inputs, {}, {"ignore_index": -100})
+            yield PackCase(case, why, inputs, {}, {"ignore_index": -100})
 
 
 def make(seed: int, a: Arithmetic, stored: str) -> Iterator[PackFile]:
-    """The files of cases.
+    """Makes the files of cases.
 
     Raises:
         ValueError: the arithmetic, Python's float64 or npblender's own float64 disagree about a value.
@@ -183,7 +183,7 @@ def _agree(what: str, truth: Array, value: Array, who: str) -> None:
 
 
 def check(path: Path, dtype: np.dtype[Any]) -> Verdict:
-    """npblender's operation of the file's name against the file."""
+    """Compares the package's operation of the file's name with the file."""
     tally = Tally()
     for case in read_cases(path):
         mine = _run(path.stem, case.inputs, case.parameters, dtype)

@@ -1,6 +1,6 @@
-"""Tokenizer cases in a pack: texts to pieces, merges, tokens and ids, and back, one file for each way of cutting text.
+"""Tokenizer cases in a pack: texts to pieces, merges, tokens and ids, and back, one file for each way of splitting.
 
-The two ways are ParlAI's, with which the model was trained, and transformers', the same in both of its versions.
+The two ways are ParlAI's, with which the model was trained, and transformers', which is the same in both versions.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _explained(tokenizer: BlenderbotSmallTokenizer, text: str) -> dict[str, Any]
 
 
 def make(subject: Subject) -> Iterator[PackFile]:
-    """Both files, or none where the model has no tokenizer."""
+    """Makes both files, or none where the model has no tokenizer."""
     if not subject.has_texts:
         return
     for way, dialect in WAYS.items():
@@ -63,7 +63,7 @@ def make(subject: Subject) -> Iterator[PackFile]:
 
 
 def check(path: Path, subject: Subject) -> Verdict:
-    """The model's tokenizer in npblender against the file."""
+    """Compares the model's tokenizer with the file."""
     tally = Tally()
     tokenizer = subject.tokenizer(WAYS[path.stem])
     for expected in read_json(path):

@@ -1,7 +1,7 @@
-"""Numbers to compute truth with: mpmath's where it is installed, else Python's own float64.
+"""The numbers that truth is computed with: mpmath's where it is installed, else Python's float64.
 
-The definitions in `definitions` are written once, over this record. Neither kind of number passes through
-`npblender.ops`, whose results they are there to judge.
+The definitions in `operations` are written once, over this record. Neither kind of number passes through
+`npblender.ops`, whose results they judge.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 DIGITS = 60
-"""Decimal digits of mpmath's numbers: enough for a left tail in which all but ten cancel."""
+"""Decimal digits of mpmath's numbers: enough for a left tail in which fifty of them cancel."""
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """One kind of number: how one is made of a float, and what can be done beyond +, -, * and /."""
+    """One kind of number: how it is made from a float, and its functions beyond +, -, * and /."""
 
     name: str
     number: Callable[[float], Any]
@@ -53,12 +53,12 @@ def _multiprecision() -> Arithmetic | None:
 
 
 def best() -> Arithmetic:
-    """mpmath's numbers if it is installed, else float64."""
+    """Returns mpmath's numbers if it is installed, else float64."""
     return _multiprecision() or LIBM
 
 
 def by_name(name: str) -> Arithmetic | None:
-    """The arithmetic of that name, as a manifest gives it, if this machine has it.
+    """Returns the arithmetic of a name in a manifest; None if it is not installed.
 
     >>> by_name(LIBM.name) is LIBM, by_name("an abacus")
     (True, None)

@@ -1,8 +1,8 @@
-"""What a search chose from, step by step: retraced from the scores it recorded, by other code than its own.
+"""Retraces the decisions of a search from the scores that it recorded, by code of its own.
 
-A search of one source records a step's scores [K, V], one row a beam. From these alone its decisions follow: which
-continuations were best, by how much, and which beams went on. Retracing must arrive at the beams that the search
-returned, or the pack is not made.
+A search of one source records a step's scores [beams, V]. From these alone its decisions follow: which continuations
+were best, by how much, and which beams went on. A pack is made only if retracing arrives at the beams that the search
+returned.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ NOT_YET = np.float32(-1e9)
 
 @dataclass(frozen=True)
 class Step:
-    """The best continuations of one step, best first, as (row, token, score); `shown` of them were looked at.
+    """The best continuations of one step, best first, as (row, token, score).
 
-    `gap` is the least difference of neighbours among those and the first that was not: None if a draw decided.
+    `gap` is the least difference between neighbours among them and the next one; None if a draw decided.
     """
 
     candidates: tuple[tuple[int, int, float], ...]
     gap: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """As the pack has it."""
+        """Converts the step for the pack."""
         rows, tokens, scores = zip(*self.candidates, strict=True) if self.candidates else ((), (), ())
         return {
             "rows": list(rows),
@@ -45,18 +45,18 @@ class Step:
 
 
 def _ordered(totals: Array, count: int) -> tuple[list[tuple[int, int, float]], float]:
-    """The `count` best of [K, V] with their places, and the least gap down to the one after them."""
+    """Returns the `count` best of [beams, V] with their places, and the least gap down to the next one."""
     flat = totals.reshape(-1)
     order = np.argsort(-flat, kind="stable")[: count + 1]
     values = flat[order].astype(np.float64)
-    real = values[values > -1e9]  # what is blocked, or not there yet, is never a rival
+    real = values[values > -1e9]  # blocked continuations and beams that do not exist yet do not compete
     gap = float(np.diff(-real).min()) if len(real) > 1 else float("inf")
     places = [(int(n) // totals.shape[1], int(n) % totals.shape[1], float(flat[n])) for n in order[:count]]
     return [place for place in places if place[2] > -1e9], min(gap, 1e9)
 
 
 def retrace_rows(scores: Sequence[Array], shown: int = 5, *, drawn: bool) -> list[Step]:
-    """The steps of a search that follows one path: the best tokens, and the first's lead over the second."""
+    """Retraces a search that follows one path: the best tokens, and the first's lead over the second."""
     steps = []
     for each in scores:
         best, _ = _ordered(each, shown)
@@ -66,9 +66,9 @@ def retrace_rows(scores: Sequence[Array], shown: int = 5, *, drawn: bool) -> lis
 
 
 def retrace_beams(scores: Sequence[Array], beams: int, eos: Sequence[int]) -> tuple[list[Step], list[tuple[Any, Any]]]:
-    """transformers' way: enough continuations that as many as there are beams do not end, which then go on.
+    """Retraces transformers' beam search: it takes so many continuations that `beams` of them do not end.
 
-    Returns the steps, and for each the rows and tokens of those that went on or ended among them.
+    Returns the steps, and for each the rows and tokens of those continuations.
     """
     running = np.full(beams, NOT_YET)
     running[0] = 0
@@ -85,7 +85,7 @@ def retrace_beams(scores: Sequence[Array], beams: int, eos: Sequence[int]) -> tu
 
 
 def retrace_parlai_beams(scores: Sequence[Array], eos: int) -> tuple[list[Step], list[tuple[Any, Any]]]:
-    """ParlAI's way: as many continuations as beams, of which an ended one keeps its place without hope."""
+    """Retraces ParlAI's beam search: as many continuations as beams; ended ones keep theirs."""
     running, ended = np.zeros(1, np.float32), np.zeros(1, bool)
     steps, chosen = [], []
     for each in scores:

@@ -1,4 +1,4 @@
-"""What converters are written from: the files of a pack as named groups of arrays, with inputs told from outputs."""
+"""Reads the files of a pack as named groups of arrays, inputs and outputs apart, for the converters."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from npblender.groundtruth.tracing.trace_file import Trace
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """One question with its answer: the arrays of a case, of a CSV file, or of a whole pass."""
+class CaseArrays:
+    """The arrays of one case, of one CSV file, or of one whole pass."""
 
     file: str  # the path in the pack, without its suffix
-    case: str  # empty where a file is one case
+    name: str  # empty where a file is one case
     inputs: dict[str, Array]
     outputs: dict[str, Array]
 
 
-def _of_csv(path: Path, name: str) -> Table:
+def _of_csv(path: Path, name: str) -> CaseArrays:
     rows = scalars.read(path)
     x, y, ulps = (np.array(column) for column in list(zip(*rows, strict=True))[:3])
-    return Table(name, "", {"x": x.astype(np.float32)}, {"y": y, "ulps": ulps})
+    return CaseArrays(name, "", {"x": x.astype(np.float32)}, {"y": y, "ulps": ulps})
 
 
-def _of_trace(path: Path, name: str) -> Table:
+def _of_trace(path: Path, name: str) -> CaseArrays:
     trace = Trace.load(path)
     given = dict(trace.inputs or {})
     steps = {key: np.array(given.pop(key), np.int64) for key in ("steps", "prefill") if key in given}
@@ -44,11 +44,11 @@ def _of_trace(path: Path, name: str) -> Table:
         inputs[key] = inputs[key].astype(bool)
     order = ("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask")
     ordered = {key: inputs.pop(key) for key in order}
-    return Table(name, "", ordered | inputs | steps, dict(trace.arrays))
+    return CaseArrays(name, "", ordered | inputs | steps, dict(trace.arrays))
 
 
-def tables(folder: Path, manifest: Manifest) -> Iterator[Table]:
-    """Every question of the pack that is one of arrays, in the order of the manifest."""
+def case_arrays(folder: Path, manifest: Manifest) -> Iterator[CaseArrays]:
+    """Yields the groups of arrays of a pack, in the order of the manifest."""
     for path, record in manifest.files.items():
         name = path.rsplit(".", 1)[0]
         if record.kind == scalars.KIND:
@@ -57,4 +57,4 @@ def tables(folder: Path, manifest: Manifest) -> Iterator[Table]:
             yield _of_trace(folder / path, name)
         elif record.kind in ("tensor operation", "filters"):
             for case in read_cases(folder / path):
-                yield Table(name, case.name, dict(case.inputs), dict(case.outputs))
+                yield CaseArrays(name, case.name, dict(case.inputs), dict(case.outputs))

@@ -1,6 +1,6 @@
-"""What a wrong array tells of its fault: in which order, times what, or instead of which other point it would agree.
+"""Diagnoses a diverging array: would it match if transposed, rescaled, or compared with a different point?
 
-Each remark is a fact that was tried out, never a guess; the usual causes are in `causes`.
+Each remark is a fact that was tested on the arrays; the usual causes of a fault are in `causes`.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender.common.array_types import Array
-from npblender.groundtruth.comparison.axis_layouts import strange_layouts
+from npblender.groundtruth.comparison.axis_layouts import unusual_axis_layouts
 from npblender.groundtruth.comparison.reading import Reading, read_as
 from npblender.groundtruth.noise.units import DIVERGED, STANDS_FOR_HIDDEN, Noise, diverged, errors_in_units, score
 from npblender.groundtruth.tracing.points import known_point
 
 MOST_OTHERS = 200
-"""Points of the same shape that a wrong array is compared with, at most."""
+"""The most points of the same shape that a wrong array is compared with."""
 
 MOST_RANGES = 6
-"""Wrong places of an axis that lie further apart say nothing."""
+"""The most separate ranges of wrong places along an axis that are reported."""
 
 MOST_VALUES = 1 << 22
-"""Larger arrays are not tried in other orders."""
+"""The largest array that is tried in other axis orders."""
 
 
-def remarks(
+def diagnose(
     name: str,
     arrays: Mapping[str, Array],
     noise: Mapping[str, Noise],
@@ -35,10 +35,10 @@ def remarks(
     reading: Reading,
     heads: int | None = None,
 ) -> tuple[str, ...]:
-    """What is to be said of an array that diverges at a point of the reference `arrays`, the most telling first.
+    """Lists remarks on an array that diverges at a point of the reference `arrays`, the most informative first.
 
     >>> right = np.arange(8.0).reshape(2, 4)
-    >>> remarks("x", {"x": right}, {}, 2 * right, read_as(right, 2 * right, None))
+    >>> diagnose("x", {"x": right}, {}, 2 * right, read_as(right, 2 * right, None))
     ('it would agree times 0.5',)
     """
     reference = arrays[name]
@@ -56,8 +56,8 @@ def remarks(
 
 
 def _orders(reference: Array, mine: Array, noise: Noise | None, axes: str | None, heads: int | None) -> Iterator[str]:
-    """The first strange layout in which it agrees."""
-    for layout in strange_layouts(axes, reference.shape, mine.shape, heads):
+    """Tries unusual axis layouts and reports the first in which it agrees."""
+    for layout in unusual_axis_layouts(axes, reference.shape, mine.shape, heads):
         if not diverged(score(reference, layout.read(mine), noise)):
             axes_moved = layout.name.startswith("[")
             yield f"it would agree {'transposed' if axes_moved else 'in another order'}, as {layout.name}"
@@ -67,7 +67,7 @@ def _orders(reference: Array, mine: Array, noise: Noise | None, axes: str | None
 
 
 def _named_factor(factor: float, shape: tuple[int, ...]) -> str:
-    """A factor as a root of the last axis or a short number."""
+    """Writes a factor as a root of the last axis' length or as a short number."""
     for text, value in (("-1", -1.0), ("0.5", 0.5), ("2", 2.0)):
         if abs(factor - value) < 1e-5:
             return text
@@ -79,7 +79,7 @@ def _named_factor(factor: float, shape: tuple[int, ...]) -> str:
 
 
 def _arithmetic(reference: Array, values: Array, noise: Noise | None) -> Iterator[str]:
-    """Whether a factor, or one amount per column, makes it agree."""
+    """Tries a factor, and one amount per column."""
     with np.errstate(all="ignore"):
         expected, found = np.asarray(reference, np.float64), np.asarray(values, np.float64)
         seen = np.isfinite(expected) & np.isfinite(found) & (np.abs(expected) < STANDS_FOR_HIDDEN)
@@ -100,7 +100,7 @@ def _arithmetic(reference: Array, values: Array, noise: Noise | None) -> Iterato
 
 
 def _other_points(name: str, arrays: Mapping[str, Array], noise: Mapping[str, Noise], values: Array) -> Iterator[str]:
-    """Which other points of the reference it agrees with."""
+    """Looks for another point of the reference with which it agrees."""
     tried = 0
     for other, array in arrays.items():
         if other == name or array.shape != values.shape or tried >= MOST_OTHERS or _is_far(array, values):
@@ -119,7 +119,7 @@ def _is_far(reference: Array, values: Array) -> bool:
 
 
 def _places(reference: Array, values: Array, noise: Noise, axes: str | None) -> Iterator[str]:
-    """Which rows, heads or tokens are wrong, where not all of them are."""
+    """Lists the rows, heads or tokens that are wrong, unless all are."""
     errors = errors_in_units(reference, values, noise)
     wrong = errors > DIVERGED
     if not wrong.any():
@@ -142,7 +142,7 @@ def _places(reference: Array, values: Array, noise: Noise, axes: str | None) -> 
 
 
 def _ranges(numbers: NDArray[np.intp]) -> list[str]:
-    """Ascending numbers in short.
+    """Writes ascending numbers as ranges.
 
     >>> _ranges(np.array([0, 3, 4, 5]))
     ['0', '3..5']
