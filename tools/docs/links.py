@@ -1,14 +1,13 @@
-"""Everything that README.md and the pages of docs/ point to exists: links, anchors, paths of files, dotted names.
+"""What README.md and the pages of docs/ and .github/ point to exists: links, their anchors, paths, modules of commands.
 
     python -m tools.docs.links    # print what is broken; exit 1 if anything is
 
-A page points by a Markdown link, by a path from the repository's root (`npblender/ops/gelu.py`), or by a dotted name in
-code quotes (`npblender.chat.batch`). Links to the web are not followed. Needs npblender only.
+A page points by a Markdown link, by a path from the repository's root (`npblender/ops/gelu.py`), or by a command like
+`python -m tools.docs.links`. Links to the web are not followed. Needs Python only.
 """
 
 from __future__ import annotations
 
-import importlib
 import re
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(
     r"(?<![\w./~<-])((?:npblender|reference_tests|tools|docs|\.ci|\.github)/[\w./{},*-]*[\w}*/]|(?<=`)\.\w[\w.-]*\.ya?ml)"
 )
-DOTTED = re.compile(r"`((?:npblender|tools|reference_tests)(?:\.\w+)+)(?:\(.*?\))?`")
 RUN_AS_MODULE = re.compile(r"python3? -m (tools(?:\.\w+)*)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
@@ -85,48 +83,22 @@ def broken_paths(page: Path) -> Iterator[str]:
                 yield f"the path {path}: there is no such file"
 
 
-def exists(name: str) -> bool:
-    """Whether a dotted name is a module, or something in one.
-
-    >>> exists("npblender.ops.softmax"), exists("npblender.ops.softmin")
-    (True, False)
-    """
-    parts = name.split(".")
-    for count in range(len(parts), 0, -1):
-        try:
-            thing = importlib.import_module(".".join(parts[:count]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[count:]:
-            if not hasattr(thing, part):
-                return False
-            thing = getattr(thing, part)
-        return True
-    return False
-
-
 def is_module(name: str) -> bool:
     """Whether a dotted name is a module of the repository, found without running it."""
     place = ROOT.joinpath(*name.split("."))
     return place.is_dir() or place.with_suffix(".py").exists()
 
 
-def broken_names(page: Path) -> Iterator[str]:
-    """Dotted names in a page that name nothing."""
-    text = page.read_text(encoding="utf-8")
-    for name in sorted(set(DOTTED.findall(text))):
-        if name.endswith((".py", ".md")) or name == "npblender.safetensors":
-            continue
-        if not (is_module(name) if name.startswith(("tools.", "reference_tests.")) else exists(name)):
-            yield f"the name {name}: there is no such thing"
-    for name in sorted(set(RUN_AS_MODULE.findall(text))):
+def broken_commands(page: Path) -> Iterator[str]:
+    """Modules that a page runs with `python -m` and that do not exist."""
+    for name in sorted(set(RUN_AS_MODULE.findall(page.read_text(encoding="utf-8")))):
         if not is_module(name):
             yield f"python -m {name}: there is no such module"
 
 
 def broken(page: Path) -> list[str]:
     """Everything in a page that points nowhere."""
-    return [*broken_links(page), *broken_paths(page), *broken_names(page)]
+    return [*broken_links(page), *broken_paths(page), *broken_commands(page)]
 
 
 def main() -> int:
