@@ -257,10 +257,6 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
 FOREIGN = {"configuration_blenderbot_small.py", "modeling_blenderbot_small.py", "tokenization_blenderbot_small.py"}
 """Files of the originals, which are not here."""
 
-IN_PREPARATION = {"README.md", "docs/walkthrough.md"}
-"""Pages that are being rewritten; empty when they are done."""
-
-
 def mentions(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a page, or of the docstrings and comments of a module, by number."""
     text = path.read_text(encoding="utf-8")
@@ -313,8 +309,6 @@ POINTING = [path for path in text_files() if path.suffix in (".py", ".md")] + [R
 @pytest.mark.parametrize("name", sorted(path.relative_to(REPOSITORY).as_posix() for path in POINTING))
 def test_what_is_pointed_to_exists(name: str) -> None:
     """Every file and every dotted name of this package in a docstring, a comment or a page is there."""
-    if name in IN_PREPARATION:
-        pytest.skip("being rewritten")
     path = REPOSITORY / name
     stale = []
     for number, line in mentions(path):

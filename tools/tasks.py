@@ -49,6 +49,15 @@ EVERY_CHANGE = {
         (("tools.docs.run_blocks",),),
         shows="[PAGE...] [--update]",
     ),
+    "pages": Task(
+        "compare the pages with the code: links, the map of the house, the API reference, the points",
+        (
+            ("tools.docs.links",),
+            ("tools.docs.house", "--check"),
+            ("tools.docs.api", "--check"),
+            ("tools.docs.points", "--check"),
+        ),
+    ),
     "coverage": Task(
         "run all tests and report which lines of the package they reach",
         (
@@ -59,6 +68,13 @@ EVERY_CHANGE = {
     ),
 }
 PAGES = {
+    "api": Task("docs/api.md from the docstrings", (("tools.docs.api",),), shows="[--check | --write-docs]"),
+    "house": Task(
+        "the map in README.md and docs/architecture.md from the code",
+        (("tools.docs.house",),),
+        shows="[--check | --write-docs]",
+    ),
+    "links": Task("whether everything exists that the pages point to", (("tools.docs.links",),)),
     "points": Task("docs/points.md from the code", (("tools.docs.points",),), shows="[--write-docs]"),
     "dialects": Task(
         "the table of docs/dialects.md from the code", (("tools.docs.dialects",),), shows="[--write-docs]"

@@ -1,8 +1,8 @@
 """docs/api.md, the API reference: the signature, first paragraph and errors of every public name, from its docstring.
 
-    python -m tools.docs.api                 # print the page
-    python -m tools.docs.api --write-docs    # write docs/api.md
-    python -m tools.docs.api --check         # exit 1 where the page says anything else
+    python -m tools api                 # print the page
+    python -m tools api --write-docs    # write docs/api.md
+    python -m tools api --check         # exit 1 where the page says anything else
 
 Listed are the public names of `npblender` and of its rooms, and every function of the modules that hold the formulas of
 the forward pass. Signatures are taken from the source as they are written there. Needs npblender only.
@@ -20,11 +20,11 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools import ROOT
+
 PAGE = ROOT / "docs" / "api.md"
 WIDTH = 100  # of a signature; a longer one gets a line an argument
 
@@ -36,7 +36,7 @@ the signature, the first paragraph of the docstring and the errors it raises. `h
 arguments, shapes and an example. What is not on this page is internal and may change in any version
 ([deprecation.md](deprecation.md)).
 
-Written by `python -m tools.docs.api --write-docs` from the docstrings; `--check` compares.
+Written by `python -m tools api --write-docs` from the docstrings; `--check` compares.
 """
 
 
@@ -328,7 +328,7 @@ def main() -> int:
         PAGE.write_text(text, encoding="utf-8")
     elif chosen.check:
         if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-            print("docs/api.md is not what the docstrings say: run python -m tools.docs.api --write-docs")
+            print("docs/api.md is not what the docstrings say: run python -m tools api --write-docs")
             return 1
     else:
         print(text)

@@ -1,8 +1,8 @@
 """The parts of README.md and docs/architecture.md that are drawn from the code: rooms, modules, imports, minutes.
 
-    python -m tools.docs.house                 # print them
-    python -m tools.docs.house --write-docs    # put them into the two pages
-    python -m tools.docs.house --check         # exit 1 where a page says anything else
+    python -m tools house                 # print them
+    python -m tools house --write-docs    # put them into the two pages
+    python -m tools house --check         # exit 1 where a page says anything else
 
 The order of the rooms is `ROOMS` of reference_tests/test_structure.py, which the tests enforce; the line of a module is
 the first sentence of its docstring; minutes are lines that are not blank, thirty a minute. Needs Python only.
@@ -18,9 +18,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tools import ROOT
 from tools.docs.tables import markdown, write_between_markers
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "npblender"
 STRUCTURE = ROOT / "reference_tests" / "test_structure.py"
 LINES_A_MINUTE = 30
@@ -200,7 +200,7 @@ def main() -> int:
         else:
             print(text)
     if stale:
-        print(f"not what the code says: {'; '.join(stale)}. Run python -m tools.docs.house --write-docs")
+        print(f"not what the code says: {'; '.join(stale)}. Run python -m tools house --write-docs")
     return 1 if stale else 0
 
 

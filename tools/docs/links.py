@@ -1,9 +1,9 @@
 """What README.md and the pages of docs/ and .github/ point to exists: links, their anchors, paths, modules of commands.
 
-    python -m tools.docs.links    # print what is broken; exit 1 if anything is
+    python -m tools links    # print what is broken; exit 1 if anything is
 
 A page points by a Markdown link, by a path from the repository's root (`npblender/ops/gelu.py`), or by a command like
-`python -m tools.docs.links`. Links to the web are not followed. Needs Python only.
+`python -m tools links`. Links to the web are not followed. Needs Python only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools import ROOT
+
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(
     r"(?<![\w./~<-])((?:npblender|reference_tests|tools|docs|\.ci|\.github)/[\w./{},*-]*[\w}*/]|(?<=`)\.\w[\w.-]*\.ya?ml)"
