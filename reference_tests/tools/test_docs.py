@@ -42,8 +42,8 @@ def test_what_does_not_exist_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
         "the link gone.md: there is no such file",
         "the link other.md#gone: there is no such heading",
         "the link #gone: there is no such heading",
-        "the path docs/gone.md: there is no such file",
         "the path docs/gone.py: there is no such file",
+        "the path docs/gone.md: there is no such file",
         "python -m tools.docs.gone: there is no such module",
     ]
 

@@ -31,14 +31,14 @@ WIDTH = 100  # of a signature; a longer one gets a line an argument
 HEAD = """\
 # API reference
 
-For users and porters who know what they are looking for; look up a name here, nobody reads it through. Every entry has
-the signature, the first paragraph of the docstring and the errors it raises. `help(name)` in Python shows the rest:
-arguments, shapes and an example. What is not on this page is internal and may change in any version
+*For users and porters, to look up a name; 5 minutes for the first part.*
+
+Every public name with its signature, the first paragraph of its docstring and the errors it raises. `help(name)` in Python
+shows the rest: arguments, shapes and an example. Names that are not on this page are internal and may change in any version
 ([deprecation.md](deprecation.md)).
 
-Written by `python -m tools api --write-docs` from the docstrings; `--check` compares.
+`python -m tools api --write-docs` writes this page from the docstrings; `--check` compares.
 """
-
 
 MATHEMATICS = (
     *("ACTIVATIONS", "cross_entropy", "dropout", "embed", "erf", "gelu", "gelu_new", "layer_norm", "linear", "linears"),
