@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools.docs import api, house, links
+from tools.docs.tables import between_markers
 
 PAGES = links.pages()
 HEAD = re.compile(r"^\*For [^*]+; [^*]*\b\d+ minutes?\b[^*]*\.\*$", re.MULTILINE)
@@ -58,13 +59,13 @@ def test_every_page_is_linked_from_another() -> None:
 
 def test_the_map_has_every_room_and_no_other() -> None:
     assert sorted(house.README) == sorted(house.folders())
-    rows = house.between(house.ROOT / "README.md", "map")
+    rows = between_markers(house.ROOT / "README.md", "map")
     assert re.findall(r"`npblender/(\w+)/`", rows) == list(house.README)
 
 
 def test_the_page_shows_who_imports_whom() -> None:
     page = house.ROOT / "docs" / "architecture.md"
-    assert house.between(page, "imports") == house.imports(), "run python -m tools house --write-docs"
+    assert between_markers(page, "imports") == house.imports(), "run python -m tools house --write-docs"
 
 
 def test_an_import_against_the_order_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,11 +31,11 @@ WIDTH = 100  # of a signature; a longer one gets a line an argument
 HEAD = """\
 # API reference
 
-*For users and porters, to look up a name; 5 minutes for the first part.*
+*For users and porters, to look up a name; 1 minute.*
 
-Every public name with its signature, the first paragraph of its docstring and the errors it raises. `help(name)` in Python
-shows the rest: arguments, shapes and an example. Names that are not on this page are internal and may change in any version
-([deprecation.md](deprecation.md)).
+Every public name with its signature, the first paragraph of its docstring and the errors it raises. In Python,
+`help(name)` shows the rest: arguments, shapes and an example. Names that are not on this page are internal and may change in
+any version ([deprecation.md](deprecation.md)).
 
 `python -m tools api --write-docs` writes this page from the docstrings; `--check` compares.
 """

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tools import ROOT
-from tools.docs.tables import markdown, write_between_markers
+from tools.docs.tables import between_markers, markdown, write_between_markers
 
 PACKAGE = ROOT / "npblender"
 STRUCTURE = ROOT / "reference_tests" / "test_structure.py"
@@ -174,15 +174,6 @@ PARTS = {
 """The pages' parts, by page and by the name of their markers."""
 
 
-def between(page: Path, name: str) -> str:
-    """What stands between the markers `name` in a page."""
-    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
-    content = page.read_text(encoding="utf-8")
-    if content.count(begin) != 1 or content.count(end) != 1:
-        raise ValueError(f"{page.name} needs the markers {begin.strip()} and {end}, once each")
-    return content.partition(begin)[2].partition(end)[0]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group()
@@ -195,7 +186,7 @@ def main() -> int:
         if arguments.write_docs:
             write_between_markers(page, name, text)
         elif arguments.check:
-            if between(page, name) != text:
+            if between_markers(page, name) != text:
                 stale.append(f"{page.relative_to(ROOT)}, part {name}")
         else:
             print(text)

@@ -20,7 +20,7 @@ from npblender import BlenderbotSmallConfig
 from npblender.groundtruth.comparison.point_names import names_of
 from npblender.groundtruth.tracing.points import Point, decoder_points, encoder_points, head_points, start_points
 from tools import ROOT
-from tools.docs.tables import markdown, write_between_markers
+from tools.docs.tables import between_markers, markdown, write_between_markers
 
 PAGE, MARKED = ROOT / "docs" / "points.md", "points"
 CONFIG = BlenderbotSmallConfig(
@@ -147,11 +147,7 @@ def written() -> str:
 
     Raises ValueError where the page lacks its markers.
     """
-    begin, end = f"<!-- {MARKED}:begin -->\n", f"<!-- {MARKED}:end -->"
-    content = PAGE.read_text(encoding="utf-8")
-    if content.count(begin) != 1 or content.count(end) != 1:
-        raise ValueError(f"{PAGE.name} needs the markers {begin.strip()} and {end}, once each")
-    return content.partition(begin)[2].partition(end)[0]
+    return between_markers(PAGE, MARKED)
 
 
 def main() -> int:

@@ -22,15 +22,27 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def between_markers(page: Path, name: str) -> str:
+    """What stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a page.
+
+    Raises ValueError if the page does not have the two markers, once each and in this order.
+    """
+    return _parted(page, name)[1]
+
+
 def write_between_markers(page: Path, name: str, text: str) -> None:
     """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a page.
 
     Raises ValueError if the page does not have the two markers, once each and in this order.
     """
+    before, _, after = _parted(page, name)
+    page.write_text(f"{before}{text}{after}", encoding="utf-8")
+
+
+def _parted(page: Path, name: str) -> tuple[str, str, str]:
     begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
-    content = page.read_text()
+    content = page.read_text(encoding="utf-8")
     if content.count(begin) != 1 or content.count(end) != 1 or content.index(begin) > content.index(end):
         raise ValueError(f"{page.name} needs the markers {begin.strip()} and {end}, once each and in this order")
-    before, rest = content.split(begin)
-    after = rest.split(end)[1]
-    page.write_text(f"{before}{begin}{text}{end}{after}")
+    first, last = content.index(begin) + len(begin), content.index(end)
+    return content[:first], content[first:last], content[last:]
