@@ -34,8 +34,8 @@ HEAD = """\
 *For users and porters, to look up a name; 1 minute.*
 
 Every public name with its signature, the first paragraph of its docstring and the errors it raises. In Python,
-`help(name)` shows the rest: arguments, shapes and an example. Names that are not on this page are internal and may change
-in any version ([deprecation.md](deprecation.md)).
+`help(name)` shows the rest: arguments, shapes and an example. Names that are not on this page are internal and may
+change in any version ([deprecation.md](deprecation.md)).
 
 `python -m tools api --write-docs` writes this page from the docstrings; `--check` compares.
 """
