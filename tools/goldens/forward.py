@@ -20,7 +20,7 @@ from tools.differential.measure import relative_difference
 from tools.differential.originals import answers_of, version_of
 from tools.goldens.calls import ALL, golden_cases
 from tools.goldens.files import Answers, Golden, columns, read_golden, stored
-from tools.goldens.made import Made, made_of
+from tools.goldens.made import Made, answer_differences, made_of
 from tools.originals.exchange import Case, wanted
 
 FOLDER = ROOT / "reference_tests" / "golden" / "forward"
@@ -113,14 +113,9 @@ def check(golden: Golden) -> list[str]:
         return [f"{name}: made of other weights; `python -m tools goldens demo` makes it anew"]
     if old.case.calls != golden.case.calls or set(old.answers) != set(golden.answers):
         return [f"{name}: its calls or originals have changed"]
-    wrong = []
-    for run, answers in golden.answers.items():
-        before = old.answers[run]
-        if set(before.tensors) != set(answers.tensors) or before.version != answers.version:
-            wrong.append(f"{name}, {run}: other tensors, or made by {before.version}, now by {answers.version}")
-            continue
-        for tensor, array in answers.tensors.items():
-            difference, where = relative_difference(array, before.tensors[tensor], nan_allowed=True)
-            if not difference <= answers.bound:
-                wrong.append(f"{name}, {run}, {tensor}: {difference:.3g}; {where}")
-    return wrong
+
+    def difference(new: np.ndarray, stored: np.ndarray, bound: float) -> str | None:
+        far, where = relative_difference(new, stored, nan_allowed=True)
+        return None if far <= bound else f"{far:.3g}; {where}"
+
+    return answer_differences(golden, old, difference)

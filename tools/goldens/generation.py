@@ -19,7 +19,7 @@ from tools.differential.originals import version_of
 from tools.differential.searches_parlai import parlai_search_case
 from tools.differential.searches_transformers import transformers_search_case
 from tools.goldens.files import Answers, Golden, read_golden
-from tools.goldens.made import Made, made_of
+from tools.goldens.made import Made, answer_differences, made_of
 from tools.originals import asking
 from tools.originals.exchange import Case, read_answer, wanted, write_case
 
@@ -80,20 +80,14 @@ def _is_kept(name: str) -> bool:
 
 def check(golden: Golden) -> list[str]:
     """What differs between a golden made now and the stored one."""
-    name = golden.case.name
-    old = read_golden(name, FOLDER)
-    wrong = []
-    for original, answers in golden.answers.items():
-        before = old.answers[original]
-        if set(before.tensors) != set(answers.tensors) or before.version != answers.version:
-            wrong.append(f"{name}, {original}: other tensors, or made by {before.version}, now by {answers.version}")
-            continue
-        for tensor, array in answers.tensors.items():
-            if array.shape != before.tensors[tensor].shape:
-                wrong.append(f"{name}, {original}, {tensor}: another shape")
-            elif not search_measure.score_difference(array, before.tensors[tensor]) <= answers.bound:
-                wrong.append(f"{name}, {original}, {tensor} differs")
-    return wrong
+
+    def difference(new: np.ndarray, stored: np.ndarray, bound: float) -> str | None:
+        if new.shape != stored.shape:
+            return f"shape {new.shape} is not {stored.shape}"
+        far = search_measure.score_difference(new, stored)
+        return None if far <= bound else f"differs by {far:.3g}"
+
+    return answer_differences(golden, read_golden(golden.case.name, FOLDER), difference)
 
 
 def made() -> Iterator[Made]:

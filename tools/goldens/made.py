@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tools.goldens.files import Golden, write_golden
 
 
@@ -29,3 +31,22 @@ def made_of(golden: Golden, folder: Path, differences: Callable[[Golden], list[s
     file = folder / f"{golden.case.name}.safetensors"
     by = f"by {', '.join(golden.answers)}"
     return Made(file, by, lambda: write_golden(golden, folder), lambda: differences(golden))
+
+
+def answer_differences(
+    golden: Golden, old: Golden, difference: Callable[[np.ndarray, np.ndarray, float], str | None]
+) -> list[str]:
+    """Where the answers of a golden made now differ from the stored ones, a line each.
+
+    `difference` takes a new tensor, the stored one and the bound, and says in what they differ, if they do.
+    """
+    wrong = []
+    for run, answers in golden.answers.items():
+        here, before = f"{golden.case.name}, {run}", old.answers[run]
+        if set(before.tensors) != set(answers.tensors) or before.version != answers.version:
+            wrong.append(f"{here}: other tensors, or made by {before.version}, now by {answers.version}")
+            continue
+        for name, array in answers.tensors.items():
+            said = difference(array, before.tensors[name], answers.bound)
+            wrong += [] if said is None else [f"{here}, {name}: {said}"]
+    return wrong

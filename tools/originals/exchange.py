@@ -24,6 +24,7 @@ NOT know any model.
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -168,3 +169,26 @@ def answer_calls(case: Case, original: str, run: Callable[[int, dict[str, Any]],
             answer.endings.append(None)
             answer.tensors.update({f"{number}/{name}": value for name, value in tensors.items()})
     return answer
+
+
+def serve(
+    about: str,
+    answer: Callable[[Case, str], Answer],
+    set_threads: Callable[[int], object],
+    original: str | None = None,
+) -> int:
+    """The command of a program that answers cases: `CASES ANSWERS [--original NAME] [--threads N]`; returns its status.
+
+    `original` is the name under which calls are meant for the program, if there is only one.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("cases", type=Path)
+    parser.add_argument("answers", type=Path)
+    name = "the name under which calls are meant for this program"
+    parser.add_argument("--original", default=original, required=original is None, help=name)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    set_threads(options.threads)
+    for case in read_cases(options.cases):
+        write_answer(case.name, answer(case, options.original), options.answers)
+    return 0

@@ -25,9 +25,9 @@ from tools.originals.exchange import Case, read_cases
 
 def build(case: Case, original: str) -> torch.nn.Module:
     if original == "parlai":
-        from tools.originals import run_parlai
+        from tools.originals import parlai_model
 
-        return run_parlai.build(case)
+        return parlai_model.build(case)
     from tools.originals import run_transformers
 
     return run_transformers.build(case, case.calls[0]["class"], case.dtype)

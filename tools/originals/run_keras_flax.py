@@ -13,12 +13,10 @@ first is left out of the answers, the second stored as a scalar.
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -30,7 +28,7 @@ import tensorflow as tf
 import transformers
 from flax.traverse_util import unflatten_dict
 
-from tools.originals.exchange import Case, answer_calls, flatten, flatten_cache, read_cases, write_answer
+from tools.originals.exchange import Answer, Case, answer_calls, flatten, flatten_cache, serve
 
 jax.config.update("jax_enable_x64", True)
 tf.keras.backend.set_floatx("float64")
@@ -156,18 +154,10 @@ class Runner:
         return dict(flat_output(output, keras))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Answer a folder of cases with Keras and Flax.")
-    parser.add_argument("cases", type=Path)
-    parser.add_argument("answers", type=Path)
-    parser.add_argument("--original", default="keras-flax", help="the name under which calls are meant for it")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    for case in read_cases(options.cases):
-        write_answer(case.name, answer_calls(case, options.original, Runner(case).call), options.answers)
-    return 0
+def answer(case: Case, original: str) -> Answer:
+    return answer_calls(case, original, Runner(case).call)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    set_threads = tf.config.threading.set_intra_op_parallelism_threads
+    sys.exit(serve("Answer a folder of cases with Keras and Flax.", answer, set_threads, "keras-flax"))

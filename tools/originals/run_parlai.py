@@ -3,8 +3,8 @@
     PYTHON -m tools.originals.run_parlai CASES ANSWERS [--original parlai]
 
 PYTHON is the interpreter of ParlAI's environment (`python -m tools originals`). Cases and answers have the names of
-transformers (see `exchange.py`); this file maps them to ParlAI's. Hidden states and attention weights are
-read by hooks on its modules, caches from its incremental state.
+transformers (see `exchange.py`). Hidden states and attention weights are read by hooks on its modules, caches from its
+incremental state.
 
 What ParlAI does not have is put this way, and no other:
 
@@ -17,122 +17,15 @@ What ParlAI does not have is put this way, and no other:
 
 from __future__ import annotations
 
-import argparse
-import re
 import sys
-import types
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import parlai.agents.transformer.modules.attention as parlai_attention
 import torch
 from parlai.agents.transformer.modules import TransformerGeneratorModel
-from parlai.core.opt import Opt
 
-from tools.originals.exchange import (
-    Case,
-    answer_calls,
-    flatten,
-    flatten_cache,
-    read_cases,
-    write_answer,
-)
-
-# transformers' names on the left, ParlAI's on the right; applied one after another.
-RENAMES = (
-    (r"^(encoder|decoder)\.embed_positions\.", r"\1.position_embeddings."),
-    (r"^(encoder|decoder)\.layernorm_embedding\.", r"\1.norm_embeddings."),
-    (r"^(encoder\.layers\.\d+)\.self_attn\.", r"\1.attention."),
-    (r"^(decoder\.layers\.\d+)\.self_attn\.", r"\1.self_attention."),
-    (r"\.encoder_attn\.", ".encoder_attention."),
-    (r"\.([qkv]|out)_proj\.", r".\1_lin."),
-    (r"\.self_attn_layer_norm\.", ".norm1."),
-    (r"\.encoder_attn_layer_norm\.", ".norm2."),
-    (r"^(encoder\.layers\.\d+)\.final_layer_norm\.", r"\1.norm2."),
-    (r"^(decoder\.layers\.\d+)\.final_layer_norm\.", r"\1.norm3."),
-    (r"\.fc([12])\.", r".ffn.lin\1."),
-)
-
-
-def parlai_name(name: str) -> str:
-    """ParlAI's name of a parameter.
-
-    >>> parlai_name("model.decoder.layers.2.final_layer_norm.bias")
-    'decoder.layers.2.norm3.bias'
-    """
-    if name == "model.shared.weight":
-        return "embeddings.weight"
-    name = name.removeprefix("model.")
-    for pattern, replacement in RENAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
-def options(config: dict[str, Any], side: str) -> Opt:
-    """ParlAI's options for one side of the model."""
-    return Opt(
-        embedding_size=config["d_model"],
-        n_heads=config[f"{side}_attention_heads"],
-        ffn_size=config[f"{side}_ffn_dim"],
-        n_layers=config[f"{side}_layers"],
-        n_encoder_layers=config["encoder_layers"],
-        n_decoder_layers=config["decoder_layers"],
-        n_positions=config["max_position_embeddings"],
-        activation=config["activation_function"],
-        embeddings_scale=config["scale_embedding"],
-        variant="xlm",
-        learn_positional_embeddings=True,
-        dropout=0.0,
-        attention_dropout=0.0,
-        relu_dropout=0.0,
-    )
-
-
-class Dictionary(dict):
-    """As much of ParlAI's dictionary as the model asks for: three special tokens and a length."""
-
-    null_token, start_token, end_token = "__null__", "__start__", "__end__"
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__(
-            __null__=config["pad_token_id"], __start__=config["bos_token_id"], __end__=config["eos_token_id"]
-        )
-        self.size = config["vocab_size"]
-
-    def __len__(self) -> int:
-        return self.size
-
-
-class TwoSided(TransformerGeneratorModel):
-    """ParlAI's model, its two sides built from options of their own."""
-
-    @classmethod
-    def build_encoder(cls, opt: Opt, *arguments: Any, **keywords: Any) -> torch.nn.Module:
-        return super().build_encoder(opt["encoder"], *arguments, **keywords)
-
-    @classmethod
-    def build_decoder(cls, opt: Opt, *arguments: Any, **keywords: Any) -> torch.nn.Module:
-        return super().build_decoder(opt["decoder"], *arguments, **keywords)
-
-
-def build(case: Case) -> TransformerGeneratorModel:
-    both = Opt(options(case.config, "encoder"))
-    both.update(encoder=options(case.config, "encoder"), decoder=options(case.config, "decoder"))
-    model = TwoSided(both, Dictionary(case.config)).to(getattr(torch, case.dtype)).eval()
-    if case.weights["final_logits_bias"].any():
-        raise ValueError("ParlAI has no final bias on its logits; the case has one that is not zero")
-    wide = types.SimpleNamespace(**{**vars(torch), "float": torch.float64})
-    parlai_attention.torch = wide if case.dtype == "float64" else torch
-    stored = {parlai_name(name): value for name, value in case.weights.items() if name != "final_logits_bias"}
-    # The embedding is one module under three names; START is a buffer of the id.
-    own = {name: value for name, value in model.state_dict().items() if name != "START"}
-    given = {
-        name: torch.from_numpy(stored[re.sub(r"^(encoder|decoder)\.embeddings\.", "embeddings.", name)]) for name in own
-    }
-    model.load_state_dict({**given, "START": model.START})
-    assert set(stored) <= set(own), sorted(set(stored) - set(own))
-    return model
+from tools.originals.exchange import Answer, Case, answer_calls, flatten, flatten_cache, serve
+from tools.originals.parlai_model import build
 
 
 class Watch:
@@ -238,18 +131,9 @@ class Runner:
         return tensors
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Answer a folder of cases with ParlAI.")
-    parser.add_argument("cases", type=Path)
-    parser.add_argument("answers", type=Path)
-    parser.add_argument("--original", default="parlai", help="the name under which calls are meant for it")
-    parser.add_argument("--threads", type=int, default=1)
-    chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
-    for case in read_cases(chosen.cases):
-        write_answer(case.name, answer_calls(case, chosen.original, Runner(case).call), chosen.answers)
-    return 0
+def answer(case: Case, original: str) -> Answer:
+    return answer_calls(case, original, Runner(case).call)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve("Answer a folder of cases with ParlAI.", answer, torch.set_num_threads, "parlai"))

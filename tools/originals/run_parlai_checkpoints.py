@@ -23,6 +23,8 @@ from parlai.core.agents import create_agent
 from parlai.core.params import ParlaiParser
 from safetensors.torch import save_file
 
+from tools.originals.parlai_model import sizes
+
 
 def create(config: dict[str, Any], folder: Path, seed: int) -> Any:
     """ParlAI's generator with every parameter drawn."""
@@ -35,23 +37,14 @@ def create(config: dict[str, Any], folder: Path, seed: int) -> Any:
     (folder / "model.dict").write_text("".join(lines))
     options = ParlaiParser(True, True).parse_kwargs(
         model="transformer/generator",
-        variant="xlm",
-        embeddings_scale=config["scale_embedding"],
-        learn_positional_embeddings=True,
-        activation=config["activation_function"],
         inference="beam",
         no_cuda=True,
         interactive_mode=True,
         optimizer="sgd",
         lr_scheduler="none",
         dict_file=str(folder / "model.dict"),
-        embedding_size=config["d_model"],
-        n_heads=config["encoder_attention_heads"],
-        ffn_size=config["encoder_ffn_dim"],
-        n_encoder_layers=config["encoder_layers"],
-        n_decoder_layers=config["decoder_layers"],
-        n_positions=config["max_position_embeddings"],
         truncate=config["max_position_embeddings"],
+        **sizes(config),
     )
     agent = create_agent(options)
     generator = torch.Generator().manual_seed(seed)

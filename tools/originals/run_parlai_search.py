@@ -16,7 +16,6 @@ this one calls, gets those two.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -30,8 +29,8 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.torch_generator_agent import DelayedNucleusBeamSearch, NucleusSampling, SearchBlocklist
 
-from tools.originals.exchange import Answer, Case, read_cases, write_answer
-from tools.originals.run_parlai import build, parlai_name
+from tools.originals.exchange import Answer, Case, serve
+from tools.originals.parlai_model import build, load_weights, sizes
 
 DelayedNucleusBeamSearch.get_mask = NucleusSampling.get_mask
 DelayedNucleusBeamSearch.update_p = NucleusSampling.update_p
@@ -55,8 +54,6 @@ def base_options() -> Opt:
         "model": "transformer/generator",
         "dict-tokenizer": "space",
         "dict-lower": "false",
-        "variant": "xlm",
-        "learn-positional-embeddings": "true",
         "inference": "beam",
         "lr-scheduler": "none",
         "beam-block-full-context": "false",
@@ -77,43 +74,27 @@ def make_agent(case: Case, base: Opt, folder: Path) -> Any:
         Opt(
             base,
             dict_file=str(dictionary),
-            embedding_size=config["d_model"],
-            n_heads=config["encoder_attention_heads"],
-            ffn_size=config["encoder_ffn_dim"],
-            n_layers=config["encoder_layers"],
-            n_encoder_layers=config["encoder_layers"],
-            n_decoder_layers=config["decoder_layers"],
-            n_positions=config["max_position_embeddings"],
-            activation=config["activation_function"],
-            embeddings_scale=config["scale_embedding"],
             text_truncate=config["max_position_embeddings"],
             label_truncate=config["max_position_embeddings"],
+            **sizes(config),
         )
     )
     assert (agent.NULL_IDX, agent.START_IDX, agent.END_IDX) == (0, 1, 2)
     if any(config[f"encoder_{size}"] != config[f"decoder_{size}"] for size in ("attention_heads", "ffn_dim")):
         agent.model = build(case)  # ParlAI's options give both sides the same sizes; its modules take any
         return agent
-    stored = {parlai_name(name): value for name, value in case.weights.items() if name != "final_logits_bias"}
-    own = {name for name in agent.model.state_dict() if name != "START"}
-    given = {}
-    for name in own:
-        side = name.split(".")[0]
-        source = "embeddings.weight" if name == f"{side}.embeddings.weight" else name
-        given[name] = torch.from_numpy(stored[source])
-    agent.model.load_state_dict({**given, "START": agent.model.START})
-    assert set(stored) <= own, sorted(set(stored) - own)
+    load_weights(agent.model, case.weights)
     agent.model.eval()
     return agent
 
 
 def set_options(agent: Any, options: dict[str, Any]) -> None:
-    """Tells the agent a call's options, in ParlAI's names."""
+    """Sets a call's options on the agent, in ParlAI's names."""
     names = set(options) - {
         *("num_beams", "min_length", "max_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
         *("length_penalty", "temperature", "bad_words_ids", "do_sample", "top_k", "top_p", "beam_delay"),
     }
-    assert not names, f"ParlAI is not told {sorted(names)}"
+    assert not names, f"ParlAI has no option for {sorted(names)}"
     truncated = "nucleus" if "top_p" in options else "topk"
     inference = truncated if options.get("do_sample") else "beam"
     if "beam_delay" in options:
@@ -193,18 +174,10 @@ def answer_case(case: Case, base: Opt, folder: Path) -> Answer:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Have ParlAI search for replies to a folder of cases.")
-    parser.add_argument("cases", type=Path)
-    parser.add_argument("answers", type=Path)
-    parser.add_argument("--original", default="parlai")
-    parser.add_argument("--threads", type=int, default=1)
-    chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
     base = base_options()
-    with tempfile.TemporaryDirectory() as folder:
-        for case in read_cases(chosen.cases):
-            write_answer(case.name, answer_case(case, base, Path(folder)), chosen.answers)
-    return 0
+    with tempfile.TemporaryDirectory() as place:
+        about = "Have ParlAI search for replies to a folder of cases."
+        return serve(about, lambda case, _: answer_case(case, base, Path(place)), torch.set_num_threads, "parlai")
 
 
 if __name__ == "__main__":

@@ -13,11 +13,9 @@ does not count layers (its own has as many as the ENCODER, and crashes when the 
 
 from __future__ import annotations
 
-import argparse
 import copy
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,15 +24,7 @@ import transformers
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from tools.originals.exchange import (
-    ENCODER_OUTPUTS,
-    Case,
-    answer_calls,
-    flatten,
-    flatten_cache,
-    read_cases,
-    write_answer,
-)
+from tools.originals.exchange import ENCODER_OUTPUTS, Answer, Case, answer_calls, flatten, flatten_cache, serve
 
 CAUSAL = "BlenderbotSmallForCausalLM"
 BASE = "BlenderbotSmallModel"
@@ -140,19 +130,10 @@ class Runner:
         return dict(flat_output(output))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Answer a folder of cases with transformers.")
-    parser.add_argument("cases", type=Path)
-    parser.add_argument("answers", type=Path)
-    parser.add_argument("--original", required=True, help="the name under which calls are meant for it")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    transformers.logging.set_verbosity_error()
-    for case in read_cases(options.cases):
-        write_answer(case.name, answer_calls(case, options.original, Runner(case).call), options.answers)
-    return 0
+def answer(case: Case, original: str) -> Answer:
+    return answer_calls(case, original, Runner(case).call)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    transformers.logging.set_verbosity_error()
+    sys.exit(serve("Answer a folder of cases with transformers.", answer, torch.set_num_threads))

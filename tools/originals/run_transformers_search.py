@@ -14,10 +14,8 @@ overlooks an eos that comes among several accepted tokens.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,7 @@ import transformers
 from transformers import GenerationConfig
 from transformers.modeling_outputs import BaseModelOutput
 
-from tools.originals.exchange import Answer, Case, describe_error, flatten, read_cases, wanted, write_answer
+from tools.originals.exchange import Answer, Case, describe_error, flatten, serve, wanted
 from tools.originals.run_transformers import as_array, build
 from tools.originals.toys import allowed_tokens, favour, stop_after
 
@@ -112,19 +110,6 @@ def answer_case(case: Case, original: str) -> Answer:
     return answer
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Have transformers generate replies to a folder of cases.")
-    parser.add_argument("cases", type=Path)
-    parser.add_argument("answers", type=Path)
-    parser.add_argument("--original", required=True, help="the name under which calls are meant for it")
-    parser.add_argument("--threads", type=int, default=1)
-    chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
-    transformers.logging.set_verbosity_error()
-    for case in read_cases(chosen.cases):
-        write_answer(case.name, answer_case(case, chosen.original), chosen.answers)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    transformers.logging.set_verbosity_error()
+    sys.exit(serve("Have transformers generate replies to a folder of cases.", answer_case, torch.set_num_threads))
