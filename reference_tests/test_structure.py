@@ -257,6 +257,7 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
 FOREIGN = {"configuration_blenderbot_small.py", "modeling_blenderbot_small.py", "tokenization_blenderbot_small.py"}
 """Files of the originals, which are not here."""
 
+
 def mentions(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a page, or of the docstrings and comments of a module, by number."""
     text = path.read_text(encoding="utf-8")

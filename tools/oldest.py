@@ -43,8 +43,8 @@ def main() -> int:
         venv.create(place, with_pip=True)
         python = Path(place) / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
         subprocess.run([python, "-m", "pip", "install", "--quiet", *pins], check=True)
-        tests = [python, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-        return subprocess.run(tests, cwd=ROOT, check=False).returncode
+        tests = ["-m", "pytest", "-p", "no:cacheprovider", *arguments]
+        return subprocess.run([python, *tests], cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -347,7 +347,7 @@ def hooked(model: Any, *, steps: bool = False) -> Iterator[TorchTrace]:
     listener.before(model, lambda args, kwargs: listener.called(kwargs))
     listener.after(model, listener.answered)
 
-    class Watch(TorchFunctionMode):  # type: ignore[misc]
+    class Watch(TorchFunctionMode):
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = function(*args, **(kwargs or {}))
             if listener.side:

@@ -136,7 +136,7 @@ def assert_close(actual: Any, expected: Any, tolerance: Tolerance, call: str | N
     error, bound = error_and_bound(actual, expected, tolerance)
     if not (error <= bound).all():
         excess = np.where(error > bound, error - bound, -1)
-        index = np.unravel_index(int(np.argmax(excess)), actual.shape)
+        index = tuple(map(int, np.unravel_index(int(np.argmax(excess)), actual.shape)))
         why = f"outside {tolerance.value:.3g} {tolerance.unit} ({tolerance.reason})"
         raise AssertionError(_report(why, actual, expected, index, call))
 

@@ -10,7 +10,7 @@ from npblender.models.example import example_model
 
 Array = np.ndarray[Any, Any]
 
-INPUTS = {
+INPUTS: dict[str, Any] = {
     "input_ids": [[5, 6, 7, 8, 0], [9, 3, 4, 10, 6]],  # S = 5; the first row ends in a pad
     "decoder_input_ids": [[1, 9, 4, 5], [1, 7, 8, 2]],  # T = 4, neither a number of heads nor a size of them
 }

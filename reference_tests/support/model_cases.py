@@ -153,6 +153,7 @@ def draw_head_mask(rng: np.random.Generator, layers: int, heads: int) -> np.ndar
 def ids_of(rng: np.random.Generator, config: BlenderbotSmallConfig, batch: int, length: int) -> np.ndarray:
     """Ids of the whole vocabulary, with more pads than chance would give."""
     ids = rng.integers(config.vocab_size, size=(batch, length))
+    assert config.pad_token_id is not None
     return np.where(rng.random((batch, length)) < 0.2, config.pad_token_id, ids)
 
 
@@ -258,7 +259,7 @@ def rows_of(case: Case) -> list[Row]:
     def whole(value: Any) -> Any:
         return None if value is None else value.tolist()
 
-    targets = given.get(f"{prefix}input_ids", given.get(f"{prefix}inputs_embeds"))
+    targets = given[f"{prefix}input_ids" if f"{prefix}input_ids" in given else f"{prefix}inputs_embeds"]
     batch = len(targets)
     sources = None if causal else given.get("input_ids", given.get("inputs_embeds"))
     states = given.get("encoder_hidden_states") if causal else given.get("encoder_outputs", (None,))[0]

@@ -111,7 +111,9 @@ def names_of(config: BlenderbotSmallConfig, original: str) -> dict[str, str]:
     return out
 
 
-def tensors_of(config: BlenderbotSmallConfig, original: str, seed: int = 0) -> tuple[dict, dict]:
+def tensors_of(
+    config: BlenderbotSmallConfig, original: str, seed: int = 0
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Random tensors under the tree's names, and the same ones under the original's."""
     rng = np.random.default_rng(seed)
     d = config.d_model

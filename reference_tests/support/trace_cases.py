@@ -42,6 +42,6 @@ def draw_trace_case(rng: np.random.Generator, dialect: Dialect | None = None, st
     if steps or (steps is None and rng.random() < 0.4):
         arguments.pop("labels", None)
         prefix = "" if case.kind == "causal" else "decoder_"
-        length = arguments.get(f"{prefix}input_ids", arguments.get(f"{prefix}inputs_embeds")).shape[1]
+        length = arguments.get(f"{prefix}input_ids", arguments.get(f"{prefix}inputs_embeds", np.empty(0))).shape[1]
         arguments |= {"steps": True, "prefill": int(rng.integers(1, length + 1))}
     return TraceCase(case, TraceInputs(**arguments))

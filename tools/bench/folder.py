@@ -61,7 +61,7 @@ def model_folder(sizes: str, tokenizer: Path | None = None) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     model = BlenderbotSmallForConditionalGeneration(
-        config, random_weights(config, SEED), generation_config=GenerationConfig(**SPECIAL)
+        config, random_weights(config, SEED), generation_config=GenerationConfig.from_dict(dict(SPECIAL))
     )
     model.save_pretrained(folder)
     for file in TOKENIZER_FILES:

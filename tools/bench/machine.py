@@ -54,7 +54,7 @@ def described(threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": blas(),
-        "simd": ", ".join(np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])),  # type: ignore[index]
+        "simd": ", ".join(np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])),
     }
 
 

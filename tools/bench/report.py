@@ -117,8 +117,8 @@ def growth_text(growth: Mapping[str, Any]) -> str:
         found = growth["texts"]
         pairs = (("words", "word", "text"), ("letters", "letter", "word"))
         for many, one, what in pairs:
-            each = zip(found[many], found[f"microseconds_a_{one}"], strict=True)
-            figures = ", ".join(f"{count:,}: {cost:.2f}" for count, cost in each)
+            costs = zip(found[many], found[f"microseconds_a_{one}"], strict=True)
+            figures = ", ".join(f"{count:,}: {cost:.2f}" for count, cost in costs)
             lines.append(f"Microseconds a {one}, by the {many} of one {what}: {figures}.")
     return "".join(f"\n{line}\n" for line in lines)
 

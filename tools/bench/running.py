@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from npblender.transformer.parameters import parameter_count
+from tools import ROOT
 from tools.bench import growth, machine
 from tools.bench.folder import config_of, model_folder
 from tools.bench.peers import PEERS
 from tools.bench.plot import drawn
 from tools.bench.report import result_of, text_of
-from tools.bench.rounds import ROOT, Timings, Worker, agreement, inputs_of, run
+from tools.bench.rounds import Timings, Worker, agreement, inputs_of, run
 from tools.bench.starting import SCRIPTS, start
 from tools.bench.summary import spread
 from tools.bench.texts import Texts
@@ -66,8 +67,8 @@ class Bench:
         self.options = options
         place = os.environ.get(SHARED)
         shared = Path(place) if place else None
-        real = options.config == "90M" and shared is not None
-        self.folder = model_folder(options.config, shared / "checkpoint" / "blenderbot_small-90M" if real else None)
+        published = shared / "checkpoint" / "blenderbot_small-90M" if shared and options.config == "90M" else None
+        self.folder = model_folder(options.config, published)
         self.config = config_of(options.config)
         self.corpora = shared / "dialogue" if shared else None
         self.texts: Texts | None = None
@@ -127,7 +128,8 @@ class Bench:
     def started(self, work: Work) -> None:
         """Fresh processes in turn; the first of each, which fills the page cache, is not counted."""
         names = [name for name in self.able("start", work.first) if name in SCRIPTS]
-        timings, peaks = Timings(), {name: [] for name in names}
+        timings = Timings()
+        peaks: dict[str, list[int]] = {name: [] for name in names}
         for number in range(-1, self.options.rounds):
             for name in names:
                 found = start(name, PEERS[name], ROOT, self.folder, work.new, self.options.threads)

@@ -63,7 +63,11 @@ def head_masks(draft: Draft) -> None:
     """Head masks in all three places, whole and in two pieces: only transformers 4 honours them."""
     batch, length = int(draft.rng.integers(1, 4)), draft.length()
     arguments, _ = source(draft, batch)
-    places = (("head_mask", "encoder"), ("decoder_head_mask", "decoder"), ("cross_attn_head_mask", "decoder"))
+    places: tuple[tuple[str, str], ...] = (
+        ("head_mask", "encoder"),
+        ("decoder_head_mask", "decoder"),
+        ("cross_attn_head_mask", "decoder"),
+    )
     if "encoder_outputs" in arguments:
         places = places[1:]  # no encoder runs, so its head mask would mask nothing
     chosen = [place for place in places if draft.chance(0.7)] or [places[int(draft.rng.integers(len(places)))]]

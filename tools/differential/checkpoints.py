@@ -53,7 +53,7 @@ SETTINGS = GenerationConfig(
     length_penalty=0.65,
     no_repeat_ngram_size=3,
     eos_token_id=2,
-    bad_words_ids=[[3], [4, 5]],
+    bad_words_ids=((3,), (4, 5)),
 )
 
 

@@ -157,7 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.configs < 1:
         parser.error("--configs takes a number from 1 on")
-    comparisons = COMPARISONS
+    comparisons: tuple[Comparison, ...] = COMPARISONS
     if not is_ready(KERAS_FLAX) and sys.version_info[:2] > ORACLES[KERAS_FLAX].newest_python:
         comparisons = tuple(c for c in COMPARISONS if c.original != KERAS_FLAX)
         print(f"Keras and Flax are left out: see `python -m tools originals {KERAS_FLAX}`", file=sys.stderr)

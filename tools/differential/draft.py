@@ -69,8 +69,8 @@ class Draft:
 
 def pieces(draft: Draft, length: int) -> list[int]:
     """Where to cut a target: two to four pieces, of one token or several."""
-    cuts = draft.rng.integers(1, length, size=int(draft.rng.integers(1, 4))) if length > 1 else []
-    return sorted({0, length, *(int(cut) for cut in cuts)})
+    cuts = draft.rng.integers(1, length, size=int(draft.rng.integers(1, 4))).tolist() if length > 1 else []
+    return sorted({0, length, *cuts})
 
 
 def split_calls(

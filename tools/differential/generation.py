@@ -107,11 +107,11 @@ def tables(folder: Path) -> tuple[str, list[str]]:
     header = ["against", "search", "calls", "sequences", "scores", "states", "decided among equals", "different"]
     text = markdown(header, rows)
     rows = []
-    for way, tally in sorted(compare_parlai(folder).items()):
-        failures += tally.failures
-        numbers = [f"{tally.calls:,}", f"{tally.contexts:,}", f"{tally.hypotheses:,}", f"{tally.closed:,}"]
-        numbers.append(f"{tally.hopeless:,}")
-        rows.append([way, *numbers, f"{tally.score:.1e}", f"{len(tally.failures)}"])
+    for way, found in sorted(compare_parlai(folder).items()):
+        failures += found.failures
+        numbers = [f"{found.calls:,}", f"{found.contexts:,}", f"{found.hypotheses:,}", f"{found.closed:,}"]
+        numbers.append(f"{found.hopeless:,}")
+        rows.append([way, *numbers, f"{found.score:.1e}", f"{len(found.failures)}"])
     header = [
         "search",
         "calls",

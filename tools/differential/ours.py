@@ -31,7 +31,7 @@ def flat_output(output: Any) -> Iterator[tuple[str, np.ndarray]]:
     items = [(f"tuple/{i}", v) for i, v in enumerate(output)] if isinstance(output, tuple) else output.items()
     for name, value in items:
         if isinstance(value, Cache) and name == "past_key_values":
-            yield from flatten_cache(value, np.asarray)
+            yield from flatten_cache([tuple(layer) for layer in value], np.asarray)
         else:
             yield from flatten(name, tuple(map(tuple, value)) if isinstance(value, Cache) else value, np.asarray)
 

@@ -8,6 +8,7 @@ a geometric mean over models. On odd sizes, and at the size of the published 90M
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,9 @@ def rms(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
 
 
-def precision_case(rng: np.random.Generator, name: str, config: dict, batch: int, source: int, target: int) -> Case:
+def precision_case(
+    rng: np.random.Generator, name: str, config: dict[str, Any], batch: int, source: int, target: int
+) -> Case:
     """One model of float32 weights and one call, made in float32 and, with the same weights, in float64."""
     weights = draw_weights(rng, config, "float32")
     inputs = {

@@ -11,12 +11,13 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 from npblender.config.generation_config import GenerationConfig
 from npblender.generation.logits.top_k import top
-from npblender.generation.search import beam, constrained_beam, contrastive, diverse_beam
+from npblender.generation.search import beam, constrained_beam, contrastive
 from reference_tests.support.tolerances import TOLERANCES
 from tools.differential.ours import build
 from tools.originals.exchange import Case, flatten
@@ -75,18 +76,13 @@ class Ties:
             self.seen |= len(np.unique(ranking)) < len(ranking)
             return ranked_of_constrained(ranking)
 
-        places = (beam, diverse_beam, constrained_beam, contrastive)
-        try:
-            beam.Beams.best = best  # type: ignore[method-assign]
-            constrained_beam.descending = ranked
-            for place in places:
-                place.top = self.top  # type: ignore[assignment]
+        with (
+            mock.patch.object(beam.Beams, "best", best),
+            mock.patch.object(constrained_beam, "descending", ranked),
+            mock.patch.object(constrained_beam, "top", self.top),
+            mock.patch.object(contrastive, "top", self.top),
+        ):
             yield
-        finally:
-            beam.Beams.best = best_of_beams  # type: ignore[method-assign]
-            constrained_beam.descending = ranked_of_constrained
-            for place in places:
-                place.top = top  # type: ignore[assignment]
 
 
 def model_of(case: Case, dialect: str, dtype: str, own: dict[str, Any] | None = None) -> Any:
@@ -114,7 +110,7 @@ def answer(case: Case, call: dict[str, Any], dialect: str) -> tuple[dict[str, np
         output = model.generate(**arguments, **options)
     if isinstance(output, np.ndarray):
         return {"sequences": output}, ties.seen
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, value in output.items():
         if name != "past_key_values":
             found.update(flatten(name, value, np.asarray))
@@ -145,7 +141,7 @@ def compare_call(
     if complaint is not None and tied:
         tally.among_equals += 1
         names = [name for name in ("sequences", "sequences_scores") if name in wanted]
-        filled = slice(None)
+        filled: Any = slice(None)
         if "sequences_scores" in wanted:
             filled = np.flatnonzero(wanted["sequences_scores"] > UNFILLED)
         complaint = _first_difference(

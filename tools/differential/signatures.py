@@ -84,10 +84,9 @@ def parsed_signatures(original: str, methods: list[tuple[str, str]]) -> list[lis
 
 def our_method(class_name: str, method: str) -> Any:
     """The method of npblender that stands for one of the originals'."""
-    tiny = BlenderbotSmallConfig(
-        **{"vocab_size": 7, "d_model": 4, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 1},
-        **{"decoder_attention_heads": 2, "encoder_ffn_dim": 3, "decoder_ffn_dim": 5, "max_position_embeddings": 5},
-    )
+    sizes: dict[str, Any] = {"vocab_size": 7, "d_model": 4, "encoder_layers": 1, "decoder_layers": 1}
+    sizes |= {"encoder_attention_heads": 1, "decoder_attention_heads": 2, "max_position_embeddings": 5}
+    tiny = BlenderbotSmallConfig(**sizes, encoder_ffn_dim=3, decoder_ffn_dim=5)
     classes = {"Model": BaseModel, "ForCausalLM": BlenderbotSmallForCausalLM}
     model = classes.get(class_name, BlenderbotSmallForConditionalGeneration).from_config(tiny, seed=0)
     owner = {"Encoder": "get_encoder", "Decoder": "get_decoder"}.get(class_name)
@@ -112,7 +111,7 @@ def main() -> int:
     for original in ENVIRONMENTS:
         methods = [(class_name, method) for source, class_name, method in SIGNATURES if source == original]
         if original in SOURCES:
-            found, declared = parsed_signatures(original, methods), []
+            found, declared = parsed_signatures(original, methods), list[str]()
         else:
             found, declared = torch_signatures(original, methods)
         if original == "torch 5" and declared != KWARGS_5.split():

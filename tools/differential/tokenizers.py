@@ -180,7 +180,7 @@ def saved_suite(setting: Setting) -> list[Result]:
 def corpora(setting: Setting) -> list[Result]:
     """Every turn of the corpora, each distinct text once: ids and decoded text, in every mode."""
     assert setting.shared is not None
-    results = []
+    results: list[Result] = []
     for name, turns in corpus_turns(setting.shared / "dialogue").items():
         texts = list(turns)
         if setting.sample is not None:

@@ -85,12 +85,12 @@ class Asker:
             self.tokenizers[dialect] = BlenderbotSmallTokenizer.from_pretrained(self.folder, dialect=dialect)
         return self.tokenizers[dialect]
 
-    def arrays(self, way: Way, turns: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    def arrays(self, way: Way, turns: Sequence[str]) -> dict[str, Any]:
         """Ids and, if the way has one, mask: [1, pads + S + pads]."""
         pad = self.model.config.pad_token_id
         ids = self.tokenizer(way.dialect)(way.separator.join(turns))["input_ids"]
         padded = [pad] * way.pads_left + ids + [pad] * way.pads_right
-        arrays = {"input_ids": np.array([padded], np.int64)}
+        arrays: dict[str, Any] = {"input_ids": np.array([padded], np.int64)}
         if way.mask:
             arrays["attention_mask"] = (arrays["input_ids"] != pad).astype(np.int64)
         return arrays
@@ -108,7 +108,9 @@ class Asker:
     def log_probabilities(self, way: Way, turns: Sequence[str], reply: NDArray[np.int64]) -> NDArray[np.float32]:
         """Along a given reply: [T, V], without the start's column, which one dialect replaces."""
         logits = self.in_dialect(way)(**self.arrays(way, turns), decoder_input_ids=reply[None]).logits[0]
-        rest = np.delete(logits, self.model.config.decoder_start_token_id, axis=1)
+        start = self.model.config.decoder_start_token_id
+        assert start is not None
+        rest = np.delete(logits, start, axis=1)
         return log_softmax(rest)
 
     def text(self, dialect: Dialect, ids: NDArray[np.int64]) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from npblender import BlenderbotSmallConfig
@@ -57,7 +57,7 @@ def any_layer(name: str) -> str:
 def sections() -> Iterator[Section]:
     """All points in causal order, each layer's once."""
 
-    def of(points: Iterator[Point], wanted: Callable[[str], bool]) -> tuple[Point, ...]:
+    def of(points: Iterable[Point], wanted: Callable[[str], bool]) -> tuple[Point, ...]:
         return tuple(point for point in points if wanted(point.name))
 
     def in_layer(name: str) -> bool:
@@ -69,15 +69,15 @@ def sections() -> Iterator[Section]:
     def last(name: str) -> bool:
         return name.endswith(".states")
 
-    encoder, decoder = (lambda: encoder_points(LAYERS)), (lambda: decoder_points(LAYERS))
+    encoder, decoder = list(encoder_points(LAYERS)), list(decoder_points(LAYERS))
     yield Section(
         "Encoder: embeddings",
         "The norm comes after the positions.",
-        of(encoder(), embedding),
+        of(encoder, embedding),
         True,
     )
-    yield Section("Encoder: layer n", "n counts from 0.", of(encoder(), in_layer), True)
-    yield Section("Encoder: result", "", of(encoder(), last), True)
+    yield Section("Encoder: layer n", "n counts from 0.", of(encoder, in_layer), True)
+    yield Section("Encoder: result", "", of(encoder, last), True)
     yield Section(
         "Decoder: keys and values of the source",
         "Projected from the encoder's states once a source, before the first target token. No step repeats it.",
@@ -87,11 +87,11 @@ def sections() -> Iterator[Section]:
     yield Section(
         "Decoder: embeddings",
         "The norm comes before the positions: ParlAI's `xlm` variant, with which the model was trained.",
-        of(decoder(), embedding),
+        of(decoder, embedding),
         False,
     )
-    yield Section("Decoder: layer n", "", of(decoder(), in_layer), False)
-    yield Section("Decoder: result", "", of(decoder(), last), False)
+    yield Section("Decoder: layer n", "", of(decoder, in_layer), False)
+    yield Section("Decoder: result", "", of(decoder, last), False)
     yield Section(
         "Head",
         "The loss is there where labels are given; with steps there is none.",

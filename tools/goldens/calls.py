@@ -145,7 +145,7 @@ def head_mask_calls(calls: Calls, sizes: dict[str, Any]) -> None:
 
 def golden_cases() -> list[tuple[Case, tuple[str, ...]]]:
     """The models with their calls and the originals they are for."""
-    cases = []
+    cases: list[tuple[Case, tuple[str, ...]]] = []
     common = [
         ("gelu-scaled", config(activation_function="gelu", scale_embedding=True), 11),
         (

@@ -51,8 +51,8 @@ def answer(case: Case, run: str) -> Answers:
             raise RuntimeError(f"{run} answered call {number} of {case.name} with {ending}")
     tensors = {}
     for name, array in raw.tensors.items():
-        number, tensor = name.split("/", 1)
-        call = case.calls[int(number)]
+        place, tensor = name.split("/", 1)
+        call = case.calls[int(place)]
         if stored(call, tensor) and (run != "parlai" or tensor == "logits"):
             tensors[name] = columns(call, tensor, array)
     note = ", its softmax in float64 too" if run == "parlai-float64" else ""

@@ -56,7 +56,7 @@ def serve(folder: str, way: str) -> None:
     works: dict[str, Callable[[], Any]] = {
         "greedy, ms a token": lambda: model.generate(ids[:1, :32], num_beams=1, do_sample=False, **search),
         "beam 10, ms a step": lambda: model.generate(ids[:1, :32], num_beams=10, do_sample=False, **search),
-        "encode 8 x 128, ms": lambda: model.encode(ids),
+        "encode 8 x 128, ms": lambda: model.get_encoder()(ids),
         "loaded": lambda: None,
         "peak": lambda: None,
     }
@@ -70,8 +70,8 @@ def serve(folder: str, way: str) -> None:
 def measured(folder: Path) -> dict[str, dict[str, float]]:
     """Every way's figures by name."""
     command = [sys.executable, "-m", "tools.measure.halves", "--serve", str(folder)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    running = {way: subprocess.Popen([*command, way], **pipes) for way in WAYS}
+    pipe = subprocess.PIPE
+    running = {way: subprocess.Popen([*command, way], stdin=pipe, stdout=pipe, text=True) for way in WAYS}
 
     def ask(way: str, name: str) -> float:
         process = running[way]
@@ -136,9 +136,12 @@ def of_numbers() -> str:
 
         return work
 
+    def widener(name: str) -> Callable[[Any], object]:
+        return lambda block: widen(block, name, out)
+
     works: dict[str, Callable[[], object]] = {"product of one row with float32": lambda: weight.multiply(x)}
     for name, blocks in stored.items():
-        works[f"{name} to float32"] = each_block(lambda block, name=name: widen(block, name, out), blocks)
+        works[f"{name} to float32"] = each_block(widener(name), blocks)
     works["the same for float16 by NumPy's astype"] = each_block(
         lambda block: np.copyto(out, block), stored["float16"].view(np.float16)
     )

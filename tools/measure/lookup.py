@@ -19,11 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
-from npblender.generation import decoder_state
+from npblender.generation import generate
+from npblender.generation.decoder_state import DecoderState
 from tools import ROOT
 from tools.demo.lines import OPENINGS
 from tools.docs.tables import markdown, write_between_markers
@@ -50,7 +52,7 @@ class Tally:
     seconds: list[float] = field(default_factory=list)
 
 
-class Counted(decoder_state.DecoderState):
+class Counted(DecoderState):
     """A decoding that counts its calls and the tokens that they guessed."""
 
     tally = Tally()
@@ -100,10 +102,10 @@ def main() -> int:
     # Prompt lookup is transformers' search, so that dialect's; its scale of embeddings is the trained one in 4.
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(args.model, dialect="transformers-4")
     tokenizer = BlenderbotSmallTokenizer.from_pretrained(args.model)
-    decoder_state.DecoderState = Counted  # type: ignore[misc,attr-defined]
     rows = []
     for kind, texts in conversations(model, tokenizer, args.sources).items():
-        tallies = measure(model, tokenizer, texts, args.count)
+        with mock.patch.object(generate, "DecoderState", Counted):
+            tallies = measure(model, tokenizer, texts, args.count)
         greedy = tallies[0]
         for count, tally in tallies.items():
             accepted = tally.tokens - tally.calls

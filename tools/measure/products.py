@@ -81,7 +81,7 @@ def run(core: str, python: str = sys.executable) -> dict[str, Any]:
     return {**found["panels"], "ratios": {key: plain[key] / panels[key] for key in plain}}
 
 
-def table(found: list[dict]) -> str:
+def table(found: list[dict[str, Any]]) -> str:
     """The ratios, a line a kind of processor and shape."""
     head = ["kernels for", "layout chosen", "matrix", *(f"{rows} rows" if rows > 1 else "1 row" for rows in ROWS)]
     lines = []

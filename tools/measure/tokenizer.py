@@ -51,7 +51,7 @@ class Worker:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.process.args} ended with status {self.process.wait()}")
+            raise RuntimeError(f"{self.process.args!r} ended with status {self.process.wait()}")
         return json.loads(line)
 
     def turn(self, texts: Path) -> Times:

@@ -74,7 +74,7 @@ def check(seed: int) -> tuple[float, str]:
         config, from_arrays(config, {k: v.astype(np.float64) for k, v in weights.items()}), dialect=dialect
     )
     batch, source, target = (int(n) for n in rng.integers([1, 2, 2], [4, 9, 7]))
-    inputs = {
+    inputs: dict[str, Any] = {
         "input_ids": rng.integers(3, config.vocab_size, (batch, source)),
         "attention_mask": np.arange(source) >= rng.integers(0, source, (batch, 1)),
         "decoder_input_ids": rng.integers(3, config.vocab_size, (batch, target)),

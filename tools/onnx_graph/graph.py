@@ -5,6 +5,7 @@ It knows no model. Needs the `onnx` package, and NumPy.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -71,7 +72,7 @@ class Graph:
         self.inputs.append(_described(name, dtype, axes))
         return name
 
-    def size(self, value: str, axis: int) -> str:
+    def size(self, value: str, axis: builtins.int) -> str:
         """How long an axis is, without axes."""
         shape = self.op("Shape", value)
         return self.op("Gather", shape, self.int(axis))

@@ -67,7 +67,7 @@ class Model:
         if mask is None:
             return self.g.op("Identity", scores, name=name)
         hidden = np.finfo(np.float32).min if self.dialect.masked_score is None else self.dialect.masked_score
-        return self.g.op("Where", mask, scores, self.g.float(hidden), name=name)
+        return self.g.op("Where", mask, scores, self.g.float(float(hidden)), name=name)
 
     def queries(self, w: str, at: str, x: str, heads: int) -> str:
         """[B, T, D] -> [B, H, T, K], divided by sqrt(K)."""

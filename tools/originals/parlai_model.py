@@ -69,7 +69,7 @@ def options(config: dict[str, Any], side: str) -> Opt:
     return Opt(sizes(config, side), dropout=0.0, attention_dropout=0.0, relu_dropout=0.0)
 
 
-class Dictionary(dict):
+class Dictionary(dict[str, int]):
     """As much of ParlAI's dictionary as the model asks for: three special tokens and a length."""
 
     null_token, start_token, end_token = "__null__", "__start__", "__end__"

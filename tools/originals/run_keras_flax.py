@@ -42,7 +42,7 @@ def build_flax(case: Case, class_name: str) -> tuple[Any, Any]:
     config = transformers.BlenderbotSmallConfig.from_dict(dict(case.config))
     model = getattr(transformers, class_name)(config, dtype=jax.numpy.float64, _do_init=False)
     base = class_name == "FlaxBlenderbotSmallModel"
-    tree = {}
+    tree: dict[tuple[str, ...], np.ndarray] = {}
     for name, value in case.weights.items():
         if name == "final_logits_bias":
             if not base:

@@ -42,7 +42,7 @@ class Draws:
         if num_samples == 1:
             sums = np.cumsum(rows, axis=1, dtype=np.float64)
             marks = self.rng.random(len(sums)) * sums[:, -1]
-            drawn = [[np.searchsorted(row, mark, side="right")] for row, mark in zip(sums, marks, strict=True)]
+            drawn = [np.searchsorted(row, [mark], side="right") for row, mark in zip(sums, marks, strict=True)]
         else:
             drawn = [self.several(row, num_samples) for row in rows]
         return torch.tensor(np.array(drawn))

@@ -43,7 +43,7 @@ class Engine:
     def generate(self, batches: list[Any], new: int, beams: int, blocks: bool) -> dict[str, Any]:
         size = 3 if blocks else 0
 
-        def run(ids: np.ndarray) -> np.ndarray:
+        def run(ids: np.ndarray) -> Any:
             return self.model.generate(
                 ids,
                 attention_mask=np.ones_like(ids),

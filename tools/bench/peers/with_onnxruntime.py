@@ -129,7 +129,7 @@ class Engine:
             blocked = [(r, EOS) for r in range(width)]
             if blocks:
                 for r, beam in enumerate(beams):
-                    pair = tuple(beam[-2:])
+                    pair = (beam[-2], beam[-1]) if len(beam) > 1 else (-1, -1)
                     blocked += [(r, token) for token in of_source.get(pair, ())]
                     blocked += [(r, token) for token in seen[r].get(pair, ())]
             given["input_ids"] = OrtValue.ortvalue_from_numpy(np.array([[beam[-1]] for beam in beams]))

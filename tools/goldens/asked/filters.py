@@ -21,7 +21,8 @@ BOUND = 4e-7
 
 def ask(original: str, cases: list[PackCase]) -> dict[str, Any]:
     """The record for the manifest."""
-    arrays, parameters = {}, {}
+    arrays: dict[str, Any] = {}
+    parameters = {}
     for case in cases:
         arrays |= {f"{case.name}/{name}": value for name, value in case.inputs.items()}
         parameters[case.name] = dict(case.parameters)

@@ -74,6 +74,7 @@ def layers_alone(model: Any, inputs: TraceInputs, truth: Trace) -> dict[str, np.
     config, weights, dialect = model.config, model.weights, model.dialect
     context = make_context(config, dialect, lambda name, array: heard.__setitem__(name, np.array(array)))
     run = check_inputs(config, weights, dialect, inputs)
+    assert run.source is not None
     mask, target_mask = run.source.attention_mask, run.target.attention_mask
 
     def exact(name: str) -> np.ndarray:
