@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
 
+from npblender.config.generation_config import GenerationConfig
 from npblender.tokenizer.pretokenize import NEWLINE
 
 PERSONA_PREFIX = "your persona: "
@@ -32,7 +33,10 @@ class Profile:
     after: tuple[str, ...] = ()
     """What stands after the last turn."""
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Settings of the search for a model that does not name its own, each by itself: see `replies`."""
+    """Settings of the search for a model that does not name its own, each by itself: see `settings`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", GenerationConfig().replace(**self.settings).set_values)
 
 
 PROFILES: Mapping[str, Profile] = {

@@ -5,8 +5,8 @@ What it does not do: it keeps no history, prints nothing, and does not decide wh
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +14,10 @@ import numpy as np
 from npblender.chat.history import FittedSource
 from npblender.chat.settings import Settings
 from npblender.chat.spacing import natural_text, stream_natural
-from npblender.generation import plan
+from npblender.config.searches import BEAM, BEAM_SAMPLE
 from npblender.generation.encode_source import CallerArrays
-from npblender.generation.generate import CallerHooks, Search, drain, start
+from npblender.generation.generate import CallerHooks, Search, begin_search, run_to_end
+from npblender.generation.plan import Plan
 from npblender.tokenizer.detokenize import join_parlai
 from npblender.tokenizer.merge_table import CONTINUED
 from npblender.tokenizer.pretokenize import NEWLINE
@@ -71,10 +72,10 @@ def search_replies(
     rng: np.random.Generator | None = None,
 ) -> list[tuple[Candidate, ...]]:
     """For each source (ids without pads) the replies that one search found, best first; at least one each."""
-    wanted = {}
-    if settings.plan.search in (plan.BEAM, plan.BEAM_SAMPLE) and "num_return_sequences" not in settings.call:
-        wanted["num_return_sequences"] = settings.plan.num_beams  # the runners-up too
-    record = drain(_begin(model, tokenizer, sources, settings, block, rng, wanted))
+    plan = settings.plan
+    if plan.search in (BEAM, BEAM_SAMPLE) and "num_return_sequences" not in settings.options:
+        plan = replace(plan, num_return_sequences=plan.num_beams)  # the runners-up too
+    record = run_to_end(_begin(model, tokenizer, sources, settings, plan, block, rng))
     return candidates_of(record, len(sources), tokenizer)
 
 
@@ -83,9 +84,9 @@ def _begin(
     tokenizer: BlenderbotSmallTokenizer,
     sources: Sequence[Sequence[int]],
     settings: Settings,
+    plan: Plan,
     block: BlockList | None,
     rng: np.random.Generator | None,
-    wanted: Mapping[str, Any],
 ) -> Search:
     """The search that `generate` would run, as a generator of its tokens whose result is its record.
 
@@ -93,17 +94,14 @@ def _begin(
     gigabytes.
     """
     ids, mask = pad(sources, model.config.pad_token_id or 0)
-    users = CallerHooks(
+    hooks = CallerHooks(
         logits_processor=() if block is None else (block,),
-        tokenizer=None if settings.plan.settings.stop_strings is None else tokenizer,
+        tokenizer=None if plan.settings.stop_strings is None else tokenizer,
         seed=rng,
     )
     context = make_context(model.config, model.dialect)
     arrays = CallerArrays(input_ids=ids, attention_mask=mask)
-    call = {**settings.call, **wanted}
-    _, search, _ = start(
-        model.weights, context, model.generation_config, arrays, users, settings.base, call, streaming=settings.streams
-    )
+    search, _ = begin_search(model.weights, context, plan, arrays, hooks, settings.options, streaming=settings.streams)
     return search
 
 
@@ -201,7 +199,7 @@ def stream_reply(
         if found[0].text:
             yield found[0].text
         return found
-    search = _begin(model, tokenizer, [source], settings, block, rng, {})
+    search = _begin(model, tokenizer, [source], settings, settings.plan, block, rng)
     record = yield from _words_as_text(search, tokenizer)
     (found,) = candidates_of(record, 1, tokenizer)
     return found

@@ -16,22 +16,19 @@ from npblender.chat.history import Profile
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
+from npblender.config.generation_options import OPTIONS
 from npblender.generation.plan import Plan
-from npblender.generation.planning import make_plan
-
-_OWN_RESULT = ("return_dict_in_generate", "output_scores", "output_logits", "output_attentions", "output_hidden_states")
+from npblender.generation.planning import check_options, longest, merge, plan_of, shortest
 
 
 @dataclass(frozen=True)
 class Settings:
     """The settings of a search, resolved for one model."""
 
-    base: GenerationConfig
-    """The model's own, completed by the profile: what the search does not use of it is left unused."""
-    call: Mapping[str, Any]
+    options: Mapping[str, Any]
     """Those of the call: what the search does not use of them is refused."""
     plan: Plan
-    """What the search will do."""
+    """What the search will do with them, the model's and the profile's."""
 
     @property
     def streams(self) -> bool:
@@ -59,28 +56,22 @@ def make_settings(profile: Profile, model: HasSettings, call: Mapping[str, Any])
     Raises:
         TypeError, ValueError: an option that does not exist or that the search does not use.
 
-    >>> from types import SimpleNamespace
-    >>> from npblender import PARLAI, BlenderbotSmallConfig
     >>> from npblender.chat.history import PROFILES
-    >>> own = GenerationConfig(num_beams=4)
-    >>> model = SimpleNamespace(config=BlenderbotSmallConfig(), dialect=PARLAI, generation_config=own)
-    >>> settings = make_settings(PROFILES["parlai"], model, {"min_length": 5}).plan.settings
+    >>> settings = make_settings(PROFILES["parlai"], model, {"max_length": 9, "min_length": 5}).plan.settings
     >>> settings.num_beams, settings.min_length, settings.length_penalty
-    (4, 5, 0.65)
+    (10, 5, 0.65)
     """
-    for name in _OWN_RESULT:
-        if name in call:
+    for name in call:
+        if name in OPTIONS and OPTIONS[name].shapes_record:
             raise ValueError(f"{name} has no place in a chat: a reply comes with its text, ids, score and runners-up")
-    own = model.generation_config
-    fill = {name: value for name, value in profile.settings.items() if name not in own.set_fields and name not in call}
-    if call.get("do_sample", own.do_sample):
+    options, own = check_options(call), model.generation_config.set_values
+    fill = {name: value for name, value in profile.settings.items() if name not in own and name not in options}
+    if options.get("do_sample", own.get("do_sample")):
         fill.pop("num_beams", None)
-    for kind in ("max", "min"):
-        if call.get(f"{kind}_new_tokens", getattr(own, f"{kind}_new_tokens")) is not None:
-            fill.pop(f"{kind}_length", None)
-    base = own.replace(**fill)
-    plan = make_plan(model.dialect, model.config, base, None, call)
-    if "min_length" in fill and plan.min_length >= plan.max_length:
-        base = base.replace(min_length=None)
-        plan = make_plan(model.dialect, model.config, base, None, call)
-    return Settings(base, dict(call), plan)
+    for limit in ("max", "min"):
+        if options.get(f"{limit}_new_tokens", own.get(f"{limit}_new_tokens")) is not None:
+            fill.pop(f"{limit}_length", None)
+    config, dialect, settings = model.config, model.dialect, merge({**own, **fill}, options)
+    if "min_length" in fill and shortest(dialect, settings, 1) >= longest(dialect, config, settings, call, 1):
+        del settings["min_length"]
+    return Settings(call, plan_of(dialect, config, settings, call))

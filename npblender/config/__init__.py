@@ -1,12 +1,17 @@
-"""A model's sizes and a search's settings: frozen records, read from files and written to them.
+"""Configuration: frozen records of what a model is and how text is generated, read from files and written to them.
 
-    model_fields, model_config              BlenderbotSmallConfig, config.json
-    generation_fields, generation_config    GenerationConfig, generation_config.json
+In reading order:
+    dialect             in what the originals disagree, as data: `Dialect`
+    model_config        sizes, switches and special ids of a model: `BlenderbotSmallConfig`, config.json
+    searches            the names of the searches
+    option_kinds        what values a setting of generation may have
+    generation_options  every setting of generation, one row each
+    generation_config   `GenerationConfig`, generation_config.json
+
 What a setting does is written where it is read.
 """
 
 from npblender.config.generation_config import GenerationConfig
-from npblender.config.generation_options import GENERATION_DEFAULTS
 from npblender.config.model_config import ACTIVATIONS, LAYER_NORM_EPS, BlenderbotSmallConfig
 
-__all__ = ["ACTIVATIONS", "GENERATION_DEFAULTS", "LAYER_NORM_EPS", "BlenderbotSmallConfig", "GenerationConfig"]
+__all__ = ["ACTIVATIONS", "LAYER_NORM_EPS", "BlenderbotSmallConfig", "GenerationConfig"]

@@ -1,12 +1,12 @@
 """The settings of text generation as files keep them: `GenerationConfig`, after transformers' class.
 
-A setting that is None is unset, as in transformers 5: `set_fields` names the others, and `with_defaults`
-fills in what transformers does without them. So a caller can tell a choice from a default, whichever file it
-came from. The settings come from generation_config.json if the folder holds one, else from config.json, and
-never from a mixture of both.
+Which settings there are stands in `generation_options`. A setting that is None is unset, as in transformers 5:
+`set_fields` names the others, and `with_defaults` fills in what transformers does without them. So a caller can tell a
+choice from a default, whichever file it came from. The settings come from generation_config.json if the folder holds
+one, else from config.json, and never from a mixture of both.
 
-What it does not do: it checks each setting alone. Which settings fit together, and which search uses which,
-is decided where text is generated.
+Each setting is checked alone. Which settings fit together, and which search uses which, is decided where text is
+generated.
 """
 
 import copy
@@ -14,18 +14,24 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from npblender.common import json_files
-from npblender.common.field_checks import check_mapping, closest_name
-from npblender.config.generation_options import GENERATION_DEFAULTS, NEUTRAL, check_extra, check_setting
+from npblender.common.field_checks import check_mapping
+from npblender.config.generation_options import (
+    NOT_COVERED,
+    OPTIONS,
+    GenerationOptions,
+    check_extra,
+    check_setting,
+    defaults,
+    unknown_setting,
+)
 from npblender.config.model_config import BlenderbotSmallConfig
-
-Ids: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerationConfig:
+class GenerationConfig(GenerationOptions):
     """The settings of a search. Frozen: `replace` gives a changed copy; lists become tuples.
 
     Raises:
@@ -39,82 +45,19 @@ class GenerationConfig:
     (None, 20)
     """
 
-    # How long a reply is.
-    max_length: int | None = None  # of the whole target, its start included
-    max_new_tokens: int | None = None  # without the start; wins over max_length
-    min_length: int | None = None  # no eos before this length
-    min_new_tokens: int | None = None
-    early_stopping: bool | str | None = None  # when a beam search ends: true, false or "never"
-    max_time: float | None = None  # seconds
-    stop_strings: str | tuple[str, ...] | None = None
-
-    # How it is searched for.
-    do_sample: bool | None = None
-    num_beams: int | None = None
-    num_beam_groups: int | None = None
-    penalty_alpha: float | None = None  # contrastive search
-    use_cache: bool | None = None
-    prompt_lookup_num_tokens: int | None = None
-    max_matching_ngram_size: int | None = None
-    beam_delay: int | None = None  # ParlAI's delayed beam search: so many steps are sampled first
-
-    # What changes the logits.
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    typical_p: float | None = None
-    epsilon_cutoff: float | None = None
-    eta_cutoff: float | None = None
-    diversity_penalty: float | None = None
-    repetition_penalty: float | None = None
-    encoder_repetition_penalty: float | None = None
-    length_penalty: float | None = None
-    no_repeat_ngram_size: int | None = None
-    encoder_no_repeat_ngram_size: int | None = None
-    bad_words_ids: tuple[Ids, ...] | None = None
-    force_words_ids: tuple[Ids | tuple[Ids, ...], ...] | None = None
-    sequence_bias: tuple[tuple[Ids, float], ...] | None = None
-    suppress_tokens: Ids | None = None
-    begin_suppress_tokens: Ids | None = None
-    forced_bos_token_id: int | None = None
-    forced_eos_token_id: int | Ids | None = None
-    exponential_decay_length_penalty: tuple[int, float] | None = None  # start, factor
-    renormalize_logits: bool | None = None
-    remove_invalid_values: bool | None = None
-
-    # What comes back.
-    num_return_sequences: int | None = None
-    output_attentions: bool | None = None
-    output_hidden_states: bool | None = None
-    output_scores: bool | None = None
-    output_logits: bool | None = None
-    return_dict_in_generate: bool | None = None
-
-    # Special tokens.
-    pad_token_id: int | None = None
-    bos_token_id: int | None = None
-    eos_token_id: int | Ids | None = None
-    decoder_start_token_id: int | None = None
-
     # The file's other keys, as they are, and written back.
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.extra, Mapping) or not all(isinstance(key, str) for key in self.extra):
             raise TypeError("extra must be a mapping from key names to values")
-        clash = sorted(_field_names() & set(self.extra))
+        clash = sorted(OPTIONS.keys() & self.extra.keys())
         if clash:
             raise ValueError(f"extra holds {', '.join(clash)}, which are settings: give them by name")
-        set_field = object.__setattr__
-        set_field(self, "extra", copy.deepcopy(dict(self.extra)))
-        if isinstance(self.sequence_bias, Mapping):  # transformers' older form: {(id, ...): bias}
-            set_field(self, "sequence_bias", tuple(self.sequence_bias.items()))
-        for name in _field_names():
-            set_field(self, name, _as_tuples(getattr(self, name)))
-        for name in self.set_fields:
-            check_setting(name, getattr(self, name))
+        for name, value in self.set_values.items():
+            object.__setattr__(self, name, check_setting(name, value))
         check_extra(self.extra)
+        object.__setattr__(self, "extra", copy.deepcopy(dict(self.extra)))
 
     if not TYPE_CHECKING:  # a type checker shall still find misspelt settings
 
@@ -126,14 +69,29 @@ class GenerationConfig:
             raise AttributeError(f"these settings have no {name!r}, neither as a field nor in extra")
 
     @property
+    def set_values(self) -> dict[str, Any]:
+        """The settings that were chosen, by a file or by a caller, and their values.
+
+        >>> GenerationConfig(num_beams=10, eos_token_id=[2, 3]).set_values
+        {'num_beams': 10, 'eos_token_id': (2, 3)}
+        """
+        return {name: value for name, value in vars(self).items() if value is not None and name != "extra"}
+
+    @property
     def set_fields(self) -> frozenset[str]:
         """The names of the settings that were chosen, by a file or by a caller."""
-        return frozenset(name for name in _field_names() if getattr(self, name) is not None)
+        return frozenset(self.set_values)
+
+    @classmethod
+    def of_checked(cls, values: Mapping[str, Any], extra: Mapping[str, Any]) -> "GenerationConfig":
+        """A record of values that other records or `check_setting` have checked already; what is missing is unset."""
+        settings = object.__new__(cls)
+        vars(settings).update(dict.fromkeys(OPTIONS), **values, extra=extra)
+        return settings
 
     def with_defaults(self) -> "GenerationConfig":
         """The same settings with transformers' defaults where they are unset and a default exists."""
-        unset = {name: value for name, value in GENERATION_DEFAULTS.items() if name not in self.set_fields}
-        return dataclasses.replace(self, **unset)
+        return self.of_checked({**defaults("transformers"), **self.set_values}, self.extra)
 
     def replace(self, **changes: Any) -> "GenerationConfig":
         """A copy with some settings changed, checked again; None unsets one.
@@ -142,7 +100,10 @@ class GenerationConfig:
         Traceback (most recent call last):
         TypeError: there is no setting 'num_beam'; did you mean num_beams?
         """
-        _refuse_unknown(changes)
+        for name in changes:
+            if name not in OPTIONS and name != "extra":
+                hint = unknown_setting(name) or f"there are {', '.join(sorted(OPTIONS))}"
+                raise TypeError(f"there is no setting {name!r}; {hint}")
         extra = changes.pop("extra", self.extra)
         if changes:  # transformers 4 trusts config.json over a file that says it was made from config.json
             extra = {key: value for key, value in extra.items() if key != "_from_model_config"}
@@ -157,18 +118,14 @@ class GenerationConfig:
         {'transformers_version': '4.27.0', 'num_beams': 10}
         """
         check_mapping("generation settings", content)
-        names = _field_names()
-        values = {key: value for key, value in content.items() if key in names}
-        extra = {key: value for key, value in content.items() if key not in names}
+        values = {key: value for key, value in content.items() if key in OPTIONS}
+        extra = {key: value for key, value in content.items() if key not in OPTIONS}
         return cls(**values, extra=extra)
 
     def to_dict(self) -> dict[str, Any]:
         """What is set, and `extra`, as generation_config.json has it: `from_dict` gives an equal one back."""
-        content: dict[str, Any] = copy.deepcopy(dict(self.extra))
-        for f in dataclasses.fields(self):
-            if f.name in self.set_fields:
-                content[f.name] = _as_lists(getattr(self, f.name))
-        return content
+        settings = {name: _as_lists(value) for name, value in self.set_values.items()}
+        return copy.deepcopy(dict(self.extra)) | settings
 
     @classmethod
     def from_model_config(cls, config: BlenderbotSmallConfig) -> "GenerationConfig":
@@ -178,10 +135,10 @@ class GenerationConfig:
         >>> GenerationConfig.from_model_config(older).to_dict()["num_beams"]
         10
         """
-        content = {name: config.extra[name] for name in config.extra if name in _field_names() | set(NEUTRAL)}
+        content = {name: value for name, value in config.extra.items() if name in OPTIONS or name in NOT_COVERED}
         for f in dataclasses.fields(config):
             value = getattr(config, f.name)
-            if f.name in _field_names() and value is not None and value != GENERATION_DEFAULTS.get(f.name):
+            if f.name in OPTIONS and value is not None and value != OPTIONS[f.name].default:
                 content[f.name] = value
         return cls.from_dict(content)
 
@@ -214,23 +171,6 @@ class GenerationConfig:
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `folder`/generation_config.json (the folder is made if it is not there)."""
         json_files.write_object(json_files.new_folder(folder) / "generation_config.json", self.to_dict())
-
-
-def _field_names() -> frozenset[str]:
-    return frozenset(f.name for f in dataclasses.fields(GenerationConfig)) - {"extra"}
-
-
-def _refuse_unknown(changes: Mapping[str, Any]) -> None:
-    for name in changes:
-        if name not in _field_names() | {"extra"}:
-            near = closest_name(name, sorted(_field_names()))
-            hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(_field_names()))}"
-            raise TypeError(f"there is no setting {name!r}; {hint}")
-
-
-def _as_tuples(value: Any) -> Any:
-    """Lists at any depth as tuples, so that settings are values: hashable, and never changed later."""
-    return tuple(_as_tuples(each) for each in value) if isinstance(value, list | tuple) else value
 
 
 def _as_lists(value: Any) -> Any:

@@ -1,94 +1,245 @@
-"""What each setting of text generation may be, and what transformers does where it is unset.
+"""Every setting of text generation, one row each: the table that all the others are derived from.
 
-What it does not do: it looks at one setting at a time, never at two together.
+A row is a field of `GenerationOptions`: its type for people and type checkers, its kind (see `option_kinds`), the
+searches that read it, one line on what it means, and then what is particular about it. `GenerationConfig` has these
+fields; the checks, the plan of a call, files, the chat and the command line follow the table. To add a setting, add a
+row here and read it where it takes effect.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
-from npblender.common.field_checks import check_number, check_switch, check_whole
-
-OFF: Mapping[str, tuple[Any, ...]] = {
-    "num_return_sequences": (1,),
-    "num_beam_groups": (1,),
-    "early_stopping": (False,),
-    "temperature": (1.0,),
-    "top_k": (0,),
-    "top_p": (1.0,),
-    "min_p": (0.0,),
-    "typical_p": (1.0,),
-    "epsilon_cutoff": (0.0,),
-    "eta_cutoff": (0.0,),
-    "penalty_alpha": (0.0,),
-    "beam_delay": (0,),
-    "diversity_penalty": (0.0,),
-    "repetition_penalty": (1.0,),
-    "encoder_repetition_penalty": (1.0,),
-    "length_penalty": (1.0,),
-    "no_repeat_ngram_size": (0,),
-    "encoder_no_repeat_ngram_size": (0,),
-    "renormalize_logits": (False,),
-    "remove_invalid_values": (False,),
-}
-"""Values that ask for nothing, so that a search may be given them whether it knows the setting or not."""
-
-PARLAI_DEFAULTS: Mapping[str, Any] = {
-    "max_length": 256,
-    "min_length": 1,
-    "length_penalty": 0.65,
-    "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0,
-    "temperature": 1.0,
-    "num_beams": 1,
-    "num_return_sequences": 1,
-}
-"""What ParlAI does where a setting is unset: TorchGeneratorAgent's own defaults."""
-
-OFF_BY_NONE: Mapping[str, Any] = {"top_k": 0, "min_length": 0}
-"""What None in a call stands for where the default would do something."""
-
-HOLD_IDS = (
-    *("bad_words_ids", "force_words_ids", "suppress_tokens", "begin_suppress_tokens"),
-    *("forced_bos_token_id", "forced_eos_token_id"),
+from npblender.common.field_checks import closest_name
+from npblender.config.option_kinds import (
+    BIASES,
+    DECAY,
+    EARLY_STOPPING,
+    ID,
+    ID_OR_IDS,
+    IDS,
+    PHRASES,
+    PHRASES_OR_CHOICES,
+    SHARE,
+    SPECIAL_ID,
+    SPECIAL_IDS,
+    SWITCH,
+    TEXTS,
+    Kind,
+    number,
+    whole,
 )
-"""Settings that consist of token ids, at whatever depth."""
+from npblender.config.searches import (
+    CONSTRAINED_BEAM,
+    CONTRASTIVE,
+    EVERY,
+    GROUP_BEAM,
+    LOOKUP,
+    ONE_REPLY,
+    PARLAI,
+    PARLAI_DELAYED,
+    PARLAI_RANDOM,
+    SEVERAL_BEAMS,
+    TRANSFORMERS,
+    WARPED,
+)
 
-GENERATION_DEFAULTS: Mapping[str, Any] = {
-    "max_length": 20,
-    "min_length": 0,
-    "early_stopping": False,
-    "do_sample": False,
-    "num_beams": 1,
-    "num_beam_groups": 1,
-    "use_cache": True,
-    "temperature": 1.0,
-    "top_k": 50,
-    "top_p": 1.0,
-    "typical_p": 1.0,
-    "epsilon_cutoff": 0.0,
-    "eta_cutoff": 0.0,
-    "diversity_penalty": 0.0,
-    "repetition_penalty": 1.0,
-    "encoder_repetition_penalty": 1.0,
-    "length_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0,
-    "renormalize_logits": False,
-    "remove_invalid_values": False,
-    "num_return_sequences": 1,
-    "output_attentions": False,
-    "output_hidden_states": False,
-    "output_scores": False,
-    "output_logits": False,
-    "return_dict_in_generate": False,
-}
-"""What transformers does where a setting is unset: 4.52.4's class defaults and 5.23's global ones agree."""
+Ids: TypeAlias = tuple[int, ...]
 
-# Settings of transformers that would change replies and are not covered, with the values that do not.
-NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+
+@dataclass(frozen=True)
+class Option:
+    """What is known of one setting besides its name."""
+
+    kind: Kind
+    """Which values it takes."""
+    searches: frozenset[str]
+    """The searches that read it. To any other it is refused in a call, and left unused in a file."""
+    meaning: str
+    """One line for tables and help texts."""
+    default: Any = None
+    """What transformers does where it is unset: 4.52.4's class defaults and 5.23's global ones agree."""
+    parlai_default: Any = None
+    """What ParlAI does where it is unset: TorchGeneratorAgent's own defaults."""
+    off: tuple[Any, ...] = ()
+    """Values that ask for nothing, so that any search may be given them."""
+    if_none: Any = None
+    """What None in a call stands for, where the default would do something."""
+    needs_source_ids: bool = False
+    """Whether it reads the source's ids, which embeddings do not have."""
+    shapes_record: bool = False
+    """Whether it only decides what the record beside the reply holds."""
+
+    @property
+    def holds_ids(self) -> bool:
+        """Whether a value consists of token ids of the vocabulary."""
+        return self.kind.ids is not None
+
+
+def option(kind: Kind, searches: frozenset[str], meaning: str, **particulars: Any) -> Any:
+    """A row of the table below, as the default of a dataclass field: unset, with an `Option` as its metadata."""
+    return dataclasses.field(default=None, metadata={"option": Option(kind, searches, meaning, **particulars)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationOptions:
+    """The table. Every setting is None where it is unset."""
+
+    # How long a reply is.
+    max_length: int | None = option(
+        whole(1), EVERY, "tokens of the whole target at most, its start included", default=20, parlai_default=256
+    )
+    max_new_tokens: int | None = option(whole(1), EVERY, "generated tokens at most; counts before max_length")
+    min_length: int | None = option(
+        whole(0), EVERY, "no eos before the target has this length", default=0, parlai_default=1, if_none=0
+    )
+    min_new_tokens: int | None = option(whole(0), EVERY, "no eos before so many tokens; counts before min_length")
+    early_stopping: bool | str | None = option(
+        EARLY_STOPPING, SEVERAL_BEAMS, "when a beam search is over", default=False, off=(False,)
+    )
+    max_time: float | None = option(number(0.0), EVERY, "seconds after which the search ends")
+    stop_strings: str | tuple[str, ...] | None = option(TEXTS, TRANSFORMERS, "texts that end a reply")
+
+    # How it is searched for.
+    do_sample: bool | None = option(SWITCH, EVERY, "draw tokens at random", default=False)
+    num_beams: int | None = option(whole(1), EVERY, "paths searched for each source", default=1, parlai_default=1)
+    num_beam_groups: int | None = option(
+        whole(1), TRANSFORMERS, "groups of beams that differ (diverse beam search)", default=1, off=(1,)
+    )
+    penalty_alpha: float | None = option(
+        SHARE, frozenset({CONTRASTIVE}), "weight of unlikeness in contrastive search", off=(0.0,)
+    )
+    use_cache: bool | None = option(SWITCH, EVERY, "keep keys and values between steps", default=True)
+    prompt_lookup_num_tokens: int | None = option(
+        whole(1), frozenset({LOOKUP}), "tokens guessed at a time from earlier n-grams"
+    )
+    max_matching_ngram_size: int | None = option(
+        whole(1), frozenset({LOOKUP}), "longest n-gram that a guess is looked up by; unset it is 2"
+    )
+    beam_delay: int | None = option(
+        whole(0), frozenset({PARLAI_DELAYED}), "tokens drawn at random before the beam search", off=(0,)
+    )
+
+    # What changes the logits.
+    temperature: float | None = option(
+        number(0.0), WARPED | PARLAI, "divisor of the logits", default=1.0, parlai_default=1.0, off=(1.0,)
+    )
+    top_k: int | None = option(
+        whole(0),
+        WARPED | {CONTRASTIVE} | PARLAI_RANDOM,
+        "draw from the k most probable tokens; in contrastive search, compare them",
+        default=50,
+        off=(0,),
+        if_none=0,
+    )
+    top_p: float | None = option(
+        SHARE, WARPED | PARLAI_RANDOM, "draw from the fewest tokens that make up this share", default=1.0, off=(1.0,)
+    )
+    min_p: float | None = option(SHARE, WARPED, "draw from tokens with this share of the best one's", off=(0.0,))
+    typical_p: float | None = option(
+        SHARE, WARPED, "draw from the tokens nearest to the entropy", default=1.0, off=(1.0,)
+    )
+    epsilon_cutoff: float | None = option(
+        SHARE, WARPED, "draw from tokens with at least this probability", default=0.0, off=(0.0,)
+    )
+    eta_cutoff: float | None = option(
+        SHARE, WARPED, "as epsilon_cutoff, lowered where the entropy is high", default=0.0, off=(0.0,)
+    )
+    diversity_penalty: float | None = option(
+        number(0.0),
+        frozenset({GROUP_BEAM}),
+        "price of a token that an earlier group has chosen",
+        default=0.0,
+        off=(0.0,),
+    )
+    repetition_penalty: float | None = option(
+        number(0.0), TRANSFORMERS, "weakens tokens that the target holds", default=1.0, off=(1.0,)
+    )
+    encoder_repetition_penalty: float | None = option(
+        number(0.0),
+        TRANSFORMERS,
+        "strengthens tokens that the source holds",
+        default=1.0,
+        off=(1.0,),
+        needs_source_ids=True,
+    )
+    length_penalty: float | None = option(
+        number(),
+        SEVERAL_BEAMS | PARLAI,
+        "exponent of the length that a finished score is divided by",
+        default=1.0,
+        parlai_default=0.65,
+        off=(1.0,),
+    )
+    no_repeat_ngram_size: int | None = option(
+        whole(0), EVERY, "no n-gram of this size twice in a reply", default=0, parlai_default=0, off=(0,)
+    )
+    encoder_no_repeat_ngram_size: int | None = option(
+        whole(0),
+        EVERY,
+        "no n-gram of this size from the source",
+        default=0,
+        parlai_default=0,
+        off=(0,),
+        needs_source_ids=True,
+    )
+    bad_words_ids: tuple[Ids, ...] | None = option(PHRASES, EVERY, "phrases that are never completed")
+    force_words_ids: tuple[Ids | tuple[Ids, ...], ...] | None = option(
+        PHRASES_OR_CHOICES, frozenset({CONSTRAINED_BEAM}), "phrases that must come, or of which one must"
+    )
+    sequence_bias: tuple[tuple[Ids, float], ...] | None = option(BIASES, TRANSFORMERS, "added to a phrase's last token")
+    suppress_tokens: Ids | None = option(IDS, TRANSFORMERS, "tokens that never come")
+    begin_suppress_tokens: Ids | None = option(IDS, TRANSFORMERS, "tokens that do not come first")
+    forced_bos_token_id: int | None = option(ID, TRANSFORMERS, "the first generated token")
+    forced_eos_token_id: int | Ids | None = option(ID_OR_IDS, TRANSFORMERS, "the last token before the limit")
+    exponential_decay_length_penalty: tuple[int, float] | None = option(
+        DECAY, TRANSFORMERS, "makes an eos ever more probable from a length on"
+    )
+    renormalize_logits: bool | None = option(
+        SWITCH, TRANSFORMERS, "log-softmax after all processors", default=False, off=(False,)
+    )
+    remove_invalid_values: bool | None = option(
+        SWITCH, TRANSFORMERS, "NaN and infinities become finite", default=False, off=(False,)
+    )
+
+    # What comes back.
+    num_return_sequences: int | None = option(
+        whole(1), EVERY - ONE_REPLY, "replies for each source", default=1, parlai_default=1, off=(1,)
+    )
+    output_attentions: bool | None = option(
+        SWITCH, EVERY, "the record holds attention weights", default=False, shapes_record=True
+    )
+    output_hidden_states: bool | None = option(
+        SWITCH, EVERY, "the record holds hidden states", default=False, shapes_record=True
+    )
+    output_scores: bool | None = option(
+        SWITCH, EVERY, "the record holds processed scores", default=False, shapes_record=True
+    )
+    output_logits: bool | None = option(
+        SWITCH, EVERY, "the record holds the model's logits", default=False, shapes_record=True
+    )
+    return_dict_in_generate: bool | None = option(
+        SWITCH, EVERY, "return a record, not ids alone", default=False, shapes_record=True
+    )
+
+    # Special tokens.
+    pad_token_id: int | None = option(SPECIAL_ID, EVERY, "fills rows that have ended")
+    bos_token_id: int | None = option(SPECIAL_ID, EVERY, "stands in for a missing decoder_start_token_id")
+    eos_token_id: int | Ids | None = option(SPECIAL_IDS, EVERY, "ends a reply")
+    decoder_start_token_id: int | None = option(SPECIAL_ID, EVERY, "the first id of every target")
+
+
+OPTIONS: Mapping[str, Option] = MappingProxyType(
+    {field.name: field.metadata["option"] for field in dataclasses.fields(GenerationOptions)}
+)
+"""The rows by name."""
+
+NOT_COVERED: Mapping[str, tuple[Any, ...]] = {
     "guidance_scale": (None, 1),
     "token_healing": (None, False),
     "watermarking_config": (None,),
@@ -97,143 +248,26 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "forced_decoder_ids": (None,),
     "top_h": (None,),
 }
-
-_COUNTS: Mapping[str, int] = {  # name: the smallest value that means something
-    "max_length": 1,
-    "max_new_tokens": 1,
-    "min_length": 0,
-    "min_new_tokens": 0,
-    "num_beams": 1,
-    "num_beam_groups": 1,
-    "top_k": 0,
-    "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0,
-    "num_return_sequences": 1,
-    "prompt_lookup_num_tokens": 1,
-    "max_matching_ngram_size": 1,
-    "beam_delay": 0,
-}
-_NUMBERS: Mapping[str, tuple[float, float]] = {  # name: bounds
-    "max_time": (0.0, math.inf),
-    "penalty_alpha": (0.0, 1.0),
-    "temperature": (0.0, math.inf),
-    "top_p": (0.0, 1.0),
-    "min_p": (0.0, 1.0),
-    "typical_p": (0.0, 1.0),
-    "epsilon_cutoff": (0.0, 1.0),
-    "eta_cutoff": (0.0, 1.0),
-    "diversity_penalty": (0.0, math.inf),
-    "repetition_penalty": (0.0, math.inf),
-    "encoder_repetition_penalty": (0.0, math.inf),
-    "length_penalty": (-math.inf, math.inf),
-}
-_SWITCHES = (
-    *("do_sample", "use_cache", "renormalize_logits", "remove_invalid_values", "output_attentions"),
-    *("output_hidden_states", "output_scores", "output_logits", "return_dict_in_generate"),
-)
+"""Settings of transformers that would change replies and are not covered, with the values that do not."""
 
 
-def _token_id(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a token id, not {value!r}")
-    if value < 0:
-        raise ValueError(f"{name} must be a token id, at least 0, not {value}; None stands for no such token")
+def check_setting(name: str, value: Any) -> Any:
+    """The value as settings keep it, lists as tuples.
 
+    Raises:
+        TypeError, ValueError: a value that the setting cannot have.
 
-def _token_ids(name: str, value: Any) -> None:
-    if not isinstance(value, tuple):
-        raise TypeError(f"{name} must be a list of token ids, not {value!r}")
-    for each in value:
-        _token_id(name, each)
-
-
-def _word(name: str, value: Any) -> None:
-    _token_ids(name, value)
-    if not value:
-        raise ValueError(f"{name} holds an empty list where a word's token ids belong")
-
-
-def _token_id_or_ids(name: str, value: Any) -> None:
-    (_token_ids if isinstance(value, tuple) else _token_id)(name, value)
-
-
-def _words(name: str, value: Any) -> None:
-    if not isinstance(value, tuple):
-        raise TypeError(f"{name} must be a list of lists of token ids, not {value!r}")
-    for each in value:
-        _word(name, each)
-
-
-def _words_or_choices(name: str, value: Any) -> None:
-    """A word that must come, or several of which one must come."""
-    if not isinstance(value, tuple):
-        raise TypeError(f"{name} must be a list of lists of token ids, not {value!r}")
-    for each in value:
-        several = isinstance(each, tuple) and len(each) > 0 and isinstance(each[0], tuple)
-        (_words if several else _word)(name, each)
-
-
-def _biases(name: str, value: Any) -> None:
-    if not isinstance(value, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
-        raise TypeError(f"{name} must be a list of pairs [token ids, bias], not {value!r}")
-    for ids, bias in value:
-        _word(name, ids)
-        check_number(f"{name}'s bias", bias, at_least=-math.inf)
-
-
-def _early_stopping(name: str, value: Any) -> None:
-    if not (isinstance(value, bool) or value == "never"):
-        raise ValueError(f'{name} must be true, false or "never", not {value!r}')
-
-
-def _stop_strings(name: str, value: Any) -> None:
-    strings = value if isinstance(value, tuple) else (value,)
-    if not all(isinstance(each, str) for each in strings):
-        raise TypeError(f"{name} must be a text or a list of texts, not {value!r}")
-    if not all(strings):
-        raise ValueError(f"{name} holds an empty text, which every reply contains")
-
-
-def _decay(name: str, value: Any) -> None:
-    if not isinstance(value, tuple) or len(value) != 2:
-        raise TypeError(f"{name} must be a pair [start, factor], not {value!r}")
-    check_whole(f"{name}'s start", value[0], at_least=0)
-    check_number(f"{name}'s factor", value[1])
-
-
-_OTHERS: Mapping[str, Callable[[str, Any], None]] = {
-    "early_stopping": _early_stopping,
-    "stop_strings": _stop_strings,
-    "bad_words_ids": _words,
-    "force_words_ids": _words_or_choices,
-    "sequence_bias": _biases,
-    "suppress_tokens": _token_ids,
-    "begin_suppress_tokens": _token_ids,
-    "exponential_decay_length_penalty": _decay,
-    "pad_token_id": _token_id,
-    "bos_token_id": _token_id,
-    "decoder_start_token_id": _token_id,
-    "forced_bos_token_id": _token_id,
-    "eos_token_id": _token_id_or_ids,
-    "forced_eos_token_id": _token_id_or_ids,
-}
-
-
-def check_setting(name: str, value: Any) -> None:
-    """Refuse a value that the setting can not have; lists are given as tuples.
-
+    >>> check_setting("eos_token_id", [2, 3])
+    (2, 3)
     >>> check_setting("top_p", 1.5)
     Traceback (most recent call last):
     ValueError: top_p must be between 0 and 1, not 1.5
     """
-    if name in _COUNTS:
-        check_whole(name, value, at_least=_COUNTS[name])
-    elif name in _NUMBERS:
-        check_number(name, value, *_NUMBERS[name])
-    elif name in _OTHERS:
-        _OTHERS[name](name, value)
-    else:
-        check_switch(name, value)
+    kind = OPTIONS[name].kind
+    if kind.normal is not None:
+        value = kind.normal(value)
+    kind.check(name, value)
+    return value
 
 
 def check_extra(extra: Mapping[str, Any]) -> None:
@@ -243,6 +277,47 @@ def check_extra(extra: Mapping[str, Any]) -> None:
     Traceback (most recent call last):
     ValueError: the setting guidance_scale 1.5 is not covered; remove it, or set it to null
     """
-    for name, neutral in NEUTRAL.items():
+    for name, neutral in NOT_COVERED.items():
         if name in extra and extra[name] not in neutral:
             raise ValueError(f"the setting {name} {extra[name]!r} is not covered; remove it, or set it to null")
+
+
+def unknown_setting(name: str) -> str:
+    """A hint at what was meant by a name that is no setting.
+
+    >>> unknown_setting("num_beam")
+    'did you mean num_beams?'
+    """
+    near = closest_name(name, sorted(OPTIONS))
+    return f"did you mean {near}?" if near else ""
+
+
+@cache
+def defaults(family: str) -> Mapping[str, Any]:
+    """What unset settings stand for in "transformers" or in "parlai", where they stand for something.
+
+    >>> defaults("transformers")["length_penalty"], defaults("parlai")["length_penalty"]
+    (1.0, 0.65)
+    """
+    column = "parlai_default" if family == "parlai" else "default"
+    values = {name: getattr(option, column) for name, option in OPTIONS.items()}
+    return MappingProxyType({name: value for name, value in values.items() if value is not None})
+
+
+@cache
+def settings_of(search: str) -> frozenset[str]:
+    """The names of the settings that a search reads.
+
+    >>> "temperature" in settings_of("sampling"), "temperature" in settings_of("greedy search")
+    (True, False)
+    """
+    return frozenset(name for name, option in OPTIONS.items() if search in option.searches)
+
+
+def is_off(name: str, value: Any) -> bool:
+    """Whether a setting's value asks for nothing: None, or a value of its `off`.
+
+    >>> is_off("repetition_penalty", 1.0), is_off("repetition_penalty", 1.2)
+    (True, False)
+    """
+    return value is None or value in OPTIONS[name].off

@@ -1,14 +1,15 @@
-"""The one way into generation: weights, settings and arrays in, token ids out.
+"""Run a planned call: weights, settings and arrays in, token ids out.
 
-    plan (what to do) -> prepare (arrays, encoder) -> search -> ids, or a record
-`generate` returns when all is done; `stream` yields the tokens of each step as they are chosen.
+    settings -> Plan, arrays -> EncodedSource -> search -> ids, or a record of them
+
+A search is a generator: it yields the tokens of each step as they are chosen, where one path a row is followed, and
+returns the record of the whole. `generate` runs it to its end; the mixin's `stream` and the chat read it as it goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -17,33 +18,30 @@ from numpy.typing import NDArray
 from npblender.common.array_checks import check_ids
 from npblender.common.array_types import Ids
 from npblender.config.generation_config import GenerationConfig
-from npblender.generation.decoder_state import DecoderState
-from npblender.generation.encode_source import CallerArrays, prepare
-from npblender.generation.logits.chain import Allowed, Filter, make_chain, parlai_chain
-from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
-from npblender.generation.plan import (
+from npblender.config.searches import (
     BEAM,
     BEAM_SAMPLE,
     CONSTRAINED_BEAM,
     CONTRASTIVE,
-    DRAWING,
     GREEDY,
     GROUP_BEAM,
     LOOKUP,
-    PARLAI_BEAM,
-    PARLAI_DELAYED,
-    PARLAI_SAMPLE,
+    PARLAI,
     SAMPLE,
-    Plan,
 )
-from npblender.generation.plan_checks import refuse_givens
+from npblender.generation.decoder_state import DecoderState
+from npblender.generation.encode_source import CallerArrays, encode_source
+from npblender.generation.logits.chain import Allowed, ChainRequest, Processor, make_chain, make_parlai_chain
+from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
+from npblender.generation.plan import Plan
+from npblender.generation.plan_checks import check_other_arguments
 from npblender.generation.planning import make_plan
 from npblender.generation.search.beam import search_beams
 from npblender.generation.search.constrained_beam import search_constrained
 from npblender.generation.search.contrastive import search_contrastive
 from npblender.generation.search.diverse_beam import search_groups
-from npblender.generation.search.greedy_and_sampling import drawn_by, follow, most_probable
-from npblender.generation.search.parlai import grow
+from npblender.generation.search.greedy_and_sampling import decode_rows, most_probable, sample
+from npblender.generation.search.parlai import search_parlai
 from npblender.generation.search.prompt_lookup import search_lookup
 from npblender.generation.stopping import Criterion, make_stopping
 from npblender.transformer.context import Context
@@ -55,7 +53,7 @@ Seed: TypeAlias = "np.random.Generator | int | None"  # a text: numpy.random is 
 
 
 class Streamer(Protocol):
-    """What transformers calls a streamer: it is given the prompt, then each step's tokens, then the end."""
+    """transformers' streamer: `put` gets the prompt, then the tokens of each step; `end` is called after the last."""
 
     def put(self, value: Ids) -> None: ...
     def end(self) -> None: ...
@@ -63,9 +61,9 @@ class Streamer(Protocol):
 
 @dataclass(frozen=True)
 class CallerHooks:
-    """What a caller may give besides settings and arrays."""
+    """The arguments of a call besides settings and arrays."""
 
-    logits_processor: Sequence[Filter] = ()
+    logits_processor: Sequence[Processor] = ()
     stopping_criteria: Sequence[Criterion] = ()
     prefix_allowed_tokens_fn: Allowed | None = None
     tokenizer: Any = None
@@ -75,18 +73,20 @@ class CallerHooks:
 def generate(
     weights: Weights,
     context: Context,
-    own: GenerationConfig,
+    model_settings: GenerationConfig,
+    call_config: GenerationConfig | None,
+    options: dict[str, Any],
     arrays: CallerArrays,
-    users: CallerHooks,
-    given: GenerationConfig | None,
-    call: dict[str, Any],
+    hooks: CallerHooks,
     streamer: Streamer | None = None,
 ) -> NDArray[np.int64] | Record:
     """Token ids [B * num_return_sequences, T] or, with `return_dict_in_generate`, a record of them."""
-    plan, search, prompts = start(weights, context, own, arrays, users, given, call, streaming=streamer is not None)
+    plan, search, prompts = begin_call(
+        weights, context, model_settings, call_config, options, arrays, hooks, streaming=streamer is not None
+    )
     if streamer is not None:
         streamer.put(prompts)
-    record = drain(search, streamer)
+    record = run_to_end(search, streamer)
     if not plan.settings.return_dict_in_generate:
         return record.sequences
     if isinstance(record, GenerateBeamEncoderDecoderOutput) and record.n_best is None and not plan.wants("scores"):
@@ -94,8 +94,8 @@ def generate(
     return record
 
 
-def drain(search: Search, streamer: Streamer | None = None) -> Record:
-    """Run a search to its end and return its record."""
+def run_to_end(search: Search, streamer: Streamer | None = None) -> Record:
+    """The record that a search returns at its end; a streamer is given each step's tokens."""
     while True:
         try:
             tokens = next(search)
@@ -108,64 +108,89 @@ def drain(search: Search, streamer: Streamer | None = None) -> Record:
             streamer.put(tokens)
 
 
-def start(
+def begin_call(
     weights: Weights,
     context: Context,
-    own: GenerationConfig,
+    model_settings: GenerationConfig,
+    call_config: GenerationConfig | None,
+    options: dict[str, Any],
     arrays: CallerArrays,
-    users: CallerHooks,
-    given: GenerationConfig | None,
-    call: dict[str, Any],
+    hooks: CallerHooks,
+    *,
     streaming: bool,
 ) -> tuple[Plan, Search, Ids]:
     """The plan of a call, its search ready to run, and the prompts [R, P]."""
-    config, dialect = context.config, context.dialect
-    target = arrays.decoder_input_ids
+    config, target = context.config, arrays.decoder_input_ids
     if target is not None:
         target = check_ids("decoder_input_ids", target, config.vocab_size)
-    plan = make_plan(dialect, config, own, given, call, target)
-    prepared = prepare(weights, context, plan, arrays, target)
-    refuse_givens(
+        arrays = replace(arrays, decoder_input_ids=target)
+    settings = model_settings.set_values
+    if call_config is not None:
+        settings |= call_config.set_values
+    plan = make_plan(context.dialect, config, settings, options, target)
+    return (plan, *begin_search(weights, context, plan, arrays, hooks, options, streaming=streaming))
+
+
+def begin_search(
+    weights: Weights,
+    context: Context,
+    plan: Plan,
+    arrays: CallerArrays,
+    hooks: CallerHooks,
+    options: Mapping[str, Any],
+    *,
+    streaming: bool,
+) -> tuple[Search, Ids]:
+    """The search of a plan, ready to run, and its prompts [R, P]. `decoder_input_ids` are checked already."""
+    encoded = encode_source(weights, context, plan, arrays)
+    check_other_arguments(
         plan,
-        dialect,
-        call,
-        batch=len(prepared.prompt),
-        knows_source=prepared.source_ids is not None,
-        given={**vars(users), "streamer": streaming or None},
+        context.dialect,
+        options,
+        batch=len(encoded.prompt),
+        has_source_ids=encoded.source_ids is not None,
+        arguments={**vars(hooks), "streamer": streaming or None},
     )
-    decoding = DecoderState(prepared, plan.width, plan.settings.use_cache is not False)
-    return plan, search_of(plan, decoding, users), decoding.prompts()
+    decoder = DecoderState(encoded, plan.width, plan.settings.use_cache is not False)
+    return search_of(plan, decoder, hooks), decoder.prompts()
 
 
-def search_of(plan: Plan, decoding: DecoderState, users: CallerHooks) -> Search:
+def search_of(plan: Plan, decoder: DecoderState, hooks: CallerHooks) -> Search:
     """The planned search, ready to run."""
-    rng = generator_of(users.seed) if users.seed is not None or plan.search in DRAWING else None
-    if plan.search in (PARLAI_BEAM, PARLAI_DELAYED, PARLAI_SAMPLE):
-        return grow(plan, decoding, parlai_chain(plan, users.prefix_allowed_tokens_fn, users.logits_processor), rng)
-    dialect, source_ids = decoding.prepared.context.dialect, decoding.prepared.source_ids
-    chains = partial(make_chain, plan, dialect, source_ids, users.prefix_allowed_tokens_fn, users.logits_processor)
-    chain = chains()
-    stopping = make_stopping(plan, users.tokenizer, users.stopping_criteria)
-    if plan.search in (BEAM, BEAM_SAMPLE):
-        drawn = rng if plan.search == BEAM_SAMPLE else None
-        return search_beams(plan, decoding, chain, stopping, drawn, sources_settle=dialect.sources_settle)
+    rng = generator_of(hooks.seed) if hooks.seed is not None or plan.is_random else None
+    encoded = decoder.encoded
+    request = ChainRequest(
+        plan,
+        encoded.context.dialect,
+        encoded.source_ids,
+        hooks.prefix_allowed_tokens_fn,
+        hooks.logits_processor,
+    )
+    if plan.search in PARLAI:
+        return search_parlai(plan, decoder, make_parlai_chain(request), rng)
+    stopping = make_stopping(plan, hooks.tokenizer, hooks.stopping_criteria)
+    if plan.search == GROUP_BEAM:
+        return search_groups(plan, decoder, request, stopping)
+    chain = make_chain(request)
     if plan.search == GREEDY:
-        return follow(plan, decoding, chain, stopping, most_probable)
+        return decode_rows(plan, decoder, chain, stopping, most_probable)
     if plan.search == SAMPLE:
         assert rng is not None
-        return follow(plan, decoding, chain, stopping, drawn_by(rng))
-    if plan.search == GROUP_BEAM:
-        return search_groups(plan, decoding, chains, stopping)
+        return decode_rows(plan, decoder, chain, stopping, sample(rng))
+    if plan.search in (BEAM, BEAM_SAMPLE):
+        drawn = rng if plan.search == BEAM_SAMPLE else None
+        settles = encoded.context.dialect.sources_settle
+        return search_beams(plan, decoder, chain, stopping, drawn, sources_settle=settles)
     if plan.search == CONSTRAINED_BEAM:
-        return search_constrained(plan, decoding, chain, stopping)
+        return search_constrained(plan, decoder, chain, stopping)
     if plan.search == CONTRASTIVE:
-        return search_contrastive(plan, decoding, chain, stopping)
+        return search_contrastive(plan, decoder, chain, stopping)
     assert plan.search == LOOKUP
-    return search_lookup(plan, decoding, chain, stopping)
+    return search_lookup(plan, decoder, chain, stopping)
 
 
 def generator_of(seed: Seed) -> np.random.Generator:
-    """The source of random numbers: a given one, one made from a seed, or a fresh one."""
+    """A generator of random numbers: the one passed, one made from a seed, or a fresh one."""
     if isinstance(seed, np.random.Generator):
         return seed
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):

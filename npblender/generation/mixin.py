@@ -1,4 +1,4 @@
-"""`generate` as a method: transformers' GenerationMixin. The model that it is mixed into holds the weights."""
+"""`GenerationMixin`: `generate`, `stream` and `compute_transition_scores` as methods of a model, as in transformers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
 from npblender.generation.encode_source import CallerArrays
-from npblender.generation.generate import CallerHooks, Record, Seed, Streamer, generate, start
-from npblender.generation.logits.chain import Filter
+from npblender.generation.generate import CallerHooks, Record, Seed, Streamer, begin_call, generate
+from npblender.generation.logits.chain import Processor
 from npblender.generation.outputs import transition_scores
 from npblender.generation.stopping import Criterion
 from npblender.generation.streaming import text_pieces
@@ -24,11 +24,11 @@ from npblender.transformer.context import Sink
 from npblender.transformer.parameters import Weights
 
 ARRAYS = {field.name for field in fields(CallerArrays)}
-USERS = {"logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "seed"}
+HOOKS = {"logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "seed"}
 
 
 class GenerationMixin:
-    """Gives a model with config, weights, dialect and generation_config its `generate`."""
+    """Adds text generation to a model that has config, weights, dialect and generation_config."""
 
     config: BlenderbotSmallConfig
     weights: Weights
@@ -39,7 +39,7 @@ class GenerationMixin:
         self,
         inputs: Any = None,
         generation_config: GenerationConfig | None = None,
-        logits_processor: Sequence[Filter] | None = None,
+        logits_processor: Sequence[Processor] | None = None,
         stopping_criteria: Sequence[Criterion] | None = None,
         prefix_allowed_tokens_fn: Callable[[int, Ids], Sequence[int]] | None = None,
         *,
@@ -64,7 +64,7 @@ class GenerationMixin:
         Args:
             inputs: the source's ids, or say `input_ids`, `inputs_embeds` or `encoder_outputs`.
             generation_config: settings in place of the model's own, where it sets them.
-            logits_processor, stopping_criteria: the caller's own, called as transformers calls them.
+            logits_processor, stopping_criteria: your own functions, called as transformers calls them.
             prefix_allowed_tokens_fn: called with a source's number and a row's ids; returns the ids that may follow.
             attention_mask: [B, S]; without it the dialect decides whether pads are hidden.
             decoder_input_ids: [B, P], what every reply begins with.
@@ -79,12 +79,8 @@ class GenerationMixin:
             ValueError, TypeError: an argument that does not fit, an option that is unknown or that the chosen search
                 does not use; the message names it and says what would do.
 
-        >>> from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration
-        >>> tiny = BlenderbotSmallConfig(vocab_size=11, d_model=6, encoder_layers=1, decoder_layers=1,
-        ...     encoder_attention_heads=2, decoder_attention_heads=3, encoder_ffn_dim=5, decoder_ffn_dim=7)
-        >>> model = BlenderbotSmallForConditionalGeneration.from_config(tiny, seed=0)
-        >>> model.generate([[5, 6, 7]], max_length=4).shape
-        (1, 5)
+        >>> model.generate([[5, 6, 7]], max_length=4)
+        ?
         """
         arrays = CallerArrays(
             input_ids=_one_of(inputs, input_ids),
@@ -98,7 +94,7 @@ class GenerationMixin:
             cross_attn_head_mask=cross_attn_head_mask,
             position_ids=position_ids,
         )
-        users = CallerHooks(
+        hooks = CallerHooks(
             logits_processor=tuple(logits_processor or ()),
             stopping_criteria=tuple(stopping_criteria or ()),
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
@@ -107,7 +103,7 @@ class GenerationMixin:
         )
         context = make_context(self.config, self.dialect, tap)
         return generate(
-            self.weights, context, self.generation_config, arrays, users, generation_config, options, streamer
+            self.weights, context, self.generation_config, generation_config, options, arrays, hooks, streamer
         )
 
     def stream(
@@ -119,33 +115,29 @@ class GenerationMixin:
         clean_up_tokenization_spaces: bool | None = None,
         **arguments: Any,
     ) -> Iterator[Any]:
-        """The reply while it is made; the arguments are those of `generate`, and one path a row is followed.
+        """Yield the reply while it is made; the arguments are those of `generate`, and one path a row is followed.
 
         Without a tokenizer each step's tokens [R], int64, the prompt left out. With the model's tokenizer pieces of
         text of one reply, whole words only, which joined are the decoded reply.
 
-        >>> from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration
-        >>> tiny = BlenderbotSmallConfig(vocab_size=11, d_model=6, encoder_layers=1, decoder_layers=1,
-        ...     encoder_attention_heads=2, decoder_attention_heads=3, encoder_ffn_dim=5, decoder_ffn_dim=7)
-        >>> model = BlenderbotSmallForConditionalGeneration.from_config(tiny, seed=0)
-        >>> whole = model.generate([[5, 6, 7]], max_length=4)[0, 1:]
-        >>> [int(tokens[0]) for tokens in model.stream([[5, 6, 7]], max_length=4)] == whole.tolist()
-        True
+        >>> [int(tokens[0]) for tokens in model.stream([[5, 6, 7]], max_length=4)]
+        ?
         """
-        given = {name: arguments.pop(name) for name in ARRAYS & arguments.keys()}
-        given["input_ids"] = _one_of(inputs, given.get("input_ids"))
-        own = {name: arguments.pop(name) for name in USERS & arguments.keys()}
-        needs_text = arguments.get("stop_strings") is not None
-        users = CallerHooks(**own, tokenizer=tokenizer if needs_text else None)
+        arrays = {name: arguments.pop(name) for name in ARRAYS & arguments.keys()}
+        arrays["input_ids"] = _one_of(inputs, arrays.get("input_ids"))
+        passed = {name: arguments.pop(name) for name in HOOKS & arguments.keys()}
+        hooks = {name: value for name, value in passed.items() if value is not None}
+        if arguments.get("stop_strings") is not None:
+            hooks["tokenizer"] = tokenizer
         context = make_context(self.config, self.dialect, arguments.pop("tap", None))
-        _, search, _ = start(
+        _, search, _ = begin_call(
             self.weights,
             context,
             self.generation_config,
-            CallerArrays(**given),
-            users,
             generation_config,
             arguments,
+            CallerArrays(**arrays),
+            CallerHooks(**hooks),
             streaming=True,
         )
         if tokenizer is None:

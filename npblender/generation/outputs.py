@@ -1,10 +1,8 @@
-"""What `generate` returns with `return_dict_in_generate=True`: transformers' records, in NumPy arrays.
+"""What `generate` returns with `return_dict_in_generate=True`, and how it is collected.
 
-R rows are decoded at once: B sources times beams or samples. A tuple over steps has one entry a generated token.
-
-What a search keeps of its steps for the record it returns, as far as it is asked to.
-
-What each generated token contributed to its sequence's score: transformers' `compute_transition_scores`.
+transformers' records in NumPy arrays; `StepRecord`, which a search fills step by step; and `transition_scores`,
+transformers' `compute_transition_scores`. R rows are decoded at once: B sources times beams or samples. A tuple over
+steps has one entry for each generated token.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from npblender.transformer.outputs import Attentions, ModelOutput, States
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One finished reply of a search in ParlAI's way: its ids, start and eos included, and its score."""
+    """One finished reply of a ParlAI-style search: its ids, start and eos included, and its score."""
 
     ids: tuple[int, ...]
     score: float
@@ -34,10 +32,10 @@ class Hypothesis:
 
 @dataclass(frozen=True, eq=False)
 class GenerateEncoderDecoderOutput(ModelOutput):
-    """The result of a search that follows one path a row."""
+    """The result of a search with one path a row."""
 
     sequences: NDArray[np.int64]  # [R, T]
-    scores: tuple[Array, ...] | None = None  # a step: [R, V], after the filters
+    scores: tuple[Array, ...] | None = None  # a step: [R, V], after the processors
     logits: tuple[Array, ...] | None = None  # a step: [R, V], before them
     encoder_attentions: Attentions | None = None  # a layer: [B, H, S, S]
     encoder_hidden_states: States | None = None  # layers + 1 of [B, S, D]
@@ -49,7 +47,7 @@ class GenerateEncoderDecoderOutput(ModelOutput):
 
 @dataclass(frozen=True, eq=False)
 class GenerateBeamEncoderDecoderOutput(ModelOutput):
-    """The result of a search that follows several paths a source."""
+    """The result of a search with several paths a source."""
 
     sequences: NDArray[np.int64]  # [B * num_return_sequences, T]
     sequences_scores: Array | None = None  # [B * num_return_sequences]
@@ -66,23 +64,23 @@ class GenerateBeamEncoderDecoderOutput(ModelOutput):
 
 
 class StepRecord:
-    """Scores and logits step by step; what the model itself shows is kept by `DecoderState`."""
+    """Collects scores and logits step by step; attentions and hidden states are collected by `DecoderState`."""
 
-    def __init__(self, plan: Plan, decoding: DecoderState) -> None:
+    def __init__(self, plan: Plan, decoder: DecoderState) -> None:
         self.plan = plan
-        self.decoding = decoding
+        self.decoder = decoder
         self.scores: tuple[Array, ...] | None = () if plan.wants("scores") else None
         self.logits: tuple[Array, ...] | None = () if plan.wants("logits") else None
 
     def step(self, logits: Array, scores: Array) -> None:
-        """Note one step's logits [R, V] and processed scores [R, V]."""
+        """Add one step's logits [R, V] and processed scores [R, V]."""
         if self.scores is not None:
             self.scores += (scores,)
         if self.logits is not None:
             self.logits += (logits.astype(np.float32),)
 
     def of_rows(self, ids: NDArray[np.int64]) -> GenerateEncoderDecoderOutput:
-        """The record of a search that follows one path a row."""
+        """The record of a search with one path a row."""
         return GenerateEncoderDecoderOutput(sequences=ids, **self._common())
 
     def of_beams(
@@ -92,7 +90,7 @@ class StepRecord:
         beam_indices: NDArray[np.int64] | None,
         n_best: tuple[tuple[Hypothesis, ...], ...] | None = None,
     ) -> GenerateBeamEncoderDecoderOutput:
-        """The record of a search that follows several paths a source."""
+        """The record of a search with several paths a source."""
         return GenerateBeamEncoderDecoderOutput(
             sequences=sequences,
             sequences_scores=sequences_scores,
@@ -102,25 +100,25 @@ class StepRecord:
         )
 
     def _common(self) -> dict[str, Any]:
-        plan, decoding = self.plan, self.decoding
-        encoder = decoding.prepared.encoder
+        plan, decoder = self.plan, self.decoder
+        encoder = decoder.encoded.encoder
         attentions, states = plan.wants("attentions"), plan.wants("hidden_states")
         return {
             "scores": self.scores,
             "logits": self.logits,
             "encoder_attentions": encoder.attentions if attentions else None,
             "encoder_hidden_states": encoder.hidden_states if states else None,
-            "decoder_attentions": tuple(decoding.attentions) if attentions else None,
-            "cross_attentions": tuple(decoding.cross_attentions) if attentions else None,
-            "decoder_hidden_states": tuple(decoding.hidden_states) if states else None,
-            "past_key_values": decoding.cache if decoding.use_cache else None,
+            "decoder_attentions": tuple(decoder.attentions) if attentions else None,
+            "cross_attentions": tuple(decoder.cross_attentions) if attentions else None,
+            "decoder_hidden_states": tuple(decoder.hidden_states) if states else None,
+            "past_key_values": decoder.cache if decoder.use_cache else None,
         }
 
 
 def transition_scores(
     sequences: Ids, scores: Sequence[Array], beam_indices: NDArray[np.int64] | None, normalize_logits: bool
 ) -> Array:
-    """The scores [N, steps] of the generated tokens of `sequences` [N, T], from `scores`, a step [R, V].
+    """What each generated token of `sequences` [N, T] contributed to its score: [N, steps]; `scores` has [R, V] a step.
 
     `beam_indices` [N, steps] names for each token the row of R that it was chosen in, -1 where there is none (its
     score is 0 then); without them row n of `sequences` is row n of `scores`. With `normalize_logits` each step's

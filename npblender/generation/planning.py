@@ -1,16 +1,22 @@
-"""From settings to a plan: one set of settings from several, the search they choose, and the ids it ends at."""
+"""From settings to a plan: settings merged, the search they ask for, defaults filled in, limits counted.
+
+    options of the call -> check_options -> merge, over the settings of files -> plan_of -> Plan
+
+Settings come from several places: an option of the call counts before the `generation_config=` of the call, that before
+the model's own settings, those before the defaults. Until the plan is made they are plain mappings from names to
+values; the plan holds the one `GenerationConfig` that a call makes.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from npblender.common.array_types import Ids
-from npblender.config import BlenderbotSmallConfig, generation_options
+from npblender.config import BlenderbotSmallConfig, GenerationConfig
 from npblender.config.dialect import Dialect
-from npblender.config.generation_config import GenerationConfig
-from npblender.generation.plan import (
+from npblender.config.generation_options import OPTIONS, check_setting, defaults, settings_of, unknown_setting
+from npblender.config.searches import (
     BEAM,
     BEAM_SAMPLE,
     CONSTRAINED_BEAM,
@@ -22,44 +28,82 @@ from npblender.generation.plan import (
     PARLAI_DELAYED,
     PARLAI_SAMPLE,
     SAMPLE,
-    USES,
-    Plan,
 )
-from npblender.generation.plan_checks import refuse, refuse_unknown
+from npblender.generation.plan import Plan
+from npblender.generation.plan_checks import check_plan
+
+Values = Mapping[str, Any]
+"""Settings by name; a name that is missing is unset."""
+
+PARLAI_TOP_K = 10  # where neither top_k nor top_p is set
 
 
 def make_plan(
-    dialect: Dialect,
-    config: BlenderbotSmallConfig,
-    own: GenerationConfig,
-    given: GenerationConfig | None,
-    call: Mapping[str, Any],
-    target: Ids | None = None,
+    dialect: Dialect, config: BlenderbotSmallConfig, settings: Values, options: Values, target: Ids | None = None
 ) -> Plan:
-    """The plan of one call. `own` are the model's settings, `given` the `generation_config=`, `call` the options,
-    `target` the `decoder_input_ids` [B, P], if there are any.
+    """The plan of one call.
 
-    An option of the call that is None switches its setting off, whatever a file says.
+    Args:
+        settings: those of files and records, checked already: the model's own, under those of `generation_config=`.
+        options: those of the call. One that is None switches its setting off, whatever a file says.
+        target: the `decoder_input_ids` [B, P], if there are any.
+
+    Raises:
+        TypeError: an option that does not exist.
+        ValueError, TypeError: a value that an option cannot have, or a plan that cannot be carried out.
 
     >>> from npblender.config.dialect import TRANSFORMERS_5
-    >>> plan = make_plan(TRANSFORMERS_5, BlenderbotSmallConfig(), GenerationConfig(), None, {"max_new_tokens": 8})
+    >>> plan = make_plan(TRANSFORMERS_5, config, {}, {"max_new_tokens": 8})
     >>> plan.search, plan.max_length, plan.eos
     ('greedy search', 9, (2,))
     """
-    refuse_unknown(call)
-    merged = own if given is None else own.replace(**{name: getattr(given, name) for name in given.set_fields})
-    merged = merged.replace(**call)
-    chosen = {name for name, value in call.items() if value is not None}
-    if "max_length" in chosen and "max_new_tokens" not in chosen:
-        merged = merged.replace(max_new_tokens=None)
-    if "min_length" in chosen and "min_new_tokens" not in chosen:
-        merged = merged.replace(min_new_tokens=None)
-    search = choose_search(dialect, merged, chosen)
-    settings = fill_in(dialect, merged, call)
-    settings = without_unused(settings, search)
-    eos = _ids(settings.eos_token_id, config.eos_token_id, "eos_token_id" in call)
-    pad = settings.pad_token_id
-    if pad is None and "pad_token_id" not in call:
+    return plan_of(dialect, config, merge(settings, check_options(options)), options, target)
+
+
+def check_options(options: Values) -> dict[str, Any]:
+    """The options of a call as settings keep them; None stays None.
+
+    >>> check_options({"eos_token_id": [2, 3], "top_k": None})
+    {'eos_token_id': (2, 3), 'top_k': None}
+    """
+    for name in options:
+        if name not in OPTIONS:
+            hint = unknown_setting(name)
+            names = ", ".join(sorted(OPTIONS))
+            raise TypeError(
+                f"generate() has no option {name!r}; {hint + ' ' if hint else ''}There are {names}; and seed for what "
+                "is drawn"
+            )
+    return {name: None if value is None else check_setting(name, value) for name, value in options.items()}
+
+
+def merge(settings: Values, options: Values) -> dict[str, Any]:
+    """The settings with the options of a call over them, and without what these switch off.
+
+    A limit in the call counts before the other way of giving that limit in a file.
+
+    >>> merge({"max_new_tokens": 15, "top_k": 7}, {"max_length": 5, "top_k": None})
+    {'max_length': 5}
+    """
+    merged = {**settings, **options}
+    for limit in ("max", "min"):
+        if options.get(f"{limit}_length") is not None and options.get(f"{limit}_new_tokens") is None:
+            merged[f"{limit}_new_tokens"] = None
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def plan_of(
+    dialect: Dialect, config: BlenderbotSmallConfig, merged: Values, options: Values, target: Ids | None = None
+) -> Plan:
+    """The plan for settings that `merge` has made, checked as a whole; `options` are those of the call."""
+    search = choose_search(dialect, merged)
+    used = settings_of(search)
+    filled = fill_in(dialect, merged, options)
+    settings = GenerationConfig.of_checked({name: filled[name] for name in filled if name in used}, {})
+    eos, pad = settings.eos_token_id, settings.pad_token_id
+    if eos is None and "eos_token_id" not in options:
+        eos = config.eos_token_id
+    if pad is None and "pad_token_id" not in options:
         pad = config.pad_token_id
     start = settings.decoder_start_token_id
     for fallback in (config.decoder_start_token_id, settings.bos_token_id, config.bos_token_id):
@@ -67,17 +111,19 @@ def make_plan(
     if start is None:
         raise ValueError("a reply needs a first token: give decoder_start_token_id")
     prompt_length = 1 if target is None else target.shape[1] + lacks_start(target, start)
+    ends = () if eos is None else eos if isinstance(eos, tuple) else (eos,)
     plan = Plan(
         search=search,
         settings=settings,
         prompt_length=prompt_length,
-        max_length=longest(dialect, config, merged, call, prompt_length),
-        min_length=shortest(dialect, settings, prompt_length),
-        eos=eos,
-        pad=eos[0] if pad is None and eos else pad,
+        max_length=longest(dialect, config, merged, options, prompt_length),
+        min_length=shortest(dialect, filled, prompt_length),
+        eos=ends,
+        pad=ends[0] if pad is None and ends else pad,
         start=start,
+        num_return_sequences=settings.num_return_sequences or 1,
     )
-    refuse(plan, dialect, config, call)
+    check_plan(plan, dialect, config, options)
     return plan
 
 
@@ -86,48 +132,86 @@ def lacks_start(target: Ids, start: int) -> bool:
     return bool((target[:, 0] != start).all())
 
 
-def choose_search(dialect: Dialect, settings: GenerationConfig, chosen: set[str]) -> str:
-    """Which search the settings ask for; `chosen` are the names that the call itself gave."""
-    beams = settings.num_beams or 1
+def choose_search(dialect: Dialect, settings: Values) -> str:
+    """Which search the settings ask for.
+
+    >>> from npblender.config.dialect import PARLAI, TRANSFORMERS_5
+    >>> choose_search(PARLAI, {"num_beams": 3}), choose_search(TRANSFORMERS_5, {"num_beams": 3})
+    ('ParlAI beam search', 'beam search')
+    """
+    draws, beams = settings.get("do_sample"), settings.get("num_beams", 1)
     if dialect.search == "parlai":
-        if settings.beam_delay:
+        if settings.get("beam_delay"):
             return PARLAI_DELAYED
-        return PARLAI_SAMPLE if settings.do_sample else PARLAI_BEAM
-    if settings.force_words_ids is not None:
+        return PARLAI_SAMPLE if draws else PARLAI_BEAM
+    if "force_words_ids" in settings:
         return CONSTRAINED_BEAM
     if beams > 1:
-        if (settings.num_beam_groups or 1) > 1:
+        if settings.get("num_beam_groups", 1) > 1:
             return GROUP_BEAM
-        return BEAM_SAMPLE if settings.do_sample else BEAM
-    if settings.prompt_lookup_num_tokens is not None and not settings.do_sample:
+        return BEAM_SAMPLE if draws else BEAM
+    if "prompt_lookup_num_tokens" in settings and not draws:
         return LOOKUP
-    if settings.do_sample:
+    if draws:
         return SAMPLE
-    top_k = 50 if settings.top_k is None else settings.top_k
-    return CONTRASTIVE if settings.penalty_alpha and top_k > 1 else GREEDY
+    top_k = settings.get("top_k", OPTIONS["top_k"].default)
+    return CONTRASTIVE if settings.get("penalty_alpha") and top_k > 1 else GREEDY
+
+
+def fill_in(dialect: Dialect, settings: Values, options: Values) -> dict[str, Any]:
+    """The settings with the dialect's defaults where they are unset; None in the call switches one off.
+
+    >>> from npblender.config.dialect import PARLAI
+    >>> filled = fill_in(PARLAI, {"num_beams": 3}, {"min_length": None})
+    >>> filled["num_beams"], filled["min_length"], filled["length_penalty"]
+    (3, 0, 0.65)
+    """
+    switched_off = {name: OPTIONS[name].if_none for name, value in options.items() if value is None}
+    given = {**settings, **{name: value for name, value in switched_off.items() if value is not None}}
+    if dialect.search == "parlai":
+        given = parlai_truncation(given, options)
+    return {**defaults(dialect.search), **given}
+
+
+def parlai_truncation(settings: Values, options: Values) -> dict[str, Any]:
+    """The settings with exactly one of `top_k` and `top_p`: ParlAI's inference has one of these names.
+
+    What the call says counts before what files say; 0 and 1.0 say that the other one is meant. With neither it is
+    `top_k` with ParlAI's own default.
+    """
+    named = {name for name in ("top_k", "top_p") if options.get(name) is not None}
+    if len(named) != 1:
+        named = {name for name in ("top_k", "top_p") if name in settings}
+    if len(named) == 2 and settings["top_k"] == 0:
+        named = {"top_p"}
+    if len(named) == 2 and settings["top_p"] == 1:
+        named = {"top_k"}
+    if len(named) == 2 and (settings.get("do_sample") or settings.get("beam_delay")):
+        raise ValueError(
+            f"top_k={settings['top_k']} and top_p={settings['top_p']}: a ParlAI-style search truncates by one of them; "
+            "give the other its neutral value, top_k=0 or top_p=1.0"
+        )
+    others = {name: value for name, value in settings.items() if name not in ("top_k", "top_p")}
+    if named == {"top_p"}:
+        return {**others, "top_p": settings["top_p"]}
+    return {**others, "top_k": settings.get("top_k", PARLAI_TOP_K)}
 
 
 def longest(
-    dialect: Dialect,
-    config: BlenderbotSmallConfig,
-    settings: GenerationConfig,
-    call: Mapping[str, Any],
-    prompt_length: int,
+    dialect: Dialect, config: BlenderbotSmallConfig, settings: Values, options: Values, prompt_length: int
 ) -> int:
-    """The limit on a target's length, the prompt included."""
+    """The limit on a target's length, the prompt included; `settings` are those before defaults are filled in."""
     positions = config.max_position_embeddings
-    explicit = call.get("max_length") is not None or call.get("max_new_tokens") is not None
-    if settings.max_new_tokens is not None:
-        limit = prompt_length + settings.max_new_tokens
+    explicit = options.get("max_length") is not None or options.get("max_new_tokens") is not None
+    length = settings.get("max_length")
+    if "max_new_tokens" in settings:
+        limit = prompt_length + int(settings["max_new_tokens"])
     elif dialect.search == "parlai":
-        default = generation_options.PARLAI_DEFAULTS["max_length"]
-        limit = 1 + (default if settings.max_length is None else settings.max_length)
-    elif settings.max_length is None or (
-        dialect.default_length_by_value and settings.max_length == 20 and call.get("max_length") is None
-    ):
+        limit = 1 + int(OPTIONS["max_length"].parlai_default if length is None else length)
+    elif length is None or (dialect.default_length_by_value and length == 20 and options.get("max_length") is None):
         limit = min(prompt_length + 20, positions)
     else:
-        limit = settings.max_length
+        limit = int(length)
     if explicit and limit > positions + 1:
         raise ValueError(
             f"a target of {limit} tokens does not fit the model's {positions} positions (the last token needs none): "
@@ -136,61 +220,9 @@ def longest(
     return min(limit, positions + 1)
 
 
-def shortest(dialect: Dialect, settings: GenerationConfig, prompt_length: int) -> int:
+def shortest(dialect: Dialect, settings: Values, prompt_length: int) -> int:
     """The length below which no eos may come, the prompt included."""
-    if settings.min_new_tokens is not None:
-        return prompt_length + settings.min_new_tokens
-    minimum = settings.min_length or 0
+    if settings.get("min_new_tokens") is not None:
+        return prompt_length + int(settings["min_new_tokens"])
+    minimum = int(settings.get("min_length", 0))
     return minimum if dialect.min_length_counts_start else minimum + 1
-
-
-def _ids(setting: int | tuple[int, ...] | None, fallback: int | tuple[int, ...] | None, final: bool) -> tuple[int, ...]:
-    """One id, several or none, as a tuple; `final` says that None means none."""
-    value = fallback if setting is None and not final else setting
-    if value is None:
-        return ()
-    return value if isinstance(value, tuple) else (value,)
-
-
-def fill_in(dialect: Dialect, settings: GenerationConfig, call: Mapping[str, Any]) -> GenerationConfig:
-    """The settings with the dialect's defaults where they are unset; None in the call switches one off."""
-    off = {name: value for name, value in generation_options.OFF_BY_NONE.items() if name in call and call[name] is None}
-    settings = settings.replace(**off)
-    if dialect.search == "parlai":
-        settings = parlai_truncation(settings, call)
-        unset = {name: v for name, v in generation_options.PARLAI_DEFAULTS.items() if getattr(settings, name) is None}
-        return settings.replace(**unset)
-    return settings.with_defaults()
-
-
-PARLAI_TOP_K = 10
-
-
-def parlai_truncation(settings: GenerationConfig, call: Mapping[str, Any]) -> GenerationConfig:
-    """Exactly one of `top_k` and `top_p`: ParlAI's inference has one of these names.
-
-    What the call says counts before what files say; 0 and 1.0 say that the other one is meant. With neither it is
-    `top_k` with ParlAI's own default.
-    """
-    given = {name for name in ("top_k", "top_p") if call.get(name) is not None}
-    if len(given) != 1:
-        given = {name for name in ("top_k", "top_p") if getattr(settings, name) is not None}
-    if len(given) == 2 and settings.top_k == 0:
-        given = {"top_p"}
-    if len(given) == 2 and settings.top_p == 1:
-        given = {"top_k"}
-    if len(given) == 2 and (settings.do_sample or settings.beam_delay):
-        raise ValueError(
-            f"top_k={settings.top_k} and top_p={settings.top_p}: a search in ParlAI's way cuts by one of them; "
-            "give the other its neutral value, top_k=0 or top_p=1.0"
-        )
-    if given == {"top_p"}:
-        return settings.replace(top_k=None)
-    top_k = PARLAI_TOP_K if settings.top_k is None else settings.top_k
-    return settings.replace(top_p=None, top_k=top_k)
-
-
-def without_unused(settings: GenerationConfig, search: str) -> GenerationConfig:
-    """The settings that `search` does not read, unset: a file may hold them, and they do nothing."""
-    names = {field.name for field in dataclasses.fields(settings)} - {"extra"}
-    return settings.replace(**dict.fromkeys(names - USES[search]))

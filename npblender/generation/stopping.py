@@ -1,4 +1,4 @@
-"""When a row ends: an eos, the limit, the time, a text, or a criterion of the user's own."""
+"""When a row ends: at an eos, at the limit, after some time, with a text, or by a criterion of the caller's."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Criterion: TypeAlias = Callable[[Ids, Any], Any]
 
 @dataclass(frozen=True)
 class Stopping:
-    """All criteria of one search."""
+    """Decides which rows of one search have ended."""
 
     eos: tuple[int, ...]
     max_length: int
     deadline: float | None  # on the clock of `time.monotonic`
-    users: tuple[Criterion, ...] = ()
+    criteria: tuple[Criterion, ...] = ()
 
     def __call__(self, ids: Ids, scores: Any = None) -> NDArray[np.bool_]:
         """Which rows [R, L] have ended with their last token: [R].
@@ -37,19 +37,19 @@ class Stopping:
         ended: NDArray[np.bool_] = np.logical_or.reduce(ids[:, -1:] == np.array(self.eos, np.int64), axis=1)
         if ids.shape[1] >= self.max_length or (self.deadline is not None and time.monotonic() > self.deadline):
             ended[:] = True
-        for criterion in self.users:
+        for criterion in self.criteria:
             ended |= np.asarray(criterion(ids, scores), np.bool_).reshape(-1)
         return ended
 
 
-def make_stopping(plan: Plan, tokenizer: Any = None, users: Iterable[Criterion] = ()) -> Stopping:
+def make_stopping(plan: Plan, tokenizer: Any = None, criteria: Iterable[Criterion] = ()) -> Stopping:
     """The criteria that `plan` asks for; the clock starts now."""
     strings = plan.settings.stop_strings
-    own: tuple[Criterion, ...] = ()
+    by_text: tuple[Criterion, ...] = ()
     if strings is not None:
         strings = strings if isinstance(strings, tuple) else (strings,)
-        own = (StopStrings(strings, tokenizer, plan.prompt_length),)
-    return Stopping(plan.eos, plan.max_length, deadline_of(plan), (*own, *users))
+        by_text = (StopStrings(strings, tokenizer, plan.prompt_length),)
+    return Stopping(plan.eos, plan.max_length, deadline_of(plan), (*by_text, *criteria))
 
 
 def deadline_of(plan: Plan) -> float | None:
@@ -60,11 +60,11 @@ def deadline_of(plan: Plan) -> float | None:
 
 @dataclass(frozen=True)
 class StopStrings:
-    """A row ends with the token that completes one of the strings in its decoded text.
+    """Ends a row with the token that completes one of the strings in its decoded text.
 
-    The text is looked at as the tokens are joined, and as it reads with the spaces before punctuation removed. What
-    stands in the prompt does not count. (transformers looks at the tokens' own spelling, `@@` included, and so misses
-    strings that run over two pieces of a word.)
+    A string may stand in the text as the tokens are joined, or with the spaces before punctuation removed. The prompt
+    does not count. (transformers compares the tokens' spelling, `@@` included, and so misses strings that run over two
+    pieces of a word.)
     """
 
     strings: tuple[str, ...]

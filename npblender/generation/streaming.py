@@ -1,6 +1,6 @@
-"""Replies while they are made: token ids step by step, and text in pieces that never show half a word.
+"""Turns token ids that arrive one by one into pieces of text, none of which ends within a word.
 
-Only a search that follows one path a row can be read so; with several beams nothing is certain before the end.
+Only a search with one path a row can be streamed; with several beams nothing is final before the end.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ AHEAD = 2  # words to wait for where spaces are cleaned up: `is n ' t` becomes `
 def text_pieces(
     tokens: Iterable[Ids], tokenizer: Any, clean_up_tokenization_spaces: bool | None = None
 ) -> Iterator[str]:
-    """The tokens of one row as text: joined, the pieces are what `tokenizer.decode` makes of all of them.
+    """Yield the text of one row in pieces: joined, they are what `tokenizer.decode` makes of all the tokens.
 
-    A piece is given out when the word it ends with is complete and no later token can change it any more, so with
+    A piece comes when the word that it ends with is complete and no later token can change it any more, so with
     `clean_up_tokenization_spaces` it comes two words late. Special tokens are left out.
 
-    >>> import numpy as np
-    >>> from npblender.tokenizer.example import example_tokenizer
-    >>> tokenizer = example_tokenizer()
+    Raises:
+        ValueError: a step has the tokens of several rows.
+
     >>> list(text_pieces([np.array([i]) for i in (5, 7, 8, 10, 2)], tokenizer))
     ['hello', ' lower', ' !']
     """
@@ -34,13 +34,13 @@ def text_pieces(
     options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": cleans}
     skipped = set(tokenizer.all_special_ids)
     ids: list[int] = []
-    ends: list[int] = []  # where words end: the text of ids[:end] shows no half word
-    shown = ""
+    ends: list[int] = []  # where words end: the text of ids[:end] holds whole words
+    yielded = ""
     for step in tokens:
         if len(step) != 1:
             raise ValueError(f"text is streamed for one reply at a time, not for {len(step)}")
         token_id = int(step[0])
-        if token_id in skipped:  # a word goes on behind it as if it were not there
+        if token_id in skipped:  # a word may go on after it
             continue
         ids.append(token_id)
         if tokenizer.convert_ids_to_tokens(token_id).endswith(HALF):
@@ -48,10 +48,10 @@ def text_pieces(
         ends.append(len(ids))
         if cleans and len(ends) <= AHEAD:
             continue
-        certain = tokenizer.decode(ids[: ends[-1 - AHEAD if cleans else -1]], **options).rstrip()
-        if len(certain) > len(shown) and tokenizer.decode(ids, **options).startswith(certain):
-            yield certain[len(shown) :]
-            shown = certain
+        final = tokenizer.decode(ids[: ends[-1 - AHEAD if cleans else -1]], **options).rstrip()
+        if len(final) > len(yielded) and tokenizer.decode(ids, **options).startswith(final):
+            yield final[len(yielded) :]
+            yielded = final
     whole = tokenizer.decode(ids, **options)
-    if len(whole) > len(shown):
-        yield whole[len(shown) :]
+    if len(whole) > len(yielded):
+        yield whole[len(yielded) :]

@@ -87,12 +87,13 @@ def told(job: BatchJob, prepared: PreparedJob) -> dict[str, Any]:
 
     The model is known by its files' sizes and the ends of their contents, wherever the folder lies.
     """
+    files = {key: value for key, value in prepared.generation_config.extra.items() if key != "_from_model_config"}
     return {
         "model": {path.name: _fingerprint(path) for path in sorted(prepared.folder.iterdir()) if _counts(path)},
         "dialect": describe_dialect(prepared.dialect),
         "dtype": job.dtype,
         "profile": job.profile,
-        "settings": prepared.settings(job.settings).plan.settings.to_dict(),
+        "settings": {**files, **prepared.settings(job.settings).plan.settings.to_dict()},
         "block": list(job.block),
         "seed": job.seed,
         "n_best": job.n_best,

@@ -1,208 +1,225 @@
-"""The filters of one search in transformers' order: each a function of the target so far and the scores.
+"""The logits processors of one search, in transformers' order.
 
-What a filter does stands in `filters` and `truncation`; here is only which of them the settings ask for.
+A processor is a function of the target so far and the scores. `PROCESSORS` and `WARPERS` list the built-in ones in the
+order in which they run, each with the function that makes it from a call; what each does stands in the modules
+`processors` and `warpers`. To add one, add a line to the table and the function that it names.
+
+The chain works on scores of its own, so that a built-in processor may write to them. What one of the caller's has
+received or returned is copied before anything else is written, since the caller may have kept it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from npblender.common.array_types import Array, Ids
 from npblender.config.dialect import Dialect
+from npblender.config.generation_options import is_off
+from npblender.config.searches import WARPED
 from npblender.generation.logits import processors, warpers
-from npblender.generation.plan import BEAM_SAMPLE, SAMPLE, Plan
+from npblender.generation.plan import Plan
 from npblender.ops import log_softmax
 
-Filter: TypeAlias = Callable[[Ids, Array], Array]
-"""Called as filter(ids [R, L], scores [R, V]); returns scores [R, V]. transformers' logits processors are such."""
+Processor: TypeAlias = Callable[[Ids, Array], Array]
+"""Called as processor(ids [R, L], scores [R, V]); returns scores [R, V]. transformers' logits processors are such."""
 Allowed: TypeAlias = Callable[[int, Ids], Sequence[int]]
 """transformers' `prefix_allowed_tokens_fn`: the number of a source and a row's ids to the ids that may follow."""
 
 
 @dataclass(frozen=True)
-class ColumnFilter:
-    """A filter of ours that touches few columns, and can do so in place."""
+class ChainRequest:
+    """What a chain is made from."""
 
-    function: Callable[..., Array]  # function(ids, scores, in_place)
+    plan: Plan
+    dialect: Dialect
+    source_ids: Ids | None = None  # [B, S]
+    allowed: Allowed | None = None
+    callers: Iterable[Processor] = ()  # the caller's own processors
+    diversity: Processor | None = None  # of a diverse beam search, which makes it: it depends on the group
 
-    def __call__(self, ids: Ids, scores: Array) -> Array:
-        return self.function(ids, scores, False)
+
+Maker: TypeAlias = Callable[[ChainRequest, Any], Processor | None]
+"""Makes a processor from a call and the value of a setting, or none where there is nothing to do."""
 
 
-def make_chain(
-    plan: Plan,
-    dialect: Dialect,
-    source_ids: Ids | None,
-    allowed: Allowed | None = None,
-    users: Iterable[Filter] = (),
-    diversity: Filter | None = None,
-) -> list[Filter]:
-    """The filters that `plan` asks for: those of the settings, the user's own, and those that shape a draw.
-
-    `diversity` is the filter of a group beam search, which the search itself makes: only it knows its groups.
-    """
-    chain = [*_penalties(plan, dialect, source_ids, diversity), *_blocks(plan, dialect, source_ids)]
-    if allowed is not None:
-        beams = plan.num_beams // (plan.settings.num_beam_groups or 1)
-        chain.append(_only_allowed(allowed, beams, rescue=dialect.rescues_prefix))
-    chain += [*_ends(plan), *users, *_shapes(plan)]
+def make_chain(request: ChainRequest) -> list[Processor]:
+    """The processors that a call asks for: those of the settings, the caller's own, and the warpers of a draw."""
+    plan = request.plan
+    chain = _made(PROCESSORS, request) + [_caller(each) for each in request.callers]
+    if plan.search in WARPED:
+        chain += _made(WARPERS, request)
     if plan.settings.renormalize_logits:
         chain.append(lambda ids, scores: log_softmax(scores))
     return chain
 
 
-def parlai_chain(plan: Plan, allowed: Allowed | None, users: Iterable[Filter]) -> list[Filter]:
-    """What the caller gives a search in ParlAI's way, which has its own blocks (see `parlai`) behind it."""
-    return [*([] if allowed is None else [_only_allowed(allowed, plan.width, rescue=False)]), *users]
+def make_parlai_chain(request: ChainRequest) -> list[Processor]:
+    """What the caller gives a ParlAI-style search, whose own blocks (`search.parlai.Tree.block`) come after it."""
+    chain = [_caller(each) for each in request.callers]
+    if request.allowed is not None:
+        chain.insert(0, _allowed_tokens(request.allowed, request.plan.width, rescue=False))
+    return chain
 
 
-def apply(chain: Iterable[Filter], ids: Ids, scores: Array, *, owned: bool = False) -> Array:
-    """The scores after every filter of the chain; infinities among them are meant.
+def apply(chain: Sequence[Processor], ids: Ids, scores: Array, *, owned: bool = False) -> Array:
+    """The scores after every processor of the chain; infinities among them are meant.
 
-    `owned` says that the caller needs these scores no more, so that they may be written to. What a user's filter was
-    given or returned is never written to, since it may have kept it.
+    `owned` says that the caller needs these scores no more, so that they may be written to.
     """
+    if not chain:
+        return scores
+    if not owned:
+        scores = scores.copy()
     with np.errstate(over="ignore", invalid="ignore"):
-        for each in chain:
-            if isinstance(each, ColumnFilter):
-                scores = each.function(ids, scores if owned else scores.copy(), True)
-                owned = True
-            else:
-                scores = each(ids, scores)
-                owned = False
+        for processor in chain:
+            scores = processor(ids, scores)
     return scores
 
 
 def to_float32(logits: Array) -> Array:
-    """Scores are filtered, chosen from and returned in float32 whatever the model computes in, as in the originals.
+    """Logits in float32, in which the originals process, compare and return scores whatever the model computes in.
 
-    Logits that are float32 already are given back as they are, not as a copy.
+    Logits that are float32 already are returned as they are, not as a copy.
     """
     return logits.astype(np.float32, copy=False)
 
 
-def _penalties(plan: Plan, dialect: Dialect, source_ids: Ids | None, diversity: Filter | None) -> Iterator[Filter]:
-    s = plan.settings
-    beyond_start = dialect.bias_needs_longer_target
-    if s.sequence_bias is not None:
-        biases = tuple(dict(s.sequence_bias).items())  # of two biases for one phrase the last counts
-        yield ColumnFilter(
-            lambda ids, scores, in_place: processors.sequence_bias(
-                scores, ids, biases, beyond_start=beyond_start, in_place=in_place
-            )
-        )
-    if diversity is not None:
-        yield diversity
-    if _on(s.encoder_repetition_penalty, 1.0) and source_ids is not None:
-        reward = 1 / s.encoder_repetition_penalty  # type: ignore[operator]
-        by_source = not dialect.encoder_penalty_by_row
-
-        def penalise_source(ids: Ids, scores: Array, in_place: bool) -> Array:
-            if by_source:
-                seen = np.repeat(source_ids, len(scores) // len(source_ids), axis=0)
-                return processors.repetition_penalty(scores, seen, reward, in_place)
-            penalised = scores if in_place else scores.copy()
-            processors.repetition_penalty(penalised[: len(source_ids)], source_ids, reward, in_place=True)
-            return penalised
-
-        yield ColumnFilter(penalise_source)
-    if _on(s.repetition_penalty, 1.0):
-        penalty = s.repetition_penalty
-        yield ColumnFilter(
-            lambda ids, scores, in_place: processors.repetition_penalty(scores, ids, penalty, in_place)  # type: ignore[arg-type]
-        )
+def _made(table: Mapping[str, Maker], request: ChainRequest) -> list[Processor]:
+    """The processors of a table whose settings are on; what is no setting is left to its maker."""
+    made = []
+    values = vars(request.plan.settings)
+    for name, make in table.items():
+        value = values.get(name)
+        if name not in values or not is_off(name, value):
+            made.append(make(request, value))
+    return [processor for processor in made if processor is not None]
 
 
-def _blocks(plan: Plan, dialect: Dialect, source_ids: Ids | None) -> Iterator[Filter]:
-    s = plan.settings
-    if s.no_repeat_ngram_size:
-        own_size = s.no_repeat_ngram_size
-        yield ColumnFilter(
-            lambda ids, scores, in_place: processors.no_repeat_ngram(scores, ids, ids, own_size, in_place)
-        )
-    if s.encoder_no_repeat_ngram_size and source_ids is not None:
-        source_size = s.encoder_no_repeat_ngram_size
-
-        def no_quotes(ids: Ids, scores: Array, in_place: bool) -> Array:
-            sources = np.repeat(source_ids, len(scores) // len(source_ids), axis=0)
-            return processors.no_repeat_ngram(scores, ids, sources, source_size, in_place)
-
-        yield ColumnFilter(no_quotes)
-    if s.bad_words_ids is not None:
-        words = [(word, -np.inf) for word in dict.fromkeys(s.bad_words_ids) if word not in {(e,) for e in plan.eos}]
-        beyond_start = dialect.bias_needs_longer_target
-        yield ColumnFilter(
-            lambda ids, scores, in_place: processors.sequence_bias(
-                scores, ids, words, beyond_start=beyond_start, in_place=in_place
-            )
-        )
-    if plan.min_length and plan.eos:
-        yield ColumnFilter(
-            lambda ids, scores, in_place: processors.min_length(scores, ids, plan.min_length, plan.eos, in_place)
-        )
+def _caller(processor: Processor) -> Processor:
+    return lambda ids, scores: np.array(processor(ids, scores))
 
 
-def _ends(plan: Plan) -> Iterator[Filter]:
-    s = plan.settings
-    if s.forced_bos_token_id is not None:
-        bos = s.forced_bos_token_id
-        yield lambda ids, scores: processors.forced_bos(scores, ids, bos)
-    if s.forced_eos_token_id is not None:
-        forced = s.forced_eos_token_id if isinstance(s.forced_eos_token_id, tuple) else (s.forced_eos_token_id,)
-        yield lambda ids, scores: processors.forced_eos(scores, ids, plan.max_length, forced)
-    if s.remove_invalid_values:
-        yield lambda ids, scores: processors.remove_invalid(scores)
-    if s.exponential_decay_length_penalty is not None and plan.eos:
-        start, factor = s.exponential_decay_length_penalty
-        begin = start + plan.prompt_length
-        yield ColumnFilter(
-            lambda ids, scores, in_place: processors.exponential_decay(scores, ids, begin, factor, plan.eos, in_place)
-        )
-    if s.suppress_tokens is not None:
-        suppressed = s.suppress_tokens
-        yield ColumnFilter(lambda ids, scores, in_place: processors.block(scores, suppressed, in_place))
-    if s.begin_suppress_tokens is not None:
-        at_first = s.begin_suppress_tokens
-        alone = plan.prompt_length == 1 and s.forced_bos_token_id is not None
-        first = plan.prompt_length + alone
-        yield ColumnFilter(
-            lambda ids, scores, in_place: processors.begin_suppress(scores, ids, first, at_first, in_place)
-        )
+def _bound(function: Callable[..., Array], *arguments: Any) -> Processor:
+    return lambda ids, scores: function(scores, ids, *arguments)
 
 
-def _shapes(plan: Plan) -> Iterator[Filter]:
-    """What transformers calls warpers; with several beams one token that is no eos must always remain."""
-    if plan.search not in (SAMPLE, BEAM_SAMPLE):
-        return
-    s = plan.settings
-    keep = (len(plan.eos) or 1) + 1 if plan.num_beams > 1 else 1
-    if _on(s.temperature, 1.0):
-        yield _truncated(warpers.temperature, s.temperature)
-    if _on(s.top_k, 0):
-        yield _truncated(warpers.top_k, s.top_k, keep)
-    if s.top_p is not None and s.top_p < 1:
-        yield _truncated(warpers.top_p, s.top_p, keep)
-    if s.min_p is not None:
-        yield _truncated(warpers.min_p, s.min_p, keep)
-    if s.typical_p is not None and s.typical_p < 1:
-        yield _truncated(warpers.typical, s.typical_p, keep)
-    if s.epsilon_cutoff is not None and 0 < s.epsilon_cutoff < 1:
-        yield _truncated(warpers.epsilon, s.epsilon_cutoff, keep)
-    if s.eta_cutoff is not None and 0 < s.eta_cutoff < 1:
-        yield _truncated(warpers.eta, s.eta_cutoff, keep)
+def _warp(function: Callable[..., Array], request: ChainRequest, value: float) -> Processor:
+    """With several beams one token more survives than there are ids that end a target, and so one that is none."""
+    keep = (len(request.plan.eos) or 1) + 1 if request.plan.num_beams > 1 else 1
+    return lambda ids, scores: function(scores, value, keep)
 
 
-def _only_allowed(allowed: Allowed, beams: int, *, rescue: bool) -> Filter:
-    return lambda ids, scores: processors.allowed_tokens(scores, ids, allowed, beams, rescue=rescue)
+def _cutoff(function: Callable[..., Array], request: ChainRequest, value: float) -> Processor | None:
+    """transformers makes no warper of a cutoff of 1."""
+    return _warp(function, request, value) if value < 1 else None
 
 
-def _truncated(function: Callable[..., Array], *arguments: Any) -> Filter:
-    return lambda ids, scores: function(scores, *arguments)
+def _sequence_bias(request: ChainRequest, biases: tuple[tuple[processors.Phrase, float], ...]) -> Processor:
+    by_phrase = tuple(dict(biases).items())  # of two biases for one phrase the last counts
+    return _bound(processors.sequence_bias, by_phrase, request.dialect.bias_needs_longer_target)
 
 
-def _on(value: float | None, neutral: float) -> bool:
-    return value is not None and value != neutral
+def _bad_words(request: ChainRequest, words: tuple[processors.Phrase, ...]) -> Processor:
+    ends = {(token,) for token in request.plan.eos}
+    biases = [(word, -np.inf) for word in dict.fromkeys(words) if word not in ends]
+    return _bound(processors.sequence_bias, biases, request.dialect.bias_needs_longer_target)
+
+
+def _encoder_repetition_penalty(request: ChainRequest, penalty: float) -> Processor | None:
+    sources = request.source_ids
+    if sources is None:
+        return None
+    reward = 1 / penalty
+
+    def by_source(ids: Ids, scores: Array) -> Array:
+        return processors.repetition_penalty(scores, _for_rows(sources, len(scores)), reward)
+
+    def by_row(ids: Ids, scores: Array) -> Array:
+        processors.repetition_penalty(scores[: len(sources)], sources, reward)
+        return scores
+
+    return by_row if request.dialect.encoder_penalty_by_row else by_source
+
+
+def _encoder_no_repeat_ngram(request: ChainRequest, size: int) -> Processor | None:
+    sources = request.source_ids
+    if sources is None:
+        return None
+    return lambda ids, scores: processors.no_repeat_ngram(scores, ids, _for_rows(sources, len(scores)), size)
+
+
+def _for_rows(sources: Ids, rows: int) -> Ids:
+    """[B, S] -> [R, S]: the rows of a source lie together."""
+    return np.repeat(sources, rows // len(sources), axis=0)
+
+
+def _min_length(request: ChainRequest, setting: int) -> Processor | None:
+    plan = request.plan
+    return _bound(processors.min_length, plan.min_length, plan.eos) if plan.min_length and plan.eos else None
+
+
+def _prefix_allowed_tokens(request: ChainRequest, setting: None) -> Processor | None:
+    plan = request.plan
+    if request.allowed is None:
+        return None
+    rows = plan.num_beams // (plan.settings.num_beam_groups or 1)
+    return _allowed_tokens(request.allowed, rows, rescue=request.dialect.rescues_prefix)
+
+
+def _allowed_tokens(allowed: Allowed, rows: int, *, rescue: bool) -> Processor:
+    return lambda ids, scores: processors.allowed_tokens(scores, ids, allowed, rows, rescue=rescue)
+
+
+def _forced_eos(request: ChainRequest, tokens: int | tuple[int, ...]) -> Processor:
+    forced = tokens if isinstance(tokens, tuple) else (tokens,)
+    return _bound(processors.forced_eos, request.plan.max_length, forced)
+
+
+def _exponential_decay(request: ChainRequest, decay: tuple[int, float]) -> Processor | None:
+    plan = request.plan
+    start, factor = decay
+    return _bound(processors.exponential_decay, start + plan.prompt_length, factor, plan.eos) if plan.eos else None
+
+
+def _begin_suppress(request: ChainRequest, tokens: tuple[int, ...]) -> Processor:
+    plan = request.plan
+    bos_comes_first = plan.prompt_length == 1 and plan.settings.forced_bos_token_id is not None
+    return _bound(processors.begin_suppress, plan.prompt_length + bos_comes_first, tokens)
+
+
+PROCESSORS: Mapping[str, Maker] = {
+    "sequence_bias": _sequence_bias,
+    "diversity_penalty": lambda request, penalty: request.diversity,
+    "encoder_repetition_penalty": _encoder_repetition_penalty,
+    "repetition_penalty": lambda request, penalty: _bound(processors.repetition_penalty, penalty),
+    "no_repeat_ngram_size": lambda request, size: (
+        lambda ids, scores: processors.no_repeat_ngram(scores, ids, ids, size)
+    ),
+    "encoder_no_repeat_ngram_size": _encoder_no_repeat_ngram,
+    "bad_words_ids": _bad_words,
+    "min_length": _min_length,  # and min_new_tokens
+    "prefix_allowed_tokens_fn": _prefix_allowed_tokens,
+    "forced_bos_token_id": lambda request, token: _bound(processors.forced_bos, token),
+    "forced_eos_token_id": _forced_eos,
+    "remove_invalid_values": lambda request, value: lambda ids, scores: processors.remove_invalid(scores),
+    "exponential_decay_length_penalty": _exponential_decay,
+    "suppress_tokens": lambda request, tokens: lambda ids, scores: processors.block(scores, tokens),
+    "begin_suppress_tokens": _begin_suppress,
+}
+"""By the settings that ask for them, in the order in which they run; the caller's own come after them."""
+
+WARPERS: Mapping[str, Maker] = {
+    "temperature": lambda request, value: lambda ids, scores: warpers.temperature(scores, value),
+    "top_k": partial(_warp, warpers.top_k),
+    "top_p": partial(_warp, warpers.top_p),
+    "min_p": partial(_warp, warpers.min_p),
+    "typical_p": partial(_warp, warpers.typical),
+    "epsilon_cutoff": partial(_cutoff, warpers.epsilon),
+    "eta_cutoff": partial(_cutoff, warpers.eta),
+}
+"""What reshapes the distribution that a token is drawn from, in the order in which it runs."""

@@ -1,9 +1,9 @@
-"""Filters of scores that look at the target so far: pure functions, scores [R, V] in and scores [R, V] out.
+"""Logits processors: each changes scores [R, V] in view of the targets so far, ids [R, L]; those of transformers.
 
-Scores are logits in a search that follows one path a row, and log-probabilities in a beam search, as in transformers,
-whose processors these are. A blocked token scores -inf. No filter changes its arguments, unless it is told to: those
-that touch only some columns do so `in_place` on request, and then copy nothing. Which filters run, and in which order,
-is decided in `chain`; those that cut a distribution short before it is drawn from are in `truncation`.
+Scores are logits in a search that follows one path a row, and log-probabilities in a beam search, as in transformers.
+A blocked token scores -inf. A processor may write to the scores that it is given, and returns the scores that count
+from then on: to keep the old ones, pass a copy. Which processors run, and in which order, is decided in `chain`; those
+that cut a distribution short before a token is drawn are in `warpers`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ Tokens = Sequence[int] | NDArray[np.int64]
 Phrase = tuple[int, ...]
 
 
-def block(scores: Array, tokens: Tokens, in_place: bool = False) -> Array:
+def block(scores: Array, tokens: Tokens) -> Array:
     """The tokens become impossible in every row.
 
     >>> block(np.array([[1.0, 2.0, 3.0]]), [2])
     array([[  1.,   2., -inf]])
     """
-    blocked = scores if in_place else scores.copy()
-    blocked[:, np.asarray(tokens, np.int64)] = -np.inf
-    return blocked
+    scores[:, np.asarray(tokens, np.int64)] = -np.inf
+    return scores
 
 
 def force(scores: Array, tokens: Tokens) -> Array:
@@ -36,18 +35,18 @@ def force(scores: Array, tokens: Tokens) -> Array:
     >>> force(np.array([[1.0, 2.0, 3.0]]), [2])
     array([[-inf, -inf,   0.]])
     """
-    forced = np.full_like(scores, -np.inf)
-    forced[:, np.asarray(tokens, np.int64)] = 0
-    return forced
+    scores[:] = -np.inf
+    scores[:, np.asarray(tokens, np.int64)] = 0
+    return scores
 
 
-def min_length(scores: Array, ids: Ids, shortest: int, eos: Tokens, in_place: bool = False) -> Array:
+def min_length(scores: Array, ids: Ids, shortest: int, eos: Tokens) -> Array:
     """No eos while the target [R, L], its start included, is shorter than `shortest`.
 
     >>> min_length(np.array([[1.0, 2.0, 3.0]]), np.array([[1, 0]]), 3, [2])
     array([[  1.,   2., -inf]])
     """
-    return block(scores, eos, in_place) if ids.shape[1] < shortest else scores
+    return block(scores, eos) if ids.shape[1] < shortest else scores
 
 
 def forced_bos(scores: Array, ids: Ids, token: int) -> Array:
@@ -68,16 +67,16 @@ def forced_eos(scores: Array, ids: Ids, longest: int, tokens: Tokens) -> Array:
     return force(scores, tokens) if ids.shape[1] == longest - 1 else scores
 
 
-def begin_suppress(scores: Array, ids: Ids, first: int, tokens: Tokens, in_place: bool = False) -> Array:
-    """The tokens can not come at position `first` of the target.
+def begin_suppress(scores: Array, ids: Ids, first: int, tokens: Tokens) -> Array:
+    """The tokens cannot come at position `first` of the target.
 
     >>> begin_suppress(np.array([[1.0, 2.0, 3.0]]), np.array([[1]]), 1, [0])
     array([[-inf,   2.,   3.]])
     """
-    return block(scores, tokens, in_place) if ids.shape[1] == first else scores
+    return block(scores, tokens) if ids.shape[1] == first else scores
 
 
-def repetition_penalty(scores: Array, seen: Ids, penalty: float, in_place: bool = False) -> Array:
+def repetition_penalty(scores: Array, seen: Ids, penalty: float) -> Array:
     """Tokens of `seen` [R, M]: a positive score is divided by the penalty, a negative one multiplied (Keskar 2019).
 
     >>> repetition_penalty(np.array([[1.0, -2.0, 3.0]]), np.array([[0, 1]]), 2.0)
@@ -85,23 +84,21 @@ def repetition_penalty(scores: Array, seen: Ids, penalty: float, in_place: bool 
     """
     rows = np.arange(len(seen))[:, None]
     chosen = scores[rows, seen]
-    penalised = scores if in_place else scores.copy()
     factor = scores.dtype.type(penalty)
     with np.errstate(over="ignore"):
-        penalised[rows, seen] = np.where(chosen < 0, chosen * factor, chosen / factor)
-    return penalised
+        scores[rows, seen] = np.where(chosen < 0, chosen * factor, chosen / factor)
+    return scores
 
 
-def no_repeat_ngram(scores: Array, ids: Ids, sources: Ids, size: int, in_place: bool = False) -> Array:
+def no_repeat_ngram(scores: Array, ids: Ids, sources: Ids, size: int) -> Array:
     """No token that would complete an n-gram of its row's `sources` [R, M]: of the target itself, or of the source.
 
     >>> no_repeat_ngram(np.zeros((1, 4)), np.array([[3, 1, 2, 3]]), np.array([[3, 1, 2, 3]]), 2)
     array([[  0., -inf,   0.,   0.]])
     """
     rows, tokens = completions(ids, sources, size)
-    blocked = scores if in_place else scores.copy()
-    blocked[rows, tokens] = -np.inf
-    return blocked
+    scores[rows, tokens] = -np.inf
+    return scores
 
 
 def completions(ids: Ids, sources: Ids, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -126,9 +123,7 @@ def completions(ids: Ids, sources: Ids, size: int) -> tuple[NDArray[np.int64], N
     return rows, sources[rows, places + (size - 1)]
 
 
-def sequence_bias(
-    scores: Array, ids: Ids, biases: Sequence[tuple[Phrase, float]], *, beyond_start: bool, in_place: bool = False
-) -> Array:
+def sequence_bias(scores: Array, ids: Ids, biases: Sequence[tuple[Phrase, float]], beyond_start: bool) -> Array:
     """The last token of each phrase gets the phrase's bias in rows that end with the rest of it.
 
     `beyond_start` leaves out phrases that would be as long as the whole target with its start token, as 4.52.4 does.
@@ -140,19 +135,17 @@ def sequence_bias(
     columns: dict[int, Array] = {}  # what is added to the scores of a token, [R]
     for phrase, bias in biases:
         *begin, token = phrase
-        # Of many phrases few have begun in any row: the last id tells, and only those are looked at.
+        # Of many phrases few have begun in any row; the rows' last ids rule out most of them.
         if begin and (begin[-1] not in newest or length < len(begin) + beyond_start):
             continue
         added = columns.setdefault(token, np.zeros(len(scores), scores.dtype))
         added[(ids[:, length - len(begin) :] == begin).all(axis=1)] += scores.dtype.type(bias)
-    biased = scores if in_place else scores.copy()
     if columns:
-        tokens = list(columns)
-        biased[:, tokens] = scores[:, tokens] + np.stack(list(columns.values()), axis=1)
-    return biased
+        scores[:, list(columns)] += np.stack(list(columns.values()), axis=1)
+    return scores
 
 
-def exponential_decay(scores: Array, ids: Ids, start: int, factor: float, eos: Tokens, in_place: bool = False) -> Array:
+def exponential_decay(scores: Array, ids: Ids, start: int, factor: float, eos: Tokens) -> Array:
     """From length `start` on an eos gains |score| * (factor^steps - 1); a blocked eos stays blocked.
 
     (4.52.4 makes NaN of a blocked eos here; 5.23 does what is done here.)
@@ -164,10 +157,9 @@ def exponential_decay(scores: Array, ids: Ids, start: int, factor: float, eos: T
         return scores
     columns = np.asarray(eos, np.int64)
     chosen = scores[:, columns]
-    changed = scores if in_place else scores.copy()
     gain = scores.dtype.type(factor ** (ids.shape[1] - start) - 1)
-    changed[:, columns] = chosen + np.where(np.isfinite(chosen), np.abs(chosen) * gain, 0).astype(scores.dtype)
-    return changed
+    scores[:, columns] = chosen + np.where(np.isfinite(chosen), np.abs(chosen) * gain, 0).astype(scores.dtype)
+    return scores
 
 
 def allowed_tokens(
@@ -189,11 +181,11 @@ def allowed_tokens(
                 "it must return at least one id"
             )
         mask[row, tokens] = 0
-    kept = np.asarray(scores + mask)
+    scores += mask
     if rescue:
-        hopeless = np.isneginf(kept.max(axis=1)).reshape(-1, beams).all(axis=1)
-        kept = np.where(np.repeat(hopeless, beams)[:, None], mask, kept)
-    return kept
+        impossible = np.isneginf(scores.max(axis=1)).reshape(-1, beams).all(axis=1)
+        scores = np.where(np.repeat(impossible, beams)[:, None], mask, scores)
+    return scores
 
 
 def remove_invalid(scores: Array) -> Array:
@@ -202,4 +194,4 @@ def remove_invalid(scores: Array) -> Array:
     >>> remove_invalid(np.array([[np.nan, 1.0]]))
     array([[0., 1.]])
     """
-    return np.nan_to_num(scores, nan=0.0)
+    return np.nan_to_num(scores, copy=False, nan=0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from npblender.common.array_types import Array, Ids
-from npblender.generation.logits.top_k import top
+from npblender.generation.logits.top_k import top_k
 from npblender.ops import softmax
 
 
@@ -33,7 +33,7 @@ def draw_several(probabilities: Array, count: int, rng: np.random.Generator) -> 
     """
     possible = np.flatnonzero(probabilities > 0)
     keys = probabilities[possible] / rng.standard_exponential(len(possible))
-    drawn = possible[top(keys, min(count, len(possible)))[1]]
+    drawn = possible[top_k(keys, min(count, len(possible)))[1]]
     if len(drawn) < count:
         others = np.flatnonzero(~(probabilities > 0))
         drawn = np.concatenate([drawn, others[: count - len(drawn)]])

@@ -18,10 +18,10 @@ Indices = NDArray[np.int64]
 CHUNK = 2048  # numbers a chunk: the fewer chunks, the cheaper their maxima; the smaller, the less is looked at again
 
 
-def top(values: Array, count: int) -> tuple[Array, Indices]:
+def top_k(values: Array, count: int) -> tuple[Array, Indices]:
     """The `count` largest of `values` [N], largest first and the lowest index first among equals, and their indices.
 
-    >>> top(np.array([0.5, 2.0, 1.0, 2.0]), 3)
+    >>> top_k(np.array([0.5, 2.0, 1.0, 2.0]), 3)
     (array([2., 2., 1.]), array([1, 3, 2]))
     """
     candidates, indices = _reaching(values[None], None, count)

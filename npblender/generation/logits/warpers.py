@@ -1,7 +1,7 @@
-"""Filters that shape a distribution before it is drawn from: pure functions, scores [R, V] in and scores [R, V] out.
+"""Logits warpers: each cuts short or reshapes the distribution that a token is drawn from, scores [R, V] -> [R, V].
 
-What is cut off scores -inf. `keep` is how many of the best tokens survive in any case. Arithmetic follows torch's:
-float32 with sums in float64, so that the same tokens survive as in transformers.
+They leave their arguments as they are. A token that is cut off scores -inf; `keep` is how many of the best survive in
+any case. Arithmetic follows torch's: float32 with sums in float64, so that the same tokens survive as in transformers.
 """
 
 from __future__ import annotations

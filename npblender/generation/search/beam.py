@@ -1,6 +1,6 @@
 """Beam search and beam sampling as transformers does them since 4.50, for all sources of a batch at once.
 
-    log-probabilities -> filters -> the best continuations of all beams of a source, more than there are beams
+    log-probabilities -> processors -> the best continuations of all beams of a source, more than there are beams
         -> the best unfinished ones go on, finished ones are kept aside if they are among the best
 A score is the sum of processed log-probabilities in float32; a finished one is divided by its length to the power of
 `length_penalty`. -1e9 stands for "not yet" throughout, and keeps places that nothing has filled.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Array, Ids
 from npblender.generation.decoder_state import DecoderState
-from npblender.generation.logits.chain import Filter, apply, to_float32
+from npblender.generation.logits.chain import Processor, apply, to_float32
 from npblender.generation.logits.sampling import draw_sums
 from npblender.generation.logits.top_k import top_k_of_sums
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, StepRecord
@@ -62,31 +62,31 @@ class Beams:
 
 def search_beams(
     plan: Plan,
-    decoding: DecoderState,
-    chain: list[Filter],
+    decoder: DecoderState,
+    chain: list[Processor],
     stopping: Stopping,
     rng: np.random.Generator | None,
     *,
     sources_settle: bool,
 ) -> Generator[Ids, None, GenerateBeamEncoderDecoderOutput]:
-    """Run the search; draw the continuations if there is an `rng`, take the best ones otherwise. Yields nothing.
+    """Search with several beams a source; continuations are drawn if there is an `rng`. Yields nothing.
 
-    With `sources_settle`, a source whose running beams can not improve on its finished ones takes no more of them,
+    With `sources_settle`, a source whose running beams cannot improve on its finished ones takes no more of them,
     although the others go on: what 5.23 does and 4.52.4 does not.
     """
     beams, prompt = plan.num_beams, plan.prompt_length
-    running, finished = _begin(plan, decoding)
-    recording = StepRecord(plan, decoding)
+    running, finished = _begin(plan, decoder)
+    record = StepRecord(plan, decoder)
     can_improve = np.ones((len(running.ids), 1), np.bool_)
     length = prompt
     while True:
         ids = running.ids[:, :, :length].reshape(-1, length)  # [B, K, L] -> [B * K, L]
-        logits = to_float32(decoding.logits(ids)[:, 0])
+        logits = to_float32(decoder.logits(ids)[:, 0])
         log_probs = apply(chain, ids, log_softmax(logits), owned=True)
-        recording.step(logits, log_probs)
+        record.step(logits, log_probs)
         candidates = _continue(plan, running, log_probs, length, rng)
         length += 1
-        candidates.ended = stopping(candidates.ids[:, :, :length].reshape(-1, length), recording.scores).reshape(
+        candidates.ended = stopping(candidates.ids[:, :, :length].reshape(-1, length), record.scores).reshape(
             candidates.ended.shape
         )
         running = _unfinished(candidates).best(beams)
@@ -96,24 +96,24 @@ def search_beams(
         is_full = plan.settings.early_stopping is True and bool(finished.ended.all())
         if not can_improve.any() or is_full or candidates.ended.all():
             break
-        decoding.keep(running.origins[:, :, length - 1 - prompt].reshape(-1))
+        decoder.keep(running.origins[:, :, length - 1 - prompt].reshape(-1))
     if plan.settings.return_dict_in_generate:
-        decoding.keep(running.origins[:, :, length - 1 - prompt].reshape(-1))
+        decoder.keep(running.origins[:, :, length - 1 - prompt].reshape(-1))
     count = plan.num_return_sequences
     sequences = finished.ids[:, :count].reshape(-1, plan.max_length)
     origins = finished.origins[:, :count].reshape(len(sequences), -1)
     generated = int((origins >= 0).sum(axis=1).max())
     scores = finished.scores[:, :count].reshape(-1)
-    return recording.of_beams(sequences[:, : prompt + generated], scores, origins[:, :generated])
-    yield  # a generator like the searches that can be read while they run
+    return record.of_beams(sequences[:, : prompt + generated], scores, origins[:, :generated])
+    yield  # makes a generator of it, like the searches that can be read while they run
 
 
-def _begin(plan: Plan, decoding: DecoderState) -> tuple[Beams, Beams]:
+def _begin(plan: Plan, decoder: DecoderState) -> tuple[Beams, Beams]:
     """The first running beams, of which one a source counts so that they become different, and no finished ones.
 
-    Unfilled places hold the pad, or the eos where the pad is 0: transformers asks whether the pad is true.
+    Unfilled places hold the pad, or the eos where the pad is 0, since transformers tests the truth of the pad id.
     """
-    prompts = decoding.prompts().reshape(-1, plan.num_beams, plan.prompt_length)
+    prompts = decoder.prompts().reshape(-1, plan.num_beams, plan.prompt_length)
     batch, beams = prompts.shape[:2]
     filling = (plan.pad or plan.eos[0]) if plan.eos else -1
     ids = np.full((batch, beams, plan.max_length), filling, np.int64)
@@ -137,8 +137,8 @@ def _continue(plan: Plan, running: Beams, log_probs: Array, length: int, rng: np
     by_source = log_probs.reshape(batch, beams, vocabulary)
     with np.errstate(over="ignore"):  # of what `remove_invalid_values` has made finite
         picked = [
-            top_k_of_sums(own, scores, count) if rng is None else draw_sums(own, scores, count, rng)
-            for own, scores in zip(by_source, running.scores, strict=True)
+            top_k_of_sums(values, scores, count) if rng is None else draw_sums(values, scores, count, rng)
+            for values, scores in zip(by_source, running.scores, strict=True)
         ]
     scores, came_from, tokens = (np.stack(parts) for parts in zip(*picked, strict=True))  # [B, N]
     candidates = Beams(running.ids, running.scores, running.origins, running.ended).take(came_from)

@@ -47,8 +47,8 @@ class BeamHypotheses:
             else:
                 self.worst = min(score, self.worst)
 
-    def look(self, best_total: float, generated: int) -> None:
-        """Note that the best continuation of a step with `generated` new tokens has this sum: is the search over?"""
+    def update_done(self, best_total: float, generated: int) -> None:
+        """Set `is_done` if no continuation can be kept: the best has `generated` new tokens, and their sum."""
         if self.is_done or len(self.kept) < self.size:
             return
         settings = self.plan.settings
@@ -75,14 +75,14 @@ class NextBeams:
     rows: NDArray[np.int64]  # [K]: which of the running beams each comes from, 0 to K - 1
 
 
-def best_of(plan: Plan, shelves: list[list[BeamHypotheses]]) -> tuple[NDArray[np.int64], Array, NDArray[np.int64]]:
-    """The best kept hypotheses of every source, whose shelves are given: sequences [N, T], scores [N], origins [N, T].
+def best_of(plan: Plan, finished: list[list[BeamHypotheses]]) -> tuple[NDArray[np.int64], Array, NDArray[np.int64]]:
+    """The best finished hypotheses of every source: sequences [N, T], scores [N], origins [N, T].
 
     An eos is put behind every one that is shorter than the limit, and pads behind that.
     """
     chosen: list[ScoredSequence] = []
-    for own in shelves:
-        ranked = sorted((kept for shelf in own for kept in shelf.kept), key=lambda kept: kept.score)
+    for groups in finished:
+        ranked = sorted((kept for group in groups for kept in group.kept), key=lambda kept: kept.score)
         chosen += ranked[::-1][: plan.num_return_sequences]
     width = min(max(len(kept.ids) for kept in chosen) + 1, plan.max_length)
     sequences = np.full((len(chosen), width), 0 if plan.pad is None else plan.pad, np.int64)

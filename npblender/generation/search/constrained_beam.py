@@ -1,12 +1,10 @@
-"""Beam search in which given words must come (Post and Vilar 2018), as 4.52.4 does it.
+"""Beam search in which given phrases must come (Post and Vilar 2018; `force_words_ids`), as 4.52.4 does it.
 
-Each step adds to the best continuations those that bring a constraint further, however improbable, and fills the
-beams from all of them by turns: the best of those that have got furthest, of those one token behind, and so on.
+Each step adds to the best continuations those that make progress with a constraint, however improbable, and fills the
+beams from all of them by turns: the best of those with the most progress, of those with one token less, and so on.
 
-Words that must come: how far a target has got with each of them (transformers' `force_words_ids`, 4.52.4).
-
-A constraint is one phrase, or several of which one must come. Constraints are met one at a time and in any order; one
-that is begun and not continued has to begin anew, and the token that broke it off begins nothing.
+A constraint is one phrase, or several of which one must come. Constraints are met one at a time and in any order. One
+that is begun and not continued has to begin anew, and the token that broke it off begins unstarted.
 """
 
 from __future__ import annotations
@@ -20,8 +18,8 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Array, Ids
 from npblender.generation.decoder_state import DecoderState
-from npblender.generation.logits.chain import Filter, apply, to_float32
-from npblender.generation.logits.top_k import top
+from npblender.generation.logits.chain import Processor, apply, to_float32
+from npblender.generation.logits.top_k import top_k
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, StepRecord
 from npblender.generation.plan import Plan
 from npblender.generation.search.beam_hypotheses import BeamHypotheses, NextBeams, best_of
@@ -31,9 +29,12 @@ from npblender.ops import log_softmax
 Phrase: TypeAlias = tuple[int, ...]
 
 
+# --- Constraints, and how far a target has got with them.
+
+
 @dataclass(frozen=True)
 class Constraint:
-    """Several phrases of which one must come; `begun` is how much of one has. None of them begins another."""
+    """Several phrases of which one must come; `begun` is the part of one that has. None of them begins another."""
 
     phrases: tuple[Phrase, ...]
     begun: Phrase = ()
@@ -64,7 +65,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one target has got."""
+    """How many of the constraints one target has met, and what it has begun."""
 
     met: int  # how many constraints
     current: Constraint | None  # the one that is begun
@@ -77,7 +78,7 @@ class Progress:
     def add(self, token: int) -> Progress:
         """The progress after one more token.
 
-        >>> progress = start([((5, 6),), ((7,),)])
+        >>> progress = no_progress([((5, 6),), ((7,),)])
         >>> progress.add(5).current.begun, progress.add(7).met, progress.add(5).add(9).pending[1].phrases
         ((5,), 1, ((5, 6),))
         """
@@ -99,7 +100,7 @@ class Progress:
         return progress
 
     def next_tokens(self) -> list[int]:
-        """The tokens that would bring it further."""
+        """The tokens that would make progress."""
         if self.current is not None:
             return self.current.next_tokens()
         return [token for constraint in self.pending for token in constraint.next_tokens()]
@@ -107,8 +108,8 @@ class Progress:
     def after_each(self, tokens: Sequence[int]) -> list[Progress]:
         """The progress after each of several tokens that might come next.
 
-        4.52.4 lets the tokens of one constraint share what is begun: once one has been tried, the next is judged as
-        if it had come after it. So does this, because the ranking of beams depends on it.
+        4.52.4 lets the tokens of one constraint share what is begun: once one has been tried, the next is ranked as
+        if it had come after it. The ranking of beams depends on it, so it is done here too.
         """
         progresses, tried = [], self
         for token in tokens:
@@ -126,8 +127,8 @@ class Progress:
         return Progress(self.met + 1, None, pending) if constraint.is_met else Progress(self.met, constraint, pending)
 
 
-def start(words: Sequence[tuple[Phrase, ...]]) -> Progress:
-    """The progress of a target that is not begun; each constraint is given as its phrases."""
+def no_progress(words: Sequence[tuple[Phrase, ...]]) -> Progress:
+    """The progress of an empty target; each constraint is given as its phrases."""
     return Progress(0, None, tuple(Constraint(phrases) for phrases in words))
 
 
@@ -150,75 +151,78 @@ def words_of(force_words_ids: Sequence[Any]) -> list[tuple[Phrase, ...]]:
     return words
 
 
+# --- The search.
+
+
 def search_constrained(
-    plan: Plan, decoding: DecoderState, chain: list[Filter], stopping: Stopping
+    plan: Plan, decoder: DecoderState, chain: list[Processor], stopping: Stopping
 ) -> Generator[Ids, None, GenerateBeamEncoderDecoderOutput]:
-    """Run the search; yields nothing. The record's `scores` are sums here, as in 4.52.4."""
+    """Search with constraints. Yields unstarted. The record's `scores` are sums here, as in 4.52.4."""
     assert plan.settings.force_words_ids is not None
-    nothing = start(words_of(plan.settings.force_words_ids))
+    unstarted = no_progress(words_of(plan.settings.force_words_ids))
     beams = plan.num_beams
-    ids = decoding.prompts()  # [B * K, L]
+    ids = decoder.prompts()  # [B * K, L]
     rows_of = np.arange(len(ids)).reshape(-1, beams)
     totals = np.full(len(ids), -1e9, np.float32)
     totals[rows_of[:, 0]] = 0
-    shelves = [BeamHypotheses(plan, beams) for _ in rows_of]
+    finished = [BeamHypotheses(plan, beams) for _ in rows_of]
     origins: list[tuple[int, ...]] = [()] * len(ids)
-    recording = StepRecord(plan, decoding)
+    record = StepRecord(plan, decoder)
     while True:
-        logits = to_float32(decoding.logits(ids)[:, 0])
+        logits = to_float32(decoder.logits(ids)[:, 0])
         with np.errstate(over="ignore"):  # of what `remove_invalid_values` has made finite
             sums = apply(chain, ids, log_softmax(logits), owned=True) + totals[:, None]  # [B * K, V]
-        recording.step(logits, sums)
+        record.step(logits, sums)
         generated = ids.shape[1] + 1 - plan.prompt_length
         came_from = np.zeros(len(ids), np.int64)
         tokens = np.zeros(len(ids), np.int64)
-        for rows, shelf in zip(rows_of, shelves, strict=True):
-            if shelf.is_done:
+        for rows, hypotheses in zip(rows_of, finished, strict=True):
+            if hypotheses.is_done:
                 assert plan.pad is not None  # nothing is done before something has ended in an eos
                 # An idle source repeats the first source's first beam, with a pad.
                 came_from[rows], totals[rows], tokens[rows] = 0, 0, plan.pad
                 continue
-            step = advance(plan, shelf, ids[rows], sums[rows], rows, origins, generated, nothing)
+            step = advance(plan, hypotheses, ids[rows], sums[rows], rows, origins, generated, unstarted)
             came_from[rows], totals[rows], tokens[rows] = rows[step.rows], step.scores, step.tokens
         origins = [(*origins[row], int(row)) for row in came_from]
         ids = np.concatenate([ids[came_from], tokens[:, None]], axis=1)
-        decoding.mix(came_from)
-        if all(shelf.is_done for shelf in shelves) or stopping(ids, recording.scores).all():
+        decoder.reorder_across_sources(came_from)
+        if all(hypotheses.is_done for hypotheses in finished) or stopping(ids, record.scores).all():
             break
-    for rows, shelf in zip(rows_of, shelves, strict=True):
-        if not shelf.is_done:
-            _close(plan, shelf, ids[rows], totals[rows], [origins[row] for row in rows], generated, nothing)
-    sequences, scores, indices = best_of(plan, [[shelf] for shelf in shelves])
-    return recording.of_beams(sequences, scores, indices if plan.wants("scores") else None)
-    yield  # a generator like the searches that can be read while they run
+    for rows, hypotheses in zip(rows_of, finished, strict=True):
+        if not hypotheses.is_done:
+            _close(plan, hypotheses, ids[rows], totals[rows], [origins[row] for row in rows], generated, unstarted)
+    sequences, scores, indices = best_of(plan, [[hypotheses] for hypotheses in finished])
+    return record.of_beams(sequences, scores, indices if plan.wants("scores") else None)
+    yield  # makes a generator of it, like the searches that can be read while they run
 
 
 def advance(
     plan: Plan,
-    shelf: BeamHypotheses,
+    hypotheses: BeamHypotheses,
     ids: Ids,
     sums: Array,
     rows: NDArray[np.int64],
     origins: list[tuple[int, ...]],
     generated: int,
-    nothing: Progress,
+    unstarted: Progress,
 ) -> NextBeams:
     """One step of one source: ids [K, L] and sums [K, V] of its beams, the number of each beam's row.
 
     A beam that ends is kept only if it has met every constraint; otherwise it is lost.
     """
     beams, vocabulary = sums.shape
-    scores, indices = top(sums.reshape(-1), max(2, 1 + len(plan.eos)) * beams)
+    scores, indices = top_k(sums.reshape(-1), max(2, 1 + len(plan.eos)) * beams)
     from_beam, tokens = indices // vocabulary, indices % vocabulary
     ends = np.isin(tokens, plan.eos)
     for rank in np.flatnonzero(ends[:beams]):
         beam = from_beam[rank]
-        if (~ends[:rank]).sum() < beams and nothing.after(ids[beam].tolist()).is_complete:
-            shelf.add(ids[beam], float(scores[rank]), (*origins[rows[beam]], int(rows[beam])), generated)
+        if (~ends[:rank]).sum() < beams and unstarted.after(ids[beam].tolist()).is_complete:
+            hypotheses.add(ids[beam], float(scores[rank]), (*origins[rows[beam]], int(rows[beam])), generated)
     going_on = np.flatnonzero(~ends)[:beams]
     step = NextBeams(scores[going_on], tokens[going_on], from_beam[going_on])
-    step = further(step, ids, sums, nothing)
-    shelf.look(float(scores.max()), generated)
+    step = with_progress(step, ids, sums, unstarted)
+    hypotheses.update_done(float(scores.max()), generated)
     return step
 
 
@@ -231,14 +235,14 @@ def descending(ranking: Array) -> NDArray[np.int64]:
     return np.argsort(-ranking, kind="stable")
 
 
-def further(step: NextBeams, ids: Ids, sums: Array, nothing: Progress) -> NextBeams:
-    """The beams of `step` and those that bring a constraint further, the best of each measure of progress by turns."""
+def with_progress(step: NextBeams, ids: Ids, sums: Array, unstarted: Progress) -> NextBeams:
+    """The beams of `step` and those that make progress, by turns the best of each measure of progress."""
     targets = [(*ids[row].tolist(), int(token)) for row, token in zip(step.rows, step.tokens, strict=True)]
-    progresses = [nothing.after(target) for target in targets]
+    progresses = [unstarted.after(target) for target in targets]
     seen = set(targets)
     rows, tokens, scores = step.rows.tolist(), step.tokens.tolist(), step.scores.tolist()
     for row, target in enumerate(ids.tolist()):
-        so_far = nothing.after(target)
+        so_far = unstarted.after(target)
         if so_far.is_complete:
             continue
         choices = so_far.next_tokens()
@@ -251,7 +255,7 @@ def further(step: NextBeams, ids: Ids, sums: Array, nothing: Progress) -> NextBe
                 progresses.append(progress)
     if len(rows) == len(step.rows):
         return step
-    longest = max(constraint.size for constraint in nothing.pending)
+    longest = max(constraint.size for constraint in unstarted.pending)
     banks = np.array([progress.bank(longest) for progress in progresses])
     ranking = banks.astype(np.float32) * np.float32(100) + np.array(scores, np.float32)
     order = descending(ranking)
@@ -267,17 +271,17 @@ def further(step: NextBeams, ids: Ids, sums: Array, nothing: Progress) -> NextBe
 
 def _close(
     plan: Plan,
-    shelf: BeamHypotheses,
+    hypotheses: BeamHypotheses,
     ids: Ids,
     totals: Array,
     origins: list[tuple[int, ...]],
     generated: int,
-    nothing: Progress,
+    unstarted: Progress,
 ) -> None:
-    """At the limit the running beams that have met every constraint are kept, and if they are too few, the others."""
-    complete = [nothing.after(target).is_complete for target in ids.tolist()]
+    """Keep, at the limit, the running beams that have met every constraint and, if they are too few, the others."""
+    complete = [unstarted.after(target).is_complete for target in ids.tolist()]
     kept = [n for n, is_complete in enumerate(complete) if is_complete]
     if len(kept) < plan.num_return_sequences:
         kept += [n for n, is_complete in enumerate(complete) if not is_complete]
     for n in kept:
-        shelf.add(ids[n], float(totals[n]), origins[n], generated)
+        hypotheses.add(ids[n], float(totals[n]), origins[n], generated)

@@ -1,4 +1,4 @@
-"""Contrastive search (Su et al. 2022) as 4.52.4 does it: probable, but unlike what has been said.
+"""Contrastive search (Su et al. 2022) as 4.52.4 does it: probable tokens, unlike those before them.
 
 the k most probable tokens, each read by the decoder -> (1 - alpha) * probability - alpha * the greatest cosine of
 its state with the states of the target so far -> the best one
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Array, Ids, Mask
 from npblender.generation.decoder_state import DecoderState
-from npblender.generation.logits.chain import Filter, apply, to_float32
-from npblender.generation.logits.top_k import top
+from npblender.generation.logits.chain import Processor, apply, to_float32
+from npblender.generation.logits.top_k import top_k
 from npblender.generation.outputs import GenerateEncoderDecoderOutput, StepRecord
 from npblender.generation.plan import Plan
 from npblender.generation.stopping import Stopping
@@ -40,34 +40,34 @@ def _normed(states: Array) -> Array:
 
 
 def search_contrastive(
-    plan: Plan, decoding: DecoderState, chain: list[Filter], stopping: Stopping
+    plan: Plan, decoder: DecoderState, chain: list[Processor], stopping: Stopping
 ) -> Generator[Ids, None, GenerateEncoderDecoderOutput]:
     """Yield the tokens [R] of each step; return the record with all of them."""
     alpha, k = plan.settings.penalty_alpha, plan.settings.top_k
     assert alpha is not None
     assert k is not None
-    ids = decoding.prompts()
+    ids = decoder.prompts()
     rows = np.arange(len(ids))
-    mask = decoding.prompt_mask
-    recording = StepRecord(plan, decoding)
-    logits = to_float32(decoding.logits(ids)[:, 0])
-    assert decoding.last_hidden_state is not None
-    states = decoding.last_hidden_state  # [R, L, D]
+    mask = decoder.prompt_mask
+    record = StepRecord(plan, decoder)
+    logits = to_float32(decoder.logits(ids)[:, 0])
+    assert decoder.last_hidden_state is not None
+    states = decoder.last_hidden_state  # [R, L, D]
     running = np.ones(len(ids), np.bool_)
     while True:
-        scores = apply(chain, ids, logits, owned=recording.logits is None)
-        recording.step(logits, scores)
-        best = [top(row, k) for row in softmax(scores)]
+        scores = apply(chain, ids, logits, owned=record.logits is None)
+        record.step(logits, scores)
+        best = [top_k(row, k) for row in softmax(scores)]
         probabilities = np.stack([values for values, _ in best])  # [R, k]
         tokens = np.stack([where for _, where in best])
-        decoding.take(np.repeat(rows, k))
+        decoder.take(np.repeat(rows, k))
         tried = np.concatenate([np.repeat(ids, k, axis=0), tokens.reshape(-1, 1)], axis=1)  # [R * k, L + 1]
-        each_logits = decoding.logits(tried)[:, 0]
-        found = decoding.last_hidden_state.reshape(len(ids), k, -1)
+        each_logits = decoder.logits(tried)[:, 0]
+        found = decoder.last_hidden_state.reshape(len(ids), k, -1)
         chosen = ((1.0 - alpha) * probabilities - alpha * likeness(found, states, mask)).argmax(axis=1)
         kept = rows * k + chosen
-        decoding.take(kept)
-        _keep_newest(decoding, kept)
+        decoder.take(kept)
+        _keep_newest(decoder, kept)
         logits = to_float32(each_logits[kept])
         states = np.concatenate([states, found[rows, chosen][:, None]], axis=1)
         mask = None if mask is None else np.concatenate([mask, np.ones((len(ids), 1), np.bool_)], axis=1)
@@ -75,24 +75,24 @@ def search_contrastive(
         if plan.eos:
             new = np.where(running, new, plan.pad)  # an eos stands in for a missing pad
         ids = np.concatenate([ids, new[:, None]], axis=1)
-        running &= ~stopping(ids, recording.scores)
+        running &= ~stopping(ids, record.scores)
         yield new
         if not running.any():
             break
-    _drop_newest(decoding)
-    return recording.of_rows(ids)
+    _drop_newest(decoder)
+    return record.of_rows(ids)
 
 
-def _keep_newest(decoding: DecoderState, rows: NDArray[np.int64]) -> None:
-    """Of what the candidates' step has shown, keep what the chosen ones have."""
-    for collected in (decoding.attentions, decoding.cross_attentions, decoding.hidden_states):
+def _keep_newest(decoder: DecoderState, rows: NDArray[np.int64]) -> None:
+    """Keep the attentions and states of the chosen candidates only."""
+    for collected in (decoder.attentions, decoder.cross_attentions, decoder.hidden_states):
         if collected:
             collected[-1] = tuple(layer[rows] for layer in collected[-1])
 
 
-def _drop_newest(decoding: DecoderState) -> None:
-    """Forget the last chosen token's own step: nothing was chosen after it."""
-    for collected in (decoding.attentions, decoding.cross_attentions, decoding.hidden_states):
+def _drop_newest(decoder: DecoderState) -> None:
+    """Drop the step that read the last chosen token: nothing was chosen after it."""
+    for collected in (decoder.attentions, decoder.cross_attentions, decoder.hidden_states):
         if collected:
             collected.pop()
-    decoding.crop(decoding.cache.length - 1)
+    decoder.crop(decoder.cache.length - 1)

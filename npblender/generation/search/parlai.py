@@ -1,13 +1,11 @@
-"""Searches in ParlAI's way: one tree of hypotheses a source (TreeSearch of ParlAI's torch_generator_agent).
+"""ParlAI's searches: one tree of hypotheses for each source (TreeSearch of ParlAI's torch_generator_agent).
 
-    log-probabilities -> blocks -> select paths -> note what ended, until the best path has ended once and as many have
-    ended as there are beams; then every finished hypothesis is rescored by length
+    log-probabilities -> blocks -> select paths -> collect what ended, until the best path has ended once and as many
+    have ended as there are beams; then every finished hypothesis is rescored by its length
 
-A path that ended keeps its place with a hopeless score instead of making room, the finished list may be longer or
+A path that has ended keeps its place with a hopeless score instead of making room, the finished list may be longer or
 shorter than the beam, and a search that meets its limit with nothing finished has its best path closed by an eos in
 place of the last token. Steps, lengths and scores are counted as ParlAI counts them; arithmetic is float32.
-
-The loop around ParlAI's trees: one decoder call a step for all sources and beams, then one step of every tree.
 """
 
 from __future__ import annotations
@@ -20,13 +18,14 @@ from typing import TypeAlias
 import numpy as np
 
 from npblender.common.array_types import Array, Ids
+from npblender.config.searches import PARLAI_BEAM, PARLAI_DELAYED
 from npblender.generation.decoder_state import DecoderState
-from npblender.generation.logits.chain import Filter, apply, to_float32
+from npblender.generation.logits.chain import Processor, apply, to_float32
 from npblender.generation.logits.processors import completions
 from npblender.generation.logits.sampling import draw
-from npblender.generation.logits.top_k import top, top_k_of_sums
+from npblender.generation.logits.top_k import top_k, top_k_of_sums
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, Hypothesis, StepRecord
-from npblender.generation.plan import PARLAI_BEAM, PARLAI_DELAYED, Plan
+from npblender.generation.plan import Plan
 from npblender.generation.stopping import deadline_of
 from npblender.ops import log_softmax, softmax
 
@@ -35,6 +34,9 @@ HOPELESS = np.float32(-1e20)
 
 Select: TypeAlias = Callable[[Array, Array, int], tuple[Ids, Ids, Array]]
 """Log-probabilities [K, V], scores so far [K] or [1], tokens so far -> paths [K], tokens [K] and new scores [K]."""
+
+
+# --- How paths go on: log-probabilities [K, V] and the scores so far to the next paths, tokens and scores, [K] each.
 
 
 def beam_paths(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, Array]:
@@ -52,7 +54,7 @@ def top_k_paths(k: int, rng: np.random.Generator) -> Select:
 
     def select(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, Array]:
         paths = np.arange(len(log_probs))
-        candidates = [top(row, min(k, len(row))) for row in log_probs]
+        candidates = [top_k(row, min(k, len(row))) for row in log_probs]
         values = np.stack([value for value, _ in candidates])  # [K, k]
         tokens = np.stack([token for _, token in candidates])
         choices = draw(softmax(values), rng)
@@ -90,9 +92,24 @@ def delayed_paths(delay: int, sampled: Select) -> Select:
     return select
 
 
+def select_of(plan: Plan, rng: np.random.Generator | None) -> Select:
+    """The way in which the paths of the planned search go on; `rng` is for the searches that draw."""
+    if plan.search == PARLAI_BEAM:
+        return beam_paths
+    assert rng is not None
+    top_p, top_k = plan.settings.top_p, plan.settings.top_k
+    sampled = (
+        top_k_paths(top_k, rng) if top_p is None and top_k else nucleus_paths(1.0 if top_p is None else top_p, rng)
+    )
+    return delayed_paths(plan.settings.beam_delay or 0, sampled) if plan.search == PARLAI_DELAYED else sampled
+
+
+# --- The hypotheses of one source.
+
+
 @dataclass(frozen=True)
 class Rules:
-    """What one search in ParlAI's way is told: ParlAI's options by our names."""
+    """The parameters of one search: ParlAI's options by our names."""
 
     beams: int
     eos: int
@@ -104,11 +121,27 @@ class Rules:
     select: Select
 
 
+def rules_of(plan: Plan, rng: np.random.Generator | None) -> Rules:
+    """The parameters of a plan's search."""
+    settings = plan.settings
+    assert settings.length_penalty is not None
+    return Rules(
+        beams=plan.width,
+        eos=plan.eos[0],
+        min_length=plan.min_length,
+        length_penalty=settings.length_penalty,
+        block_ngram=settings.no_repeat_ngram_size or 0,
+        context_block_ngram=settings.encoder_no_repeat_ngram_size or 0,
+        block_list=settings.bad_words_ids or (),
+        select=select_of(plan, rng),
+    )
+
+
 @dataclass
 class Tree:
     """The hypotheses of one source.
 
-    The tokens of `prefix` are taken one by one, as if no other were possible: ParlAI's prefix tokens. Their
+    The tokens of `prefix`, ParlAI's prefix tokens, come first: each is the only one possible in its place. Their
     log-probabilities count in the scores, and they count in every length.
     """
 
@@ -119,7 +152,7 @@ class Tree:
     scores: Array = field(default_factory=lambda: np.zeros(1, np.float32))  # one path is expanded at first; then [K]
     finished: list[tuple[np.float32, int, int]] = field(default_factory=list)  # score, length, row at that length
     top_has_ended: bool = False
-    histories: list[tuple[Ids, Ids, Array]] = field(default_factory=list)  # a step: where from, tokens, scores
+    histories: list[tuple[Ids, Ids, Array]] = field(default_factory=list)  # a step: parents, tokens, scores
 
     @property
     def is_done(self) -> bool:
@@ -127,9 +160,9 @@ class Tree:
         return self.top_has_ended and len(self.finished) >= self.rules.beams
 
     def block(self, log_probs: Array) -> None:
-        """Make hopeless what may not be said next: an early eos, repeated and quoted n-grams, listed phrases; in place.
+        """Make hopeless what may not come next: an early eos, repeated and quoted n-grams, listed phrases. In place.
 
-        log_probs [K, V]. What the caller has put in front is not blocked, and nothing else is possible there.
+        log_probs [K, V]. A token of the prefix is never blocked, and in its place no other is possible.
         """
         rules, length = self.rules, self.paths.shape[1]
         if length <= len(self.prefix):
@@ -206,71 +239,42 @@ def block_phrases(log_probs: Array, paths: Ids, phrases: Sequence[tuple[int, ...
     length, newest = paths.shape[1], set(paths[:, -1].tolist())
     for phrase in phrases:
         *begin, token = phrase
-        # Of many phrases few have begun in any path: the last id tells, and only those are looked at.
+        # Of many phrases few have begun in any path; the paths' last ids rule out most of them.
         if not begin or (begin[-1] in newest and len(begin) <= length):
             rows = (paths[:, length - len(begin) :] == begin).all(axis=1)
             log_probs[rows, token] = HOPELESS
 
 
-def select_of(plan: Plan, rng: np.random.Generator | None) -> Select:
-    """How the paths of the planned search go on; `rng` is for the searches that draw."""
-    if plan.search == PARLAI_BEAM:
-        return beam_paths
-    assert rng is not None
-    top_p, top_k = plan.settings.top_p, plan.settings.top_k
-    sampled = (
-        top_k_paths(top_k, rng) if top_p is None and top_k else nucleus_paths(1.0 if top_p is None else top_p, rng)
-    )
-    return delayed_paths(plan.settings.beam_delay or 0, sampled) if plan.search == PARLAI_DELAYED else sampled
+# --- The search over all sources.
 
 
-def rules_of(plan: Plan, rng: np.random.Generator | None) -> Rules:
-    """The plan in ParlAI's terms."""
-    settings = plan.settings
-    assert settings.length_penalty is not None
-    return Rules(
-        beams=plan.width,
-        eos=plan.eos[0],
-        min_length=plan.min_length,
-        length_penalty=settings.length_penalty,
-        block_ngram=settings.no_repeat_ngram_size or 0,
-        context_block_ngram=settings.encoder_no_repeat_ngram_size or 0,
-        block_list=settings.bad_words_ids or (),
-        select=select_of(plan, rng),
-    )
-
-
-def log_probabilities(logits: Array, temperature: float) -> Array:
-    """Log-softmax in float32 whatever the model computes in: ParlAI's `_generation_activation`."""
-    scaled = logits if temperature == 1 else logits / logits.dtype.type(temperature)
-    return log_softmax(to_float32(scaled))
-
-
-def grow(
-    plan: Plan, decoding: DecoderState, chain: list[Filter], rng: np.random.Generator | None
+def search_parlai(
+    plan: Plan, decoder: DecoderState, chain: list[Processor], rng: np.random.Generator | None
 ) -> Generator[Ids, None, GenerateBeamEncoderDecoderOutput]:
-    """Yield each step's tokens if there is one beam, nothing otherwise; return the record of all sources.
+    """Search with one decoder call a step for all sources and beams, then one step of every tree.
 
-    A token is yielded one step late: the last one before the limit may yet be replaced by the eos.
+    Yields each step's tokens if there is one beam, nothing otherwise; returns the record of all sources.
+
+    A token is yielded one step late, since the last one before the limit may be replaced by the eos.
     """
     beams = plan.width
-    trees = _plant(plan, decoding, rules_of(plan, rng))
-    ids = decoding.prompts()[:, :1]
-    recording = StepRecord(plan, decoding)
+    trees = _trees(plan, decoder, rules_of(plan, rng))
+    ids = decoder.prompts()[:, :1]
+    record = StepRecord(plan, decoder)
     deadline = deadline_of(plan)
     waiting: Ids | None = None
     while True:
-        logits = decoding.logits(ids)[:, 0]
-        log_probs = apply(chain, ids, log_probabilities(logits, plan.settings.temperature or 1.0))
-        own = log_probs.reshape(len(trees), beams, -1).copy() if chain else log_probs.reshape(len(trees), beams, -1)
+        logits = decoder.logits(ids)[:, 0]
+        log_probs = apply(chain, ids, log_probabilities(logits, plan.settings.temperature or 1.0), owned=True)
+        by_tree = log_probs.reshape(len(trees), beams, -1)  # [B * K, V] -> [B, K, V]
         rows = np.arange(len(ids)).reshape(len(trees), beams)
         tokens = np.full((len(trees), beams), plan.pad, np.int64)
         for n, tree in enumerate(trees):
             if not tree.is_done:
-                tree.advance(own[n])
+                tree.advance(by_tree[n])
                 rows[n] = n * beams + tree.histories[-1][0]
                 tokens[n] = tree.histories[-1][1]
-        recording.step(logits, own.reshape(len(ids), -1))
+        record.step(logits, log_probs)
         if beams == 1:
             if waiting is not None:
                 yield waiting
@@ -279,23 +283,29 @@ def grow(
         ids = np.concatenate([ids[rows.reshape(-1)], tokens.reshape(-1, 1)], axis=1)
         if late or ids.shape[1] == plan.max_length or all(tree.is_done for tree in trees):
             break
-        decoding.keep(rows.reshape(-1))
+        decoder.keep(rows.reshape(-1))
     results = [tree.n_best() for tree in trees]
     if waiting is not None:
         ended = [len(tree.histories) < ids.shape[1] - 1 for tree in trees]
         closing = [hypotheses[0].ids[-1] for hypotheses, _ in results]
         yield np.where(ended, waiting, np.array(closing))
-    return _record(plan, recording, results)
+    return _record(plan, record, results)
 
 
-def _plant(plan: Plan, decoding: DecoderState, rules: Rules) -> list[Tree]:
-    """A tree a source. What the source's mask hides is a pad to the context block, as everywhere in ParlAI."""
-    prepared = decoding.prepared
-    prompt, context = prepared.prompt, prepared.source_ids
+def log_probabilities(logits: Array, temperature: float) -> Array:
+    """Log-softmax in float32 whatever the model computes in: ParlAI's `_generation_activation`."""
+    scaled = logits if temperature == 1 else logits / logits.dtype.type(temperature)
+    return log_softmax(to_float32(scaled))
+
+
+def _trees(plan: Plan, decoder: DecoderState, rules: Rules) -> list[Tree]:
+    """A tree for each source. To the context block, what the source's mask hides is a pad, as everywhere in ParlAI."""
+    encoded = decoder.encoded
+    prompt, context = encoded.prompt, encoded.source_ids
     if context is None:
         context = np.empty((len(prompt), 0), np.int64)
-    elif prepared.attention_mask is not None and plan.pad is not None:
-        context = np.where(prepared.attention_mask, context, plan.pad)
+    elif encoded.attention_mask is not None and plan.pad is not None:
+        context = np.where(encoded.attention_mask, context, plan.pad)
     return [
         Tree(rules, source, np.full((plan.width, 1), plan.start), given[1:])
         for source, given in zip(context, prompt, strict=True)
@@ -303,7 +313,7 @@ def _plant(plan: Plan, decoding: DecoderState, rules: Rules) -> list[Tree]:
 
 
 def _record(
-    plan: Plan, recording: StepRecord, results: list[tuple[list[Hypothesis], list[list[int]]]]
+    plan: Plan, record: StepRecord, results: list[tuple[list[Hypothesis], list[list[int]]]]
 ) -> GenerateBeamEncoderDecoderOutput:
     """The best `num_return_sequences` of every source as rows, padded; a missing one is all pads and scores -inf."""
     count, beams = plan.num_return_sequences, plan.width
@@ -318,4 +328,4 @@ def _record(
             scores[row] = hypothesis.score
             indices[row, : len(rows)] = np.array(rows) + n * beams
     n_best = tuple(tuple(hypotheses) for hypotheses, _ in results)
-    return recording.of_beams(sequences, scores, indices, n_best)
+    return record.of_beams(sequences, scores, indices, n_best)

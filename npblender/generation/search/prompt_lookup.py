@@ -13,7 +13,7 @@ import numpy as np
 
 from npblender.common.array_types import Ids
 from npblender.generation.decoder_state import DecoderState
-from npblender.generation.logits.chain import Filter, apply, to_float32
+from npblender.generation.logits.chain import Processor, apply, to_float32
 from npblender.generation.outputs import GenerateEncoderDecoderOutput, StepRecord
 from npblender.generation.plan import Plan
 from npblender.generation.stopping import Stopping
@@ -44,32 +44,32 @@ def guess(target: Ids, source: Ids, count: int, longest: int) -> Ids:
 
 
 def search_lookup(
-    plan: Plan, decoding: DecoderState, chain: list[Filter], stopping: Stopping
+    plan: Plan, decoder: DecoderState, chain: list[Processor], stopping: Stopping
 ) -> Generator[Ids, None, GenerateEncoderDecoderOutput]:
     """Yield the tokens of one row, one by one; return the record with all of them."""
     count = plan.settings.prompt_lookup_num_tokens
     longest = plan.settings.max_matching_ngram_size or LONGEST_NGRAM
     assert count is not None
-    prepared = decoding.prepared
-    source = np.empty(0, np.int64) if prepared.source_ids is None else prepared.source_ids[0]
-    if prepared.attention_mask is not None and len(source):
-        source = source[prepared.attention_mask[0]]
-    ids = decoding.prompts()  # [1, L]
-    recording = StepRecord(plan, decoding)
+    encoded = decoder.encoded
+    source = np.empty(0, np.int64) if encoded.source_ids is None else encoded.source_ids[0]
+    if encoded.attention_mask is not None and len(source):
+        source = source[encoded.attention_mask[0]]
+    ids = decoder.prompts()  # [1, L]
+    record = StepRecord(plan, decoder)
     ended = False
     while not ended:
         room = plan.max_length - 1 - ids.shape[1]  # a guess in the last place would be checked by a token too many
         guesses = guess(ids[0], source, min(count, room), longest) if room > 0 else np.empty(0, np.int64)
         tried = np.concatenate([ids, guesses[None]], axis=1)
-        all_logits = to_float32(decoding.logits(tried, last=len(guesses) + 1)[0])  # [guesses + 1, V]
+        all_logits = to_float32(decoder.logits(tried, last=len(guesses) + 1)[0])  # [guesses + 1, V]
         for n, logits in enumerate(all_logits[:, None]):
-            scores = apply(chain, ids, logits, owned=recording.logits is None)
-            recording.step(logits, scores)
+            scores = apply(chain, ids, logits, owned=record.logits is None)
+            record.step(logits, scores)
             token = scores.argmax(axis=1)
             ids = np.concatenate([ids, token[:, None]], axis=1)
-            ended = bool(stopping(ids, recording.scores)[0])
+            ended = bool(stopping(ids, record.scores)[0])
             yield token
             if ended or n == len(guesses) or token[0] != guesses[n]:
                 break
-        decoding.crop(ids.shape[1] - 1)
-    return recording.of_rows(ids)
+        decoder.crop(ids.shape[1] - 1)
+    return record.of_rows(ids)

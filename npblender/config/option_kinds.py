@@ -1,0 +1,153 @@
+"""The kinds of values that settings of generation take: each with its words for people and its check.
+
+A check raises TypeError for a wrong type and ValueError for a value out of range, and names the setting. Relations
+between two settings are checked in `generation.plan_checks`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from npblender.common.field_checks import check_number, check_switch, check_whole
+
+
+def as_tuples(value: Any) -> Any:
+    """Lists at any depth as tuples, so that settings are values: hashable, and never changed later.
+
+    >>> as_tuples([[5, 6], [7]])
+    ((5, 6), (7,))
+    """
+    return tuple(map(as_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def flat_ids(value: Any) -> Iterator[int]:
+    """The token ids in a value, at whatever depth.
+
+    >>> list(flat_ids(((5, 6), 7)))
+    [5, 6, 7]
+    """
+    if isinstance(value, tuple):
+        for each in value:
+            yield from flat_ids(each)
+    elif value is not None:
+        yield value
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What values a setting takes."""
+
+    text: str
+    """In words, for a table of settings."""
+    check: Callable[[str, Any], Any]
+    """Called as check(name, value); raises for a value that is none of this kind."""
+    normal: Callable[[Any], Any] | None = None
+    """Turns the forms that a caller or a file may use into the one that is kept; None keeps the value."""
+    ids: Callable[[Any], Iterator[int]] | None = None
+    """The token ids in a value, for settings that hold some of the vocabulary."""
+
+
+def whole(at_least: int) -> Kind:
+    """Whole numbers from `at_least` on."""
+    return Kind(f"whole number from {at_least}", partial(check_whole, at_least=at_least))
+
+
+def number(at_least: float = -math.inf, at_most: float = math.inf) -> Kind:
+    """Finite numbers within two bounds."""
+    bounds = f" from {at_least:g}" * (at_least > -math.inf) + f" to {at_most:g}" * (at_most < math.inf)
+    return Kind(f"number{bounds}", partial(check_number, at_least=at_least, at_most=at_most))
+
+
+def _token_id(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a token id, not {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} must be a token id, at least 0, not {value}; None stands for no such token")
+
+
+def _token_ids(name: str, value: Any) -> None:
+    if not isinstance(value, tuple):
+        raise TypeError(f"{name} must be a list of token ids, not {value!r}")
+    for each in value:
+        _token_id(name, each)
+
+
+def _id_or_ids(name: str, value: Any) -> None:
+    (_token_ids if isinstance(value, tuple) else _token_id)(name, value)
+
+
+def _phrase(name: str, value: Any) -> None:
+    _token_ids(name, value)
+    if not value:
+        raise ValueError(f"{name} holds an empty list where a word's token ids belong")
+
+
+def _phrases(name: str, value: Any) -> None:
+    if not isinstance(value, tuple):
+        raise TypeError(f"{name} must be a list of lists of token ids, not {value!r}")
+    for each in value:
+        _phrase(name, each)
+
+
+def _phrases_or_choices(name: str, value: Any) -> None:
+    if not isinstance(value, tuple):
+        raise TypeError(f"{name} must be a list of lists of token ids, not {value!r}")
+    for each in value:
+        several = isinstance(each, tuple) and len(each) > 0 and isinstance(each[0], tuple)
+        (_phrases if several else _phrase)(name, each)
+
+
+def _biases(name: str, value: Any) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
+        raise TypeError(f"{name} must be a list of pairs [token ids, bias], not {value!r}")
+    for ids, bias in value:
+        _phrase(name, ids)
+        check_number(f"{name}'s bias", bias, at_least=-math.inf)
+
+
+def _pairs(value: Any) -> Any:
+    """transformers' older form of biases is a mapping {(id, ...): bias}."""
+    return as_tuples(tuple(value.items()) if isinstance(value, Mapping) else value)
+
+
+def _biased_ids(value: Any) -> Iterator[int]:
+    return flat_ids(tuple(phrase for phrase, _ in value))
+
+
+def _early_stopping(name: str, value: Any) -> None:
+    if not (isinstance(value, bool) or value == "never"):
+        raise ValueError(f'{name} must be true, false or "never", not {value!r}')
+
+
+def _texts(name: str, value: Any) -> None:
+    texts = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(each, str) for each in texts):
+        raise TypeError(f"{name} must be a text or a list of texts, not {value!r}")
+    if not all(texts):
+        raise ValueError(f"{name} holds an empty text, which every reply contains")
+
+
+def _decay(name: str, value: Any) -> None:
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise TypeError(f"{name} must be a pair [start, factor], not {value!r}")
+    check_whole(f"{name}'s start", value[0], at_least=0)
+    check_number(f"{name}'s factor", value[1])
+
+
+SWITCH = Kind("true or false", check_switch)
+SHARE = number(0.0, 1.0)
+EARLY_STOPPING = Kind('true, false or "never"', _early_stopping)
+TEXTS = Kind("text, or list of texts", _texts, as_tuples)
+DECAY = Kind("[start, factor]", _decay, as_tuples)
+SPECIAL_ID = Kind("token id", _token_id, as_tuples)
+SPECIAL_IDS = Kind("token id, or list of them", _id_or_ids, as_tuples)
+ID = Kind("token id", _token_id, as_tuples, flat_ids)
+ID_OR_IDS = Kind("token id, or list of them", _id_or_ids, as_tuples, flat_ids)
+IDS = Kind("list of token ids", _token_ids, as_tuples, flat_ids)
+PHRASES = Kind("list of phrases, each a list of token ids", _phrases, as_tuples, flat_ids)
+PHRASES_OR_CHOICES = Kind("list of phrases, or of lists of phrases", _phrases_or_choices, as_tuples, flat_ids)
+BIASES = Kind("list of [phrase, bias]", _biases, _pairs, _biased_ids)
