@@ -85,7 +85,7 @@ class GenerationConfig(GenerationOptions):
     @classmethod
     def of_checked(cls, values: Mapping[str, Any], extra: Mapping[str, Any]) -> "GenerationConfig":
         """A record of values that other records or `check_setting` have checked already; what is missing is unset."""
-        settings = object.__new__(cls)
+        settings = cls.__new__(cls)
         vars(settings).update(dict.fromkeys(OPTIONS), **values, extra=extra)
         return settings
 

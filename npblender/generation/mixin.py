@@ -80,7 +80,7 @@ class GenerationMixin:
                 does not use; the message names it and says what would do.
 
         >>> model.generate([[5, 6, 7]], max_length=4)
-        ?
+        array([[1, 8, 8, 8, 2]])
         """
         arrays = CallerArrays(
             input_ids=_one_of(inputs, input_ids),
@@ -121,7 +121,7 @@ class GenerationMixin:
         text of one reply, whole words only, which joined are the decoded reply.
 
         >>> [int(tokens[0]) for tokens in model.stream([[5, 6, 7]], max_length=4)]
-        ?
+        [8, 8, 8, 2]
         """
         arrays = {name: arguments.pop(name) for name in ARRAYS & arguments.keys()}
         arrays["input_ids"] = _one_of(inputs, arrays.get("input_ids"))

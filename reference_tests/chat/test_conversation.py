@@ -93,7 +93,8 @@ def test_drawing_at_random_takes_no_beams_from_the_profile() -> None:
 def test_lengths_in_new_tokens_are_lengths_that_are_named() -> None:
     found = settings_of(GenerationConfig(max_new_tokens=30, min_new_tokens=4), {})
     assert (found.plan.max_length, found.plan.min_length) == (31, 5)
-    assert found.base.max_length is found.base.min_length is None
+    settings = found.plan.settings  # ParlAI's defaults, not the profile's lengths
+    assert (settings.max_length, settings.min_length) == (256, 1)
 
 
 def test_the_profiles_minimum_yields_to_a_shorter_limit() -> None:
@@ -109,7 +110,7 @@ def test_the_profiles_minimum_yields_to_a_shorter_limit() -> None:
 def test_settings_that_do_not_exist_or_are_not_used_are_refused() -> None:
     with pytest.raises(TypeError, match=r"num_beems.*did you mean num_beams"):
         make_talk(num_beems=3)
-    with pytest.raises(ValueError, match=r"penalty_alpha=0.6 is not used by beam search in ParlAI's way"):
+    with pytest.raises(ValueError, match=r"penalty_alpha=0.6 is not used by ParlAI beam search"):
         make_talk(penalty_alpha=0.6)
     with pytest.raises(ValueError, match="return_dict_in_generate has no place in a chat"):
         make_talk(return_dict_in_generate=True)

@@ -104,8 +104,8 @@ def test_save_and_load(tmp_path: Path) -> None:
 
 def test_beams_can_be_shown_and_set() -> None:
     visit = Visit("/beams", "/beams 1", "/beams many", "/beams 0", "hi")
-    assert visit.shown[0] == "3 beams: beam search in ParlAI's way"
-    assert visit.shown[1] == "1 beams: beam search in ParlAI's way"
+    assert visit.shown[0] == "3 beams: ParlAI beam search"
+    assert visit.shown[1] == "1 beams: ParlAI beam search"
     assert visit.shown[2] == "error: /beams takes a number of 1 or more, not 'many'"
     assert visit.shown[3] == "error: /beams takes a number of 1 or more, not '0'"
     one = Conversation(make_model(seed=2), make_tokenizer(), min_length=3, max_length=9, num_beams=1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.generation_config import GenerationConfig
-from npblender.config.generation_options import GENERATION_DEFAULTS
+from npblender.config.generation_options import OPTIONS
 from reference_tests.support.strategies import json_values
 
 # The settings of facebook/blenderbot_small-90M, as published.
@@ -90,7 +90,7 @@ def test_defaults_fill_what_is_unset_and_nothing_else(content: dict[str, Any]):
         if name in content:
             assert getattr(settings, name) == getattr(GenerationConfig.from_dict(content), name)
         else:
-            assert getattr(settings, name) == GENERATION_DEFAULTS.get(name)
+            assert getattr(settings, name) == OPTIONS[name].default
 
 
 def test_null_in_a_file_is_unset():

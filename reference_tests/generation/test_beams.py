@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from npblender.config.dialect import TRANSFORMERS_5
-from npblender.config.generation_config import GenerationConfig
 from npblender.generation.logits.sampling import draw_several
-from npblender.generation.logits.top_k import CHUNK, top
+from npblender.generation.logits.top_k import CHUNK, top_k
 from npblender.generation.planning import make_plan
 from npblender.generation.search import beam as beam_search
 from npblender.generation.search.parlai import HOPELESS, Rules, Tree, beam_paths
@@ -332,8 +331,7 @@ def test_what_is_kept_of_what_has_finished(early: bool, can_improve: bool, ended
     plan = make_plan(
         TRANSFORMERS_5,
         lively_model(0).config,
-        GenerationConfig(),
-        None,
+        {},
         {"num_beams": 2, "early_stopping": early, "length_penalty": 1.0, "max_length": 9},
     )
     finished = some_beams([-0.8, -1.2], [True, True], 10)
@@ -362,7 +360,7 @@ def test_early_stopping_stops_earlier() -> None:
 
 
 def test_settled_sources_take_no_more_in_5_23() -> None:
-    """A source that can not improve while others go on: 4.52.4 still adds to its finished beams, 5.23 does not."""
+    """A source that cannot improve while others go on: 4.52.4 still adds to its finished beams, 5.23 does not."""
     differ = 0
     for seed in range(20):
         found = []
@@ -384,7 +382,7 @@ def test_settled_sources_take_no_more_in_5_23() -> None:
 )
 def test_top_is_the_head_of_a_stable_sort(values: np.ndarray, count: int) -> None:
     count = min(count, len(values))
-    best, indices = top(values, count)
+    best, indices = top_k(values, count)
     order = sorted(range(len(values)), key=lambda n: (-values[n], n))[:count]
     assert indices.tolist() == order
     assert np.array_equal(best, values[order])
@@ -392,13 +390,13 @@ def test_top_is_the_head_of_a_stable_sort(values: np.ndarray, count: int) -> Non
 
 def test_top_of_a_vocabulary(rng: np.random.Generator) -> None:
     values = rng.standard_normal(10 * 54_944).astype(np.float32)
-    best, indices = top(values, 20)
+    best, indices = top_k(values, 20)
     assert indices.tolist() == np.argsort(-values, kind="stable")[:20].tolist()
     assert np.array_equal(best, values[indices])
 
 
 def test_top_puts_nan_first() -> None:
-    assert top(np.array([1.0, np.nan, 3.0]), 2)[1].tolist() == [1, 2]
+    assert top_k(np.array([1.0, np.nan, 3.0]), 2)[1].tolist() == [1, 2]
 
 
 @given(

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npblender.config.dialect import TRANSFORMERS_5
 from npblender.generation.decoder_state import DecoderState
 from npblender.generation.logits import processors
 from npblender.generation.logits import top_k as top_module
-from npblender.generation.logits.chain import ColumnFilter, apply
-from npblender.generation.logits.top_k import top, top_k_of_sums
+from npblender.generation.logits.chain import ChainRequest, apply, make_chain
+from npblender.generation.logits.top_k import top_k, top_k_of_sums
+from npblender.generation.planning import make_plan
 from npblender.generation.search import parlai
 from npblender.transformer.kv_cache import Cache, LayerCache
 from reference_tests.support.asserts import assert_close
@@ -61,7 +63,7 @@ def test_the_best_sums_are_those_of_sorting_all(case: tuple[Rows, Rows, int, int
         patch.setattr(top_module, "CHUNK", chunk)
         found = list(zip(*(part.tolist() for part in top_k_of_sums(values, offsets, count)), strict=True))
         sums = (values + offsets[:, None]).reshape(-1)
-        alone = list(zip(*(part.tolist() for part in top(sums, count)), strict=True))
+        alone = list(zip(*(part.tolist() for part in top_k(sums, count)), strict=True))
     assert repr(found) == repr(wanted) or [each[1:] for each in found] == [each[1:] for each in wanted]
     assert np.array_equal([each[0] for each in found], [each[0] for each in wanted], equal_nan=True)
     assert [place for _, place in alone] == [row * values.shape[1] + column for _, row, column in wanted]
@@ -118,60 +120,51 @@ def test_completions_are_those_of_looking_at_every_place(seed: int, size: int, o
 
 
 IN_PLACE: list[tuple[str, Any]] = [
-    ("block", lambda scores, ids, in_place: processors.block(scores, [1, 2], in_place)),
-    ("min_length", lambda scores, ids, in_place: processors.min_length(scores, ids, 9, [2], in_place)),
-    ("begin_suppress", lambda scores, ids, in_place: processors.begin_suppress(scores, ids, 4, [0], in_place)),
-    ("repetition", lambda scores, ids, in_place: processors.repetition_penalty(scores, ids, 1.7, in_place)),
-    ("n-gram", lambda scores, ids, in_place: processors.no_repeat_ngram(scores, ids, ids, 2, in_place)),
-    (
-        "bias",
-        lambda scores, ids, in_place: processors.sequence_bias(
-            scores, ids, [((3,), 1.5), ((1, 2), -2.0), ((0, 1), 1.0)], beyond_start=False, in_place=in_place
-        ),
-    ),
-    ("decay", lambda scores, ids, in_place: processors.exponential_decay(scores, ids, 1, 1.5, [2], in_place)),
+    ("block", lambda scores, ids: processors.block(scores, [1, 2])),
+    ("force", lambda scores, ids: processors.force(scores, [1])),
+    ("min_length", lambda scores, ids: processors.min_length(scores, ids, 9, [2])),
+    ("begin_suppress", lambda scores, ids: processors.begin_suppress(scores, ids, 4, [0])),
+    ("repetition", lambda scores, ids: processors.repetition_penalty(scores, ids, 1.7)),
+    ("n-gram", lambda scores, ids: processors.no_repeat_ngram(scores, ids, ids, 2)),
+    ("bias", lambda scores, ids: processors.sequence_bias(scores, ids, [((3,), 1.5), ((1, 2), -2.0)], False)),
+    ("decay", lambda scores, ids: processors.exponential_decay(scores, ids, 1, 1.5, [2])),
+    ("invalid", lambda scores, ids: processors.remove_invalid(np.divide(scores, 0, out=scores))),
 ]
 
 
 @pytest.mark.parametrize(("name", "function"), IN_PLACE, ids=[name for name, _ in IN_PLACE])
-def test_in_place_is_the_same(name: str, function: Any) -> None:
+def test_processors_copy_no_scores(name: str, function: Any) -> None:
     rng = np.random.default_rng(3)
-    changed = False
     for _ in range(20):
         scores = rng.standard_normal((3, 5)).astype(np.float32)
-        before, ids = scores.copy(), rng.integers(0, 5, (3, 4))
-        copied = function(scores, ids, False)
-        assert np.array_equal(scores, before)
-        assert function(scores, ids, True) is scores
-        assert np.array_equal(scores, copied)
-        changed |= not np.array_equal(scores, before)
-    assert changed
+        with np.errstate(divide="ignore"):
+            assert function(scores, rng.integers(0, 5, (3, 4))) is scores
 
 
-def test_a_chain_copies_once_and_only_what_it_does_not_own() -> None:
-    class Watched(np.ndarray[Any, Any]):
-        copies = 0
+def test_a_chain_copies_only_what_it_does_not_own() -> None:
+    """One copy of scores that the caller needs again, and one of what each of the caller's processors returns."""
+    seen: list[Any] = []
 
-        def copy(self, order: Any = "C") -> Any:
-            Watched.copies += 1
-            return super().copy(order)
-
-    given_to_user: list[Any] = []
-
-    def users(ids: Rows, scores: Rows) -> Rows:
-        given_to_user.append((scores, scores.copy()))
+    def callers(ids: Rows, scores: Rows) -> Rows:
+        seen.append((scores, scores.copy()))
         return scores
 
-    ids = np.array([[1, 3]])
-    blocks = [ColumnFilter(lambda ids, s, in_place, t=t: processors.block(s, [t], in_place)) for t in range(3)]
-    for owned, chain, copies in [(True, blocks, 0), (False, blocks, 1), (True, [*blocks, users, *blocks], 2)]:
-        scores = np.arange(5.0)[None].view(Watched)
-        before, Watched.copies = np.array(scores), 0
+    model, ids = lively_model(0), np.array([[1, 3]])
+    for owned, processors_of_caller in [(True, []), (False, []), (True, [callers]), (False, [callers, callers])]:
+        settings = {"suppress_tokens": [0], "do_sample": True, "top_k": 3, "repetition_penalty": 2.0}
+        plan = make_plan(TRANSFORMERS_5, model.config, {}, settings)
+        chain = make_chain(ChainRequest(plan, TRANSFORMERS_5, callers=processors_of_caller))
+        scores = np.arange(5.0, dtype=np.float32)[None]
         found = apply(chain, ids, scores, owned=owned)
-        assert np.array_equal(found, [[-np.inf, -np.inf, -np.inf, 3.0, 4.0]])
-        assert Watched.copies == copies  # one of the two beside the user's filter is that filter's own
-        assert owned or np.array_equal(scores, before)
-    assert all(np.array_equal(kept, then) for kept, then in given_to_user)
+        assert np.array_equal(found, [[-np.inf, -np.inf, 2.0, 1.5, 4.0]])
+        assert owned or np.array_equal(scores, np.arange(5.0)[None])
+        assert all(np.array_equal(array, then) for array, then in seen), "what a caller's processor saw has changed"
+        assert not any(np.shares_memory(found, array) for array, _ in seen)
+
+
+def test_an_empty_chain_copies_nothing() -> None:
+    scores = np.zeros((1, 5), np.float32)
+    assert apply([], np.array([[1]]), scores) is scores
 
 
 def test_phrases_that_have_not_begun_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,31 +197,31 @@ def test_rows_in_slots_remember_what_rows_in_order_would(seed: int, dialect: str
     """The cache of a search equals one that is read anew from the ids, after any reordering within the sources."""
     model = lively_model(seed, dialect)
     rng = np.random.default_rng([5, seed])
-    decodings: list[DecoderState] = []
+    decoders: list[DecoderState] = []
     keep = DecoderState.keep
 
     def shuffled(self: DecoderState, rows: Rows) -> None:
-        decodings[:] = [self]
+        decoders[:] = [self]
         keep(self, rows)
 
     monkeypatch.setattr(DecoderState, "keep", shuffled)
     source = contexts(seed, model, 2)
     model.generate(source, num_beams=4, max_length=3)
     monkeypatch.setattr(DecoderState, "keep", keep)
-    beams, decoding = 4, DecoderState(decodings[0].prepared, 4, use_cache=True)
-    ids = decoding.prompts()
+    beams, decoder = 4, DecoderState(decoders[0].encoded, 4, use_cache=True)
+    ids = decoder.prompts()
     for _ in range(9):
-        found = decoding.logits(ids)[:, 0]
-        plain = DecoderState(decoding.prepared, beams, use_cache=False).logits(ids)[:, 0]
+        found = decoder.logits(ids)[:, 0]
+        plain = DecoderState(decoder.encoded, beams, use_cache=False).logits(ids)[:, 0]
         assert_near("logits", found, plain, AGAIN)
-        read = DecoderState(decoding.prepared, beams, use_cache=True)
+        read = DecoderState(decoder.encoded, beams, use_cache=True)
         read.logits(ids)
-        for mine, afresh in zip(decoding.cache, read.cache, strict=True):
+        for mine, afresh in zip(decoder.cache, read.cache, strict=True):
             for a, b in zip(mine, afresh, strict=True):
                 assert_close(a, b, AGAIN)
         rows = np.concatenate([rng.choice(beams, beams), beams + rng.choice(beams, beams)])
         new = rng.integers(3, model.config.vocab_size, (len(ids), 1))
-        decoding.keep(rows)
+        decoder.keep(rows)
         ids = np.concatenate([ids[rows], new], axis=1)
 
 
@@ -237,21 +230,21 @@ def test_what_did_not_move_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> Non
     moved: list[tuple[int, int, int]] = []
     monkeypatch.setattr(Cache, "overwrite", lambda self, *places: moved.append(places))
     monkeypatch.setattr(Cache, "take", lambda *_: pytest.fail("the cache was copied"))
-    decoding = DecoderState.__new__(DecoderState)
+    decoder = DecoderState.__new__(DecoderState)
     layer = LayerCache(np.zeros((4, 1, 3, 1)), np.zeros((4, 1, 3, 1)))
-    decoding.use_cache, decoding._stored, decoding.sources = True, Cache((layer,)), np.zeros(4, np.int64)
-    decoding.prepared = type("EncodedSource", (), {"context": type("Context", (), {"tap": None})})  # type: ignore[assignment]
-    decoding._slots = np.arange(4)
-    decoding._writers = np.array([[0, 0, 0], [0, 0, 1], [0, 2, 2], [3, 3, 3]])
-    decoding.keep(np.array([3, 2, 1, 0]))  # another order alone moves nothing
+    decoder.use_cache, decoder._stored, decoder.sources = True, Cache((layer,)), np.zeros(4, np.int64)
+    decoder.encoded = type("EncodedSource", (), {"context": type("Context", (), {"tap": None})})  # type: ignore[assignment]
+    decoder._slots = np.arange(4)
+    decoder._writers = np.array([[0, 0, 0], [0, 0, 1], [0, 2, 2], [3, 3, 3]])
+    decoder.keep(np.array([3, 2, 1, 0]))  # another order alone moves nothing
     assert moved == []
-    assert decoding._slots.tolist() == [3, 2, 1, 0]
-    decoding.keep(np.array([0, 1, 2, 2]))  # the row in slot 1 has two children, the one in slot 0 none
+    assert decoder._slots.tolist() == [3, 2, 1, 0]
+    decoder.keep(np.array([0, 1, 2, 2]))  # the row in slot 1 has two children, the one in slot 0 none
     assert moved == [(0, 1, 2)]
-    assert decoding._slots.tolist() == [3, 2, 1, 0]
-    decoding.keep(np.array([0, 0, 0, 0]))
+    assert decoder._slots.tolist() == [3, 2, 1, 0]
+    decoder.keep(np.array([0, 0, 0, 0]))
     assert moved[1:] == [(0, 3, 0), (1, 3, 0), (2, 3, 0)]
-    assert decoding._writers.tolist() == [[3, 3, 3]] * 4
+    assert decoder._writers.tolist() == [[3, 3, 3]] * 4
 
 
 def test_a_sources_beams_share_its_keys() -> None:

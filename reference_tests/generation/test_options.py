@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npblender.config import generation_options
+from npblender.config import searches
 from npblender.config.dialect import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5
 from npblender.config.generation_config import GenerationConfig
-from npblender.generation import plan as plan_
+from npblender.config.generation_options import OPTIONS
 from npblender.generation.plan import Plan
 from npblender.generation.planning import make_plan
 from reference_tests.support.generation_cases import lively_model
@@ -18,23 +18,23 @@ SOURCE = [[5, 6, 7]]
 
 
 def plan_of(dialect: Any = TRANSFORMERS_5, own: Any = None, given: Any = None, **call: Any) -> Plan:
-    settings = GenerationConfig(**(own or {}))
-    return make_plan(dialect, MODELS["parlai"].config, settings, GenerationConfig(**given) if given else None, call)
+    settings = GenerationConfig(**(own or {})).set_values | GenerationConfig(**(given or {})).set_values
+    return make_plan(dialect, MODELS["parlai"].config, settings, call)
 
 
 @pytest.mark.parametrize(
     ("call", "search"),
     [
-        ({}, plan_.GREEDY),
-        ({"num_beams": 1, "do_sample": False, "num_beam_groups": 1}, plan_.GREEDY),
-        ({"do_sample": True}, plan_.SAMPLE),
-        ({"num_beams": 2}, plan_.BEAM),
-        ({"num_beams": 2, "do_sample": True}, plan_.BEAM_SAMPLE),
-        ({"num_beams": 2, "num_beam_groups": 2, "diversity_penalty": 0.5}, plan_.GROUP_BEAM),
-        ({"num_beams": 2, "force_words_ids": [[5]]}, plan_.CONSTRAINED_BEAM),
-        ({"penalty_alpha": 0.6, "top_k": 4}, plan_.CONTRASTIVE),
-        ({"penalty_alpha": 0.6}, plan_.CONTRASTIVE),
-        ({"prompt_lookup_num_tokens": 3}, plan_.LOOKUP),
+        ({}, searches.GREEDY),
+        ({"num_beams": 1, "do_sample": False, "num_beam_groups": 1}, searches.GREEDY),
+        ({"do_sample": True}, searches.SAMPLE),
+        ({"num_beams": 2}, searches.BEAM),
+        ({"num_beams": 2, "do_sample": True}, searches.BEAM_SAMPLE),
+        ({"num_beams": 2, "num_beam_groups": 2, "diversity_penalty": 0.5}, searches.GROUP_BEAM),
+        ({"num_beams": 2, "force_words_ids": [[5]]}, searches.CONSTRAINED_BEAM),
+        ({"penalty_alpha": 0.6, "top_k": 4}, searches.CONTRASTIVE),
+        ({"penalty_alpha": 0.6}, searches.CONTRASTIVE),
+        ({"prompt_lookup_num_tokens": 3}, searches.LOOKUP),
     ],
 )
 @pytest.mark.parametrize("dialect", [TRANSFORMERS_4, TRANSFORMERS_5])
@@ -45,13 +45,13 @@ def test_options_choose_the_search_of_transformers(dialect: Any, call: dict[str,
 @pytest.mark.parametrize(
     ("call", "search"),
     [
-        ({}, plan_.PARLAI_BEAM),
-        ({"num_beams": 1}, plan_.PARLAI_BEAM),
-        ({"num_beams": 10}, plan_.PARLAI_BEAM),
-        ({"do_sample": True, "top_k": 3}, plan_.PARLAI_SAMPLE),
-        ({"do_sample": True, "top_p": 0.3, "num_beams": 3}, plan_.PARLAI_SAMPLE),
-        ({"beam_delay": 3, "top_k": 3}, plan_.PARLAI_DELAYED),
-        ({"beam_delay": 3, "top_p": 0.3, "do_sample": True}, plan_.PARLAI_DELAYED),
+        ({}, searches.PARLAI_BEAM),
+        ({"num_beams": 1}, searches.PARLAI_BEAM),
+        ({"num_beams": 10}, searches.PARLAI_BEAM),
+        ({"do_sample": True, "top_k": 3}, searches.PARLAI_SAMPLE),
+        ({"do_sample": True, "top_p": 0.3, "num_beams": 3}, searches.PARLAI_SAMPLE),
+        ({"beam_delay": 3, "top_k": 3}, searches.PARLAI_DELAYED),
+        ({"beam_delay": 3, "top_p": 0.3, "do_sample": True}, searches.PARLAI_DELAYED),
     ],
 )
 def test_options_choose_the_search_of_parlai(call: dict[str, Any], search: str) -> None:
@@ -88,7 +88,7 @@ def test_what_is_unset_in_parlai_is_as_parlai_sets_it() -> None:
     settings = plan.settings
     assert (settings.length_penalty, plan.min_length, settings.no_repeat_ngram_size) == (0.65, 2, 0)
     long = lively_model(0, "parlai", max_position_embeddings=300)
-    assert make_plan(PARLAI, long.config, GenerationConfig(), None, {}).max_length == 257
+    assert make_plan(PARLAI, long.config, {}, {}).max_length == 257
 
 
 def test_settings_of_files_that_a_search_does_not_use_are_left_unused() -> None:
@@ -140,13 +140,13 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("transformers-5", {"beam_delay": 3}, "beam_delay=3 is not used"),
     ("transformers-5", {"num_beams": 3, "prompt_lookup_num_tokens": 3}, "prompt_lookup_num_tokens=3 is not used"),
     ("transformers-5", {"max_matching_ngram_size": 2}, "max_matching_ngram_size=2 is not used by greedy"),
-    ("parlai", {"early_stopping": True}, "early_stopping=True is not used by beam search in ParlAI's way"),
+    ("parlai", {"early_stopping": True}, "early_stopping=True is not used by ParlAI beam search"),
     ("parlai", {"forced_eos_token_id": 2}, "forced_eos_token_id=2 is not used"),
     ("parlai", {"num_beams": 4, "num_beam_groups": 2}, "num_beam_groups=2 is not used"),
     ("parlai", {"force_words_ids": [[5]]}, "force_words_ids=.* is not used"),
     ("parlai", {"penalty_alpha": 0.5}, "penalty_alpha=0.5 is not used"),
     ("parlai", {"prompt_lookup_num_tokens": 2}, "prompt_lookup_num_tokens=2 is not used"),
-    ("parlai", {"top_k": 5}, "top_k=5 is not used by beam search in ParlAI's way"),
+    ("parlai", {"top_k": 5}, "top_k=5 is not used by ParlAI beam search"),
     ("parlai", {"stop_strings": "x"}, "stop_strings='x' is not used"),
     ("parlai", {"repetition_penalty": 1.2}, "repetition_penalty=1.2 is not used"),
     # not together
@@ -166,8 +166,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("transformers-5", {"do_sample": True, "temperature": 0.0}, "temperature must be above 0"),
     ("transformers-5", {"forced_bos_token_id": 5, "suppress_tokens": [4, 5]}, r"forces \[5\], and suppress_tokens"),
     ("parlai", {"do_sample": True, "top_k": 5, "top_p": 0.5}, "give the other its neutral value"),
-    ("parlai", {"eos_token_id": [2, 3]}, r"ends at one eos_token_id, not at \[2, 3\]"),
-    ("parlai", {"eos_token_id": None}, r"ends at one eos_token_id, not at \[\]"),
+    ("parlai", {"eos_token_id": [2, 3]}, r"stops at a single eos_token_id, not at \[2, 3\]"),
+    ("parlai", {"eos_token_id": None}, r"stops at a single eos_token_id, not at \[\]"),
     ("parlai", {"num_beams": 5000}, "to be filled from the"),
     # not in this model
     ("transformers-5", {"bad_words_ids": [[5, 9999]]}, "bad_words_ids holds 9999, which is no token"),
@@ -196,7 +196,7 @@ GIVEN: list[tuple[str, dict[str, Any], str]] = [
     ("transformers-5", {"seed": "3", "do_sample": True}, "seed must be a whole number or a numpy.random.Generator"),
     ("transformers-5", {"stop_strings": "x"}, "pass tokenizer="),
     ("transformers-5", {"tokenizer": object()}, "tokenizer is used by stop_strings only"),
-    ("parlai", {"stopping_criteria": [lambda ids, scores: False]}, "stopping_criteria: a search in ParlAI's way"),
+    ("parlai", {"stopping_criteria": [lambda ids, scores: False]}, "stopping_criteria: a ParlAI-style search"),
     ("transformers-5", {"decoder_attention_mask": [[1]]}, "masks decoder_input_ids, and none were given"),
     ("transformers-5", {"decoder_input_ids": [[1, 5], [1, 6]]}, "have 2 rows, the source 1"),
     ("transformers-5", {"decoder_input_ids": [[1, 9999]]}, "decoder_input_ids hold 9999"),
@@ -227,9 +227,9 @@ def test_more_refusals() -> None:
         model.generate([[5, 6], [7, 8]], prompt_lookup_num_tokens=2)
     with pytest.raises(ValueError, match="exactly one of"):
         model.generate(max_length=5)
-    with pytest.raises(ValueError, match="a streamer can not follow beam search with 3 rows"):
+    with pytest.raises(ValueError, match="a streamer cannot follow beam search with 3 rows"):
         model.generate(SOURCE, num_beams=3, streamer=[])
-    with pytest.raises(ValueError, match="a streamer can not follow beam search"):
+    with pytest.raises(ValueError, match="a streamer cannot follow beam search"):
         next(model.stream(SOURCE, num_beams=3))
 
 
@@ -240,7 +240,7 @@ def test_more_ends_than_tokens_are_refused() -> None:
 
 
 def test_neutral_values_are_welcome_anywhere() -> None:
-    call = {name: values[0] for name, values in generation_options.OFF.items()}
+    call = {name: option.off[0] for name, option in OPTIONS.items() if option.off}
     for model in MODELS.values():
         plain = model.generate(SOURCE, max_length=6, length_penalty=1.0)
         assert np.array_equal(plain, model.generate(SOURCE, max_length=6, **call))

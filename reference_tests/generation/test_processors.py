@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from npblender.config.dialect import TRANSFORMERS_4, TRANSFORMERS_5
-from npblender.config.generation_config import GenerationConfig
 from npblender.generation.logits import processors, warpers
-from npblender.generation.logits.chain import apply, make_chain
+from npblender.generation.logits.chain import ChainRequest, apply, make_chain
 from npblender.generation.planning import make_plan
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.generation_cases import lively_model
@@ -71,7 +70,7 @@ def ngrams_that_end(ids: list[int], source: list[int], size: int) -> set[int]:
 
 @given(scores=score_rows(), ids=id_rows(), size=st.integers(1, 4))
 def test_no_repeat_ngram(scores: np.ndarray, ids: np.ndarray, size: int) -> None:
-    found = processors.no_repeat_ngram(scores, ids, ids, size)
+    found = processors.no_repeat_ngram(scores.copy(), ids, ids, size)
     for row, before, own in zip(found, scores, ids.tolist(), strict=True):
         blocked = ngrams_that_end(own, own, size)
         assert np.array_equal(row, np.where(np.isin(np.arange(V), list(blocked)), -np.inf, before))
@@ -79,7 +78,7 @@ def test_no_repeat_ngram(scores: np.ndarray, ids: np.ndarray, size: int) -> None
 
 @given(scores=score_rows(), ids=id_rows(), source=id_rows(), size=st.integers(1, 4))
 def test_no_quoted_ngram(scores: np.ndarray, ids: np.ndarray, source: np.ndarray, size: int) -> None:
-    found = processors.no_repeat_ngram(scores, ids, source, size)
+    found = processors.no_repeat_ngram(scores.copy(), ids, source, size)
     for row, own, other in zip(found, ids.tolist(), source.tolist(), strict=True):
         assert set(np.flatnonzero(np.isneginf(row)).tolist()) >= ngrams_that_end(own, other, size)
     completed = {(row, int(token)) for row, token in zip(*processors.completions(ids, source, size), strict=True)}
@@ -92,7 +91,7 @@ def test_no_quoted_ngram(scores: np.ndarray, ids: np.ndarray, source: np.ndarray
 
 @given(scores=score_rows(), seen=id_rows(), penalty=st.floats(0.25, 4))
 def test_repetition_penalty(scores: np.ndarray, seen: np.ndarray, penalty: float) -> None:
-    found = processors.repetition_penalty(scores, seen, penalty)
+    found = processors.repetition_penalty(scores.copy(), seen, penalty)
     factor = np.float32(penalty)
     for row, before, own in zip(found, scores, seen.tolist(), strict=True):
         for token in range(V):
@@ -110,7 +109,7 @@ def test_repetition_penalty(scores: np.ndarray, seen: np.ndarray, penalty: float
 )
 def test_sequence_bias(scores: np.ndarray, ids: np.ndarray, phrases: list[list[int]], beyond_start: bool) -> None:
     biases = [(tuple(phrase), 0.5 * (n + 1)) for n, phrase in enumerate(phrases)]
-    found = processors.sequence_bias(scores, ids, biases, beyond_start=beyond_start)
+    found = processors.sequence_bias(scores.copy(), ids, biases, beyond_start=beyond_start)
     for row, before, own in zip(found, scores, ids.tolist(), strict=True):
         for token in range(V):
             total = np.float32(0)
@@ -125,7 +124,7 @@ def test_sequence_bias(scores: np.ndarray, ids: np.ndarray, phrases: list[list[i
 
 @given(scores=score_rows(), ids=id_rows(), start=st.integers(0, 6), factor=st.floats(1.01, 2))
 def test_exponential_decay(scores: np.ndarray, ids: np.ndarray, start: int, factor: float) -> None:
-    found = processors.exponential_decay(scores, ids, start, factor, [2, 4])
+    found = processors.exponential_decay(scores.copy(), ids, start, factor, [2, 4])
     steps = ids.shape[1] - start
     for row, before in zip(found, scores, strict=True):
         for token in range(V):
@@ -145,7 +144,7 @@ def test_allowed_tokens(scores: np.ndarray, rescue: bool) -> None:
         return [source, int(ids[0])]
 
     ids = np.array([[5], [6], [7], [8]])
-    found = processors.allowed_tokens(scores, ids, allowed, 2, rescue=rescue)
+    found = processors.allowed_tokens(scores.copy(), ids, allowed, 2, rescue=rescue)
     assert calls == [(0, [5]), (0, [6]), (1, [7]), (1, [8])]
     for source in (0, 1):
         rows = [2 * source, 2 * source + 1]
@@ -239,8 +238,8 @@ def test_invalid_values_are_removed() -> None:
 
 
 FUNCTIONS: list[Callable[[np.ndarray], np.ndarray]] = [
-    lambda scores: processors.block(scores, [1, 2]),
-    lambda scores: processors.force(scores, [1]),
+    lambda scores: processors.block(scores.copy(), [1, 2]),
+    lambda scores: processors.force(scores.copy(), [1]),
     lambda scores: warpers.top_k(scores, 3),
     lambda scores: warpers.top_p(scores, 0.5),
     lambda scores: warpers.min_p(scores, 0.1),
@@ -252,7 +251,7 @@ FUNCTIONS: list[Callable[[np.ndarray], np.ndarray]] = [
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_filters_keep_dtype_shape_and_arguments(function: Callable[[np.ndarray], np.ndarray], dtype: Any) -> None:
+def test_processors_keep_dtype_and_shape(function: Callable[[np.ndarray], np.ndarray], dtype: Any) -> None:
     scores = read_only(np.arange(10.0).reshape(2, 5).astype(dtype))
     found = function(scores)
     assert found.dtype == dtype
@@ -264,8 +263,8 @@ def test_filters_keep_dtype_shape_and_arguments(function: Callable[[np.ndarray],
 def chain_of(dialect: Any = TRANSFORMERS_5, source: Any = None, **settings: Any) -> Callable[..., np.ndarray]:
     """The chain of filters for some settings, applied to float32 scores."""
     model = lively_model(0)
-    plan = make_plan(dialect, model.config, GenerationConfig(), None, settings)
-    chain = make_chain(plan, dialect, source)
+    plan = make_plan(dialect, model.config, {}, settings)
+    chain = make_chain(ChainRequest(plan, dialect, source))
     return lambda ids, scores: apply(chain, np.asarray(ids), np.asarray(scores, np.float32))
 
 
@@ -287,7 +286,7 @@ def test_begin_suppress_waits_for_a_forced_first_token() -> None:
     assert not np.isneginf(plain([[1, 3]], scores)[0, 2])
     later = chain_of(begin_suppress_tokens=[2], forced_bos_token_id=4)
     assert np.isneginf(later([[1, 4]], scores)[0, 2])
-    assert np.array_equal(processors.begin_suppress(scores, np.array([[1]]), 2, [2]), scores)
+    assert np.array_equal(processors.begin_suppress(scores.copy(), np.array([[1]]), 2, [2]), scores)
 
 
 def test_beam_sampling_keeps_a_token_that_is_no_end() -> None:

@@ -133,7 +133,7 @@ def test_the_last_token_may_be_forced() -> None:
 
 @pytest.mark.parametrize("dialect", TRANSFORMERS)
 def test_lengths_without_any_setting(dialect: str) -> None:
-    """Twenty new tokens; a limit of twenty that a file sets counts the start, which only 4.52.4 can not tell apart."""
+    """Twenty new tokens; a limit of twenty that a file sets counts the start, which only 4.52.4 cannot tell apart."""
     model = lively_model(2, dialect, max_position_embeddings=40)
     assert model.generate([[5, 6]], eos_token_id=None).shape == (1, 21)
     model.generation_config = GenerationConfig(max_length=20)

@@ -9,10 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from npblender.config.dialect import TRANSFORMERS_4
-from npblender.config.generation_config import GenerationConfig
 from npblender.generation.planning import make_plan
 from npblender.generation.search.beam_hypotheses import BeamHypotheses
-from npblender.generation.search.constrained_beam import Progress, start, words_of
+from npblender.generation.search.constrained_beam import Progress, no_progress, words_of
 from npblender.generation.search.contrastive import likeness
 from npblender.generation.search.diverse_beam import advance, diversity
 from npblender.generation.search.prompt_lookup import guess
@@ -110,16 +109,16 @@ def test_what_one_step_of_a_group_keeps() -> None:
     """Two beams: the best continuation ends and is kept; the third, behind the best two, ends and is passed over."""
     model = lively_model(0)
     call = {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1.0, "max_length": 9}
-    plan = make_plan(TRANSFORMERS_4, model.config, GenerationConfig(), None, call)
-    shelf = BeamHypotheses(plan, 2)
+    plan = make_plan(TRANSFORMERS_4, model.config, {}, call)
+    hypotheses = BeamHypotheses(plan, 2)
     log_probs = np.full((2, 6), -9.0, np.float32)
     log_probs[0, [END, 3]] = [-0.1, -0.2]
     log_probs[1, [END, 4]] = [-0.3, -0.4]
     step = advance(
-        plan, shelf, np.array([[1, 5], [1, 6]]), np.zeros(2, np.float32), log_probs, np.array([4, 5]), [()] * 6, 2
+        plan, hypotheses, np.array([[1, 5], [1, 6]]), np.zeros(2, np.float32), log_probs, np.array([4, 5]), [()] * 6, 2
     )
-    assert [(kept.ids.tolist(), kept.origins) for kept in shelf.kept] == [([1, 5], (4,))]
-    assert_close(shelf.kept[0].score, -0.1 / 2, TOLERANCES["score of a search"])
+    assert [(kept.ids.tolist(), kept.origins) for kept in hypotheses.kept] == [([1, 5], (4,))]
+    assert_close(hypotheses.kept[0].score, -0.1 / 2, TOLERANCES["score of a search"])
     assert (step.rows.tolist(), step.tokens.tolist()) == ([0, 1], [3, 4])
     assert_close(step.scores, [-0.2, -0.4], TOLERANCES["score of a search"])
 
@@ -211,7 +210,7 @@ def test_without_room_for_the_words_the_best_without_them_come_back() -> None:
 )
 def test_progress_never_loses_what_is_met(words: list[tuple[int, ...]], tokens: list[int]) -> None:
     """Met constraints stay met and none is lost; a complete target has said every phrase."""
-    progress = start([(word,) for word in words])
+    progress = no_progress([(word,) for word in words])
     longest = max(map(len, words))
     said: tuple[int, ...] = ()
     for token in tokens:
@@ -229,7 +228,7 @@ def test_progress_never_loses_what_is_met(words: list[tuple[int, ...]], tokens: 
 
 
 def test_a_begun_word_that_is_not_continued_begins_anew() -> None:
-    progress = start([((5, 6, 7),), ((8,),)])
+    progress = no_progress([((5, 6, 7),), ((8,),)])
     begun = progress.add(5)
     assert begun.current is not None
     assert (begun.current.begun, begun.next_tokens(), begun.bank(3)) == ((5,), [6], 1)
@@ -241,7 +240,7 @@ def test_a_begun_word_that_is_not_continued_begins_anew() -> None:
 
 def test_tokens_of_one_begun_word_are_tried_one_after_another() -> None:
     """What 4.52.4 makes of several continuations of one constraint: the second is judged as if after the first."""
-    begun = Progress(0, None, start([((5, 6), (5, 7))]).pending).add(5)
+    begun = Progress(0, None, no_progress([((5, 6), (5, 7))]).pending).add(5)
     first, second = begun.after_each(begun.next_tokens())
     assert first.is_complete
     assert not second.is_complete

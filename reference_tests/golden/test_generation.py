@@ -112,7 +112,7 @@ FAULTS: list[tuple[Any, str, Any]] = [
     (parlai, "completions", lambda ids, sources, size: processors.completions(ids, sources, size + 1)),
     (beam_search, "NOT_YET", np.float32(-3.0)),
     (warpers, "_kth_best", lambda scores, k: scores.max(axis=1, keepdims=True) - 1),
-    (processors, "block", lambda scores, tokens, in_place=False: scores),
+    (processors, "block", lambda scores, tokens: scores),
 ]
 
 

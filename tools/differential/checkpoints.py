@@ -31,7 +31,7 @@ from safetensors.numpy import load_file
 
 from npblender import BlenderbotSmallConfig, GenerationConfig, checkpoint
 from npblender.checkpoint.parameter_names import canonical_name
-from npblender.config.generation_options import GENERATION_DEFAULTS
+from npblender.config.generation_options import defaults
 from npblender.transformer.parameters import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL, random_weights, to_arrays
 from reference_tests.support.random_models import draw_config
 from tools.originals import asking
@@ -201,7 +201,7 @@ def convert(what: str, folder: Path, python: Path, config: BlenderbotSmallConfig
 def compare_defaults(answers: Path, original: str, tally: Tally) -> None:
     theirs = json.loads((answers / "defaults.json").read_text())
     compare_config(f"{original} class defaults", BlenderbotSmallConfig(), theirs["config"], tally)
-    for key, value in GENERATION_DEFAULTS.items():
+    for key, value in defaults("transformers").items():
         if theirs["generation"].get(key) is not None:
             tally.same(f"{original} generation default {key}", value, theirs["generation"][key])
 

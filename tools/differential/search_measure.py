@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 
 from npblender.config.generation_config import GenerationConfig
-from npblender.generation.logits.top_k import top
+from npblender.generation.logits.top_k import top_k
 from npblender.generation.search import beam, constrained_beam, contrastive
 from reference_tests.support.tolerances import TOLERANCES
 from tools.differential.ours import build
@@ -55,9 +55,9 @@ class Ties:
     def __init__(self) -> None:
         self.seen = False
 
-    def top(self, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        best, indices = top(values, count)
-        more = top(values, min(count + 1, len(values)))[0]
+    def top_k(self, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        best, indices = top_k(values, count)
+        more = top_k(values, min(count + 1, len(values)))[0]
         self.seen |= bool((more[1:] == more[:-1]).any())
         return best, indices
 
@@ -79,8 +79,8 @@ class Ties:
         with (
             mock.patch.object(beam.Beams, "best", best),
             mock.patch.object(constrained_beam, "descending", ranked),
-            mock.patch.object(constrained_beam, "top", self.top),
-            mock.patch.object(contrastive, "top", self.top),
+            mock.patch.object(constrained_beam, "top_k", self.top_k),
+            mock.patch.object(contrastive, "top_k", self.top_k),
         ):
             yield
 

@@ -53,7 +53,7 @@ class Tally:
 
 
 class Counted(DecoderState):
-    """A decoding that counts its calls and the tokens that they guessed."""
+    """Counts the calls of the decoder and the tokens that were guessed in them."""
 
     tally = Tally()
 

@@ -1,0 +1,117 @@
+"""How often things are done in one call, counted: plans, records of settings, and Python's calls of functions.
+
+`sys.setprofile` reports each call of a Python function ("call", a generator's resumption included) and of a C function
+("c_call"). Counts of calls do not vary from run to run, as seconds do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, Conversation, GenerationConfig
+from npblender.generation.encode_source import CallerArrays
+from npblender.generation.plan import Plan
+from npblender.generation.planning import plan_of
+from npblender.transformer import forward
+from reference_tests.support.generation_cases import lively_model
+
+DIALECTS = ["parlai", "transformers-4", "transformers-5"]
+SOURCE = [[5, 6, 7]]
+
+
+@contextmanager
+def profiled(hook: Callable[[FrameType, str, Any], None]) -> Iterator[None]:
+    before = sys.getprofile()
+    sys.setprofile(hook)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+def times_called(work: Callable[[], Any], *functions: Any) -> list[int]:
+    """How often each function is called by `work`."""
+    codes: Counter[CodeType] = Counter()
+
+    def hook(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call":
+            codes[frame.f_code] += 1
+
+    with profiled(hook):
+        work()
+    return [codes[function.__code__] for function in functions]
+
+
+MADE = (plan_of, Plan.__init__, GenerationConfig.of_checked, GenerationConfig.__post_init__)
+
+WAYS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "a limit": {"max_length": 6},
+    "beams": {"num_beams": 3, "max_length": 6},
+    "random": {"do_sample": True, "max_length": 6, "seed": 0},
+    "switched off": {"min_length": None, "max_new_tokens": 4, "forced_eos_token_id": None},
+    "of a record": {"generation_config": GenerationConfig(num_beams=2, max_length=6)},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_call_makes_one_plan_and_one_record_of_settings(way: str, dialect: str) -> None:
+    model = lively_model(0, dialect)
+    model.generation_config = GenerationConfig(num_beams=2, length_penalty=0.65, no_repeat_ngram_size=3, max_length=8)
+    plans, records, of_checked, checked = times_called(lambda: model.generate(SOURCE, **WAYS[way]), *MADE)
+    assert (plans, records, of_checked, checked) == (1, 1, 1, 0)
+    if way != "beams" and "generation_config" not in WAYS[way]:
+        options = {**WAYS[way], "num_beams": 1}
+        assert times_called(lambda: list(model.stream(SOURCE, **options)), *MADE) == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_beams": 1}, {"num_beams": 3, "max_length": 12}, {"max_length": 12}])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_reply_of_a_chat_makes_one_plan_and_one_record_of_settings(dialect: str, settings: dict[str, Any]) -> None:
+    """However its settings are put together of the call's, the model's and the profile's, which may not fit."""
+    talk = Conversation.from_pretrained(dialect=dialect, **settings)
+    for own in (talk.model.generation_config, GenerationConfig(), GenerationConfig(max_length=9)):
+        talk.model.generation_config = own
+        plans, made, of_checked, checked = times_called(lambda: talk.reply("hello!"), *MADE)
+        assert (plans, of_checked, checked) == (1, 1, 0)
+        assert made <= 2  # where the runners-up are wanted, the plan for one reply becomes one for all of them
+
+
+def test_an_array_of_a_call_is_packed_once() -> None:
+    model = lively_model(0)
+    call = {"attention_mask": [[1, 1, 0]], "max_length": 5}
+    assert times_called(lambda: model.generate(SOURCE, **call), CallerArrays.__init__) == [1]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_greedy_token_costs_few_calls_besides_the_model(dialect: str) -> None:
+    """Of a step's calls, C functions included, those outside the decoder and its logits."""
+    sizes = {"d_model": 12, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "decoder_layers": 2}
+    config = BlenderbotSmallConfig(vocab_size=50, encoder_ffn_dim=8, decoder_ffn_dim=8, encoder_layers=1, **sizes)
+    model = BlenderbotSmallForConditionalGeneration.from_config(config, seed=0, dialect=dialect)
+    inside = {forward.run_decoder.__code__, forward.logits_of.__code__}
+
+    def calls(tokens: int) -> int:
+        count, depth = 0, 0
+
+        def hook(frame: FrameType, event: str, _: Any) -> None:
+            nonlocal count, depth
+            if event in ("call", "return") and frame.f_code in inside:
+                depth += 1 if event == "call" else -1
+            elif event in ("call", "c_call") and depth == 0:
+                count += 1
+
+        with profiled(hook):
+            model.generate(SOURCE, num_beams=1, do_sample=False, min_new_tokens=tokens, max_new_tokens=tokens)
+        return count
+
+    calls(4)  # what is made once a process
+    assert (calls(24) - calls(4)) / 20 <= 250
