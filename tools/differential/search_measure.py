@@ -196,7 +196,7 @@ def score_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 @dataclass
 class ParlaiTally:
-    """What was compared of one kind of search in ParlAI's way."""
+    """What was compared of one kind of ParlAI-style search."""
 
     calls: int = 0
     contexts: int = 0

@@ -1,4 +1,4 @@
-"""Seeded random searches in ParlAI's way: agents, contexts and options."""
+"""Seeded random ParlAI-style searches: agents, contexts and options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tools.originals.exchange import Case
 
 
 def draw_parlai_options(rng: np.random.Generator, config: dict[str, Any]) -> dict[str, Any]:
-    """Options of a search in ParlAI's way, each said or left to its default."""
+    """Options of a ParlAI-style search, each said or left to its default."""
 
     def maybe(chance: float) -> bool:
         return bool(rng.uniform() < chance)
