@@ -50,12 +50,13 @@ EVERY_CHANGE = {
         shows="[PAGE...] [--update]",
     ),
     "pages": Task(
-        "compare the pages with the code: links, the map of the house, the API reference, the points",
+        "compare the pages with the code: links, the map of the house, the API reference, points, settings",
         (
             ("tools.docs.links",),
             ("tools.docs.house", "--check"),
             ("tools.docs.api", "--check"),
             ("tools.docs.points", "--check"),
+            ("tools.docs.settings", "--check"),
         ),
     ),
     "coverage": Task(
@@ -76,6 +77,11 @@ PAGES = {
     ),
     "links": Task("whether everything exists that the pages point to", (("tools.docs.links",),)),
     "points": Task("docs/points.md from the code", (("tools.docs.points",),), shows="[--write-docs]"),
+    "settings": Task(
+        "the table of all settings in docs/generation.md from the code",
+        (("tools.docs.settings",),),
+        shows="[--check | --write-docs]",
+    ),
     "dialects": Task(
         "the table of docs/dialects.md from the code", (("tools.docs.dialects",),), shows="[--write-docs]"
     ),

@@ -1,11 +1,13 @@
 """README.md and docs/: what a page points to exists; each says first for whom it is and how long it takes."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tools.docs import api, house, links
+from tools.docs import api, house, links, settings
 from tools.docs.tables import between_markers
 
 PAGES = links.pages()
@@ -87,3 +89,64 @@ def test_an_entry_has_signature_sentence_and_errors() -> None:
     entry = api.page().partition("### `gelu`\n")[2].partition("###")[0]
     assert "gelu(x: npt.ArrayLike) -> FloatArray" in entry
     assert "Raises TypeError" in entry
+
+
+STEP = re.compile(r"^(\d)\. (.*?)(?=^\d\. |^$)", re.MULTILINE | re.DOTALL)
+
+
+def reading_steps() -> list[tuple[list[Path], int]]:
+    """The Python files of each step of README's reading order, and its minutes."""
+    readme = (links.ROOT / "README.md").read_text(encoding="utf-8")
+    found = []
+    for _, text in STEP.findall(readme.partition("**To read it**")[2].partition("**To port it**")[0]):
+        files = [links.ROOT / path for path in re.findall(r"\((npblender/[\w/]+\.py)\)", text)]
+        stated = re.search(r"(\d+)\s+minutes", text)
+        assert stated, text
+        found.append((files, int(stated[1])))
+    return found
+
+
+def test_the_minutes_of_the_reading_order_are_those_of_its_files() -> None:
+    steps = [(files, stated) for files, stated in reading_steps() if files]
+    assert len(steps) == 5
+    for files, stated in steps:
+        counted = house.minutes(sum(map(house.lines_of, files)))
+        assert abs(counted - stated) <= 3, f"{[path.name for path in files]} take {counted} minutes, not {stated}"
+
+
+RUN_A_PASS = """
+import os, sys
+import numpy as np
+import npblender
+from npblender.models.example import example_model
+from npblender.transformer.context import Context
+from npblender.transformer.forward import logits_of, run_decoder, run_encoder, start_decoder
+from npblender.transformer.inputs import Source, Target
+
+model = example_model()
+context = Context(model.config, model.dialect)
+entered = set()
+sys.setprofile(lambda frame, event, argument: entered.add(frame.f_code.co_filename))
+mask = np.array([[True, True, False]])
+states = run_encoder(model.weights, Source(np.array([[5, 6, 0]]), attention_mask=mask), context).last_hidden_state
+cache = start_decoder(model.weights, 1, states, context)
+out = run_decoder(model.weights, Target(np.array([[1, 9]]), encoder_attention_mask=mask), cache, context)
+logits_of(model.weights, out.last_hidden_state, context)
+sys.setprofile(None)
+root = os.path.dirname(npblender.__file__)
+print(*sorted(os.path.relpath(name, root) for name in entered if name.startswith(root)))
+"""
+
+
+def test_the_reading_order_has_every_file_that_a_pass_runs_through() -> None:
+    """Apart from how it is executed: a reader of README's list meets no other file of `transformer`."""
+    run = subprocess.run([sys.executable, "-c", RUN_A_PASS], cwd=links.ROOT, capture_output=True, text=True, check=True)
+    entered = {name for name in run.stdout.split() if name.startswith("transformer/")}
+    listed = {path.relative_to(house.PACKAGE).as_posix() for files, _ in reading_steps() for path in files}
+    assert {"transformer/attention.py", "transformer/encoder.py", "transformer/decoder.py"} <= entered
+    assert entered - listed <= {"transformer/execution.py"}
+
+
+def test_every_set_of_searches_has_a_name() -> None:
+    """In the table of settings a reader sees "beams", not a list of five searches."""
+    assert {settings.searches_of(option) for option in settings.OPTIONS.values()} <= set(settings.GROUPS)

@@ -94,7 +94,7 @@ def readme_map() -> str:
         files = files_of(room)
         lines = sum(map(lines_of, files))
         rows.append([str(number), f"`npblender/{room}/`", says, str(len(files)), str(minutes(lines))])
-    return markdown(["read as no.", "place", "what is there", "files", "minutes"], rows)
+    return markdown(["no.", "place", "what is there", "files", "minutes"], rows)
 
 
 def tree() -> str:
