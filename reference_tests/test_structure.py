@@ -98,6 +98,18 @@ def test_imports_go_one_way(name: str) -> None:
     assert not later, f"{name} imports {later}, which come later in ROOMS"
 
 
+DOORS = {
+    "tokenizer.shortcuts": {"tokenizer.codec", "tokenizer.encoding_options"},
+}
+"""What is there for speed alone, and who may import it: everything else is written as if it were not there."""
+
+
+@pytest.mark.parametrize("module", DOORS)
+def test_speed_stands_behind_one_door(module: str) -> None:
+    users = {name for name in MODULES if name != module and module in own(parsed(name))}
+    assert users == DOORS[module]
+
+
 @pytest.mark.parametrize("folder", sorted({room(name) for name in MODULES if "." in name}))
 def test_no_circle_inside_a_room(folder: str) -> None:
     """Among the modules of a folder no circle of imports is run when they are loaded."""

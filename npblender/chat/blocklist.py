@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from npblender.common.array_types import Array, Ids
-from npblender.tokenizer.merge_table import CONTINUED
+from npblender.tokenizer.bpe import CONTINUED
 from npblender.tokenizer.pretokenize import NEWLINE
 
 _WORD = re.compile(r"\w+|[^\w\s]|\n")  # what counts as one word of a shown text: ParlAI's own cut

@@ -214,10 +214,10 @@ class Conversation:
         """The conversation as a record of plain values.
 
         Raises:
-            ValueError: the profile is one of the caller's own, which a file can not name.
+            ValueError: the profile is one of the caller's own, which a file cannot name.
         """
         if PROFILES.get(self.profile.name) != self.profile:
-            raise ValueError(f"a transcript can not hold a profile of your own, {self.profile.name!r}; save the turns")
+            raise ValueError(f"a transcript cannot hold a profile of your own, {self.profile.name!r}; save the turns")
         return Transcript(self.profile.name, self._persona, self._turns, self._settings)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -18,8 +18,8 @@ from npblender.config.searches import BEAM, BEAM_SAMPLE
 from npblender.generation.encode_source import CallerArrays
 from npblender.generation.generate import CallerHooks, Search, begin_search, run_to_end
 from npblender.generation.plan import Plan
+from npblender.tokenizer.bpe import CONTINUED
 from npblender.tokenizer.detokenize import join_parlai
-from npblender.tokenizer.merge_table import CONTINUED
 from npblender.tokenizer.pretokenize import NEWLINE
 from npblender.transformer.checks import make_context
 

@@ -96,7 +96,7 @@ def write_transcript(path: str | os.PathLike[str], transcript: Transcript) -> No
     """Write a transcript as UTF-8 JSON. The file is replaced when the new one is complete, and not before.
 
     Raises:
-        ValueError: the place can not be written to.
+        ValueError: the place cannot be written to.
         TypeError: a setting that has no form in JSON.
     """
     import tempfile  # here, so that a chat which saves nothing does not wait for it
@@ -113,7 +113,7 @@ def write_transcript(path: str | os.PathLike[str], transcript: Transcript) -> No
             os.unlink(temporary)
             raise
     except (OSError, ValueError) as error:
-        raise ValueError(f"the transcript can not be written to {str(place)!r}: {error}") from error
+        raise ValueError(f"the transcript cannot be written to {str(place)!r}: {error}") from error
 
 
 def read_transcript(path: str | os.PathLike[str]) -> Transcript:

@@ -57,7 +57,7 @@ def save(
 
     Raises:
         ValueError: weights that `config` does not describe, that hold NaN or infinity, or that `dtype` can
-            not hold; a dialect or dtype that is not known; a place that can not be written to.
+            not hold; a dialect or dtype that is not known; a place that cannot be written to.
 
     >>> from tempfile import TemporaryDirectory
     >>> from npblender.transformer.parameters import random_weights
@@ -90,7 +90,7 @@ def _storage_dtype(weights: Weights, dtype: str | None) -> str:
     name = storage_of(weights) if dtype is None else dtype
     if name not in STORAGE:
         which = "the weights' own dtype" if dtype is None else "dtype"
-        raise ValueError(f"{which} {name!r} can not be stored; choose dtype={' or '.join(map(repr, STORAGE))}")
+        raise ValueError(f"{which} {name!r} cannot be stored; choose dtype={' or '.join(map(repr, STORAGE))}")
     return name
 
 
@@ -112,7 +112,7 @@ def _checked(
         if not _finite(*out[name]):
             problems.append(f"not finite as {one}: {name}")
     if problems:
-        raise ValueError("\n    ".join(["these weights can not be saved:", *problems]))
+        raise ValueError("\n    ".join(["these weights cannot be saved:", *problems]))
     return out
 
 
@@ -142,7 +142,7 @@ def _write_tensors(path: Path, tensors: dict[str, Stored]) -> None:
             arrays = {name: array for name, (_, array) in tensors.items()}
             save_file(arrays, unfinished, metadata=METADATA)
         except SafetensorError as error:
-            raise ValueError(f"{path} can not be written: {error}") from error
+            raise ValueError(f"{path} cannot be written: {error}") from error
 
 
 def _write_bytes(path: Path, tensors: dict[str, Stored]) -> None:

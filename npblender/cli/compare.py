@@ -1,6 +1,6 @@
 """`npblender compare REF MINE`: where a port first leaves the reference, and by how many units of rounding noise.
 
-Exit codes: 0 everything compared is within noise, 1 something diverged, 2 the two can not be compared.
+Exit codes: 0 everything compared is within noise, 1 something diverged, 2 the two cannot be compared.
 """
 
 from __future__ import annotations

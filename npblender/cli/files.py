@@ -38,7 +38,7 @@ def open_input(name: str, output: str | None) -> Iterator[BinaryIO]:
 
 
 def is_regular(name: str) -> bool:
-    """Whether an output is, or will be, a file that can be gone on with; a pipe or a device can not.
+    """Whether an output is, or will be, a file that can be gone on with; a pipe or a device cannot.
 
     >>> is_regular(os.devnull)
     False
@@ -50,7 +50,7 @@ def is_regular(name: str) -> bool:
 
 
 def count_lines(file: BinaryIO) -> int | None:
-    r"""How many lines are left to be read, or None where that can not be known before.
+    r"""How many lines are left to be read, or None where that cannot be known before.
 
     >>> count_lines(io.BytesIO(b"one\ntwo"))
     2

@@ -25,7 +25,7 @@ from npblender.cli.progress import Progress
 from npblender.cli.threads import count_parameters, suit_threads
 
 EPILOG = """Input: a line of text each, or with --format jsonl (the default for *.jsonl) an object each, with "text" or
-"turns" and perhaps "persona"; other fields are carried over. A line that can not be replied to gives an object with
+"turns" and perhaps "persona"; other fields are carried over. A line that cannot be replied to gives an object with
 "error", and the exit code is 1 at the end."""
 
 

@@ -1,6 +1,6 @@
 """`npblender golden`: make a pack of truth for a model, check one, or convert one.
 
-Exit codes of verify: 0 npblender agrees with the pack, 1 it does not, 2 the pack is damaged or can not be read.
+Exit codes of verify: 0 npblender agrees with the pack, 1 it does not, 2 the pack is damaged or cannot be read.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ SMALL = 20_000_000
 
 
 def blas_threads() -> int | str:
-    """How many threads the BLAS uses, by asking it; a word where it can not be asked."""
+    """How many threads the BLAS uses, by asking it; a word where it cannot be asked."""
     library = openblas()
     if library is None:
         return "unknown (NumPy's BLAS is not the OpenBLAS that comes with it)"
@@ -43,7 +43,7 @@ def count_parameters(config: BlenderbotSmallConfig) -> int:
 
 
 def suit_threads(parameters: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Give a small model one thread, unless the user has set a number; a BLAS that can not be told is left alone."""
+    """Give a small model one thread, unless the user has set a number; a BLAS that cannot be told is left alone."""
     if parameters <= SMALL and not any(name in environment for name in THREAD_VARIABLES):
         library = openblas()
         if library is not None:

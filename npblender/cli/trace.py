@@ -128,7 +128,7 @@ def check_output(arguments: argparse.Namespace) -> None:
         return
     path = Path(arguments.out)
     if resolve_dtype(arguments.dtype).char == "g":
-        raise ValueError("a safetensors file can not hold longdouble: use --dtype float64, or --table without --out")
+        raise ValueError("a safetensors file cannot hold longdouble: use --dtype float64, or --table without --out")
     if path.suffix.lower() in (".npz", ".npy", ".json"):
         raise ValueError(f"--out {arguments.out}: a trace is a safetensors file; give it another ending")
     if path.is_dir():
@@ -184,7 +184,7 @@ def inputs_of(content: dict[str, Any], config: BlenderbotSmallConfig, arguments:
 
     other = {name: value for name, value in content.items() if name not in (*TEXTS, "steps", "prefill")}
     if other:
-        raise ValueError(f"{next(iter(other))!r} can not stand beside text and reply; give ids instead of texts")
+        raise ValueError(f"{next(iter(other))!r} cannot stand beside text and reply; give ids instead of texts")
     if "text" not in content:
         raise ValueError("there is a reply without a text")
     tokenizer = BlenderbotSmallTokenizer.from_pretrained(arguments.model, dialect=arguments.dialect)

@@ -92,7 +92,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield unfinished
         os.replace(unfinished, path)
     except OSError as error:
-        raise ValueError(f"{path} can not be written: {error}") from error
+        raise ValueError(f"{path} cannot be written: {error}") from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -108,7 +108,7 @@ def write_object(path: Path, content: Mapping[str, Any]) -> None:
         try:
             json.dumps(value)
         except (TypeError, ValueError) as error:
-            raise TypeError(f"{key!r} can not be written to {path.name}: {error}") from error
+            raise TypeError(f"{key!r} cannot be written to {path.name}: {error}") from error
     text = json.dumps(dict(content), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     with replacing(path) as unfinished:
         unfinished.write_bytes(text.encode("utf-8"))

@@ -1,14 +1,11 @@
-"""Ids to rows and rows to a batch: truncated one by one, then filled up to one length and turned into columns.
+"""Texts to rows, rows cut and padded, rows to a batch: everything around the ids of a text, as functions on lists.
 
-A row is a dict with one list (or number) a key. Everything here is a function of ids and options; no text.
+What a caller may pass as text follows transformers' `__call__`: a list is a batch unless its first item is an int (then
+it is one sequence of ids), or unless `is_split_into_words` says that its strings are the words of one text. In a batch
+two strings or two lists together are a pair.
 
-What a tokenizer returns, and how its lists become arrays.
-
-It does NOT pad: rows of unequal length can not become an array, and the error says so.
-
-Rows cut to a length and filled up to one: transformers' truncation and padding, as functions on lists.
-
-They know no text and no vocabulary; what the caller may ask for is checked in options.py.
+A row is a dict with one list (or number) a key. In reading order: what is passed in (`rows_of`), one row (`make_row`,
+`truncate`), a batch of them (`batch_of_rows`, `pad_row`), and what comes out (`BatchEncoding`).
 """
 
 from __future__ import annotations
@@ -21,153 +18,103 @@ import numpy as np
 
 from npblender.tokenizer.encoding_options import EncodingOptions, Side, Truncation, check_tensor_type
 
+Source = str | Sequence[str] | Sequence[int]
+"""One text: a string, its words, or its ids."""
 
-def truncate(
-    ids: list[int],
-    pair_ids: list[int] | None,
-    remove: int,
-    strategy: Truncation,
-    side: Side,
-    stride: int = 0,
-) -> tuple[list[int], list[int] | None, list[int]]:
-    """Take `remove` ids away at the left or right end of one sequence or of a pair.
 
-    `longest_first` first brings a pair to equal lengths and then takes from both in halves. Returns the two
-    sequences and the ids that went, with `stride` more of those that stayed beside them; a pair cut by
-    `longest_first` reports none (as in transformers).
+def rows_of(
+    text: Any, text_pair: Any = None, is_split_into_words: bool = False
+) -> tuple[list[tuple[Source, Source | None]], bool]:
+    """Lists the texts with their seconds, and says whether they are a batch (if not, there is one).
 
     Raises:
-        ValueError: the strategy can not take that many away.
+        TypeError: something that is no text, named by its place.
+        ValueError: two batches of different sizes, or a row of three texts.
 
-    >>> truncate([1, 2, 3, 4, 5], None, 2, "longest_first", "right", stride=1)
-    ([1, 2, 3], None, [3, 4, 5])
-    >>> truncate([1, 2, 3, 4, 5], [6, 7], 4, "longest_first", "left")
-    ([4, 5], [7], [])
+    >>> rows_of("hi")
+    ([('hi', None)], False)
+    >>> rows_of(["hi", ("one", "two")])
+    ([('hi', None), ('one', 'two')], True)
+    >>> rows_of(["hi", "there"], is_split_into_words=True)
+    ([(['hi', 'there'], None)], False)
     """
-    if remove <= 0 or strategy == "do_not_truncate":
-        return ids, pair_ids, []
-    if strategy == "longest_first" and pair_ids is not None:
-        from_first, from_second = _shares(len(ids), len(pair_ids), remove)
-        return _without(ids, from_first, side), _without(pair_ids, from_second, side), []
-    cuts_second = strategy == "only_second"
-    cut = pair_ids if cuts_second else ids
-    if cut is None:
-        raise ValueError("truncation='only_second' needs a pair of texts; use 'longest_first' or 'only_first'")
-    if remove > len(cut):
-        raise ValueError(
-            f"truncation={strategy!r} can not take {remove} tokens from a sequence of {len(cut)}; use 'longest_first', "
-            f"or a larger max_length"
-        )
-    window = min(len(cut), remove + stride)
-    overflowing = cut[:window] if side == "left" else cut[len(cut) - window :]
-    kept = _without(cut, remove, side)
-    return (ids, kept, overflowing) if cuts_second else (kept, pair_ids, overflowing)
-
-
-def _shares(first: int, second: int, remove: int) -> tuple[int, int]:
-    """How many ids each of a pair loses under `longest_first` (transformers' arithmetic, odd one out included)."""
-    to_equal = min(abs(first - second), remove)
-    rest = remove - to_equal
-    if first > second:
-        return to_equal + rest // 2, rest - rest // 2
-    return rest // 2, to_equal + rest - rest // 2
-
-
-def _without(ids: list[int], count: int, side: Side) -> list[int]:
-    return ids[count:] if side == "left" else ids[: len(ids) - count]
-
-
-def round_up(length: int, multiple: int | None) -> int:
-    """The next multiple that is not below a length.
-
-    >>> round_up(13, 8), round_up(16, 8), round_up(13, None)
-    (16, 16, 13)
-    """
-    return length if multiple is None else -(-length // multiple) * multiple
-
-
-def pad_row(row: list[int], length: int, fill: int, side: Side) -> list[int]:
-    """Fill a row up to a length; a longer one stays as it is.
-
-    >>> pad_row([5, 6], 4, 0, "left")
-    [0, 0, 5, 6]
-    """
-    filling = [fill] * (length - len(row))
-    return filling + row if side == "left" else row + filling
-
-
-class BatchEncoding(UserDict[str, Any]):
-    """A mapping with the names of transformers, whose entries are attributes too.
-
-    `input_ids` and `attention_mask` are lists of ints (one text), lists of lists (several), or with
-    `return_tensors="np"` int64 arrays [B, S]. It can be passed on as `model(**encoding)`.
-
-    >>> encoding = BatchEncoding({"input_ids": [[5, 6], [7, 8]]})
-    >>> encoding.input_ids == encoding["input_ids"], encoding[:1]
-    (True, {'input_ids': [[5, 6]]})
-    >>> encoding.convert_to_tensors("np").input_ids.shape
-    (2, 2)
-    """
-
-    def __init__(self, data: dict[str, Any] | None = None) -> None:
-        self.data = {} if data is None else data
-
-    def __getattr__(self, name: str) -> Any:
-        if name != "data" and name in self.data:
-            return self.data[name]
-        raise AttributeError(f"this encoding has no {name!r}; it has {', '.join(self.__dict__.get('data', {}))}")
-
-    def __getitem__(self, key: Any) -> Any:
-        """An entry by its name, or by a slice the same rows of every entry."""
-        if isinstance(key, str):
-            return self.data[key]
-        if isinstance(key, slice):
-            return {name: value[key] for name, value in self.data.items()}
-        raise KeyError(f"{key!r}: take an entry by its name, or rows by a slice")
-
-    def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> BatchEncoding:
-        """Turn every list into an int64 array, in place; None does nothing. Returns itself.
-
-        Raises:
-            ValueError: another kind of tensor than "np", or rows of unequal length.
-        """
-        check_tensor_type(tensor_type)
-        if tensor_type is not None:
-            for name, value in self.data.items():
-                self.data[name] = _as_array(name, [value] if prepend_batch_axis else value)
-        return self
-
-    def to(self, device: Any) -> BatchEncoding:
-        """transformers' habit `tokenizer(...).to(device)`: itself for the CPU, refused for anything else."""
-        if str(device) != "cpu":
-            raise ValueError(f"device {device!r} is not available: npblender computes on the CPU")
-        return self
-
-
-def _as_array(name: str, value: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
-    if isinstance(value, np.ndarray):
-        return value
-    if isinstance(value, Sequence) and value and isinstance(value[0], Sequence | np.ndarray):
-        lengths = {len(row) for row in value}
-        if len(lengths) > 1:
-            raise ValueError(
-                f"{name} has rows of {min(lengths)} to {max(lengths)} tokens, which make no array: pass padding=True "
-                f"(and truncation=True to shorten the longest)"
+    if not _is_batch(text, is_split_into_words):
+        if text_pair is not None and _is_batch(text_pair, is_split_into_words):
+            raise TypeError("text is one text, but text_pair is a batch; give both as lists, or both as one text")
+        first = source_of("text", text, is_split_into_words)
+        return [(first, _optional("text_pair", text_pair, is_split_into_words))], False
+    if text_pair is None:
+        return [_row(f"text[{at}]", row, is_split_into_words) for at, row in enumerate(text)], True
+    if not _is_batch(text_pair, is_split_into_words):
+        raise TypeError("text is a batch, but text_pair is one text; give both as lists of the same length")
+    if len(text) != len(text_pair):
+        raise ValueError(f"text has {len(text)} texts and text_pair {len(text_pair)}; a pair needs one of each")
+    rows: list[tuple[Source, Source | None]] = []
+    for at, (first, second) in enumerate(zip(text, text_pair, strict=True)):
+        rows.append(
+            (
+                source_of(f"text[{at}]", first, is_split_into_words),
+                source_of(f"text_pair[{at}]", second, is_split_into_words),
             )
-    elif isinstance(value, Sequence) and not value:
-        return np.zeros((0, 0), dtype=np.int64)  # a batch of no texts
-    return np.array(value, dtype=np.int64)
+        )
+    return rows, True
+
+
+def source_of(name: str, text: Any, is_split_into_words: bool) -> Source:
+    """Returns one text as it is, if it is one.
+
+    >>> source_of("text", {"a": 1}, is_split_into_words=False)
+    Traceback (most recent call last):
+    TypeError: text must be a string or a list of ids, not dict {'a': 1}
+    """
+    if isinstance(text, str):
+        return text
+    if isinstance(text, list | tuple):
+        if all(type(part) is int for part in text):
+            return text
+        if is_split_into_words and all(isinstance(part, str) for part in text):
+            return text
+    wanted = "a string, a list of words or a list of ids" if is_split_into_words else "a string or a list of ids"
+    found = f"{type(text).__name__} {text!r}"
+    raise TypeError(f"{name} must be {wanted}, not {found if len(found) <= 100 else found[:97] + '...'}")
+
+
+def _is_batch(text: Any, is_split_into_words: bool) -> bool:
+    if not isinstance(text, list | tuple):
+        return False
+    if not text:
+        return not is_split_into_words
+    return isinstance(text[0], list | tuple) if is_split_into_words else isinstance(text[0], str | list | tuple)
+
+
+def _row(name: str, row: Any, is_split_into_words: bool) -> tuple[Source, Source | None]:
+    """One row of a batch, which may hold a pair."""
+    if isinstance(row, list | tuple) and row:
+        nested = all(isinstance(part, list | tuple) for part in row)
+        if nested or (not is_split_into_words and all(isinstance(part, str) for part in row)):
+            if len(row) > 2:
+                raise ValueError(
+                    f"{name} holds {len(row)} texts; a row is one text or a pair (words of one text need "
+                    f"is_split_into_words=True)"
+                )
+            first = source_of(f"{name}[0]", row[0], is_split_into_words)
+            return first, source_of(f"{name}[1]", row[1], is_split_into_words) if len(row) == 2 else None
+    return source_of(name, row, is_split_into_words), None
+
+
+def _optional(name: str, text: Any, is_split_into_words: bool) -> Source | None:
+    return None if text is None else source_of(name, text, is_split_into_words)
 
 
 Row = dict[str, Any]
 
-# What a filled-up place holds in each list; ids take the pad token.
+# The padding value of each list; ids take the pad token.
 _FILLINGS = {"attention_mask": 0, "token_type_ids": 0, "special_tokens_mask": 1}
 _NOT_PER_TOKEN = ("overflowing_tokens", "num_truncated_tokens", "length")
 
 
 def make_row(ids: list[int], pair_ids: list[int] | None, options: EncodingOptions) -> Row:
-    """One text or pair, truncated, with the entries that were asked for, not yet padded."""
+    """Makes the row of one text or pair: truncated, with the entries that were asked for, not yet padded."""
     excess = 0
     overflowing: list[int] = []
     if options.truncation != "do_not_truncate" and options.max_length is not None:
@@ -194,10 +141,65 @@ def make_row(ids: list[int], pair_ids: list[int] | None, options: EncodingOption
     return row
 
 
+def truncate(
+    ids: list[int],
+    pair_ids: list[int] | None,
+    remove: int,
+    strategy: Truncation,
+    side: Side,
+    stride: int = 0,
+) -> tuple[list[int], list[int] | None, list[int]]:
+    """Removes `remove` ids at the left or right end of one sequence or of a pair.
+
+    `longest_first` first brings a pair to equal lengths and then takes from both in halves. Returns the two
+    sequences and the ids that went, with `stride` more of those that stayed beside them; a pair cut by
+    `longest_first` reports none (as in transformers).
+
+    Raises:
+        ValueError: the strategy cannot remove that many.
+
+    >>> truncate([1, 2, 3, 4, 5], None, 2, "longest_first", "right", stride=1)
+    ([1, 2, 3], None, [3, 4, 5])
+    >>> truncate([1, 2, 3, 4, 5], [6, 7], 4, "longest_first", "left")
+    ([4, 5], [7], [])
+    """
+    if remove <= 0 or strategy == "do_not_truncate":
+        return ids, pair_ids, []
+    if strategy == "longest_first" and pair_ids is not None:
+        from_first, from_second = _shares(len(ids), len(pair_ids), remove)
+        return _without(ids, from_first, side), _without(pair_ids, from_second, side), []
+    cuts_second = strategy == "only_second"
+    cut = pair_ids if cuts_second else ids
+    if cut is None:
+        raise ValueError("truncation='only_second' needs a pair of texts; use 'longest_first' or 'only_first'")
+    if remove > len(cut):
+        raise ValueError(
+            f"truncation={strategy!r} cannot take {remove} tokens from a sequence of {len(cut)}; use 'longest_first', "
+            f"or a larger max_length"
+        )
+    window = min(len(cut), remove + stride)
+    overflowing = cut[:window] if side == "left" else cut[len(cut) - window :]
+    kept = _without(cut, remove, side)
+    return (ids, kept, overflowing) if cuts_second else (kept, pair_ids, overflowing)
+
+
+def _shares(first: int, second: int, remove: int) -> tuple[int, int]:
+    """How many ids each of a pair loses under `longest_first` (transformers' arithmetic, odd one out included)."""
+    to_equal = min(abs(first - second), remove)
+    rest = remove - to_equal
+    if first > second:
+        return to_equal + rest // 2, rest - rest // 2
+    return rest // 2, to_equal + rest - rest // 2
+
+
+def _without(ids: list[int], count: int, side: Side) -> list[int]:
+    return ids[count:] if side == "left" else ids[: len(ids) - count]
+
+
 def batch_of_rows(
     rows: Sequence[Row], batched: bool, options: EncodingOptions, pad_id: int | None, prepend_batch_axis: bool = True
 ) -> BatchEncoding:
-    """Fill rows up to one length and turn them into columns; `batched` unset gives the one row.
+    """Pads rows to one length and turns them into columns; without `batched` it returns the one row.
 
     Raises:
         ValueError: padding without a pad token, or rows of unequal length that should become an array.
@@ -207,7 +209,7 @@ def batch_of_rows(
             raise ValueError("this tokenizer has no pad_token to pad with; set one, or pass padding=False")
         longest = max(len(row["input_ids"]) for row in rows)
         wanted = options.max_length if options.padding == "max_length" else longest
-        assert wanted is not None, "resolve_options gives padding='max_length' a length"
+        assert wanted is not None, "options_of gives padding='max_length' a length"
         length = round_up(wanted, options.pad_to_multiple_of)
         fillings = {"input_ids": pad_id, **_FILLINGS}
         for name in fillings.keys() & set(rows[0]):
@@ -221,11 +223,93 @@ def batch_of_rows(
     return encoding.convert_to_tensors(options.return_tensors, prepend_batch_axis and not batched)
 
 
+def round_up(length: int, multiple: int | None) -> int:
+    """Rounds a length up to a multiple.
+
+    >>> round_up(13, 8), round_up(16, 8), round_up(13, None)
+    (16, 16, 13)
+    """
+    return length if multiple is None else -(-length // multiple) * multiple
+
+
+def pad_row(row: list[int], length: int, fill: int, side: Side) -> list[int]:
+    """Pads a row to a length; a longer one stays as it is.
+
+    >>> pad_row([5, 6], 4, 0, "left")
+    [0, 0, 5, 6]
+    """
+    filling = [fill] * (length - len(row))
+    return filling + row if side == "left" else row + filling
+
+
+class BatchEncoding(UserDict[str, Any]):
+    """What a tokenizer returns: a mapping with transformers' names, whose entries are attributes too.
+
+    `input_ids` and `attention_mask` are lists of ints (one text), lists of lists (several), or with
+    `return_tensors="np"` int64 arrays [B, S]. It can be passed on as `model(**encoding)`.
+
+    >>> encoding = BatchEncoding({"input_ids": [[5, 6], [7, 8]]})
+    >>> encoding.input_ids == encoding["input_ids"], encoding[:1]
+    (True, {'input_ids': [[5, 6]]})
+    >>> encoding.convert_to_tensors("np").input_ids.shape
+    (2, 2)
+    """
+
+    def __init__(self, data: dict[str, Any] | None = None) -> None:
+        self.data = {} if data is None else data
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "data" and name in self.data:
+            return self.data[name]
+        raise AttributeError(f"this encoding has no {name!r}; it has {', '.join(self.__dict__.get('data', {}))}")
+
+    def __getitem__(self, key: Any) -> Any:
+        """Returns an entry by its name, or by a slice the same rows of every entry."""
+        if isinstance(key, str):
+            return self.data[key]
+        if isinstance(key, slice):
+            return {name: value[key] for name, value in self.data.items()}
+        raise KeyError(f"{key!r}: take an entry by its name, or rows by a slice")
+
+    def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> BatchEncoding:
+        """Turns every list into an int64 array, in place; None does nothing. Returns itself.
+
+        Raises:
+            ValueError: another kind of tensor than "np", or rows of unequal length.
+        """
+        check_tensor_type("return_tensors", tensor_type)
+        if tensor_type is not None:
+            for name, value in self.data.items():
+                self.data[name] = _as_array(name, [value] if prepend_batch_axis else value)
+        return self
+
+    def to(self, device: Any) -> BatchEncoding:
+        """Returns itself for the CPU and refuses any other device: transformers' habit `tokenizer(...).to(device)`."""
+        if str(device) != "cpu":
+            raise ValueError(f"device {device!r} is not available: npblender computes on the CPU")
+        return self
+
+
+def _as_array(name: str, value: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, Sequence) and value and isinstance(value[0], Sequence | np.ndarray):
+        lengths = {len(row) for row in value}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"{name} has rows of {min(lengths)} to {max(lengths)} tokens, which make no array: pass padding=True "
+                f"(and truncation=True to shorten the longest)"
+            )
+    elif isinstance(value, Sequence) and not value:
+        return np.zeros((0, 0), dtype=np.int64)  # a batch of no texts
+    return np.array(value, dtype=np.int64)
+
+
 def rows_of_encodings(given: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> tuple[list[Row], bool, bool]:
-    """What `pad` takes, as rows: the rows, whether they are a batch, and whether arrays were among them.
+    """Reads what `pad` takes: the rows, whether they are a batch, and whether arrays were among them.
 
     Raises:
-        TypeError, ValueError: no encoding, rows with different entries, or an entry that nobody could fill up.
+        TypeError, ValueError: no encoding, rows with different entries, or an entry that has no padding value.
 
     >>> rows_of_encodings({"input_ids": np.array([[5, 6]])})
     ([{'input_ids': [5, 6]}], True, True)
@@ -256,7 +340,7 @@ def rows_of_encodings(given: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
 
 
 def _plain(value: Any) -> Any:
-    """Lists of lists of ints, whatever arrays and tuples there were."""
+    """Lists of lists of ints, from arrays and tuples of them too."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

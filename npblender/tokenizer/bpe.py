@@ -4,28 +4,102 @@ Source: Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words wi
 of subword-nmt 0.2, which ParlAI uses: the last character of a word carries `</w>`, and in the vocabulary every piece
 but a word's last carries `@@`.
 
-The definition takes rounds: find the pair of lowest rank, merge all its occurrences from left to right, look again.
-`_rounds` does just that, and it is what runs on ordinary words. A word of n characters costs O(n^2) so; for long ones
-`_rounds_of_long` keeps pairs in a heap and symbols in a linked list: the same rounds in O(n log n), and a word of a
-hundred thousand characters takes a fraction of a second. Four new words of chat in five need no rounds at all: they
-come out whole, as merge_shortcuts.py can tell from how the merges hang together.
+The algorithm goes in rounds: find the pair of lowest rank, merge all its occurrences from left to right, look again.
+`_rounds` does just that, in O(n^2) for a word of n characters. For long words `_rounds_of_long` does the same rounds in
+O(n log n), with pairs in a heap and symbols in a linked list: a word of a hundred thousand characters takes a fraction
+of a second.
 
-This module does NOT learn merges, does not cut text into words, and knows no ids.
+It learns no merges, cuts no text into words, and knows no ids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import heapify, heappop, heappush
-from itertools import compress, pairwise, repeat
+from itertools import pairwise, repeat
+from operator import add
 
-from npblender.tokenizer.merge_shortcuts import mergeable_without_search
-from npblender.tokenizer.merge_table import CONTINUED, WORD_END, MergeTable
+import numpy as np
+
+Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+WORD_END = "</w>"
+"""Closes the last symbol of a word, in merges."""
+CONTINUED = "@@"
+"""Marks a token that the next one continues, in the vocabulary."""
+_PARTS_OF_WORD_END = frozenset([">", "w>", "/w>"])
+
+
+class MergeTable:
+    """The merges of one tokenizer, in the order of learning, numbered: a product's number is its merge's rank.
+
+    vocabulary.py checks that the merges are such as can have been learned.
+
+    Args:
+        lefts, rights: the symbols that each merge joins.
+
+    >>> table = MergeTable(["l", "lo"], ["o", "w</w>"])
+    >>> table.products, table.left.tolist(), table.right.tolist(), table.unmade
+    (('lo', 'low</w>'), [-1, 0], [-2, -3], ['l', 'o', 'w</w>'])
+    """
+
+    def __init__(self, lefts: Sequence[str], rights: Sequence[str]) -> None:
+        count = len(lefts)
+        # A tuple: the garbage collector would walk through a list of 30,000 again and again.
+        self.products = tuple(map(add, lefts, rights))
+        """What each merge makes."""
+        self.made_by: dict[str, int] = dict(zip(self.products, range(count), strict=True))
+        """The rank of the merge that makes a symbol; of the last one, if there are several."""
+        if not _PARTS_OF_WORD_END.isdisjoint(rights):
+            for product, right in zip(self.products, rights, strict=True):
+                if right in _PARTS_OF_WORD_END:  # it only looks closed: the text itself spells the mark
+                    self.made_by.pop(product, None)
+        pairs = zip(lefts, rights, strict=True)
+        self.ranks: dict[tuple[str, str], int] = dict(zip(pairs, range(count), strict=True))
+        """The rank of a pair of symbols."""
+        self.unmade = sorted({*lefts, *rights}.difference(self.made_by))
+        """The symbols that no merge makes: single characters, in sound files. Their numbers are -1, -2 and so on."""
+        numbers = self.made_by | {symbol: ~at for at, symbol in enumerate(self.unmade)}
+        self.left: Numbers = np.fromiter(map(numbers.__getitem__, lefts), np.int64, count)
+        """The number of each merge's left symbol."""
+        self.right: Numbers = np.fromiter(map(numbers.__getitem__, rights), np.int64, count)
+
+    @classmethod
+    def of(cls, merges: Iterable[tuple[str, str]]) -> MergeTable:
+        """The table of pairs."""
+        pairs = list(merges)
+        return cls([left for left, _ in pairs], [right for _, right in pairs])
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of symbols.
+
+        >>> MergeTable(["l", "lo"], ["o", "w</w>"]).pairs
+        (('l', 'o'), ('lo', 'w</w>'))
+        """
+        return tuple(map(self.parts, range(len(self.products))))
+
+    def parts(self, rank: int) -> tuple[str, str]:
+        """The symbols that a merge joins."""
+        return self.symbol(int(self.left[rank])), self.symbol(int(self.right[rank]))
+
+    def rank(self, left: str, right: str) -> int | None:
+        """The rank of the merge of two symbols, or None where they do not merge."""
+        return self.ranks.get((left, right))
+
+    def symbol(self, number: int) -> str:
+        """The symbol of a number.
+
+        >>> MergeTable(["l", "lo"], ["o", "w</w>"]).symbol(-3)
+        'w</w>'
+        """
+        return self.products[number] if number >= 0 else self.unmade[~number]
+
 
 _SHORT = 32
-"""Up to this many characters looking at all pairs in every round is the quicker way; measured, and not critical."""
+"""Characters up to which looking at all pairs in every round is faster; measured, and not critical."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +115,7 @@ class Merge:
 
 
 def symbols_of_word(word: str) -> list[str]:
-    """The characters of a word, the last one closed.
+    """Splits a word into its characters and closes the last one.
 
     >>> symbols_of_word("low")
     ['l', 'o', 'w</w>']
@@ -53,7 +127,7 @@ def symbols_of_word(word: str) -> list[str]:
 
 
 def spell_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
-    """Symbols as the vocabulary writes them.
+    """Writes symbols as the vocabulary does.
 
     >>> spell_symbols(["low", "er</w>"])
     ('low@@', 'er')
@@ -65,7 +139,7 @@ def spell_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
 
 
 class BytePairEncoding:
-    """The merges of one tokenizer, ready to be applied.
+    """Applies the merges of one tokenizer.
 
     Args:
         merges: pairs of symbols in the order of learning, each pair once; or their table.
@@ -78,32 +152,16 @@ class BytePairEncoding:
     def __init__(self, merges: Sequence[tuple[str, str]] | MergeTable) -> None:
         self.table = merges if isinstance(merges, MergeTable) else MergeTable.of(merges)
         self.ranks, self._products = self.table.ranks, self.table.products
-        self._not_plain = frozenset(compress(self._products, ~mergeable_without_search(self.table)))
 
     def segment(self, word: str) -> tuple[str, ...]:
-        """The tokens of one word, as the vocabulary writes them. O(n log n) for n characters."""
-        return (word,) if self.is_whole(word) else self.segment_by_rounds(word)
-
-    def segment_by_rounds(self, word: str) -> tuple[str, ...]:
-        """`segment` for a word that is not known to be whole."""
-        is_short = len(word) <= _SHORT
+        """Splits one word into tokens, as the vocabulary writes them. O(n log n) for n characters."""
         symbols = symbols_of_word(word)
-        for _ in self._rounds(symbols) if is_short else self._rounds_of_long(symbols):
+        for _ in self._rounds(symbols) if len(word) <= _SHORT else self._rounds_of_long(symbols):
             pass
         return spell_symbols(symbols)
 
-    def is_whole(self, word: str) -> bool:
-        """Whether it is known without taking rounds that a word becomes one symbol.
-
-        >>> bpe = BytePairEncoding([("l", "o"), ("lo", "w</w>")])
-        >>> bpe.is_whole("low"), bpe.is_whole("lo")
-        (True, False)
-        """
-        symbol = word + WORD_END
-        return (symbol in self.table.made_by and symbol not in self._not_plain) or len(word) == 1
-
     def merges(self, word: str) -> Iterator[Merge]:
-        """Every round that a word goes through, in order: the algorithm made visible, O(n) a round.
+        """Yields every round that a word goes through: the algorithm made visible, O(n) a round.
 
         >>> bpe = BytePairEncoding([("l", "o"), ("lo", "w"), ("e", "r</w>")])
         >>> for merge in bpe.merges("lower"):
@@ -117,9 +175,9 @@ class BytePairEncoding:
             yield Merge(rank, *self.table.parts(rank), tuple(symbols))
 
     def take_apart(self, token: str, keep: Callable[[str], bool]) -> tuple[str, ...]:
-        """The largest parts of a token that `keep` agrees to, found by undoing merges.
+        """Splits a token into the largest parts that `keep` accepts, by undoing merges.
 
-        What no merge made can not be undone and is given back as it is.
+        A symbol that no merge made cannot be split and is returned as it is.
 
         >>> bpe = BytePairEncoding([("l", "o"), ("lo", "w</w>")])
         >>> bpe.take_apart("low", lambda token: token != "low")
@@ -142,7 +200,7 @@ class BytePairEncoding:
         return dict(zip(self._products, self.table.pairs, strict=True))
 
     def _rounds(self, symbols: list[str]) -> Iterator[int]:
-        """Merge the symbols of a word in place; yields the rank of each round when it is done."""
+        """Merges the symbols of a word in place; yields the rank of each round when it is done."""
         rank_of, none = self.ranks.get, len(self._products)
         # ranks[i] is that of symbols[i] and its right neighbour, `none` where they do not merge.
         ranks = [*map(rank_of, pairwise(symbols), repeat(none)), none]
@@ -159,16 +217,16 @@ class BytePairEncoding:
             yield best
 
     def _rounds_of_long(self, symbols: list[str]) -> Iterator[int]:
-        """What `_rounds` does, for long words; while it runs, a place that was merged away holds an empty string."""
+        """Does the same for long words; while it runs, a place that was merged away holds an empty string."""
         count, rank_of = len(symbols), self.ranks.get
         heap = [(rank, at) for at, rank in enumerate(map(rank_of, pairwise(symbols))) if rank is not None]
         heapify(heap)
-        # A symbol lives at the place of its first character, and knows the places of its neighbours.
+        # A symbol is stored at the place of its first character, with the places of its neighbours.
         after, before = list(range(1, count + 1)), list(range(-1, count - 1))
         while heap:
             rank, at = heappop(heap)
-            # A whole round is taken off the heap before anything is merged: a merge may give birth to a pair of
-            # lower rank, which must wait until this round is over.
+            # A whole round is taken off the heap before anything is merged: a merge may create a pair of lower
+            # rank, which must wait until this round is over.
             places = [at]
             while heap and heap[0][0] == rank:
                 places.append(heappop(heap)[1])

@@ -1,7 +1,7 @@
-"""Text to ids and back by one vocabulary: the tokenizer without its public face.
+"""Text to ids and back by one vocabulary: cut, merge, look up; look up, join.
 
-`TextCodec` joins the pieces of this package: pre-tokenizer, merges, special tokens, vocabulary, and the way back. It
-does NOT pad, truncate, batch or read files, and it checks only that the parts fit together.
+`TextCodec` joins the parts of this room: pre-tokenizer, merges, special tokens, vocabulary, and the way back. The
+public class holds one and adds transformers' methods. A codec does not pad, truncate, batch or read files.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any
 
 from npblender.config.dialect import Dialect
-from npblender.tokenizer.bpe import BytePairEncoding, Merge
+from npblender.tokenizer.bpe import BytePairEncoding, Merge, MergeTable
 from npblender.tokenizer.detokenize import DETOKENIZERS
-from npblender.tokenizer.merge_table import MergeTable
-from npblender.tokenizer.piece_cache import PieceCache
 from npblender.tokenizer.pretokenize import NEWLINE, PRETOKENIZERS
+from npblender.tokenizer.shortcuts import PieceCache, WholeWords
 from npblender.tokenizer.special_tokens import AddedToken, SpecialTokenCutter
 from npblender.tokenizer.vocabulary import check_fit, check_merges, check_pairs, check_vocabulary
 
@@ -29,19 +28,19 @@ class Explanation:
     piece: str
     """The piece as it was cut."""
     word: str
-    """What the merges saw: lower case, a line break as its word."""
+    """The word that the merges take: lower case, a line break as its word."""
     tokens: tuple[str, ...]
     ids: tuple[int, ...]
     rounds: Callable[[], Iterator[Merge]] = field(repr=False, compare=False)
 
     @property
     def merges(self) -> Iterator[Merge]:
-        """Every merge that the word went through; none for a special token that was cut out whole."""
+        """Every merge of the word; none for a special token that was cut out whole."""
         return self.rounds()
 
 
 class TextCodec:
-    """See `BlenderbotSmallTokenizer`, which is this class with a public face.
+    """Turns text into ids and back.
 
     Args:
         vocab: token to id, ids 0 to V - 1.
@@ -64,133 +63,144 @@ class TextCodec:
         dialect: Dialect,
         cache_size: int,
     ) -> None:
-        self._ids = check_vocabulary(vocab)
+        self.ids = check_vocabulary(vocab)
+        """Every token's id, ascending; added tokens that are no entries of the vocabulary come last."""
+        self.vocab_size = len(vocab)
         self._by_id: list[str] = []
         if not isinstance(merges, MergeTable):
             check_pairs(merges)
-        self._bpe = BytePairEncoding(merges)
-        check_merges(self._bpe.table)
-        self._vocab_size = len(vocab)
-        self._added: dict[int, AddedToken] = {}
-        self._dialect = dialect
+        self.bpe = BytePairEncoding(merges)
+        check_merges(self.bpe.table)
+        self._whole_words = WholeWords(self.bpe.table)
+        self.added: dict[int, AddedToken] = {}
+        """Tokens that are cut out of a text whole, by id."""
+        self.dialect = dialect
         self._cache_size = cache_size
-        self._register(added)
-        check_fit(self._ids, self._bpe.table, required)
-        self._unknown = unknown
-        self._prepare()
+        self.register(added)
+        check_fit(self.ids, self.bpe.table, required)
+        self.unknown = unknown
+        self.prepare()
 
-    def _register(self, added: Mapping[int, AddedToken]) -> None:
-        """Take added tokens in; those that are no entries yet continue the ids."""
+    def register(self, added: Mapping[int, AddedToken]) -> None:
+        """Takes added tokens in; those that are no entries yet continue the ids. Call `prepare` afterwards.
+
+        Raises:
+            ValueError: an id that is taken or leaves a gap, or a new token in a dialect that cuts none out of a text.
+        """
         for index, token in sorted(added.items()):
-            size = len(self._ids)
-            if self._ids.get(token.content, size) != index:
-                there = self._ids.get(token.content)
+            size = len(self.ids)
+            if self.ids.get(token.content, size) != index:
+                there = self.ids.get(token.content)
                 raise ValueError(
                     f"the added token {token.content!r} has id {index}, but "
                     + (f"the vocabulary gives it {there}" if there is not None else f"the next free id is {size}")
                 )
-            if index >= self._vocab_size and not self._dialect.cut_special_tokens:
+            if index >= self.vocab_size and not self.dialect.cut_special_tokens:
                 raise ValueError(
                     f"the token {token.content!r} is no entry of the vocabulary, and the dialect "
-                    f"{self._dialect.name!r} cuts no tokens out of a text, so it could not be typed; ParlAI refuses "
+                    f"{self.dialect.name!r} cuts no tokens out of a text, so it could not be typed; ParlAI refuses "
                     f"such tokens too. Use a dialect that does, such as dialect='transformers-5'"
                 )
-            self._ids.setdefault(token.content, index)
-            self._added[index] = token
+            self.ids.setdefault(token.content, index)
+            self.added[index] = token
 
-    def _prepare(self) -> None:
-        """Derive what follows from vocabulary and added tokens, and forget every remembered piece."""
-        self._unknown_id = self._ids[self._unknown]
-        self._pretokenizer = PRETOKENIZERS[self._dialect.pretokenizer]
-        self._join = DETOKENIZERS[self._dialect.pretokenizer]
-        self._cutter = SpecialTokenCutter(self._added.values() if self._dialect.cut_special_tokens else ())
-        self._protected = frozenset([NEWLINE, *(token.content for token in self._added.values())])
-        self._ids_of = PieceCache(self._ids_of_chunk, self._cache_size)
-        self._split_ids_of = PieceCache(self._split_ids_of_chunk, self._cache_size)
+    def prepare(self) -> None:
+        """Derives what follows from vocabulary and added tokens, and forgets every remembered piece."""
+        self._unknown_id = self.ids[self.unknown]
+        self._pretokenizer = PRETOKENIZERS[self.dialect.pretokenizer]
+        self.join = DETOKENIZERS[self.dialect.pretokenizer]
+        """Tokens -> text, in the dialect's way."""
+        self._cutter = SpecialTokenCutter(self.added.values() if self.dialect.cut_special_tokens else ())
+        self._protected = frozenset([NEWLINE, *(token.content for token in self.added.values())])
+        self.remembered, self.remembered_split = (
+            PieceCache(partial(self._ids_of_chunk, tokens_of_piece), self._cache_size)
+            for tokens_of_piece in (self.tokens_of_piece, self._split_tokens_of_piece)
+        )
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy or another process needs: everything but what `_prepare` derives."""
-        state = self.__dict__.copy()
-        for name in ("_pretokenizer", "_join", "_cutter", "_ids_of", "_split_ids_of", "_protected"):
-            del state[name]
-        return state
+        """What a copy or another process needs: everything but what `prepare` derives."""
+        derived = ("_pretokenizer", "join", "_cutter", "_protected", "remembered", "remembered_split")
+        return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._prepare()
+        self.prepare()
 
-    def _text_to_ids(self, text: str, split_special_tokens: bool) -> list[int]:
-        ids_of = self._split_ids_of if split_special_tokens else self._ids_of
-        if split_special_tokens or not self._cutter.finds(text):
-            return list(chain.from_iterable(map(ids_of.__getitem__, self._pretokenizer.chunk(text))))
-        ids: list[int] = []
-        for stretch, special in self._cutter.cut(text):
-            ids.extend(chain.from_iterable(map(ids_of.__getitem__, self._pretokenizer.chunk(stretch))))
-            if special is not None:
-                ids.append(self._ids[special])
-        return ids
-
-    def _text_to_tokens(self, text: str, split_special_tokens: bool) -> list[str]:
+    def tokens(self, text: str, split_special_tokens: bool) -> list[str]:
+        """The tokens of a text. With `split_special_tokens` nothing in it becomes a special token."""
         cut = self._pretokenizer.cut
         if split_special_tokens:
             return list(chain.from_iterable(map(self._split_tokens_of_piece, cut(text))))
         tokens: list[str] = []
         for stretch, special in self._cutter.cut(text):
-            tokens.extend(chain.from_iterable(map(self._tokens_of_piece, cut(stretch))))
+            tokens.extend(chain.from_iterable(map(self.tokens_of_piece, cut(stretch))))
             if special is not None:
                 tokens.append(special)
         return tokens
 
-    def _tokens_of_piece(self, piece: str) -> tuple[str, ...]:
-        return self._bpe.segment(self._pretokenizer.spell(piece))
+    def encode(self, text: str, split_special_tokens: bool) -> list[int]:
+        """The ids of `tokens`, those of each chunk of the text remembered (see shortcuts.py)."""
+        chunks, ids_of = self._pretokenizer.chunk, self.remembered_split if split_special_tokens else self.remembered
+        if split_special_tokens or not self._cutter.finds(text):
+            return list(chain.from_iterable(map(ids_of.__getitem__, chunks(text))))
+        ids: list[int] = []
+        for stretch, special in self._cutter.cut(text):
+            ids.extend(chain.from_iterable(map(ids_of.__getitem__, chunks(stretch))))
+            if special is not None:
+                ids.append(self.ids[special])
+        return ids
 
-    def _ids_of_chunk(self, chunk: str) -> tuple[int, ...]:
-        if chunk.isalnum() or chunk == "\n":  # a piece
-            word = self._pretokenizer.spell(chunk)
-            if self._bpe.is_whole(word):
-                return (self._ids.get(word, self._unknown_id),)
-            return tuple(map(self._ids.get, self._bpe.segment_by_rounds(word), repeat(self._unknown_id)))
-        tokens = chain.from_iterable(map(self._tokens_of_piece, self._pretokenizer.cut(chunk)))
-        return tuple(map(self._id_of, tokens))
+    def _ids_of_chunk(self, tokens_of_piece: Callable[[str], tuple[str, ...]], chunk: str) -> tuple[int, ...]:
+        """The ids of a chunk, which is a piece or several."""
+        pieces = [chunk] if chunk.isalnum() or chunk == "\n" else self._pretokenizer.cut(chunk)
+        return tuple(map(self.id_of, chain.from_iterable(map(tokens_of_piece, pieces))))
+
+    def pieces(self, text: str) -> list[str]:
+        """The pieces of a text that the merges take one by one, as they are written in it."""
+        return self._pretokenizer.cut(text)
+
+    def tokens_of_piece(self, piece: str) -> tuple[str, ...]:
+        """The tokens of one piece."""
+        word = self._pretokenizer.spell(piece)
+        return (word,) if word in self._whole_words else self.bpe.segment(word)
 
     def _split_tokens_of_piece(self, piece: str) -> tuple[str, ...]:
         """The tokens of a piece, none of them special, none a line break unless the piece is one.
 
-        The merges may well put a special token together again when somebody has typed it. It is then taken apart by
-        undoing merges, so that what was typed stays readable as far as the vocabulary allows.
+        The merges may make a special token of what somebody has typed. It is then taken apart by undoing merges, so
+        that the typed text stays readable as far as the vocabulary allows.
         """
-        tokens = self._tokens_of_piece(piece)
+        tokens = self.tokens_of_piece(piece)
         if piece == "\n" or self._protected.isdisjoint(tokens):
             return tokens
         parts = chain.from_iterable(
-            self._bpe.take_apart(token, self._is_ordinary) if token in self._protected else (token,) for token in tokens
+            self.bpe.take_apart(token, self._is_ordinary) if token in self._protected else (token,) for token in tokens
         )
-        return tuple(self._unknown if part in self._protected else part for part in parts)
+        return tuple(self.unknown if part in self._protected else part for part in parts)
 
     def _is_ordinary(self, token: str) -> bool:
-        return token in self._ids and token not in self._protected
+        return token in self.ids and token not in self._protected
 
-    def _split_ids_of_chunk(self, chunk: str) -> tuple[int, ...]:
-        pieces = [chunk] if chunk == "\n" else self._pretokenizer.cut(chunk)
-        return tuple(map(self._id_of, chain.from_iterable(map(self._split_tokens_of_piece, pieces))))
+    def id_of(self, token: str) -> int:
+        """The id of a token; the unknown token's for what is no entry."""
+        return self.ids.get(token, self._unknown_id)
 
-    def _id_of(self, token: str) -> int:
-        return self._ids.get(token, self._unknown_id)
+    def token_of(self, index: int) -> str:
+        """The token of an id; the unknown token for a number that is none."""
+        if len(self._by_id) != len(self.ids):  # the first time, or tokens were added
+            self._by_id = list(self.ids)  # whose ids ascend
+        return self._by_id[index] if 0 <= index < len(self._by_id) else self.unknown
 
-    def _token_of(self, index: int) -> str:
-        if len(self._by_id) != len(self._ids):  # the first time, or tokens were added
-            self._by_id = list(self._ids)  # whose ids ascend
-        return self._by_id[index] if 0 <= index < len(self._by_id) else self._unknown
-
-    def _explain(self, text: str, split_special_tokens: bool) -> Iterator[Explanation]:
+    def explain(self, text: str, split_special_tokens: bool) -> Iterator[Explanation]:
+        """How each piece of a text becomes ids, in order."""
         tokens_of: Callable[[str], tuple[str, ...]]
-        tokens_of = self._split_tokens_of_piece if split_special_tokens else self._tokens_of_piece
+        tokens_of = self._split_tokens_of_piece if split_special_tokens else self.tokens_of_piece
         stretches: Iterable[tuple[str, str | None]]
         stretches = [(text, None)] if split_special_tokens else self._cutter.cut(text)
         for stretch, special in stretches:
             for piece in self._pretokenizer.cut(stretch):
                 word, tokens = self._pretokenizer.spell(piece), tokens_of(piece)
-                ids = tuple(map(self._id_of, tokens))
-                yield Explanation(piece, word, tokens, ids, partial(self._bpe.merges, word))
+                ids = tuple(map(self.id_of, tokens))
+                yield Explanation(piece, word, tokens, ids, partial(self.bpe.merges, word))
             if special is not None:
-                yield Explanation(special, special, (special,), (self._ids[special],), partial(iter, ()))
+                yield Explanation(special, special, (special,), (self.ids[special],), partial(iter, ()))

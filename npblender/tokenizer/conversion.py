@@ -19,60 +19,57 @@ from npblender.tokenizer.named_tokens import NamedTokens
 
 
 class TokenConverter(NamedTokens):
-    """A codec with transformers' methods on single sequences. See `BlenderbotSmallTokenizer`."""
+    """The part of `BlenderbotSmallTokenizer` that works on one sequence at a time."""
 
     split_special_tokens: bool
     clean_up_tokenization_spaces: bool
 
     @property
     def vocab_size(self) -> int:
-        """Entries of the vocabulary, added tokens not counted."""
-        return self._vocab_size
+        """Entries of the vocabulary, without added tokens."""
+        return self.codec.vocab_size
 
     def __len__(self) -> int:
         """All tokens, added ones too: the rows that an embedding needs."""
-        return len(self._ids)
+        return len(self.codec.ids)
 
     def get_vocab(self) -> dict[str, int]:
-        """Every token with its id, as a dict of your own."""
-        return dict(self._ids)
+        """Returns every token with its id, as a new dict."""
+        return dict(self.codec.ids)
 
     def tokenize(self, text: str, *, split_special_tokens: bool | None = None) -> list[str]:
-        """The tokens of a text, unknown ones as they are spelt.
+        """Splits a text into tokens, unknown ones as they are spelt.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> example_tokenizer().tokenize("Hello, LOWER! new")
+        >>> tokenizer.tokenize("Hello, LOWER! new")
         ['hello', ',', 'low@@', 'er', '!', 'ne@@', 'w']
         """
         if not isinstance(text, str):
             raise TypeError(f"tokenize takes one string, not {type(text).__name__}")
-        return self._text_to_tokens(text, self._splits(split_special_tokens))
+        return self.codec.tokens(text, self._splits(split_special_tokens))
 
     def bpe(self, token: str) -> str:
-        """The tokens of a word, with spaces between: transformers' method of this name.
+        """Joins the tokens of a word with spaces: transformers' method of this name.
 
         >>> from npblender.tokenizer.example import example_tokenizer
         >>> example_tokenizer("transformers-5").bpe("lower!")
         'low@@ er !'
         """
-        return " ".join(part for piece in self._pretokenizer.cut(token) for part in self._tokens_of_piece(piece))
+        return " ".join(part for piece in self.codec.pieces(token) for part in self.codec.tokens_of_piece(piece))
 
     def merges(self, word: str) -> Iterator[Merge]:
-        """The merges that a word goes through, in order, each with the word as it then stands.
+        """Yields the merges that a word goes through, in order, each with the word as it is then.
 
-        The word is taken as the merges see it; `explain` takes any text.
+        The word must be spelt as the merges take it; `explain` takes any text.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> [merge.symbols for merge in example_tokenizer().merges("low")]
+        >>> [merge.symbols for merge in tokenizer.merges("low")]
         [('lo', 'w</w>'), ('low</w>',)]
         """
-        return self._bpe.merges(word)
+        return self.codec.bpe.merges(word)
 
     def explain(self, text: str, *, split_special_tokens: bool | None = None) -> Iterator[Explanation]:
-        """How a text becomes ids, piece by piece: the word, every merge, the tokens, the ids.
+        """Shows how a text becomes ids, piece by piece: the word, every merge, the tokens, the ids.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> for step in example_tokenizer().explain("Lower!"):
+        >>> for step in tokenizer.explain("Lower!"):
         ...     print(step.piece, "->", *step.tokens, step.ids)
         ...     for merge in step.merges:
         ...         print("  ", merge.left, "+", merge.right, "->", *merge.symbols)
@@ -82,23 +79,22 @@ class TokenConverter(NamedTokens):
            e + r</w> -> low er</w>
         ! -> ! (10,)
         """
-        return self._explain(text, self._splits(split_special_tokens))
+        return self.codec.explain(text, self._splits(split_special_tokens))
 
     @overload
     def convert_tokens_to_ids(self, tokens: str) -> int: ...
     @overload
     def convert_tokens_to_ids(self, tokens: list[str] | tuple[str, ...]) -> list[int]: ...
     def convert_tokens_to_ids(self, tokens: str | list[str] | tuple[str, ...]) -> int | list[int]:
-        """The id of a token, or the ids of several; the unknown token's for what is no entry.
+        """Returns the id of a token, or the ids of several; the unknown token's for what is no entry.
 
         A token that is no entry is tried in lower case, as transformers does.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> example_tokenizer().convert_tokens_to_ids(["low@@", "HELLO", "moon"])
+        >>> tokenizer.convert_tokens_to_ids(["low@@", "HELLO", "moon"])
         [7, 5, 3]
         """
         if isinstance(tokens, str):
-            return self._ids[tokens] if tokens in self._ids else self._id_of(tokens.lower())
+            return self.codec.ids[tokens] if tokens in self.codec.ids else self.codec.id_of(tokens.lower())
         wrong = [token for token in tokens if not isinstance(token, str)]
         if wrong:
             raise TypeError(f"tokens must be strings; {wrong[0]!r} is none")
@@ -109,34 +105,31 @@ class TokenConverter(NamedTokens):
     @overload
     def convert_ids_to_tokens(self, ids: Iterable[int], skip_special_tokens: bool = False) -> list[str]: ...
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> str | list[str]:
-        """The token of an id, or the tokens of several; the unknown token for an id that is none.
+        """Returns the token of an id, or the tokens of several; the unknown token for an id that is none.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> example_tokenizer().convert_ids_to_tokens([1, 7, 8, 2, -100], skip_special_tokens=True)
+        >>> tokenizer.convert_ids_to_tokens([1, 7, 8, 2, -100], skip_special_tokens=True)
         ['low@@', 'er']
         """
         given = ids.tolist() if isinstance(ids, np.ndarray | np.generic) else ids
         if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
-            tokens = [self._token_of(_whole(number)) for number in given]
+            tokens = [self.codec.token_of(_as_id(number)) for number in given]
             # By token and not by id: a number that is no id reads as the unknown token, which is special too.
             skipped = set(self.all_special_tokens) if skip_special_tokens else set()
             return [token for token in tokens if token not in skipped]
-        return self._token_of(_whole(given))
+        return self.codec.token_of(_as_id(given))
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Tokens joined to text, in the dialect's way.
+        """Joins tokens to text, in the dialect's way.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> example_tokenizer().convert_tokens_to_string(["low@@", "er", "!"])
+        >>> tokenizer.convert_tokens_to_string(["low@@", "er", "!"])
         'lower !'
         """
-        return self._join(tokens)
+        return self.codec.join(tokens)
 
     def clean_up_tokenization(self, text: str) -> str:
-        """Spaces before punctuation and in English short forms removed.
+        """Removes spaces before punctuation and in English short forms.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> example_tokenizer().clean_up_tokenization("hello , i ' m low !")
+        >>> tokenizer.clean_up_tokenization("hello , i ' m low !")
         "hello, i'm low!"
         """
         return clean_up_tokenization(text)
@@ -147,16 +140,14 @@ class TokenConverter(NamedTokens):
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> Any:
-        """Ids to text: a string for one id or one sequence, a list of strings for several sequences.
+        """Turns ids into text: a string for one id or one sequence, a list of strings for several sequences.
 
         Args:
             token_ids: an int, a list or array of ints, or a list or array [B, S] of them.
             skip_special_tokens: leave special tokens out.
-            clean_up_tokenization_spaces: draw punctuation to its word; None takes the tokenizer's own setting, which
+            clean_up_tokenization_spaces: remove spaces before punctuation; None takes the tokenizer's setting, which
                 is off unless a file switched it on. The published decoded texts have it on.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> tokenizer = example_tokenizer()
         >>> tokenizer.decode([1, 5, 9, 7, 8, 10, 2])
         '__start__ hello , lower ! __end__'
         >>> tokenizer.decode([1, 5, 9, 7, 8, 10, 2], skip_special_tokens=True, clean_up_tokenization_spaces=True)
@@ -166,7 +157,7 @@ class TokenConverter(NamedTokens):
         if isinstance(given, list | tuple) and any(isinstance(row, list | tuple | np.ndarray) for row in given):
             return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in given]
         tokens = self.convert_ids_to_tokens(given, skip_special_tokens)
-        text = self._join([tokens] if isinstance(tokens, str) else tokens)
+        text = self.codec.join([tokens] if isinstance(tokens, str) else tokens)
         wanted = (
             self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
         )
@@ -178,12 +169,11 @@ class TokenConverter(NamedTokens):
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> list[str]:
-        """The texts of several sequences, each a list or an array.
+        """Turns several sequences into texts, each sequence a list or an array.
 
-        A flat sequence is refused: transformers 4 takes each of its ids for a sequence, and 5 the whole for one.
+        A flat sequence is refused: transformers 4 reads each of its ids as a sequence, and 5 the whole as one.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> example_tokenizer().batch_decode([[5, 10], [6]])
+        >>> tokenizer.batch_decode([[5, 10], [6]])
         ['hello !', 'low']
         """
         rows = sequences.tolist() if isinstance(sequences, np.ndarray) else list(sequences)
@@ -194,25 +184,23 @@ class TokenConverter(NamedTokens):
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """One sequence as it is, or two one after the other: this model's sources carry no special tokens.
+        """Returns one sequence as it is, or two joined: this model's sources have no special tokens.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> example_tokenizer().build_inputs_with_special_tokens([5], [7, 10])
+        >>> tokenizer.build_inputs_with_special_tokens([5], [7, 10])
         [5, 7, 10]
         """
         return list(token_ids_0) + list(token_ids_1 or ())
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """None are added."""
+        """Returns 0: none are added."""
         return 0
 
     def create_token_type_ids_from_sequences(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """0 for each id of the first sequence, 1 for each of the second.
+        """Returns 0 for each id of the first sequence, 1 for each of the second.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> example_tokenizer().create_token_type_ids_from_sequences([5], [7, 10])
+        >>> tokenizer.create_token_type_ids_from_sequences([5], [7, 10])
         [0, 1, 1]
         """
         return [0] * len(token_ids_0) + [1] * len(token_ids_1 or ())
@@ -223,10 +211,9 @@ class TokenConverter(NamedTokens):
         token_ids_1: list[int] | None = None,
         already_has_special_tokens: bool = False,
     ) -> list[int]:
-        """1 where a call would add a special token, which is nowhere; or 1 where a special token already stands.
+        """Returns 1 where a call would add a special token, which is nowhere; or 1 at each special token already there.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> example_tokenizer().get_special_tokens_mask([1, 5, 2], already_has_special_tokens=True)
+        >>> tokenizer.get_special_tokens_mask([1, 5, 2], already_has_special_tokens=True)
         [1, 0, 1]
         """
         if not already_has_special_tokens:
@@ -240,7 +227,7 @@ class TokenConverter(NamedTokens):
         return switch_or_default("split_special_tokens", asked, self.split_special_tokens)
 
 
-def _whole(number: Any) -> int:
+def _as_id(number: Any) -> int:
     try:
         return as_index(number)
     except TypeError:

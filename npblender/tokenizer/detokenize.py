@@ -1,7 +1,7 @@
-"""Tokens back to text, in both of the ways that exist, and the clean-up of spaces that people expect on top.
+"""Tokens back to text, in ParlAI's way and in transformers', and the clean-up of spaces that people expect on top.
 
-Neither way undoes the cutting: case and line breaks (in transformers' way) are lost, and marks keep a space before
-them. `clean_up_tokenization` removes most of these spaces; both originals leave it off unless asked.
+Neither undoes the cutting: case and (in transformers' way) line breaks are lost, and marks keep a space before them.
+ `clean_up_tokenization` removes most of these spaces; both originals leave it off unless asked.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from npblender.config.dialect import Family
-from npblender.tokenizer.merge_table import CONTINUED
+from npblender.tokenizer.bpe import CONTINUED
 from npblender.tokenizer.pretokenize import NEWLINE
 
 
 def join_parlai(tokens: Sequence[str]) -> str:
-    r"""As ParlAI's `vec2txt` does: unfinished pieces run on, a line break is one, an open end is closed.
+    r"""Joins tokens as ParlAI's `vec2txt` does: unfinished pieces run on, a line break is one, an open end is closed.
 
     >>> join_parlai(["low@@", "er", "!", "__newln__", "hel@@"])
     'lower ! \n hel'
@@ -24,7 +24,7 @@ def join_parlai(tokens: Sequence[str]) -> str:
 
 
 def join_transformers(tokens: Sequence[str]) -> str:
-    """As transformers' class does: unfinished pieces run on, the line break stays a word, an open end stays.
+    """Joins tokens as transformers' class does: unfinished pieces run on, the line break is a word, an open end stays.
 
     >>> join_transformers(["low@@", "er", "!", "__newln__", "hel@@"])
     'lower ! __newln__ hel@@'
@@ -54,7 +54,7 @@ _CLEAN_UPS = (
 
 
 def clean_up_tokenization(text: str) -> str:
-    """Draw punctuation and English short forms to the word before them, as transformers' method of this name does.
+    """Removes spaces before punctuation and English short forms, as transformers' method of this name does.
 
     >>> clean_up_tokenization("you should ' ve said so , did n't you ?")
     "you should've said so, didn't you?"

@@ -1,38 +1,25 @@
-"""The options of one call: their meaning resolved and everything that can not be meant refused, in one place.
+"""The options of one call: one row each, resolved together; what contradicts itself or has no effect is refused.
 
-Options and their defaults are transformers' (`PreTrainedTokenizerBase.__call__`, 5.23). Where that class ignores an
-option without a word, this one says so and stops.
+Options and their defaults are transformers' (`PreTrainedTokenizerBase.__call__`, 5.23). That class ignores some of them
+silently; here they raise an error.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple, get_args
 
 from npblender.common.field_checks import check_switch, check_whole
+from npblender.tokenizer.shortcuts import remembered
 
 Side = Literal["left", "right"]
+Padding = Literal["longest", "max_length", "do_not_pad"]
 Truncation = Literal["longest_first", "only_first", "only_second", "do_not_truncate"]
-
-
-def check_tensor_type(return_tensors: Any) -> None:
-    """Refuse every kind of tensor but NumPy's.
-
-    >>> check_tensor_type("pt")
-    Traceback (most recent call last):
-    ValueError: return_tensors 'pt' is not available: npblender makes NumPy arrays ('np') or lists (None)
-    """
-    if return_tensors not in (None, "np"):
-        raise ValueError(
-            f"return_tensors {return_tensors!r} is not available: npblender makes NumPy arrays ('np') or lists (None)"
-        )
-
 
 UNBOUNDED = int(1e30)
 """`model_max_length` where no file says one: transformers' number for it."""
-
-Padding = Literal["longest", "max_length", "do_not_pad"]
 
 
 class OwnSettings(NamedTuple):
@@ -45,39 +32,23 @@ class OwnSettings(NamedTuple):
     split_special_tokens: bool
 
 
-@dataclass(frozen=True)
-class EncodingOptions:
-    """What a call asked for, without contradictions."""
-
-    padding: Padding
-    truncation: Truncation
-    max_length: int | None
-    stride: int
-    is_split_into_words: bool
-    pad_to_multiple_of: int | None
-    padding_side: Side
-    truncation_side: Side
-    return_tensors: Literal["np"] | None
-    return_token_type_ids: bool
-    return_attention_mask: bool
-    return_overflowing_tokens: bool
-    return_special_tokens_mask: bool
-    return_length: bool
-    split_special_tokens: bool
-
-    @cached_property
-    def is_plain(self) -> bool:
-        """Whether a string becomes its ids with a mask of ones, and that is all."""
-        return (
-            (self.padding, self.truncation, self.return_tensors) == ("do_not_pad", "do_not_truncate", None)
-            and self.return_attention_mask
-            and not (self.return_token_type_ids or self.return_overflowing_tokens)
-            and not (self.return_special_tokens_mask or self.return_length)
-        )
+# The kinds of option: each checks a value and returns it as the record holds it.
 
 
-def check_side(name: str, value: Any) -> None:
-    """Left or right.
+def check_tensor_type(name: str, value: Any) -> Any:
+    """Refuses every kind of tensor but NumPy's.
+
+    >>> check_tensor_type("return_tensors", "pt")
+    Traceback (most recent call last):
+    ValueError: return_tensors 'pt' is not available: npblender makes NumPy arrays ('np') or lists (None)
+    """
+    if value not in (None, "np"):
+        raise ValueError(f"{name} {value!r} is not available: npblender makes NumPy arrays ('np') or lists (None)")
+    return value
+
+
+def check_side(name: str, value: Any) -> Any:
+    """Refuses everything but left and right.
 
     >>> check_side("padding_side", "top")
     Traceback (most recent call last):
@@ -85,122 +56,161 @@ def check_side(name: str, value: Any) -> None:
     """
     if value not in ("left", "right"):
         raise ValueError(f"{name} must be 'left' or 'right', not {value!r}")
+    return str(value)
 
 
-def _choice(name: str, value: Any, kind: Any, when_true: str, when_false: str) -> Any:
-    choices = get_args(kind)
-    if value is None or value is False:
-        return when_false
-    if value is True:
-        return when_true
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be True, False or one of {', '.join(map(repr, choices))}, not {value!r}")
+def _switch(name: str, value: Any) -> Any:
+    check_switch(name, value)
     return value
 
 
-def resolve_options(
-    own: OwnSettings,
-    padding: bool | str | None = False,
-    truncation: bool | str | None = None,
-    max_length: int | None = None,
-    stride: int = 0,
-    is_split_into_words: bool = False,
-    pad_to_multiple_of: int | None = None,
-    padding_side: str | None = None,
-    return_tensors: str | None = None,
-    return_token_type_ids: bool | None = None,
-    return_attention_mask: bool | None = None,
-    return_overflowing_tokens: bool = False,
-    return_special_tokens_mask: bool = False,
-    return_length: bool = False,
-    split_special_tokens: bool | None = None,
-) -> EncodingOptions:
-    """The options of a call as they are meant; where the call says nothing, the tokenizer's own settings.
+def _count(name: str, value: Any) -> Any:
+    return check_whole(name, value)
 
-    `max_length` alone truncates. With `padding="max_length"` or truncation and no `max_length`, the tokenizer's
-    `model_max_length` is taken.
+
+def _size_or_none(name: str, value: Any) -> Any:
+    return None if value is None else check_whole(name, value, at_least=1)
+
+
+def _choice(kind: Any, when_true: str, when_false: str) -> Callable[[str, Any], Any]:
+    choices = get_args(kind)
+
+    def check(name: str, value: Any) -> Any:
+        if value is None or value is False:
+            return when_false
+        if value is True:
+            return when_true
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError(f"{name} must be True, False or one of {', '.join(map(repr, choices))}, not {value!r}")
+        return value
+
+    return check
+
+
+EVERY_METHOD = CALL, ENCODE, PREPARE, PAD = "__call__", "encode", "prepare_for_model", "pad"
+
+
+def _row(
+    kind: Callable[[str, Any], Any],
+    default: Any,
+    *read_by: str,
+    own: Callable[[OwnSettings], Any] | None = None,
+) -> dict[str, Any]:
+    """An option: its kind, its default, the methods that read it, and the tokenizer's own value, taken for None."""
+    return {"kind": kind, "default": default, "read_by": read_by, "own": own}
+
+
+@dataclass(frozen=True)
+class EncodingOptions:
+    """What a call asks for, without contradictions. The table of all options, checked in this order."""
+
+    is_split_into_words: bool = field(metadata=_row(_switch, False, CALL, ENCODE))
+    return_token_type_ids: bool = field(
+        metadata=_row(_switch, None, CALL, PREPARE, own=lambda own: "token_type_ids" in own.model_input_names)
+    )
+    return_attention_mask: bool = field(
+        metadata=_row(_switch, None, CALL, PREPARE, PAD, own=lambda own: "attention_mask" in own.model_input_names)
+    )
+    return_overflowing_tokens: bool = field(metadata=_row(_switch, False, CALL, PREPARE))
+    return_special_tokens_mask: bool = field(metadata=_row(_switch, False, CALL, PREPARE))
+    return_length: bool = field(metadata=_row(_switch, False, CALL, PREPARE))
+    split_special_tokens: bool = field(
+        metadata=_row(_switch, None, CALL, ENCODE, own=lambda own: own.split_special_tokens)
+    )
+    return_tensors: Literal["np"] | None = field(metadata=_row(check_tensor_type, None, *EVERY_METHOD))
+    padding_side: Side = field(metadata=_row(check_side, None, *EVERY_METHOD, own=lambda own: own.padding_side))
+    truncation_side: Side = field(metadata=_row(check_side, None, own=lambda own: own.truncation_side))
+    stride: int = field(metadata=_row(_count, 0, *EVERY_METHOD[:3]))
+    max_length: int | None = field(metadata=_row(_size_or_none, None, *EVERY_METHOD))
+    pad_to_multiple_of: int | None = field(metadata=_row(_size_or_none, None, *EVERY_METHOD))
+    padding: Padding = field(metadata=_row(_choice(Padding, "longest", "do_not_pad"), False, *EVERY_METHOD))
+    truncation: Truncation = field(
+        metadata=_row(_choice(Truncation, "longest_first", "do_not_truncate"), None, *EVERY_METHOD[:3])
+    )
+
+    @property
+    def leaves_ids_alone(self) -> bool:
+        """Whether a text's ids are the result as they are: not cut, not padded, and in a list."""
+        return (self.padding, self.truncation, self.return_tensors) == ("do_not_pad", "do_not_truncate", None)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a string becomes its ids with a mask of ones, and nothing else."""
+        return (
+            self.leaves_ids_alone
+            and self.return_attention_mask
+            and not (self.return_token_type_ids or self.return_overflowing_tokens)
+            and not (self.return_special_tokens_mask or self.return_length)
+        )
+
+
+TABLE: Mapping[str, Mapping[str, Any]] = {row.name: row.metadata for row in fields(EncodingOptions)}
+"""The rows of `EncodingOptions` by name."""
+
+ONLY_IDS: Mapping[str, bool] = {
+    name: False for name, row in TABLE.items() if name.startswith("return_") and row["kind"] is _switch
+}
+"""The options of a call whose result is ids and nothing beside them."""
+
+_DEFAULTS = {name: row["default"] for name, row in TABLE.items()}
+_VALUES = itemgetter(*TABLE)
+
+
+def options_of(own: OwnSettings, given: Mapping[str, Any]) -> EncodingOptions:
+    """Resolves the options of a call; for None the tokenizer's own settings are taken.
+
+    `given` are a method's arguments by name, and those that are no options are passed over. `max_length` alone
+    truncates. With `padding="max_length"` or truncation and no `max_length`, the tokenizer's `model_max_length` is
+    taken.
 
     Raises:
         TypeError, ValueError: an option of a wrong type or value, or one that would have no effect.
-    """
-    truncation_side, model_max_length = own.truncation_side, own.model_max_length
-    if padding_side is None:
-        padding_side = own.padding_side
-    if split_special_tokens is None:
-        split_special_tokens = own.split_special_tokens
-    if return_attention_mask is None:
-        return_attention_mask = "attention_mask" in own.model_input_names
-    if return_token_type_ids is None:
-        return_token_type_ids = "token_type_ids" in own.model_input_names
-    switches = {
-        "is_split_into_words": is_split_into_words,
-        "return_token_type_ids": return_token_type_ids,
-        "return_attention_mask": return_attention_mask,
-        "return_overflowing_tokens": return_overflowing_tokens,
-        "return_special_tokens_mask": return_special_tokens_mask,
-        "return_length": return_length,
-        "split_special_tokens": split_special_tokens,
-    }
-    for name, value in switches.items():
-        check_switch(name, value)
-    check_tensor_type(return_tensors)
-    check_side("padding_side", padding_side)
-    check_side("truncation_side", truncation_side)
-    check_whole("stride", stride, at_least=0)
-    for name, size in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
-        if size is not None:
-            check_whole(name, size, at_least=1)
-    if max_length is not None and padding in (None, False) and truncation is None:
-        truncation = True
-    pad: Padding = _choice("padding", padding, Padding, "longest", "do_not_pad")
-    cut: Truncation = _choice("truncation", truncation, Truncation, "longest_first", "do_not_truncate")
 
-    if max_length is not None and pad != "max_length" and cut == "do_not_truncate":
+    >>> own = OwnSettings("right", "right", 512, ("input_ids", "attention_mask"), False)
+    >>> options = options_of(own, {"text": "hello", "truncation": True})
+    >>> options.truncation, options.max_length, options.padding
+    ('longest_first', 512, 'do_not_pad')
+    """
+    options: EncodingOptions = _resolved(own, *_VALUES({**_DEFAULTS, **given}))
+    return options
+
+
+@remembered
+def _resolved(own: OwnSettings, *values: Any) -> EncodingOptions:
+    asked = dict(zip(TABLE, values, strict=True))
+    if asked["max_length"] is not None and asked["padding"] in (None, False) and asked["truncation"] is None:
+        asked["truncation"] = True
+    for name, row in TABLE.items():
+        value = row["own"](own) if row["own"] is not None and asked[name] is None else asked[name]
+        asked[name] = row["kind"](name, value)
+    return EncodingOptions(**_fitting(own, asked))
+
+
+def _fitting(own: OwnSettings, asked: dict[str, Any]) -> dict[str, Any]:
+    """The options, each checked by itself, with the tokenizer's length filled in; refused if they contradict."""
+    pads, cuts = asked["padding"] != "do_not_pad", asked["truncation"] != "do_not_truncate"
+    to_max_length = asked["padding"] == "max_length"
+    max_length, multiple = asked["max_length"], asked["pad_to_multiple_of"]
+    if max_length is not None and not to_max_length and not cuts:
         raise ValueError(
             f"max_length={max_length} would have no effect: add truncation=True to shorten texts to it, or "
             f"padding='max_length' to fill them up to it"
         )
-    if max_length is None and (pad == "max_length" or cut != "do_not_truncate"):
-        if model_max_length >= UNBOUNDED:
-            asked = "padding='max_length'" if pad == "max_length" else f"truncation={cut!r}"
-            raise ValueError(f"{asked} needs max_length: this tokenizer has no model_max_length to fall back on")
-        max_length = model_max_length
-    if pad_to_multiple_of is not None:
-        if pad == "do_not_pad":
+    if max_length is None and (to_max_length or cuts):
+        if own.model_max_length >= UNBOUNDED:
+            needing = "padding='max_length'" if to_max_length else f"truncation={asked['truncation']!r}"
+            raise ValueError(f"{needing} needs max_length: this tokenizer has no model_max_length to fall back on")
+        max_length = own.model_max_length
+    if multiple is not None:
+        if not pads:
             raise ValueError("pad_to_multiple_of would have no effect: add padding=True")
-        if cut != "do_not_truncate" and max_length is not None and max_length % pad_to_multiple_of:
+        if cuts and max_length is not None and max_length % multiple:
             raise ValueError(
-                f"max_length {max_length} is not a multiple of pad_to_multiple_of {pad_to_multiple_of}, so truncation "
-                f"and padding can not both be kept; change one of them"
+                f"max_length {max_length} is not a multiple of pad_to_multiple_of {multiple}, so truncation "
+                f"and padding cannot both be kept; change one of them"
             )
-    if return_overflowing_tokens and return_tensors is not None:
+    if asked["return_overflowing_tokens"] and asked["return_tensors"] is not None:
         raise ValueError("return_overflowing_tokens makes lists of unequal length; take it without return_tensors")
-    if stride and not (return_overflowing_tokens and cut != "do_not_truncate"):
+    if asked["stride"] and not (asked["return_overflowing_tokens"] and cuts):
         raise ValueError("stride would have no effect: it needs return_overflowing_tokens=True and truncation")
-    return EncodingOptions(
-        padding=pad,
-        truncation=cut,
-        max_length=max_length,
-        stride=stride,
-        pad_to_multiple_of=pad_to_multiple_of,
-        padding_side="left" if padding_side == "left" else "right",
-        truncation_side="left" if truncation_side == "left" else "right",
-        return_tensors="np" if return_tensors == "np" else None,
-        **switches,
-    )
-
-
-_remembered = lru_cache(maxsize=256, typed=True)(resolve_options)
-
-
-def remembered_options(own: OwnSettings, *given: Any) -> EncodingOptions:
-    """`resolve_options`, worked out once for each set of options, since calls mostly repeat one.
-
-    >>> own = OwnSettings("right", "right", 512, ("input_ids", "attention_mask"), False)
-    >>> remembered_options(own, True) is remembered_options(own, True)
-    True
-    """
-    try:
-        return _remembered(own, *given)
-    except TypeError:  # a wrong type, or one that can not be remembered: refused by name either way
-        return resolve_options(own, *given)
+    return {**asked, "max_length": max_length}

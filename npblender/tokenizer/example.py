@@ -1,7 +1,7 @@
-"""A vocabulary small enough to follow by hand, for examples and tests. It is NOT the demo's.
+"""A vocabulary small enough to follow by hand, for examples and tests. It is not the demo's.
 
 It knows the words `hello` and `low`, the pieces of `lower`, single letters and marks. Its merges also make the line
-break's token and `__end__`, as the published ones do, so that somebody can type them.
+break's token and `__end__`, as the published ones do, so that a user can type them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ EXAMPLE_VOCABULARY = _vocabulary()
 
 
 def example_tokenizer(dialect: str | Dialect = "parlai") -> BlenderbotSmallTokenizer:
-    """The tokenizer of the example vocabulary.
+    """Makes the tokenizer of the example vocabulary.
 
     >>> example_tokenizer().tokenize("Hello, low lower!")
     ['hello', ',', 'low', 'low@@', 'er', '!']

@@ -1,7 +1,7 @@
-"""The files of a tokenizer's folder, read and written: vocab.json, merges.txt and the small ones beside them.
+"""Reads and writes the files of a tokenizer's folder: vocab.json, merges.txt and the small ones beside them.
 
-The layout is that of the published checkpoint, which both transformers read and write. What the entries mean is
-checked in vocabulary.py; a tokenizer.json (the format of transformers' fast classes) is not read.
+Their format is that of the published checkpoint, which transformers 4 and 5 read and write. vocabulary.py checks what
+the entries mean; a tokenizer.json (the format of transformers' fast classes) is not read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from npblender.common import json_files
-from npblender.tokenizer.merge_table import MergeTable
+from npblender.tokenizer.bpe import MergeTable
 from npblender.tokenizer.special_tokens import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
 
 DIALECT_KEY = "npblender_dialect"
@@ -28,7 +28,7 @@ _OLD_NAMES = {"additional_special_tokens": "extra_special_tokens", "max_len": "m
 
 
 def read_vocabulary(path: Path) -> dict[str, Any]:
-    """The entries of a vocab.json, in the file's order.
+    """Reads the entries of a vocab.json, in the file's order.
 
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it holds no JSON object.
@@ -42,15 +42,15 @@ def read_vocabulary(path: Path) -> dict[str, Any]:
 
 
 def write_vocabulary(path: Path, vocab: Mapping[str, int]) -> None:
-    """One line of JSON, in id order, as the published file has it."""
+    """Writes one line of JSON, in id order, as the published file has it."""
     ordered = dict(sorted(vocab.items(), key=lambda item: item[1]))
     path.write_text(json.dumps(ordered, ensure_ascii=False), encoding="utf-8", newline="\n")
 
 
 def read_merges(path: Path) -> MergeTable:
-    """The merges of a merges.txt, a codes file of subword-nmt 0.2, in order.
+    """Reads the merges of a merges.txt, a codes file of subword-nmt 0.2, in order.
 
-    The last line counts whether or not a line break closes it (transformers drops it if none does).
+    The last line counts even without a line break at its end (transformers drops it then).
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -70,7 +70,7 @@ def read_merges(path: Path) -> MergeTable:
     words = body.split()
     even = len(words) // 2 * 2
     table = MergeTable(words[0:even:2], words[1:even:2])
-    # Symbols hold no white space of any kind: written out again it is the same text, and only if not a search is due.
+    # Symbols hold no white space: the table written out again is the same text, or else some line is malformed.
     if "\n".join(map(" ".join, table.ranks)) != body:
         for number, line in enumerate(body.split("\n"), start=2):
             if len(line.split()) != 2 or line.split() != line.split(" "):
@@ -79,13 +79,13 @@ def read_merges(path: Path) -> MergeTable:
 
 
 def write_merges(path: Path, merges: Iterable[tuple[str, str]]) -> None:
-    """Write merges as subword-nmt writes its codes: a header, then a line a merge, in their order."""
+    """Writes merges as subword-nmt writes its codes: a header, then a line a merge, in their order."""
     lines = [_MERGES_HEADER, *(f"{left} {right}" for left, right in merges)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """What the small files of a folder say, under the names of the tokenizer's options; all of them may be absent.
+    """Reads the small files of a folder, under the names of the tokenizer's options; all of them may be absent.
 
     tokenizer_config.json first; special_tokens_map.json unless that one lists added tokens; added_tokens.json. Keys
     that are no options are left for the caller. The dialect is looked for in config.json too.
@@ -101,7 +101,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
         settings.pop(key, None)
     _take_new_names(settings)
     added = dict(settings.pop("added_tokens_decoder", None) or {})
-    if not added:  # transformers too reads this file only then, and lets it go before the other
+    if not added:  # transformers too reads this file only then, and it overrides the other
         also = _read_if_there(folder / "special_tokens_map.json")
         _take_new_names(also)
         extra = [*settings.get("extra_special_tokens", ()), *also.get("extra_special_tokens", ())]
@@ -120,7 +120,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def _take_new_names(settings: dict[str, Any]) -> None:
-    """transformers 5's names for 4's, in place, and its extra special tokens as a list."""
+    """Renames transformers 4's keys to 5's, in place, and makes a list of the extra special tokens."""
     for old, new in _OLD_NAMES.items():
         if old in settings:
             value = settings.pop(old)
@@ -144,7 +144,7 @@ def _content(token: Any) -> Any:
 def write_settings(
     folder: Path, prefix: str, settings: Mapping[str, Any], added: Mapping[int, AddedToken], vocab_size: int
 ) -> list[Path]:
-    """tokenizer_config.json and special_tokens_map.json, and added_tokens.json where tokens were added."""
+    """Writes tokenizer_config.json, special_tokens_map.json and, if tokens were added, added_tokens.json."""
     config = {
         **settings,
         "added_tokens_decoder": {str(index): asdict(token) for index, token in sorted(added.items())},

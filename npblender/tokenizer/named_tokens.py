@@ -1,6 +1,6 @@
-"""The special tokens of a tokenizer by name (`bos_token`, `eos_token_id`, ...), and tokens that are added to it.
+"""A tokenizer's special tokens by name (`bos_token`, `eos_token_id`, ...), and tokens that are added to it.
 
-Names and meaning are transformers'. It does NOT read or write files.
+Names and meaning are transformers'.
 """
 
 from __future__ import annotations
@@ -48,12 +48,13 @@ class _NamedTokenId:
         if tokenizer is None:
             return self
         content = tokenizer._named[self._name]
-        return None if content is None else tokenizer._ids[content]
+        return None if content is None else tokenizer.codec.ids[content]
 
 
-class NamedTokens(TextCodec):
-    """A codec whose special tokens have names. See `BlenderbotSmallTokenizer`."""
+class NamedTokens:
+    """The part of `BlenderbotSmallTokenizer` that names and adds tokens. It holds the codec."""
 
+    codec: TextCodec
     _named: dict[str, str | None]
     _extra: list[str]
 
@@ -73,7 +74,7 @@ class NamedTokens(TextCodec):
     mask_token_id = _NamedTokenId()
 
     def _name_tokens(self, named: Mapping[str, AddedToken], extra: Sequence[str | AddedToken]) -> None:
-        """Give the special tokens their names; those that are no entries yet are added in transformers' order."""
+        """Names the special tokens; those that are no entries yet are added in transformers' order."""
         self._named = dict.fromkeys(SPECIAL_TOKEN_NAMES)
         self._extra = []
         for name in SPECIAL_TOKEN_NAMES:
@@ -92,8 +93,7 @@ class NamedTokens(TextCodec):
     def special_tokens_map(self) -> dict[str, str]:
         """The named special tokens that exist.
 
-        >>> from npblender.tokenizer.example import example_tokenizer
-        >>> example_tokenizer().special_tokens_map
+        >>> tokenizer.special_tokens_map
         {'bos_token': '__start__', 'eos_token': '__end__', 'unk_token': '__unk__', 'pad_token': '__null__'}
         """
         return {name: content for name, content in self._named.items() if content is not None}
@@ -106,12 +106,12 @@ class NamedTokens(TextCodec):
     @property
     def all_special_ids(self) -> list[int]:
         """The ids of `all_special_tokens`."""
-        return [self._ids[token] for token in self.all_special_tokens]
+        return [self.codec.ids[token] for token in self.all_special_tokens]
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """Tokens that are cut out of a text whole, by id: the special ones, and those that were added."""
-        return dict(sorted(self._added.items()))
+        return dict(sorted(self.codec.added.items()))
 
     @property
     def added_tokens_encoder(self) -> dict[str, int]:
@@ -119,13 +119,13 @@ class NamedTokens(TextCodec):
         return {token.content: index for index, token in self.added_tokens_decoder.items()}
 
     def get_added_vocab(self) -> dict[str, int]:
-        """transformers' other name of `added_tokens_encoder`."""
+        """The same as `added_tokens_encoder`: transformers' other name for it."""
         return self.added_tokens_encoder
 
     def add_tokens(
         self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
     ) -> int:
-        """Make tokens that are never cut apart; those that are no entries yet get the next ids. Returns how many did.
+        """Adds tokens that are never cut apart; those that are no entries yet get the next ids. Returns how many did.
 
         A model must grow with it: `model.resize_token_embeddings(len(tokenizer))`.
 
@@ -138,23 +138,24 @@ class NamedTokens(TextCodec):
         (1, ['low', '<turn>', 'low'], 49)
         """
         listed = [new_tokens] if isinstance(new_tokens, str | AddedToken) else list(new_tokens)
-        before = len(self._ids)
+        ids = self.codec.ids
+        before = len(ids)
         known = self.added_tokens_encoder
         for at, value in enumerate(listed):
             token = as_added_token(f"new_tokens[{at}]", value)
             if isinstance(value, str):
                 token = AddedToken(value, special=special_tokens, normalized=not special_tokens)
             if token.content not in known:
-                self._register({self._ids.get(token.content, len(self._ids)): token})
+                self.codec.register({ids.get(token.content, len(ids)): token})
             if token.special and token.content not in self.all_special_tokens:
                 self._extra.append(token.content)
-        self._prepare()
-        return len(self._ids) - before
+        self.codec.prepare()
+        return len(ids) - before
 
     def add_special_tokens(
         self, special_tokens_dict: Mapping[str, Any], replace_extra_special_tokens: bool = True
     ) -> int:
-        """Name special tokens, or list some without a name, adding those that are no entries. Returns how many were.
+        """Names special tokens, or lists some without a name, and adds those that are no entries. Returns how many.
 
         Args:
             special_tokens_dict: from "bos_token" and the like to a token, or from "extra_special_tokens" to a list.
@@ -187,19 +188,19 @@ class NamedTokens(TextCodec):
     def _name_token(self, name: str, value: str | AddedToken | None) -> None:
         if value is None:
             if name == "unk_token":
-                raise ValueError("unk_token can not be None: something must stand for what the vocabulary lacks")
+                raise ValueError("unk_token cannot be None: something must stand for what the vocabulary lacks")
             self._named[name] = None
             return
         token = as_added_token(name, value)
-        if token.content not in self._ids:
+        if token.content not in self.codec.ids:
             raise ValueError(
                 f"{name} {token.content!r} is no entry of the vocabulary; "
                 f"add_special_tokens({{{name!r}: {token.content!r}}}) adds one"
             )
         self._named[name] = token.content
-        self._added.setdefault(self._ids[token.content], token)
+        self.codec.added.setdefault(self.codec.ids[token.content], token)
         if token.content in self._extra:
             self._extra.remove(token.content)
         if name == "unk_token":
-            self._unknown = token.content
-        self._prepare()
+            self.codec.unknown = token.content
+        self.codec.prepare()

@@ -1,10 +1,10 @@
 r"""Text to pieces, the step before byte-pair encoding, in both of the ways that exist.
 
 ParlAI, which trained the model, cuts runs of word characters and single marks. transformers' class splits at white
-space and sets some marks apart, so that `(hello)` keeps its brackets glued to what follows them. The ids of ordinary
-chat differ in one turn out of ten or twenty because of it.
+space and before some marks, so that `(hello)` keeps its bracket glued to the word behind it. The ids of ordinary chat
+differ in one turn out of ten or twenty because of it.
 
-A line break is a word of its own, `__newln__`, in both. Nothing here knows a vocabulary, a merge or an id.
+A line break is a word of its own, `__newln__`, in both.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ NEWLINE = "__newln__"
 
 @dataclass(frozen=True)
 class Pretokenizer:
-    r"""One way of cutting text, in two steps, so that what the second costs is paid once a distinct piece.
+    r"""One way of cutting text, in two steps, so that the second is done once for each distinct piece.
 
     `cut` gives the pieces as they stand in the text, a line break as the piece `"\n"`; `spell` gives the word that
-    the merges see for such a piece. A tokenizer remembers the ids of pieces that it has met, and spells only new ones.
+    the merges take for such a piece. A tokenizer remembers the ids of pieces, and spells only new ones.
     `chunk` is a quicker `cut` that may leave several pieces in one, but no line break with others: cut up, its chunks
     give the pieces.
 
@@ -44,7 +44,7 @@ class Pretokenizer:
         return [self.spell(piece) for piece in self.cut(text)]
 
 
-# Lower-casing comes first and sees the whole text: a final sigma becomes another letter than one inside a word.
+# Lower-casing comes first, on the whole text: a final sigma becomes another letter than one inside a word.
 # `\w` is any letter, digit or underscore of Unicode; marks that combine with a letter are no word characters.
 _PARLAI_PIECE = re.compile(r"\w+|\S|\n")
 
@@ -97,7 +97,7 @@ PRETOKENIZERS: Mapping[Family, Pretokenizer] = {
 
 
 def pretokenize_parlai(text: str) -> list[str]:
-    r"""The words that ParlAI's dictionary cuts a text into (`dict_lower`, `dict_tokenizer bpe`; ParlAI 1.7.2).
+    r"""Cuts a text into words as ParlAI's dictionary does (`dict_lower`, `dict_tokenizer bpe`; ParlAI 1.7.2).
 
     Runs of letters, digits and underscores are words; every other visible character is one by itself.
 
@@ -108,9 +108,9 @@ def pretokenize_parlai(text: str) -> list[str]:
 
 
 def pretokenize_transformers(text: str) -> list[str]:
-    r"""The words that transformers' `BlenderbotSmallTokenizer` cuts a text into (4.52.4 and 5.23.0 alike).
+    r"""Cuts a text into words as transformers' `BlenderbotSmallTokenizer` does (4.52.4 and 5.23.0 alike).
 
-    A mark out of `.,!?()` begins a word and takes with it what is glued to its right; the apostrophe stands alone. A
+    A mark of `.,!?()` begins a word, together with what is glued to its right; the apostrophe stands alone. A
     line break counts only where it follows a word directly, and only once; after an apostrophe it is lost.
 
     >>> pretokenize_transformers("Don't stop (now)!!to\n3.14")
@@ -118,6 +118,6 @@ def pretokenize_transformers(text: str) -> list[str]:
     >>> pretokenize_transformers("one \ntwo\n\nthree'\nfour")
     ['one', 'two', '__newln__', 'three', "'", 'four']
 
-    Special tokens are no matter of this function: the tokenizer cuts them out of the text before it.
+    The tokenizer cuts special tokens out of the text before this.
     """
     return PRETOKENIZERS["transformers"](text)

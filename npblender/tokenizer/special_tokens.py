@@ -1,7 +1,7 @@
 """Special tokens: what they are called, and how they are cut out of a text before it is tokenized.
 
 transformers cuts them out wherever they stand, glued to letters or not; ParlAI does not cut at all (its dialect has
-`cut_special_tokens` unset). Nothing here knows ids.
+`cut_special_tokens` unset).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class AddedToken:
 
 
 def as_added_token(name: str, value: Any) -> AddedToken:
-    """A special token as code or a JSON file gives it: a string, a record, or its fields.
+    """Reads a special token as code or a JSON file gives it: a string, a record, or its fields.
 
     Raises:
         TypeError, ValueError: anything else, or an empty token, or a field that does not exist.
@@ -113,7 +113,7 @@ class SpecialTokenCutter:
         return stretches if self._plain else self._strip_surroundings(stretches)
 
     def _strip_surroundings(self, stretches: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
-        """Take the white space that `lstrip` and `rstrip` tokens claim."""
+        """Removes the white space that `lstrip` and `rstrip` tokens take with them."""
         texts = [text for text, _ in stretches]
         names = [name for _, name in stretches]
         for at, name in enumerate(names):

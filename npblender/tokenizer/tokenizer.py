@@ -1,7 +1,14 @@
 """`BlenderbotSmallTokenizer`: the public class, with the names and defaults of transformers' class.
 
-How text becomes pieces is the dialect's: ParlAI's way by default, transformers' if asked. What the class does NOT do:
-it learns no merges, downloads nothing, and renders no chat templates (see `npblender.Conversation` for chat).
+It holds a `TextCodec`, which turns text into ids and back, and adds transformers' methods to it by idea:
+
+    named_tokens.py   special tokens by name, tokens that are added: `NamedTokens`
+    conversion.py     one sequence at a time, `tokenize`, `decode`, `convert_*`: `TokenConverter`
+    encoding.py       batches, `__call__`, `encode`, `pad`: `BatchEncoder`
+    here              how one is made, read from a folder, and written to one
+
+Text is cut in the dialect's way: ParlAI's by default, transformers' if asked. The class learns no merges, downloads
+nothing, and renders no chat templates (see `npblender.Conversation` for chat).
 """
 
 from __future__ import annotations
@@ -15,6 +22,8 @@ from typing import Any
 from npblender.common import json_files
 from npblender.common.field_checks import check_switch, check_whole
 from npblender.config.dialect import PARLAI, Dialect, describe_dialect, resolve_dialect
+from npblender.tokenizer.bpe import MergeTable
+from npblender.tokenizer.codec import TextCodec
 from npblender.tokenizer.encoding import BatchEncoder
 from npblender.tokenizer.encoding_options import UNBOUNDED, check_side
 from npblender.tokenizer.files import (
@@ -26,7 +35,6 @@ from npblender.tokenizer.files import (
     write_settings,
     write_vocabulary,
 )
-from npblender.tokenizer.merge_table import MergeTable
 from npblender.tokenizer.special_tokens import AddedToken, as_added_token
 
 _INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
@@ -44,12 +52,12 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         bos_token, eos_token, unk_token, pad_token: their names in the vocabulary.
         sep_token, cls_token, mask_token, extra_special_tokens: further ones, added to the vocabulary if need be.
         dialect: "parlai", "transformers-4", "transformers-5", or a `Dialect` of your own.
-        model_max_length: what truncation and padding fall back on; the published model takes 512.
+        model_max_length: the length for truncation and padding where a call gives none; the published model takes 512.
         padding_side, truncation_side: "right" or "left".
-        clean_up_tokenization_spaces: whether `decode` draws punctuation to its word unless a call says otherwise.
-        split_special_tokens: whether text is a user's unless a call says otherwise: see `__call__`.
+        clean_up_tokenization_spaces: whether `decode` removes spaces before punctuation, unless a call says otherwise.
+        split_special_tokens: whether text is encoded as typed by a user, unless a call says otherwise: see `__call__`.
         model_input_names: what a call returns.
-        added_tokens: tokens that are cut out whole, by id, as files keep them.
+        added_tokens: tokens that are cut out of a text whole, by id, as files keep them.
         extra: a file's other keys, which `save_pretrained` writes back.
         cache_size: how many distinct pieces are remembered, in each of two generations.
 
@@ -115,9 +123,9 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         }
         tokens = {name: as_added_token(name, token) for name, token in named.items() if token is not None}
         if "unk_token" not in tokens:
-            raise ValueError("unk_token can not be None: something must stand for what the vocabulary lacks")
+            raise ValueError("unk_token cannot be None: something must stand for what the vocabulary lacks")
         required = [tokens[name] for name in ("bos_token", "eos_token", "unk_token", "pad_token") if name in tokens]
-        super().__init__(
+        self.codec = TextCodec(
             read_vocabulary(Path(vocab)) if isinstance(vocab, str | os.PathLike) else vocab,
             read_merges(Path(merges)) if isinstance(merges, str | os.PathLike) else merges,
             required=[token.content for token in required],
@@ -144,15 +152,15 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         dialect: str | Dialect | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> BlenderbotSmallTokenizer:
-        """Read the tokenizer of a folder, or the demo's where no folder is given.
+        """Reads the tokenizer of a folder, or the demo's if no folder is given.
 
-        Needs vocab.json and merges.txt; tokenizer_config.json, special_tokens_map.json and added_tokens.json count
-        where they are there. Without `dialect` the folder's own one counts (`save_pretrained` keeps it), else "parlai".
+        Needs vocab.json and merges.txt; reads tokenizer_config.json, special_tokens_map.json and added_tokens.json if
+        they exist. Without `dialect` the folder's own is used (`save_pretrained` keeps it), else "parlai".
 
         Args:
             pretrained_model_name_or_path: a folder on this machine; nothing is downloaded.
             dialect: as for the class.
-            options: the class's options, which go before what the files say.
+            options: the class's options, which override the files.
 
         Raises:
             FileNotFoundError: the folder, or one of the two files, is not there.
@@ -180,37 +188,37 @@ class BlenderbotSmallTokenizer(BatchEncoder):
 
     @property
     def dialect(self) -> Dialect:
-        """Whose way of cutting text this is."""
-        return self._dialect
+        """The original whose way of cutting text this is."""
+        return self.codec.dialect
 
     @property
     def max_len_single_sentence(self) -> int:
-        """Tokens that one text may have; none are added to it."""
+        """Most tokens of one text; none are added to it."""
         return self.model_max_length
 
     @property
     def max_len_sentences_pair(self) -> int:
-        """Tokens that a pair may have together."""
+        """Most tokens of a pair together."""
         return self.model_max_length
 
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, str]:
-        """Write vocab.json and merges.txt into a folder that is there. Returns their paths.
+        """Writes vocab.json and merges.txt into an existing folder. Returns their paths.
 
         Raises:
             FileNotFoundError, ValueError: the folder is not there, or is a file.
         """
         folder, prefix = json_files.model_folder(save_directory), _prefix(filename_prefix)
         vocab_file, merges_file = folder / f"{prefix}vocab.json", folder / f"{prefix}merges.txt"
-        write_vocabulary(vocab_file, {token: at for token, at in self._ids.items() if at < self.vocab_size})
-        write_merges(merges_file, self._bpe.table.pairs)
+        write_vocabulary(vocab_file, {token: at for token, at in self.codec.ids.items() if at < self.vocab_size})
+        write_merges(merges_file, self.codec.bpe.table.pairs)
         return str(vocab_file), str(merges_file)
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, ...]:
-        """Write every file of the tokenizer, the folder too; both transformers and `from_pretrained` read it.
+        """Writes every file of the tokenizer, and makes the folder; transformers 4 and 5 and `from_pretrained` read it.
 
         >>> import tempfile
         >>> from npblender.tokenizer.example import example_tokenizer
@@ -232,9 +240,9 @@ class BlenderbotSmallTokenizer(BatchEncoder):
             DIALECT_KEY: describe_dialect(self.dialect),
         }
         if self.extra_special_tokens:
-            # Under transformers 4's name: 5 reads it too, and 4 takes the new one for something else.
+            # Under transformers 4's name: 5 reads it too, and 4 means something else by the new one.
             settings["additional_special_tokens"] = self.extra_special_tokens
-        paths = write_settings(folder, _prefix(filename_prefix), settings, self._added, self.vocab_size)
+        paths = write_settings(folder, _prefix(filename_prefix), settings, self.codec.added, self.vocab_size)
         return (*map(str, paths), *self.save_vocabulary(folder, filename_prefix))
 
     def __repr__(self) -> str:

@@ -1,11 +1,11 @@
 """What a vocabulary and its merges must be, before anything is tokenized with them.
 
-A wrong pair of files does not crash: it answers with unknown tokens, and the model with nonsense. So the kinds of
-files that are taken for this one are refused by name: byte-level vocabularies (GPT-2, the larger Blenderbot), those
+A wrong pair of files does not crash: it gives unknown tokens, and the model gives nonsense. So the formats that are
+mistaken for this one are refused by name: byte-level vocabularies (GPT-2, the larger Blenderbot), those
 that write `</w>` (GPT-1, CLIP), and a vocabulary beside the merges of another model.
 
-What is NOT wrong, since the published files do it: a merge whose product is no entry (1,123 of 30,000), and an entry
-that no merge makes (3,583 of 54,944).
+Two things are accepted, since the published files do them: a merge whose product is no entry (1,123 of 30,000), and an
+entry that no merge makes (3,583 of 54,944).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from operator import itemgetter
 
 import numpy as np
 
-from npblender.tokenizer.merge_table import CONTINUED, WORD_END, MergeTable
+from npblender.tokenizer.bpe import CONTINUED, WORD_END, MergeTable
 
 _BYTE_LEVEL_SPACES = ("Ġ", "Ċ")  # how byte-level vocabularies spell a space and a line break
 
 
 def check_vocabulary(vocab: Mapping[str, int]) -> dict[str, int]:
-    """Entries are strings, ids are 0 to V - 1, each once, and the format is this one. Returns a copy, ids ascending.
+    """Checks that entries are strings, ids are 0 to V - 1, and the format is this one. Returns a copy, ids ascending.
 
     Raises:
         TypeError: `vocab` is no mapping from strings to whole numbers.
@@ -83,7 +83,7 @@ def _id_fault(vocab: Mapping[str, int]) -> str:
 
 
 def check_pairs(merges: Sequence[tuple[str, str]]) -> None:
-    """Each merge is a pair of strings.
+    """Checks that each merge is a pair of strings.
 
     Raises:
         TypeError, ValueError: the first that is not; merges count from 1, as in what `check_merges` raises.
@@ -105,11 +105,11 @@ def check_pairs(merges: Sequence[tuple[str, str]]) -> None:
 
 
 def check_merges(table: MergeTable) -> None:
-    """Each merge joins two symbols that exist by then: single characters, or products of earlier merges.
+    """Checks that each merge joins two symbols that exist by then: single characters, or products of earlier merges.
 
     Raises:
-        ValueError: an empty symbol, a repeated merge, `</w>` elsewhere than at the right end, or a symbol out of
-            nowhere. The message counts merges from 1, as the lines of merges.txt stand below its first.
+        ValueError: an empty symbol, a repeated merge, `</w>` elsewhere than at the right end, or a symbol that
+            nothing makes. The message counts merges from 1, as the lines of merges.txt stand below its first.
 
     >>> check_merges(MergeTable(["l", "low"], ["o", "er</w>"]))
     Traceback (most recent call last):
@@ -123,7 +123,7 @@ def check_merges(table: MergeTable) -> None:
 
 
 def _plainly_in_order(table: MergeTable) -> bool:
-    """Whether it is seen without a look at each merge; if not, the merges may be in order all the same."""
+    """Whether array operations prove the order; if not, the merges may be in order all the same."""
     ranks = np.arange(len(table.products))
     return (
         bool((table.left < ranks).all() and (table.right < ranks).all())
@@ -151,7 +151,7 @@ def _check_order(merges: Sequence[tuple[str, str]]) -> None:
 
 
 def check_fit(vocab: Mapping[str, int], table: MergeTable, special_tokens: Iterable[str]) -> None:
-    """The files belong together: special tokens are entries, and so are at least half of the merges' products.
+    """Checks that the files belong together: special tokens are entries, and at least half of the merges' products.
 
     Raises:
         ValueError: one that is missing, or merges that the vocabulary does not know.

@@ -447,9 +447,9 @@ def test_two_runs_can_not_write_to_one_output(tmp_path: Path) -> None:
 
 
 def test_a_place_that_can_not_be_written_to_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="can not be written to"):
+    with pytest.raises(ValueError, match="cannot be written to"):
         ResumableOutput(tmp_path / "none" / "out.jsonl", {})
-    with pytest.raises(ValueError, match="can not be written to"):
+    with pytest.raises(ValueError, match="cannot be written to"):
         ResumableOutput(tmp_path, {})
     assert os.listdir(tmp_path) == []
 

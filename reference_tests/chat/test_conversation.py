@@ -190,7 +190,7 @@ def test_a_stream_that_is_given_up_changes_nothing() -> None:
 
 
 def test_the_model_sees_its_own_words_as_the_ids_they_were() -> None:
-    """Replies go into the history as decoded, not as shown, so that spacing them can not change an id."""
+    """Replies go into the history as decoded, not as shown, so that spacing them cannot change an id."""
     talk = make_talk(num_beams=1, max_length=20)
     talk.reply("hi")
     talk.reply("you")
@@ -389,7 +389,7 @@ def test_damaged_transcripts_are_refused_by_name_and_change_nothing(tmp_path: Pa
 def test_what_a_transcript_can_not_be_written_or_read() -> None:
     with pytest.raises(FileNotFoundError, match=r"no file 'nowhere.json'"):
         read_transcript("nowhere.json")
-    with pytest.raises(ValueError, match=r"can not be written to 'nowhere/talk.json'"):
+    with pytest.raises(ValueError, match=r"cannot be written to 'nowhere/talk.json'"):
         write_transcript("nowhere/talk.json", Transcript("parlai"))
     mine = Conversation(make_model(), make_tokenizer(), profile=Profile("mine", between=("eos",)))
     with pytest.raises(ValueError, match="a profile of your own, 'mine'"):

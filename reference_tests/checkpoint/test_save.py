@@ -92,7 +92,7 @@ def test_longdouble_has_no_format(tmp_path: Path):
     if weights.dtype == np.float64:
         pytest.skip("longdouble is float64 on this machine")
     with pytest.raises(
-        ValueError, match=r"own dtype .* can not be stored; choose dtype='float16' or 'bfloat16' or 'float32'"
+        ValueError, match=r"own dtype .* cannot be stored; choose dtype='float16' or 'bfloat16' or 'float32'"
     ):
         save(tmp_path, TINY, weights)
     save(tmp_path, TINY, weights, dtype="float64")
@@ -190,7 +190,7 @@ def test_a_place_that_can_not_be_written_to(tmp_path: Path):
     with pytest.raises(ValueError, match="no folder can be made at"):
         save(tmp_path / "file", TINY, random_weights(TINY, 0))
     (tmp_path / "folder" / FILE).mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"model\.safetensors can not be written"):
+    with pytest.raises(ValueError, match=r"model\.safetensors cannot be written"):
         save(tmp_path / "folder", TINY, random_weights(TINY, 0))
     assert [path.name for path in (tmp_path / "folder").iterdir()] == [FILE]
 

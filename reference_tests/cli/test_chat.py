@@ -169,7 +169,7 @@ ERRORS = {
     ("--say", "hi", "--dialect", "moses"): "invalid choice: 'moses'",
     ("--say", "hi", "--speak\x1b[31m\nup"): "unrecognized arguments: --speak\\x1b[31m up",
     ("--say",): "expected one argument",
-    ("--say", "hi", "--save", "nowhere/talk.json"): "can not be written to 'nowhere/talk.json'",
+    ("--say", "hi", "--save", "nowhere/talk.json"): "cannot be written to 'nowhere/talk.json'",
 }
 
 

@@ -345,7 +345,7 @@ class Page(HTMLParser):
 
 
 def test_the_page(folder: Path, tmp_path: Path) -> None:
-    """One file that loads nothing, whose names can not break out, with a picture of every point."""
+    """One file that loads nothing, whose names cannot break out, with a picture of every point."""
     page = tmp_path / "report.html"
     result = compared(folder, "ref", "wrong", "--html", str(page))
     assert result.code == 1

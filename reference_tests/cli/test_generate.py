@@ -136,7 +136,7 @@ ERRORS = {
     ("none.txt",): "there is no file 'none.txt'",
     (".",): "'.' is a folder; name a file of lines",
     ("--overwrite",): "--overwrite needs --out",
-    ("--out", "none/out.jsonl"): "none/out.jsonl can not be written to",
+    ("--out", "none/out.jsonl"): "none/out.jsonl cannot be written to",
     ("--batch-size", "0"): "'0' is no number of 1 or more",
     ("--workers", "x"): "'x' is no number of 1 or more",
     ("--format", "csv"): "invalid choice: 'csv'",

@@ -21,7 +21,9 @@ def test_tokenize_shows_pieces_merges_tokens_and_ids(tiny_folder: Path) -> None:
     """Solved by hand from the list of merges: every prefix of a word is one merge."""
     tokenizer = make_tokenizer()
     result = run_cli("tokenize", "--model", tiny_folder, "Low tea!")
-    ranks = [tokenizer._bpe.table.rank(*pair) for pair in (("l", "o"), ("lo", "w</w>"), ("t", "e"), ("te", "a</w>"))]
+    ranks = [
+        tokenizer.codec.bpe.table.rank(*pair) for pair in (("l", "o"), ("lo", "w</w>"), ("t", "e"), ("te", "a</w>"))
+    ]
     low, tea, mark = tokenizer.convert_tokens_to_ids(["low", "tea", "!"])
     assert result.lines == [
         f"'low' -> low  {low}",

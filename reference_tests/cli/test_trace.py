@@ -141,7 +141,7 @@ def test_the_table_beside_a_file_and_in_longdouble(tiny_folder: Path, tmp_path: 
     if np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant:
         assert run_cli("trace", *options, "--dtype", "longdouble").code == 0
         message = one_error(run_cli("trace", *options, "--dtype", "longdouble", "--out", tmp_path / "wide"))
-        assert "a safetensors file can not hold longdouble: use --dtype float64, or --table without --out" in message
+        assert "a safetensors file cannot hold longdouble: use --dtype float64, or --table without --out" in message
     assert not (tmp_path / "wide").exists()
 
 
@@ -202,7 +202,7 @@ def test_what_is_refused(tiny_folder: Path, arguments: tuple[str, ...], says: st
         ([[5]], "must hold one JSON object, not a list"),
         ("{", "i.json is not JSON"),
         ({"reply": "hi"}, "there is a reply without a text"),
-        ({"text": "hi", "labels": [[1]]}, "'labels' can not stand beside text and reply"),
+        ({"text": "hi", "labels": [[1]]}, "'labels' cannot stand beside text and reply"),
         ({"text": ["hi", "you"], "reply": ["yes"]}, "there are 2 texts and 1 replies"),
         ({"text": 3}, "text is a text or a list of texts, not 3"),
         ({"text": []}, "text is a text or a list of texts, not []"),

@@ -251,7 +251,7 @@ def test_what_can_not_be_stored_is_refused_and_leaves_nothing_behind(tmp_path: P
     ):
         with pytest.raises(TypeError):
             write_tensors(tmp_path / "t", arrays, metadata)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="can not be written"):
+    with pytest.raises(ValueError, match="cannot be written"):
         some_trace().save(tmp_path / "no" / "t")
     assert list(tmp_path.iterdir()) == []
 

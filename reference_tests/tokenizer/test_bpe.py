@@ -5,7 +5,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from npblender.tokenizer import BytePairEncoding
-from npblender.tokenizer.bpe import spell_symbols, symbols_of_word
+from npblender.tokenizer.bpe import MergeTable, spell_symbols, symbols_of_word
+from npblender.tokenizer.example import example_tokenizer
+from npblender.tokenizer.shortcuts import WholeWords
 from reference_tests.oracles import tokenizer as naive
 from reference_tests.support.text_strategies import characters, merge_tables, words
 
@@ -75,20 +77,25 @@ WHOLE = [
     # Occurrences of one merge overlap, and the leftmost one counts.
     ([("a", "a"), ("aa", "a</w>")], "aaa", True),
     ([("a", "a"), ("aa", "a</w>"), ("a", "aaa</w>")], "aaaa", False),
-    # Merges that use what only a later one makes: a file can not hold them, and the class takes them all the same.
+    # Merges that use what only a later one makes: a file cannot hold them, and the class takes them all the same.
     ([("a", "bb</w>"), ("b", "abb</w>"), ("b", "a"), ("b", "b</w>")], "babb", False),
 ]
 
 
 @pytest.mark.parametrize(("merges", "word", "whole"), WHOLE)
-def test_a_word_that_ends_whole_needs_no_round(monkeypatch, merges, word, whole):
-    """The rounds are not even begun for it, and any other word goes through them."""
+def test_a_word_that_ends_whole_needs_no_round(merges, word, whole):
+    """It is known to end whole, and rounds agree; of any other word nothing is claimed."""
     assert (naive.segment(word, merges) == [word]) == whole
-    begun = []
-    rounds = BytePairEncoding._rounds
-    monkeypatch.setattr(BytePairEncoding, "_rounds", lambda self, symbols: begun.append(1) or rounds(self, symbols))
     assert (list(BytePairEncoding(merges).segment(word)) == [word]) == whole
-    assert bool(begun) != whole
+    assert (word in WholeWords(MergeTable.of(merges))) == whole
+
+
+def test_a_tokenizer_takes_no_round_for_a_word_that_ends_whole(monkeypatch):
+    begun = []
+    monkeypatch.setattr(BytePairEncoding, "segment", lambda self, word: begun.append(word) or (word,))
+    example_tokenizer()("hello low lower")
+    example_tokenizer().tokenize("hello low lower")
+    assert begun == ["lower", "lower"]
 
 
 def test_a_word_of_thousands_of_nested_merges():

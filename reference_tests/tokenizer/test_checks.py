@@ -5,8 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from npblender.tokenizer import BlenderbotSmallTokenizer
+from npblender.tokenizer.bpe import MergeTable
 from npblender.tokenizer.example import EXAMPLE_VOCABULARY
-from npblender.tokenizer.merge_table import MergeTable
 from npblender.tokenizer.vocabulary import _check_order, _plainly_in_order, check_fit, check_merges, check_pairs
 from reference_tests.support.text_strategies import merge_tables
 

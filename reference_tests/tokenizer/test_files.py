@@ -52,7 +52,7 @@ def test_two_files_are_enough(folder):
 def test_the_last_merge_counts_however_the_file_ends(folder, ends):
     lines = (folder / "merges.txt").read_text().rstrip("\n")
     (folder / "merges.txt").write_bytes(lines.replace("\n", "\r\n").encode() + ends.encode())
-    assert load(folder)._bpe.table.pairs == EXAMPLE_MERGES
+    assert load(folder).codec.bpe.table.pairs == EXAMPLE_MERGES
 
 
 def test_saved_and_loaded_again(tmp_path):
@@ -190,7 +190,7 @@ def test_a_tokenizer_holds_no_long_lists():
     before = {id(thing) for thing in gc.get_objects()}
     tokenizer = BlenderbotSmallTokenizer.from_pretrained()
     new = [thing for thing in gc.get_objects() if id(thing) not in before and thing is not before]
-    merges = len(tokenizer._bpe.table.products)
+    merges = len(tokenizer.codec.bpe.table.products)
     assert [len(thing) for thing in new if isinstance(thing, list | set) and len(thing) >= merges] == []
 
 
@@ -200,7 +200,7 @@ def test_merges_survive_the_file(tmp_path_factory, letters):
         (left, right + "</w>") for left in letters for right in letters if not {left, right} & set("\x1c\x1d\x1e\x1f")
     ]
     if any("\ud800" <= letter <= "\udfff" for letter in letters):
-        return  # a file can not hold a lone surrogate
+        return  # a file cannot hold a lone surrogate
     path = tmp_path_factory.mktemp("merges") / "merges.txt"
     write_merges(path, merges)
     assert read_merges(path).pairs == tuple(merges)
@@ -211,7 +211,7 @@ def test_a_special_token_that_is_not_there():
         BlenderbotSmallTokenizer(EXAMPLE_VOCABULARY, EXAMPLE_MERGES, bos_token="<s>")
     without = BlenderbotSmallTokenizer(EXAMPLE_VOCABULARY, EXAMPLE_MERGES, bos_token=None)
     assert (without.bos_token, without.bos_token_id) == (None, None)
-    with pytest.raises(ValueError, match="unk_token can not be None"):
+    with pytest.raises(ValueError, match="unk_token cannot be None"):
         BlenderbotSmallTokenizer(EXAMPLE_VOCABULARY, EXAMPLE_MERGES, unk_token=None)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from npblender.config.dialect import PARLAI
 from npblender.tokenizer import NEWLINE, AddedToken, BlenderbotSmallTokenizer
 from npblender.tokenizer.example import EXAMPLE_MERGES, EXAMPLE_VOCABULARY, example_tokenizer
-from npblender.tokenizer.piece_cache import LONGEST_KEY
+from npblender.tokenizer.shortcuts import LONGEST_KEY
 from reference_tests.oracles import tokenizer as naive
 from reference_tests.support.text_strategies import FRAGMENTS, SPECIAL_TOKENS, texts
 
@@ -203,7 +203,7 @@ def test_special_tokens_can_be_renamed():
     tokenizer.pad_token = None
     with pytest.raises(ValueError, match="no pad_token"):
         tokenizer(["low", "low low"], padding=True)
-    with pytest.raises(ValueError, match="unk_token can not be None"):
+    with pytest.raises(ValueError, match="unk_token cannot be None"):
         tokenizer.unk_token = None
     with pytest.raises(ValueError, match="no entry of the vocabulary"):
         tokenizer.eos_token = "moon"
@@ -223,14 +223,14 @@ def test_a_small_memory_changes_no_ids(pieces, size):
     small = BlenderbotSmallTokenizer(EXAMPLE_VOCABULARY, EXAMPLE_MERGES, cache_size=size)
     for piece in pieces:
         assert small.encode(piece) == TOKENIZERS["parlai"].encode(piece)
-        assert small._ids_of.stored() <= 2 * size
+        assert small.codec.remembered.stored() <= 2 * size
 
 
 def test_the_memory_keeps_no_giants():
     tokenizer = example_tokenizer()
     giant = "low" * LONGEST_KEY
     assert tokenizer.decode(tokenizer.encode(giant)) == giant
-    assert giant not in tokenizer._ids_of
+    assert giant not in tokenizer.codec.remembered
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

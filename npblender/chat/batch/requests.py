@@ -3,7 +3,7 @@ r"""Lines to be replied to, one request each: plain text, or JSON objects with f
     {"text": "hi there", "id": 7}
     {"turns": ["hi", "hello!", "how are you?"], "persona": ["i have two cats."]}
 
-What it does not do: it reads no files and knows no model. A line that can not be understood is a value too, `BadLine`,
+What it does not do: it reads no files and knows no model. A line that cannot be understood is a value too, `BadLine`,
 so that it can be reported in its place and the others go on.
 """
 
@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that can not be replied to, and why."""
+    """A line that cannot be replied to, and why."""
 
     number: int
     reason: str

@@ -31,7 +31,7 @@ class ResumableOutput:
         overwrite: begin anew whatever is there.
 
     Raises:
-        ValueError: the place can not be written to, another run is writing to it, what is there was made otherwise, or
+        ValueError: the place cannot be written to, another run is writing to it, what is there was made otherwise, or
             it is no output of this program.
 
     >>> import tempfile
@@ -62,7 +62,7 @@ class ResumableOutput:
             self._output = _open(self.path)
             self._beside = _open(self.beside)
         except OSError as error:
-            raise ValueError(f"{self.path} can not be written to: {error}") from error
+            raise ValueError(f"{self.path} cannot be written to: {error}") from error
         try:
             _lock(self._beside, self.path)
             self._take_up(told, overwrite)

@@ -52,7 +52,7 @@ def reply_to_all(
             settings of the search as `generate` takes them.
         batch_size: how many inputs are searched together.
 
-    An input that can not be replied to gives a record with `error`, and the others go on.
+    An input that cannot be replied to gives a record with `error`, and the others go on.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: a folder, option or setting that does not fit, at once.
@@ -100,7 +100,7 @@ def replies_in_order(
             while following in ready:
                 yield ready.pop(following)
                 following += 1
-            # No more than two windows are under way, so a slow batch can not fill the memory with later ones.
+            # No more than two windows are under way, so a slow batch cannot fill the memory with later ones.
             while upcoming is not None and len(running) < most and upcoming.window < following + window:
                 if upcoming.requests:
                     ids = tuple(source.ids for source in upcoming.sources)
@@ -153,7 +153,7 @@ def _batches(
     known: Container[int],
     ready: dict[int, Record],
 ) -> Iterator[_Batch]:
-    """Batches of like length, window by window; what can not be replied to goes to `ready` as it is."""
+    """Batches of like length, window by window; what cannot be replied to goes to `ready` as it is."""
     remaining = iter(requests)
     while lines := list(islice(remaining, window)):
         start, end = lines[0].number, lines[-1].number

@@ -49,7 +49,7 @@ def _load(folder: str | None, dialect: str | Dialect | None, dtype: str, block: 
 def reply_to_batch(job: BatchJob, sources: Sequence[Ids], first: int) -> list[Answer]:
     """The answers to a batch of sources, one each. `first` numbers the batch, for the random numbers it draws.
 
-    Should the batch fail as a whole its sources are tried one by one, so that one of them can not spoil the others.
+    Should the batch fail as a whole its sources are tried one by one, so that one of them cannot spoil the others.
     """
     with _LOADING:  # two threads of a worker shall not load the model twice
         loaded = _load(job.folder, job.dialect, job.dtype, job.block)

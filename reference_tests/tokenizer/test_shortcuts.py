@@ -1,12 +1,12 @@
-"""Which words become whole, told of all merges at once: against the definition, for merges of every kind."""
+"""Words that are known to become one symbol, against the definition, for merges of every kind; remembered calls."""
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from npblender.tokenizer import merge_shortcuts
-from npblender.tokenizer.merge_shortcuts import mergeable_without_search
-from npblender.tokenizer.merge_table import MergeTable
+from npblender.tokenizer import shortcuts
+from npblender.tokenizer.bpe import MergeTable
+from npblender.tokenizer.shortcuts import WholeWords, mergeable_without_search, remembered
 from reference_tests.oracles import tokenizer as naive
 from reference_tests.support.text_strategies import merge_tables
 
@@ -41,7 +41,7 @@ HAND_SOLVED = [
     ([("l", "o"), ("o", "w</w>"), ("l", "ow</w>")], [True, True, False]),  # l + o goes before
     ([("o", "w</w>"), ("l", "o"), ("l", "ow</w>")], [True, True, True]),
     ([("a", "a"), ("aa", "a</w>"), ("a", "aaa</w>")], [True, True, False]),
-    # What is not plain hands it on to all that it is part of.
+    # An unsure part makes all unsure that it is part of.
     ([("l", "o"), ("o", "w"), ("l", "ow"), ("low", "e"), ("lowe", "r</w>")], [True, True, False, False, False]),
 ]
 
@@ -57,7 +57,7 @@ def test_pairs_that_fall_together_are_told_apart(merges):
     table = MergeTable.of(merges)
     expected = mergeable_without_search(table).tolist()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merge_shortcuts, "_BUCKETS", 1)
+        patch.setattr(shortcuts, "_BUCKETS", 1)
         assert mergeable_without_search(table).tolist() == expected
 
 
@@ -67,3 +67,24 @@ def test_the_table_of_merges():
     assert table.rank("b", "a") is table.rank("a", "b") is None
     assert [table.rank(*pair) for pair in merges] == [0, 1, 2, 3, 4]
     assert table.pairs == tuple(merges)
+
+
+@given(merge_tables(), st.text("ab", max_size=6))
+def test_whole_words_are_those_that_the_rounds_leave_whole(merges, word):
+    if word in WholeWords(MergeTable.of(merges)):
+        assert naive.segment(word, merges) == [word]
+
+
+def test_remembered_calls_fail_as_the_function_does():
+    asked = []
+
+    @remembered
+    def double(number):
+        asked.append(number)
+        return [*number, *number]
+
+    assert double((1,)) is double((1,))
+    assert double([1]) == [1, 1]
+    assert asked == [(1,), [1]]
+    with pytest.raises(TypeError, match="must be an iterable"):
+        double(1)
