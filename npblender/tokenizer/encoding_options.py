@@ -152,8 +152,8 @@ ONLY_IDS: Mapping[str, bool] = {
 }
 """The options of a call whose result is ids and nothing beside them."""
 
-_DEFAULTS = {name: row["default"] for name, row in TABLE.items()}
-_VALUES = itemgetter(*TABLE)
+_DEFAULTS = {name: row["default"] for name, row in TABLE.items() if row["read_by"]}
+_VALUES = itemgetter(*_DEFAULTS)
 
 
 def options_of(own: OwnSettings, given: Mapping[str, Any]) -> EncodingOptions:
@@ -171,13 +171,16 @@ def options_of(own: OwnSettings, given: Mapping[str, Any]) -> EncodingOptions:
     >>> options.truncation, options.max_length, options.padding
     ('longest_first', 512, 'do_not_pad')
     """
-    options: EncodingOptions = _resolved(own, *_VALUES({**_DEFAULTS, **given}))
-    return options
+    try:
+        values = _VALUES(given)
+    except KeyError:  # a method that does not read all of them
+        values = _VALUES({**_DEFAULTS, **given})
+    return _resolved(own, *values)
 
 
 @remembered
 def _resolved(own: OwnSettings, *values: Any) -> EncodingOptions:
-    asked = dict(zip(TABLE, values, strict=True))
+    asked = dict.fromkeys(TABLE) | dict(zip(_DEFAULTS, values, strict=True))
     if asked["max_length"] is not None and asked["padding"] in (None, False) and asked["truncation"] is None:
         asked["truncation"] = True
     for name, row in TABLE.items():
