@@ -21,8 +21,8 @@ REPOSITORY = ROOT.parent
 
 ROOMS = [
     "common",
-    "config",
     "ops",
+    "config",
     "tokenizer",
     "transformer",
     "checkpoint",

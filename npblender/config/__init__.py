@@ -12,6 +12,6 @@ What a setting does is written where it is read.
 """
 
 from npblender.config.generation_config import GenerationConfig
-from npblender.config.model_config import ACTIVATIONS, LAYER_NORM_EPS, BlenderbotSmallConfig
+from npblender.config.model_config import LAYER_NORM_EPS, BlenderbotSmallConfig
 
-__all__ = ["ACTIVATIONS", "LAYER_NORM_EPS", "BlenderbotSmallConfig", "GenerationConfig"]
+__all__ = ["LAYER_NORM_EPS", "BlenderbotSmallConfig", "GenerationConfig"]

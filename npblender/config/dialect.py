@@ -1,10 +1,8 @@
-"""The disagreements of the originals, as data.
+"""The disagreements of the originals, as data: `Dialect`.
 
-Three programs run this model and they do not compute the same thing: ParlAI, which trained it; transformers up to
-4.52; transformers from 4.53 on, which lost a factor in the decoder. Everything in which they differ is a field of
-one frozen record, and nothing else in the package asks which original it imitates: code asks for the field.
-
-This module holds no behaviour. What a field does is written where it is read.
+Three programs run this model, and they do not compute the same thing: ParlAI, which trained it; transformers up to
+4.52; transformers from 4.53 on, which lost a factor in the decoder. Everything in which they differ is a field of one
+frozen record. The rest of the package reads these fields and never asks which original it imitates.
 """
 
 from __future__ import annotations
@@ -55,7 +53,7 @@ class Dialect:
     min_length_counts_start: bool
     """Whether the decoder's start token counts towards `min_length`."""
     default_length_by_value: bool
-    """A `max_length` of 20 in a file is taken for transformers' default of 20 new tokens, which 4.52.4 can not tell."""
+    """A `max_length` of 20 in a file is taken for transformers' default of 20 new tokens, which 4.52.4 cannot tell."""
     sources_settle: bool
     """In a beam search, a source whose beams can no longer improve takes no more of them while others go on (5.23)."""
     encoder_penalty_by_row: bool
@@ -147,7 +145,7 @@ DIALECTS = (PARLAI, TRANSFORMERS_4, TRANSFORMERS_5)
 
 
 def resolve_dialect(dialect: str | Dialect | Mapping[str, Any]) -> Dialect:
-    """The record for a name, for a record itself, or for the fields of one as a file keeps them.
+    """Return the record for a name, for a record itself, or for the fields of one as a file keeps them.
 
     >>> resolve_dialect("transformers-5").scale_decoder_embeddings
     False
@@ -171,7 +169,9 @@ def resolve_dialect(dialect: str | Dialect | Mapping[str, Any]) -> Dialect:
 
 
 def describe_dialect(dialect: Dialect) -> str | dict[str, Any]:
-    """What a file keeps of a dialect: the name of a known one, all fields of any other. `resolve_dialect` undoes it.
+    """Return what a file keeps of a dialect: the name of a known one, all fields of any other.
+
+    `resolve_dialect` undoes it.
 
     >>> describe_dialect(PARLAI)
     'parlai'

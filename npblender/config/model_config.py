@@ -1,16 +1,11 @@
 """The sizes and switches of a model: `BlenderbotSmallConfig`, read from and written to `config.json`.
 
-Names and defaults are those of transformers' class (configuration_blenderbot_small.py, 5.23 and 4.52.4). Two
-of these defaults are not the published checkpoint's values: `vocab_size` (54,944 there) and `scale_embedding`
-(true there), so a configuration is read from the model's folder and not guessed.
+Names and defaults are those of transformers' class (configuration_blenderbot_small.py, 5.23 and 4.52.4). Two of these
+defaults are not the published checkpoint's values: `vocab_size` (54,944 there) and `scale_embedding` (true there), so a
+configuration is read from the model's folder and not guessed.
 
-What it does not do: it holds no generation settings of its own (see generation_config.py; those that a real
-config.json holds are kept in `extra`), and it never half-accepts. A value that this mathematics does not
-cover is refused by name. LayerNorm's epsilon is 1e-5 in every original and is no field.
-
-What each field of a model's configuration may be, and which values this mathematics does not cover.
-
-What it does not do: it reads no files and changes no values.
+A value that this mathematics does not cover is refused by name. Settings of generation in a real config.json are kept
+in `extra` (see `generation_config`). LayerNorm's epsilon is 1e-5 in every original, and no field.
 """
 
 import copy
@@ -22,9 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from npblender.common import json_files
 from npblender.common.field_checks import check_mapping, check_number, check_switch, check_token_id, check_whole
+from npblender.ops.activations import ACTIVATIONS
 
-# The activations of the feed-forward network; "gelu" is the one with erf, "gelu_new" the one with tanh.
-ACTIVATIONS = ("gelu", "relu", "silu", "gelu_new")
+LAYER_NORM_EPS = 1e-5
 
 # transformers builds the same torch.nn.SiLU for both names.
 ACTIVATION_ALIASES: Mapping[str, str] = {"swish": "silu"}
@@ -78,7 +73,7 @@ ID_OR_IDS = ("eos_token_id", "forced_eos_token_id")
 
 
 def check_fields(values: Mapping[str, Any]) -> None:
-    """All refusals that concern fields, in the order a reader would meet them.
+    """Refuse values that a field cannot have, or that do not go together.
 
     Raises:
         ValueError: a value out of range, in disagreement with another, or not covered.
@@ -97,7 +92,7 @@ def check_fields(values: Mapping[str, Any]) -> None:
     check_number("init_std", values["init_std"])
     for name in _SWITCHES:
         check_switch(name, values[name])
-    if values["activation_function"] not in ACTIVATIONS:
+    if values["activation_function"] not in (*ACTIVATIONS,):
         raise ValueError(
             f"activation_function {values['activation_function']!r} is not covered; use one of {', '.join(ACTIVATIONS)}"
         )
@@ -126,11 +121,9 @@ def check_extra(extra: Mapping[str, Any]) -> None:
 
 
 def _same(found: Any, covered: Any) -> bool:
-    """Equal, and not as 1 and true are."""
+    """Whether two values are equal and alike: 1 is not true."""
     return bool(found == covered) and isinstance(found, bool) == isinstance(covered, bool)
 
-
-LAYER_NORM_EPS = 1e-5
 
 _FROM_PARLAI = (
     "write one from it: d_model is embedding_size, encoder_layers and decoder_layers are n_encoder_layers and "

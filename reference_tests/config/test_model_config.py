@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npblender.config import ACTIVATIONS, LAYER_NORM_EPS, BlenderbotSmallConfig
+from npblender.config import LAYER_NORM_EPS, BlenderbotSmallConfig
+from npblender.ops import ACTIVATIONS
 from npblender.transformer.parameters import parameter_count
 from reference_tests.support.strategies import json_values, tiny_config_files
 

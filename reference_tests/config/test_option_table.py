@@ -154,3 +154,30 @@ def test_a_processor_is_a_line_and_a_function(tmp_path: Path) -> None:
         ("generation/logits/chain.py", LAST_PROCESSOR, MAKER),
     )
     assert run(folder, PROCESSED) == "seen\n"
+
+
+IN_THE_TABLE = '"gelu_new": gelu_new}'
+
+ACTIVATED = """
+    import numpy as np
+    from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration
+
+    sizes = dict(vocab_size=48, d_model=12, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2)
+    config = BlenderbotSmallConfig(
+        **sizes, decoder_attention_heads=3, encoder_ffn_dim=5, decoder_ffn_dim=7, activation_function="doubled"
+    )
+    model = BlenderbotSmallForConditionalGeneration.from_config(config, seed=0)
+    seen = {}
+    model.forward([[5, 6]], decoder_input_ids=[[1]], tap=lambda name, array: seen.update({name: array.copy()}))
+    assert np.array_equal(
+        seen["encoder.layers.0.ffn.activation"], 2 * seen["encoder.layers.0.ffn.hidden"]
+    ), sorted(seen)
+    assert model.forward([[5, 6]], decoder_input_ids=[[1]]).logits.shape == (1, 1, 48)
+    print("seen")
+"""
+
+
+def test_an_activation_is_a_line_and_a_function(tmp_path: Path) -> None:
+    """A configuration accepts its name, and the model computes it."""
+    folder = copy_with(tmp_path, ("ops/activations.py", IN_THE_TABLE, '"doubled": lambda x: x + x, '))
+    assert run(folder, ACTIVATED) == "seen\n"
