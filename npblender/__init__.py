@@ -1,8 +1,15 @@
 """npblender: BlenderbotSmall in NumPy, to be read, to check a port against, and to chat with on a CPU.
 
-from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
-model = BlenderbotSmallForConditionalGeneration.from_pretrained()      # the demo; or a folder
-tokenizer = BlenderbotSmallTokenizer.from_pretrained()
+    from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
+
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained()  # the demo; or a folder
+    tokenizer = BlenderbotSmallTokenizer.from_pretrained()
+    ids = model.generate(**tokenizer(["hello!"], return_tensors="np"))
+    print(tokenizer.decode(ids[0], skip_special_tokens=True))
+
+`Conversation` keeps a history, `reply_to_all` replies to many inputs, `trace` and `compare` check a port. The rooms,
+from the ground up: common, config, ops, tokenizer, transformer, checkpoint, demo, generation, models, chat,
+groundtruth, cli.
 """
 
 import importlib
@@ -18,6 +25,7 @@ from npblender.transformer.kv_cache import Cache
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation
+    from npblender.chat.batch import reply_to_all
     from npblender.groundtruth import Trace, compare, trace
 
 __all__ = [
@@ -35,19 +43,25 @@ __all__ = [
     "GenerationConfig",
     "Trace",
     "compare",
+    "reply_to_all",
     "trace",
 ]
 
-_WHEN_ASKED_FOR = {"Conversation": "chat", "Trace": "groundtruth", "compare": "groundtruth", "trace": "groundtruth"}
-"""What few programs need, and the room that has it: a reply starts sooner without."""
+_IMPORTED_LATER = {
+    "Conversation": "chat",
+    "Trace": "groundtruth",
+    "compare": "groundtruth",
+    "reply_to_all": "chat.batch",
+    "trace": "groundtruth",
+}
+"""Names that few programs need, and the room of each: imported at their first use, so that a reply starts sooner."""
 
 
 def __getattr__(name: str) -> Any:
-    """What few programs need is imported when it is asked for."""
-    if name in _WHEN_ASKED_FOR:
-        return getattr(importlib.import_module(f"npblender.{_WHEN_ASKED_FOR[name]}"), name)
+    if name in _IMPORTED_LATER:
+        return getattr(importlib.import_module(f"npblender.{_IMPORTED_LATER[name]}"), name)
     raise AttributeError(f"module 'npblender' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_WHEN_ASKED_FOR})
+    return sorted({*globals(), *_IMPORTED_LATER})

@@ -1,9 +1,13 @@
-"""Conversations: turns in, a reply out, in the format that the model was trained with.
+"""Conversations: turns in, a reply out, in the format that the model was trained with. In reading order:
 
-display, requests, profiles     text made safe to show; what may be asked; formats of a history
-history, blocklist              a history as ids that fit; words that are never said
-settings, replies               the search's settings; a reply, its runners-up, its words as they come
-transcript, conversation        JSON in and out; `Conversation`
+conversation   `Conversation`: persona, turns and settings, and the next reply
+history        the formats of a history, and a history as the ids of one source that fits the model
+settings       a call's settings, the model's and the format's -> one plan
+replies        one search -> candidate replies, whole or word by word
+spacing        a reply's words spaced as people write
+blocklist      words and phrases that are never generated
+transcript     a conversation as JSON
+batch/         replies to many inputs, resumable, on many machines
 """
 
 from npblender.chat.conversation import Conversation

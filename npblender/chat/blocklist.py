@@ -1,12 +1,11 @@
-r"""Words and phrases that are never to be generated: a filter of scores that knows how tokens spell words.
+r"""Words and phrases that are never generated: a logits processor that knows how tokens spell words.
 
-A list of forbidden token sequences (`bad_words_ids`) keeps a word out in one spelling, and a vocabulary of pieces
-spells most words in hundreds of ways: `h@@ ello`, `he@@ l@@ lo`. Here the text that a row has spelt so far is looked
-at instead, so every spelling is covered, and no other word: with `ass` on the list, `class` can still be said.
+A list of forbidden token sequences (`bad_words_ids`) excludes a word in one spelling, and a vocabulary of pieces spells
+most words in hundreds of ways: `h@@ ello`, `he@@ l@@ lo`. This one compares the text that a row has spelt so far, so it
+covers every spelling, and no other word: with `ass` on the list, `class` can still be generated.
 
-What it does not do: it knows no inflections (`ass` does not cover `asses`: write both) and no look-alikes, and a mark
-between two words of a phrase makes it another phrase. A word that a reply was in the middle of when it met its length
-limit is not undone.
+It knows no inflections (`ass` does not cover `asses`: list both) and no look-alikes, and a mark between two words of a
+phrase makes it another phrase. A word that is unfinished when a reply reaches its length limit stays.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from npblender.common.array_types import Array, Ids
 from npblender.tokenizer.bpe import CONTINUED
 from npblender.tokenizer.pretokenize import NEWLINE
 
-_WORD = re.compile(r"\w+|[^\w\s]|\n")  # what counts as one word of a shown text: ParlAI's own cut
+_WORD = re.compile(r"\w+|[^\w\s]|\n")  # one word of a shown text: ParlAI's own cut
 
 
 class Vocabulary(Protocol):
-    """What is asked of a tokenizer: see `BlenderbotSmallTokenizer`."""
+    """The methods of a tokenizer that are used here: see `BlenderbotSmallTokenizer`."""
 
     @property
     def all_special_ids(self) -> list[int]: ...
@@ -34,7 +33,7 @@ class Vocabulary(Protocol):
 
 
 def read_phrases(text: str) -> tuple[str, ...]:
-    r"""The phrases of a block file: one a line, empty lines and lines that begin with `#` left out.
+    r"""Reads the phrases of a block file: one a line, empty lines and lines that begin with `#` left out.
 
     >>> read_phrases("# not here\ndarn\n\nHeck no\n")
     ('darn', 'Heck no')
@@ -44,20 +43,18 @@ def read_phrases(text: str) -> tuple[str, ...]:
 
 
 class BlockList:
-    """Phrases that a search shall not generate; give it to `generate` as one of `logits_processor`.
+    """Keeps phrases from being generated; pass it to `generate` in `logits_processor`.
 
     Called as `block(ids [R, L], scores [R, V])`; returns scores in which every token that would complete a phrase is
-    -inf. Case does not count. It holds data only, so it can be sent to other processes.
+    -inf. Case is ignored. It holds data only, so it can be sent to other processes.
 
     Args:
-        phrases: words or phrases as they are shown.
-        tokenizer: whose vocabulary the ids are of.
+        phrases: words or phrases as they are displayed.
+        tokenizer: the one whose ids are generated.
 
     Raises:
-        TypeError, ValueError: a phrase that is no string, or has nothing in it that could be said.
+        TypeError, ValueError: a phrase that is no string, or has no word in it.
 
-    >>> from npblender.tokenizer.example import example_tokenizer
-    >>> tokenizer = example_tokenizer()
     >>> block = BlockList(["lower", "hello !"], tokenizer)
     >>> ids = np.array([tokenizer.convert_tokens_to_ids(["__start__", "low", "low@@"])])
     >>> scores = block(ids, np.zeros((1, len(tokenizer))))
@@ -71,8 +68,8 @@ class BlockList:
         self.phrases: tuple[str, ...] = tuple(phrases)
         vocabulary = tokenizer.get_vocab()
         special = set(tokenizer.all_special_ids)
-        self._spelling = [""] * len(vocabulary)  # what a token adds to the text
-        closers: list[int] = []  # tokens before which a word is over, though its last piece was not
+        self._spelling = [""] * len(vocabulary)  # the text that a token adds
+        closers: list[int] = []  # tokens that end a word although its last piece was to be continued
         self._spelt_by: dict[str, list[int]] = defaultdict(list)  # tokens that end a word with this text
         self._holding: dict[str, list[int]] = defaultdict(list)  # tokens of several words, in no published file
         for token, token_id in vocabulary.items():
@@ -89,7 +86,7 @@ class BlockList:
                 for part in set(parts):
                     self._holding[part].append(token_id)
         self._closers = np.array(sorted(closers), np.int64)
-        # By what a row has spelt of its last word: which words must stand before it, and the tokens then forbidden.
+        # By the spelt part of the last word: the words that must come before it, and the tokens then forbidden.
         self._forbidden: dict[str, list[tuple[tuple[str, ...], Ids]]] = defaultdict(list)
         self._marks: list[tuple[tuple[str, ...], Ids]] = []
         self._always: list[int] = []
@@ -115,7 +112,7 @@ class BlockList:
                 self._forbidden[last[:length]].append((tuple(before), tokens))
 
     def __call__(self, ids: Ids, scores: Array) -> Array:
-        """Scores [R, V] with the forbidden tokens at -inf; `scores` itself stays as it is."""
+        """Returns scores [R, V] with the forbidden tokens at -inf; `scores` itself is not changed."""
         blocked = scores.copy()
         blocked[:, self._always] = -np.inf
         for row, tokens in enumerate(ids.tolist()):
@@ -129,13 +126,13 @@ class BlockList:
         return blocked
 
     def _words(self, tokens: Sequence[int]) -> tuple[list[str], str]:
-        """The last whole words that tokens spell, and what is spelt of the next one."""
+        """The last whole words that tokens spell, and the spelt part of the next one."""
         parts: list[str] = []
         whole = 0
         for token in reversed(tokens):
             part = self._spelling[token] if token < len(self._spelling) else ""
             whole += part.endswith(" ")
-            if whole >= self._longest:  # as many whole words as can stand before the last one of a phrase
+            if whole >= self._longest:  # as many whole words as a phrase has before its last one
                 break
             parts.append(part)
         text = "".join(reversed(parts))
@@ -150,5 +147,5 @@ def _ends_with(words: Sequence[str], ending: tuple[str, ...]) -> bool:
 
 
 def _carries_on(text: str) -> bool:
-    """Whether a piece carries a word on, rather than closing it."""
+    """Whether a piece continues a word rather than ending it."""
     return text[:1].isalnum() or text[:1] == "_"

@@ -1,9 +1,7 @@
-"""`Conversation`: what was said so far, and the model's next reply to it.
+"""`Conversation`: the turns so far, and the model's next reply to them.
 
-It keeps the persona, the turns and the source of random numbers, and nothing else in the package does. How a history
-is written for the model is in history.py, how a reply is searched for in replies.py.
-
-What it does not do: it prints nothing, and a reply that fails or is given up changes nothing.
+It holds the persona, the turns and the random numbers; nothing else in the package has state of a conversation. A reply
+that fails or is cancelled changes nothing. history.py encodes the history, replies.py runs the search.
 """
 
 from __future__ import annotations
@@ -37,16 +35,16 @@ class Conversation:
 
     Args:
         model, tokenizer: of one folder. Their dialects decide how text is cut and how a reply is searched for.
-        persona: lines that the model is to speak by, such as "i have two cats.".
+        persona: lines about the character that the model plays, such as "i have two cats.".
         profile: "parlai" (the format that the model was trained with, and ParlAI's settings where the model names no
             own), "transformers-documentation" or "transformers-pipeline" (the separators used with transformers).
-        block: words and phrases that are never to be said.
-        seed: for replies that are drawn at random; without it every run draws others.
-        settings: settings of the search for every reply, as `generate` takes them: `num_beams=1`, `do_sample=True`.
+        block: words and phrases that are never generated.
+        seed: for replies that are sampled; without it every run samples others.
+        settings: settings of the search for every reply, as for `generate`: `num_beams=1`, `do_sample=True`.
 
     Raises:
         TypeError, ValueError: a setting that does not exist or that the search does not use, a vocabulary without
-            the profile's separator, a persona that leaves no room, a phrase that is none.
+            the profile's separator, a persona that leaves no room, an empty phrase.
 
     >>> from npblender import BlenderbotSmallConfig
     >>> from npblender.tokenizer.example import example_tokenizer
@@ -97,14 +95,14 @@ class Conversation:
         dtype: Any = "float32",
         **options: Any,
     ) -> Conversation:
-        """A conversation with the model in a folder, or with the demo; `options` are those of the class."""
+        """Loads the model of a folder, or the demo, for a conversation; `options` are those of the class."""
         model = BlenderbotSmallForConditionalGeneration.from_pretrained(folder, dialect=dialect, dtype=dtype)
         tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder, dialect=model.dialect)
         return cls(model, tokenizer, **options)
 
     @property
     def persona(self) -> tuple[str, ...]:
-        """The lines that the model is to speak by. Setting them checks that they leave room for a turn."""
+        """The lines about the model's character. Setting them checks that they leave room for a turn."""
         return self._persona
 
     @persona.setter
@@ -112,25 +110,25 @@ class Conversation:
         if isinstance(lines, str):
             raise TypeError("persona must be a list of lines, not one string")
         checked = tuple(persona_line(line) for line in lines)
-        self._source_of(checked, (Turn("user", "?"),))  # refused here, not at the next reply
+        self._source_of(checked, (Turn("user", "?"),))  # raises here, not at the next reply
         self._persona = checked
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """What was said, the earliest first."""
+        """The turns so far, the earliest first."""
         return self._turns
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings given for every reply, besides the model's and the profile's."""
+        """The settings for every reply, besides the model's and the profile's."""
         return dict(self._settings)
 
     def resolved_settings(self) -> Settings:
-        """What a reply is searched for with, the model's and the profile's settings included."""
+        """The settings of the next reply's search, with the model's and the profile's."""
         return make_settings(self.profile, self.model, self._settings)
 
     def configure(self, **settings: Any) -> None:
-        """Change settings for the replies to come; None takes the model's or the profile's again.
+        """Changes settings for the replies to come; None restores the model's or the profile's.
 
         Raises:
             TypeError, ValueError: as for the class; then nothing has changed.
@@ -140,7 +138,7 @@ class Conversation:
         self._settings = changed
 
     def add_turn(self, text: str, speaker: Speaker = "user") -> None:
-        """Put a turn into the history without asking for a reply.
+        """Adds a turn to the history without asking for a reply.
 
         Raises:
             ValueError: a turn that becomes no token, or too long a persona.
@@ -150,9 +148,9 @@ class Conversation:
         self._turns = turns
 
     def reply(self, text: str | None = None, **settings: Any) -> Reply:
-        """What the model answers to `text`, or without it to the conversation as it stands.
+        """Generates the model's reply to `text`, or without it to the conversation as it is.
 
-        Both turns are then part of the history. `settings` count for this reply only.
+        Both turns are added to the history. `settings` apply to this reply only.
 
         Raises:
             ValueError: there is nothing to reply to, or a setting that does not fit.
@@ -166,10 +164,10 @@ class Conversation:
                 return reply
 
     def stream(self, text: str | None = None, **settings: Any) -> Generator[str, None, Reply]:
-        """The same piece by piece, as words become certain; the whole reply is then in `last_reply`.
+        """Yields the reply piece by piece, as words become certain; `last_reply` is the whole one at the end.
 
-        With several beams no word is certain before the end, and the reply comes in one piece. The turns are taken
-        into the history at the end: a stream that is closed before has changed nothing.
+        With several beams no word is certain before the end, and the reply comes in one piece. The turns are added to
+        the history at the end: a stream that is closed earlier changes nothing.
         """
         turns = self._turns if text is None else (*self._turns, Turn("user", text))
         source = self._source_of(self._persona, turns)
@@ -177,17 +175,16 @@ class Conversation:
         found = yield from stream_reply(
             self.model, self.tokenizer, source.ids, chosen, block=self._block, rng=self._rng
         )
-        best = found[0]
-        reply = Reply(best.text, best.raw, best.ids, best.score, found, source)
-        self._turns = (*turns, Turn("model", best.text, best.raw))
+        reply = Reply(**vars(found[0]), n_best=found, source=source)
+        self._turns = (*turns, Turn("model", reply.text, reply.raw))
         self.last_reply = reply
         return reply
 
     def undo(self) -> tuple[Turn, ...]:
-        """Take back the last exchange: the last turn, and the user's before it if it was a reply. Returns them.
+        """Removes the last exchange: the last turn, and the user's before it if it was a reply. Returns them.
 
         Raises:
-            ValueError: nothing has been said.
+            ValueError: there are no turns.
         """
         if not self._turns:
             raise ValueError("there is nothing to undo")
@@ -198,15 +195,15 @@ class Conversation:
         return removed
 
     def reset(self) -> None:
-        """Forget what was said. Persona and settings stay."""
+        """Removes all turns. Persona and settings stay."""
         self._turns = ()
         self.last_reply = None
 
     def source(self) -> FittedSource:
-        """What the model would be shown now.
+        """The ids that the model would read now.
 
         Raises:
-            ValueError: nothing has been said.
+            ValueError: there are no turns.
         """
         return self._source_of(self._persona, self._turns)
 
@@ -221,11 +218,11 @@ class Conversation:
         return Transcript(self.profile.name, self._persona, self._turns, self._settings)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the conversation to a JSON file, which is replaced when the new one is complete."""
+        """Writes the conversation to a JSON file, which is replaced when the new one is complete."""
         write_transcript(path, self.to_transcript())
 
     def restore(self, transcript: Transcript) -> None:
-        """Take up the persona, turns, profile and settings of a transcript in place of one's own."""
+        """Replaces persona, turns, profile and settings by those of a transcript."""
         taken = Conversation(
             self.model, self.tokenizer, persona=transcript.persona, profile=transcript.profile, **transcript.settings
         )
@@ -236,7 +233,7 @@ class Conversation:
         self.last_reply = None
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Take up a conversation that `save` wrote."""
+        """Goes on with a conversation that `save` wrote."""
         self.restore(read_transcript(path))
 
     def _source_of(self, persona: tuple[str, ...], turns: tuple[Turn, ...]) -> FittedSource:

@@ -18,7 +18,7 @@ from npblender.config.generation_config import GenerationConfig
 from npblender.tokenizer.pretokenize import NEWLINE
 
 PERSONA_PREFIX = "your persona: "
-"""What a persona line begins with."""
+"""The beginning of a persona line."""
 PERSONA_WORDS = "your persona :"
 """The same with spaces, so that every dialect cuts it alike."""
 
@@ -29,9 +29,9 @@ class Profile:
 
     name: str
     between: tuple[str, ...]
-    """What stands between two turns: "newline", "eos", "bos"."""
+    """The separator of two turns: "newline", "eos", "bos"."""
     after: tuple[str, ...] = ()
-    """What stands after the last turn."""
+    """The tokens after the last turn."""
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Settings of the search for a model that does not name its own, each by itself: see `settings`."""
 
@@ -64,7 +64,7 @@ PROFILES: Mapping[str, Profile] = {
 
 
 def resolve_profile(profile: str | Profile) -> Profile:
-    """The record for a name, or a record itself.
+    """Returns the record for a name, or a record itself.
 
     >>> resolve_profile("parlai").between
     ('newline',)
@@ -85,7 +85,7 @@ Ids = tuple[int, ...]
 
 
 class TextEncoder(Protocol):
-    """What is asked of a tokenizer: see `BlenderbotSmallTokenizer`."""
+    """The methods of a tokenizer that are used here: see `BlenderbotSmallTokenizer`."""
 
     bos_token: str | None
     eos_token: str | None
@@ -97,10 +97,10 @@ class TextEncoder(Protocol):
 
 @dataclass(frozen=True)
 class Turn:
-    """What one of the two said.
+    """One turn of a conversation.
 
-    `raw` is a reply as the tokenizer's way back gave it, before its spaces were made natural. It is what the model is
-    shown of its own words, so that they become the ids they were; without it `text` is.
+    `raw` is a reply as the tokenizer decoded it, before its spaces were made natural. The model reads this form of its
+    own words, so that they become the same ids again; without it, it reads `text`.
     """
 
     speaker: Speaker
@@ -116,10 +116,10 @@ class Turn:
 
 
 def separator_ids(tokenizer: TextEncoder, names: Sequence[str]) -> Ids:
-    """The ids of a profile's separator, in a tokenizer's vocabulary.
+    """Looks up the ids of a profile's separator in a tokenizer's vocabulary.
 
     Raises:
-        ValueError: a name that is none, or a token that the vocabulary lacks.
+        ValueError: an unknown name, or a token that the vocabulary lacks.
     """
     tokens = {"newline": NEWLINE, "eos": tokenizer.eos_token, "bos": tokenizer.bos_token}
     ids = []
@@ -134,7 +134,7 @@ def separator_ids(tokenizer: TextEncoder, names: Sequence[str]) -> Ids:
 
 
 def find_token(tokenizer: TextEncoder, token: str | None) -> int | None:
-    """The id of a token, or None where the vocabulary lacks it."""
+    """Looks up the id of a token; None if the vocabulary lacks it."""
     if token is None:
         return None
     token_id: int = tokenizer.convert_tokens_to_ids(token)
@@ -142,7 +142,7 @@ def find_token(tokenizer: TextEncoder, token: str | None) -> int | None:
 
 
 def persona_line(text: str) -> str:
-    """A persona line as the model was trained with it; the prefix may be there already.
+    """Writes a persona line as in training; the prefix may be there already.
 
     >>> persona_line("i have two cats.")
     'your persona: i have two cats.'
@@ -156,7 +156,7 @@ def persona_line(text: str) -> str:
 
 
 def encode_persona(tokenizer: TextEncoder, text: str) -> Ids:
-    """The ids of a persona line, none of them special.
+    """Encodes a persona line, without special tokens.
 
     The prefix is cut as in training whatever the dialect: transformers' cut glues the colon to its word, and the
     published vocabulary knows no such token.
@@ -171,10 +171,10 @@ def encode_persona(tokenizer: TextEncoder, text: str) -> Ids:
 
 
 def encode_turn(tokenizer: TextEncoder, turn: Turn, newline: int | None) -> Ids:
-    r"""The ids of one turn, none of them special, whatever was typed.
+    r"""Encodes one turn, without special tokens, whatever was typed.
 
-    A line break would look like the beginning of somebody else's turn, so in what a user typed it counts as a space.
-    In the model's own words it is the token that the model chose, if the vocabulary has one.
+    In a user's text a line break is read as a space, since the model would take it for the next speaker's turn. In the
+    model's own words it is the token that the model chose, if the vocabulary has one.
 
     >>> from npblender.tokenizer.example import example_tokenizer
     >>> encode_turn(example_tokenizer(), Turn("user", "hello\nlow"), 4)
@@ -190,7 +190,7 @@ def encode_turn(tokenizer: TextEncoder, turn: Turn, newline: int | None) -> Ids:
 
 
 def join(parts: Sequence[Sequence[int]], separator: Sequence[int]) -> Ids:
-    """Parts with a separator between them.
+    """Joins parts with a separator between them.
 
     >>> join([[5], [6, 7]], [4])
     (5, 4, 6, 7)
@@ -205,7 +205,7 @@ def join(parts: Sequence[Sequence[int]], separator: Sequence[int]) -> Ids:
 
 @dataclass(frozen=True)
 class FittedSource:
-    """A history that fits the model, and what had to go."""
+    """A history that fits the model, and what was left out."""
 
     ids: Ids
     dropped_turns: int = 0
@@ -221,9 +221,9 @@ def fit_history(
     after: Sequence[int],
     limit: int,
 ) -> FittedSource:
-    """Persona lines and as many of the last turns as fit into `limit` tokens.
+    """Joins persona lines and as many of the last turns as fit into `limit` tokens.
 
-    The persona always stays and turns go as wholes, the earliest first. Only a last turn that does not even fit alone
+    The persona always stays, and whole turns are dropped, the earliest first. Only a last turn that does not fit alone
     is cut: its end is kept, as ParlAI keeps the last tokens of everything.
 
     Raises:
@@ -256,7 +256,7 @@ def fit_history(
 def make_source(
     tokenizer: TextEncoder, profile: Profile, persona: Sequence[str], turns: Sequence[Turn], limit: int
 ) -> FittedSource:
-    """A conversation as the ids of one source, in a profile's format and within `limit` positions.
+    """Encodes a conversation as the ids of one source, in a profile's format and within `limit` positions.
 
     Raises:
         ValueError: see `fit_history` and `separator_ids`; or a user's turn that becomes no token.

@@ -1,7 +1,4 @@
-"""From sources to candidate replies: one search for several sources, and text for people, whole or word by word.
-
-What it does not do: it keeps no history, prints nothing, and does not decide which settings count (settings.py).
-"""
+"""From sources to candidate replies: one search for several sources, and its text, whole or word by word."""
 
 from __future__ import annotations
 
@@ -34,29 +31,23 @@ class Candidate:
     """One reply that a search found."""
 
     text: str
-    """As people write it."""
+    """As people write it: `i'm fine.`"""
     raw: str
-    """As the tokens spell it, spaces around every mark; a line break is one."""
+    """As the tokens spell it, with spaces around every mark: `i ' m fine .`"""
     ids: tuple[int, ...]
-    """As the search found it, its start and end included."""
+    """As the search found it, with its start and end."""
     score: float | None = None
     """The search's score, higher is better; None for a search that has none."""
 
 
-@dataclass(frozen=True)
-class Reply:
-    """One reply, and how it came about."""
+@dataclass(frozen=True, kw_only=True)
+class Reply(Candidate):
+    """The best candidate, with the others and with what the model read."""
 
-    text: str
-    """As people write it: `i'm fine.`"""
-    raw: str
-    """As the tokenizer's way back gives it: `i ' m fine .`"""
-    ids: tuple[int, ...]
-    score: float | None
     n_best: tuple[Candidate, ...]
-    """Every reply that the search found, the one that was given first."""
+    """Every reply that the search found, the best first."""
     source: FittedSource
-    """What the model was shown: `source.ids`, `source.dropped_turns`, `source.cut_tokens`."""
+    """What the model read: `source.ids`, `source.dropped_turns`, `source.cut_tokens`."""
 
     def __str__(self) -> str:
         return self.text
@@ -71,7 +62,7 @@ def search_replies(
     block: BlockList | None = None,
     rng: np.random.Generator | None = None,
 ) -> list[tuple[Candidate, ...]]:
-    """For each source (ids without pads) the replies that one search found, best first; at least one each."""
+    """Runs one search for several sources (ids without pads): for each its replies, best first, at least one."""
     plan = settings.plan
     if plan.search in (BEAM, BEAM_SAMPLE) and "num_return_sequences" not in settings.options:
         plan = replace(plan, num_return_sequences=plan.num_beams)  # the runners-up too
@@ -88,10 +79,10 @@ def _begin(
     block: BlockList | None,
     rng: np.random.Generator | None,
 ) -> Search:
-    """The search that `generate` would run, as a generator of its tokens whose result is its record.
+    """Begins the search that `generate` would run: a generator of its tokens that returns its record.
 
-    `generate` itself shows the scores of whole replies only beside those of every step, which for many sources are
-    gigabytes.
+    `generate` itself returns the scores of whole replies only together with those of every step, which for many sources
+    are gigabytes.
     """
     ids, mask = pad(sources, model.config.pad_token_id or 0)
     hooks = CallerHooks(
@@ -106,7 +97,7 @@ def _begin(
 
 
 def pad(sources: Sequence[Sequence[int]], fill: int) -> tuple[Any, Any]:
-    """Sources of different lengths as ids [B, S] and their mask [B, S], padded on the right.
+    """Pads sources of different lengths on the right: ids [B, S] and their mask [B, S].
 
     >>> pad([[5], [6, 7]], 0)[0].tolist()
     [[5, 0], [6, 7]]
@@ -121,7 +112,7 @@ def pad(sources: Sequence[Sequence[int]], fill: int) -> tuple[Any, Any]:
 
 
 def candidates_of(record: Any, batch: int, tokenizer: BlenderbotSmallTokenizer) -> list[tuple[Candidate, ...]]:
-    """What a search's record holds for each source, as text."""
+    """Turns a search's record into the candidates of each source."""
     n_best = getattr(record, "n_best", None)
     if n_best is not None:
         return [tuple(candidate(tokenizer, each.ids, each.score) for each in found) for found in n_best]
@@ -135,7 +126,7 @@ def candidates_of(record: Any, batch: int, tokenizer: BlenderbotSmallTokenizer) 
 
 
 def shown_score(score: float | None) -> float | None:
-    """A score for JSON: what lies behind the sixth decimal is rounding noise of the search.
+    """Rounds a score for JSON: digits behind the sixth decimal are rounding noise of the search.
 
     >>> shown_score(-6.028933525085449)
     -6.028934
@@ -144,7 +135,7 @@ def shown_score(score: float | None) -> float | None:
 
 
 def reply_object(text: str, reply: Reply) -> dict[str, Any]:
-    """What --json prints of a reply."""
+    """The object that --json prints for a reply."""
     return {
         "input": text,
         "reply": reply.text,
@@ -158,13 +149,13 @@ def reply_object(text: str, reply: Reply) -> dict[str, Any]:
 
 
 def candidate(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int], score: float | None = None) -> Candidate:
-    """A reply's ids as text, special tokens left out."""
+    """Turns a reply's ids into text, without special tokens."""
     raw = raw_text(tokenizer, ids)
     return Candidate(natural_text(raw), raw, without_pads(ids, tokenizer.pad_token_id), score)
 
 
 def without_pads(ids: Sequence[int], fill: int | None) -> tuple[int, ...]:
-    """Ids without the pads behind them.
+    """Removes the pads at the end.
 
     >>> without_pads([1, 5, 2, 0, 0], 0)
     (1, 5, 2)
@@ -176,7 +167,7 @@ def without_pads(ids: Sequence[int], fill: int | None) -> tuple[int, ...]:
 
 
 def raw_text(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int]) -> str:
-    """Ids as ParlAI joins them, in every dialect: transformers' way leaves `__newln__` in the text."""
+    """Joins ids as ParlAI does, in every dialect: transformers' way leaves `__newln__` in the text."""
     return join_parlai(tokenizer.convert_ids_to_tokens(list(ids), skip_special_tokens=True))
 
 
@@ -189,10 +180,10 @@ def stream_reply(
     block: BlockList | None = None,
     rng: np.random.Generator | None = None,
 ) -> Generator[str, None, tuple[Candidate, ...]]:
-    """Pieces of the reply's text as they become certain; returns the candidates at the end.
+    """Yields pieces of the reply's text as they become certain; returns the candidates at the end.
 
-    Whole words only. A search with several paths has no certain word before its end: its best reply then comes at
-    once. The pieces together are the best candidate's `text`.
+    Whole words only. With several beams no word is certain before the end: the best reply then comes in one piece. The
+    pieces together are the best candidate's `text`.
     """
     if not settings.streams:
         (found,) = search_replies(model, tokenizer, [source], settings, block=block, rng=rng)
@@ -206,7 +197,7 @@ def stream_reply(
 
 
 def _words_as_text(search: Generator[Any, None, Any], tokenizer: BlenderbotSmallTokenizer) -> Generator[str, None, Any]:
-    """The tokens of a search as text to show, piece by piece; returns the search's record."""
+    """Yields the tokens of a search as text, piece by piece; returns the search's record."""
     record: list[Any] = []
 
     def words() -> Iterator[str]:

@@ -1,9 +1,7 @@
-"""Which settings a reply is searched for with: those of the call, of the model's own files, and of the chat profile.
+"""Merges the settings of a call, of the model's own files and of the chat profile, and makes the plan of a search.
 
-Each setting is taken by itself from the first of the three that names it. So the published 90M, whose files name
-everything but the context block, gets that block from the profile and keeps the rest.
-
-What it does not do: it runs nothing. What a search does with its settings is decided in `generation`.
+Each setting comes from the first of the three that names it. So the published 90M, whose files name everything but the
+context block, gets that block from the profile and keeps the rest.
 """
 
 from __future__ import annotations
@@ -26,18 +24,18 @@ class Settings:
     """The settings of a search, resolved for one model."""
 
     options: Mapping[str, Any]
-    """Those of the call: what the search does not use of them is refused."""
+    """Those of the call; one that the search does not use is refused."""
     plan: Plan
     """What the search will do with them, the model's and the profile's."""
 
     @property
     def streams(self) -> bool:
-        """Whether words are final as soon as they are chosen, so that a reply can be shown while it grows."""
+        """Whether a word is final as soon as it is chosen, so that a reply can be shown while it grows."""
         return self.plan.width == 1
 
 
 class HasSettings(Protocol):
-    """What is asked of a model before anything is computed; a record of these three will do."""
+    """The parts of a model that settings depend on."""
 
     @property
     def config(self) -> BlenderbotSmallConfig: ...
@@ -48,10 +46,9 @@ class HasSettings(Protocol):
 
 
 def make_settings(profile: Profile, model: HasSettings, call: Mapping[str, Any]) -> Settings:
-    """The settings that count for one call, each from the first of call, model and profile that names it.
+    """Resolves the settings of one call, each from the first of call, model and profile that names it.
 
-    A profile's number of beams is not used where tokens are drawn at random, and its minimum length not where the
-    limit is no longer than that.
+    A profile's number of beams is not used with sampling, and its minimum length not if the limit is no longer.
 
     Raises:
         TypeError, ValueError: an option that does not exist or that the search does not use.

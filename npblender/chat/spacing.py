@@ -1,10 +1,8 @@
-r"""Text for people: natural spacing, and nothing that a terminal would obey.
+r"""Natural spacing: `i ' m fine , thanks .` -> `i'm fine, thanks.`
 
-A tokenizer's way back leaves a space around every mark, `i ' m fine , thanks .`. transformers' clean-up removes most
-of them by a list of replacements; here the same is decided word by word, so that a reply can be shown while it is
-being written, and quotes, brackets and numbers come out as people write them.
-
-What it does not do: it changes no letters, and it knows no tokens or ids.
+A decoded reply has a space around every mark. transformers' clean-up removes most of them by a list of replacements;
+here they are decided word by word, so that a reply can be shown while it is generated, and quotes, brackets and numbers
+are spaced as people write them. No letter is changed.
 """
 
 from __future__ import annotations
@@ -12,20 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-_CLOSING = tuple(".,!?;:)]}%…")  # marks that stand close to the word before them
-_OPENING = frozenset("([{$#£€¥")  # marks that stand close to the word after them
+_CLOSING = tuple(".,!?;:)]}%…")  # marks without a space before them
+_OPENING = frozenset("([{$#£€¥")  # marks without a space after them
 _SHORT_FORMS = frozenset(["s", "t", "m", "d", "ll", "re", "ve", "em"])  # what follows an apostrophe in one word
 _SHORT_BEFORE = frozenset(["o", "y", "ma", "d", "l"])  # what precedes one: o'clock, y'all, ma'am, l'oreal
 _SHORTENED = frozenset(["cause", "em", "til", "till", "bout", "round", "tis", "twas", "cuz"])  # 'cause
 _GLUED_FORMS = frozenset(["n't", "'m", "'s", "'ve", "'re"])  # words of a vocabulary that keeps the apostrophe
 _FACES = frozenset([")", "(", "/", "*", "p", "d"])  # what makes a face of a colon before it
-_LINE_BREAKS = ("\n", "__newln__")  # as the dialects' ways back write the model's line break
+_LINE_BREAKS = ("\n", "__newln__")  # as the dialects decode the model's line break
 
 
 class NaturalSpacing:
-    r"""The spaces between words, decided while the words arrive. One object serves one text.
+    r"""Decides the spaces between words while the words arrive. One object serves one text.
 
-    `push` takes the next word and gives what can be shown by then; `close` gives the rest.
+    `push` takes the next word and returns what can be shown by then; `close` returns the rest.
 
     >>> spacing = NaturalSpacing()
     >>> [spacing.push(word) for word in ("i", "'", "m", "fine", ".")], spacing.close()
@@ -33,14 +31,14 @@ class NaturalSpacing:
     """
 
     def __init__(self) -> None:
-        self._before = ""  # the last word that was given out; "" at the beginning of a line
-        self._waiting: str | None = None  # a mark that waits for the word behind it
-        self._glue = False  # the next word stands close to the last one
+        self._before = ""  # the last word that was returned; "" at the beginning of a line
+        self._waiting: str | None = None  # a mark whose place depends on the word after it
+        self._glue = False  # no space before the next word
         self._joint = ""  # the mark inside a number whose next part comes now, or has just come
         self._open: set[str] = set()  # quotation marks that are open
 
     def push(self, word: str) -> str:
-        """Take the next word; the text that is decided by now."""
+        """Takes the next word; returns the text that is decided by now."""
         shown = ""
         if self._waiting is not None:
             mark, self._waiting = self._waiting, None
@@ -51,14 +49,14 @@ class NaturalSpacing:
         return shown + self._place(word, "")
 
     def close(self) -> str:
-        """The end of the text: what was waiting for another word."""
+        """Ends the text; returns the mark that was waiting for another word."""
         if self._waiting is None:
             return ""
         mark, self._waiting = self._waiting, None
         return self._place(mark, "")
 
     def _depends(self, word: str) -> bool:
-        """Whether the place of a mark depends on the word behind it."""
+        """Whether the place of a mark depends on the word after it."""
         return word in ("'", '"', ":", ";", "=", "/") or (word in (".", ",") and self._before[-1:].isdigit())
 
     def _place(self, word: str, after: str) -> str:
@@ -85,7 +83,7 @@ class NaturalSpacing:
         return space + word
 
     def _quote(self, mark: str, after: str) -> tuple[bool, bool]:
-        """Whether a quotation mark or apostrophe stands close to the word before it, and to the one behind it."""
+        """Whether a quotation mark or apostrophe has no space before it, and none after it."""
         inside_word = mark == "'" and self._before[-1:].isalnum() and not self._glue
         if inside_word and (after in _SHORT_FORMS or self._before in _SHORT_BEFORE):
             return True, True
@@ -100,7 +98,7 @@ class NaturalSpacing:
         return False, True
 
     def _joins(self, mark: str, after: str) -> bool:
-        """Whether a mark stands inside a number, or a slash between words."""
+        """Whether a mark is inside a number, or is a slash between words."""
         if mark == "/":
             return self._before[-1:].isalnum() and after[:1].isalnum()
         digits = {",": 3, ":": 2}.get(mark, len(after))
@@ -109,7 +107,7 @@ class NaturalSpacing:
 
 
 def stream_natural(words: Iterable[str]) -> Iterator[str]:
-    """Words, or longer stretches cut at spaces, as they arrive -> text to show, piece by piece, never empty.
+    """Yields text to show, piece by piece, never empty, from words (or longer stretches cut at spaces) as they arrive.
 
     >>> list(stream_natural(["hello", ",", "it", "'", "s", "me"]))
     ['hello', ',', ' it', "'s", ' me']
@@ -126,7 +124,7 @@ def stream_natural(words: Iterable[str]) -> Iterator[str]:
 
 
 def natural_text(text: str) -> str:
-    r"""What a tokenizer's `decode` gave, spaced as people write.
+    r"""Spaces the text of a tokenizer's `decode` as people write.
 
     >>> natural_text("i don ' t know . what ' s the \" best \" movie ( of 3 , 000 ) ? : )")
     'i don\'t know. what\'s the "best" movie (of 3,000)? :)'

@@ -1,7 +1,6 @@
-"""Transcripts: a conversation as JSON, written whole or not at all, and read strictly.
+"""Transcripts: a conversation as JSON, written completely or not at all, and read strictly.
 
-What it does not do: it holds no model. A transcript says what was said and how it is written for a model, not which
-model said it.
+A transcript holds the turns and how they are written for a model, but not which model it was.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Transcript:
-    """What a file keeps of a conversation.
+    """The content of a conversation's file.
 
     >>> Transcript.from_dict(Transcript("parlai", ("i like tea.",), (Turn("user", "hi"),)).to_dict()).turns
     (Turn(speaker='user', text='hi', raw=None),)
@@ -31,10 +30,10 @@ class Transcript:
     persona: tuple[str, ...] = ()
     turns: tuple[Turn, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """The settings that were given for the conversation, besides the model's and the profile's."""
+    """The conversation's own settings, besides the model's and the profile's."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The transcript as JSON has it."""
+        """Returns the transcript as JSON values."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -49,10 +48,10 @@ class Transcript:
 
     @classmethod
     def from_dict(cls, content: Any) -> Transcript:
-        """The transcript that a JSON value describes. `turns` is needed; the others may be absent.
+        """Reads the transcript that a JSON value describes. `turns` is required; the others may be absent.
 
         Raises:
-            ValueError: not a transcript, of a later version, or with keys or values that mean nothing here.
+            ValueError: not a transcript, of a later version, or with unknown keys or values.
         """
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise ValueError(f'this is no transcript: one is an object with "format": "{FORMAT}"')
@@ -93,13 +92,13 @@ def _refuse_others(where: str, content: Mapping[str, Any], known: set[str]) -> N
 
 
 def write_transcript(path: str | os.PathLike[str], transcript: Transcript) -> None:
-    """Write a transcript as UTF-8 JSON. The file is replaced when the new one is complete, and not before.
+    """Writes a transcript as UTF-8 JSON. The file is replaced when the new one is complete, and not before.
 
     Raises:
         ValueError: the place cannot be written to.
         TypeError: a setting that has no form in JSON.
     """
-    import tempfile  # here, so that a chat which saves nothing does not wait for it
+    import tempfile  # imported here: a chat that saves nothing starts sooner
 
     text = json.dumps(transcript.to_dict(), indent=2) + "\n"
     place = Path(path)
@@ -117,7 +116,7 @@ def write_transcript(path: str | os.PathLike[str], transcript: Transcript) -> No
 
 
 def read_transcript(path: str | os.PathLike[str]) -> Transcript:
-    """Read what `write_transcript` wrote.
+    """Reads what `write_transcript` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -1,4 +1,9 @@
-"""The command line: `npblender chat`, `generate`, `tokenize` and `info`, one file a subcommand.
+"""The command line. Nothing is computed here, and a subcommand imports only what it needs.
 
-Nothing is computed here, and what is not needed by a subcommand is not imported for it.
+main          the console script: finds the subcommand, turns errors into one line and an exit code
+chat          npblender chat: interactive.py has the commands of a conversation at a terminal, terminal.py prints
+generate      npblender generate: files.py opens input and output, progress.py reports how far it is
+tokenize, info, trace, compare, golden     a subcommand each
+options       options that several subcommands share
+threads       how many threads a small model gets
 """

@@ -13,15 +13,14 @@ from npblender.common.printable import json_line, one_line
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation
-from npblender.chat.replies import reply_object
 
 EPILOG = """At a terminal a line that begins with / is a command: /help lists them. Through a pipe every line is said as
 it is, each in the same conversation, and every reply is one line of the output; empty lines are skipped."""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("chat", help="talk with the model", description=__doc__, epilog=EPILOG)
+def add_parser(commands: Any, summary: str) -> None:
+    """Adds the subcommand's options."""
+    parser = commands.add_parser("chat", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument(
         "--say", action="append", metavar="TEXT", help="say this and print the reply; repeat it for a conversation"
     )
@@ -34,7 +33,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Talk."""
+    """Talks."""
     said = [check_text("--say", text) for text in arguments.say or ()]
     if not all(text.strip() for text in said):
         raise ValueError("--say is empty; give it something to reply to")
@@ -56,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def begin(arguments: argparse.Namespace, persona: list[str]) -> Conversation:
-    """The conversation that the arguments describe."""
+    """Makes the conversation that the arguments describe."""
     from npblender.chat import Conversation
 
     settings = search_settings(arguments)
@@ -73,7 +72,7 @@ def begin(arguments: argparse.Namespace, persona: list[str]) -> Conversation:
 
 
 def lines_of_stdin() -> Iterator[str]:
-    """The lines of a pipe, empty ones left out with a note.
+    """Yields the lines of a pipe; empty ones are skipped with a note.
 
     Raises:
         ValueError: there is no stdin, or a line is not UTF-8 text; the lines before it have been replied to.
@@ -92,7 +91,9 @@ def lines_of_stdin() -> Iterator[str]:
 
 
 def say(conversation: Conversation, text: str, as_json: bool) -> None:
-    """Print the reply to one text as one line."""
+    """Prints the reply to one text as one line."""
+    from npblender.chat.replies import reply_object
+
     reply = conversation.reply(text)
     print(json_line(reply_object(text, reply)) if as_json else one_line(reply.text), flush=True)
     if reply.source.cut_tokens:
@@ -100,5 +101,5 @@ def say(conversation: Conversation, text: str, as_json: bool) -> None:
 
 
 def note(message: str) -> None:
-    """One line on stderr that is no error."""
+    """Prints a remark on stderr."""
     print(f"npblender chat: note: {one_line(message)}", file=sys.stderr, flush=True)

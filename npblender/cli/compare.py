@@ -15,14 +15,14 @@ from npblender.common.printable import json_line
 NAME = "compare"
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
+def add_parser(commands: Any, summary: str) -> None:
+    """Adds the subcommand's options."""
     parser = commands.add_parser(
         NAME,
-        help="find the first point at which a port diverges",
+        help=summary,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # so that --json can be seen without parsing
+        allow_abbrev=False,  # `wants_json` looks for --json without parsing
     )
     parser.add_argument("reference", metavar="REF", help="a trace of npblender; or safetensors or NPZ")
     parser.add_argument("mine", metavar="MINE", help="the port's arrays: safetensors or NPZ, by name")
@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
 
 
 def wants_json(argv: Sequence[str]) -> bool:
-    """Whether a command line is of this subcommand and asks for JSON, as far as that can be seen before it is parsed.
+    """Whether a command line, not parsed yet, is of this subcommand and asks for JSON.
 
     >>> wants_json(["compare", "--json"]), wants_json(["compare", "a", "--", "--json"]), wants_json(["info", "--json"])
     (True, False, False)
@@ -44,14 +44,14 @@ def wants_json(argv: Sequence[str]) -> bool:
 
 
 def failure(message: str, code: int) -> str:
-    """The line that --json prints where nothing could be compared."""
+    """The line that --json prints if nothing could be compared."""
     from npblender.groundtruth.comparison.json_report import failure_as_json
 
     return json_line(failure_as_json(message, code))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare, and report."""
+    """Compares, and reports."""
     from npblender.common.json_files import replacing
     from npblender.groundtruth.comparison.compare import compare, compare_refed
     from npblender.groundtruth.comparison.html_report import as_html
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check_page(arguments: argparse.Namespace) -> None:
-    """Refuse, before anything is compared, a page that could not be written or would overwrite what is read."""
+    """Refuses, before anything is compared, a page that cannot be written or would overwrite an input."""
     if arguments.html is None:
         return
     page = Path(arguments.html)

@@ -1,4 +1,4 @@
-"""The files of a command: where lines come from and where records go."""
+"""The files of a command: opens its input, and writes its records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from npblender.common.printable import json_line
 
 @contextmanager
 def open_input(name: str, output: str | None) -> Iterator[BinaryIO]:
-    """The bytes of a file, or of stdin for "-".
+    """Opens a file of bytes, or stdin for "-".
 
     Raises:
         FileNotFoundError, ValueError: there is no such file or stdin, or the output would overwrite it.
@@ -38,7 +38,7 @@ def open_input(name: str, output: str | None) -> Iterator[BinaryIO]:
 
 
 def is_regular(name: str) -> bool:
-    """Whether an output is, or will be, a file that can be gone on with; a pipe or a device cannot.
+    """Whether an output is, or will be, a file that a later run can continue; a pipe or a device cannot.
 
     >>> is_regular(os.devnull)
     False
@@ -50,7 +50,7 @@ def is_regular(name: str) -> bool:
 
 
 def count_lines(file: BinaryIO) -> int | None:
-    r"""How many lines are left to be read, or None where that cannot be known before.
+    r"""Counts the lines that are left to be read; None if that cannot be known beforehand.
 
     >>> count_lines(io.BytesIO(b"one\ntwo"))
     2
@@ -78,7 +78,7 @@ def _open_text(name: str) -> TextIO:
 
 
 def plain_writer(stack: ExitStack, name: str | None) -> Callable[[dict[str, Any]], None]:
-    """What writes records to stdout, or to a pipe or device, one line each, at once."""
+    """Returns a function that writes records to stdout, or to a pipe or device, one line each, at once."""
     target = sys.stdout if name is None else stack.enter_context(_open_text(name))
 
     def write(record: dict[str, Any]) -> None:

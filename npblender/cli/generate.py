@@ -29,9 +29,9 @@ EPILOG = """Input: a line of text each, or with --format jsonl (the default for 
 "error", and the exit code is 1 at the end."""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("generate", help="reply to every line of a file", description=__doc__, epilog=EPILOG)
+def add_parser(commands: Any, summary: str) -> None:
+    """Adds the subcommand's options."""
+    parser = commands.add_parser("generate", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument("input", nargs="?", default="-", metavar="FILE", help="the lines; - is stdin (default)")
     parser.add_argument("--out", metavar="FILE", help="where the replies go (default: stdout)")
     parser.add_argument("--overwrite", action="store_true", help="begin --out anew instead of going on")
@@ -51,9 +51,9 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reply to every line."""
+    """Replies to every line."""
     from npblender.chat.batch import replies_in_order
-    from npblender.chat.batch.jobs import BatchJob, prepare, told
+    from npblender.chat.batch.jobs import BatchJob, prepare, run_fingerprint
     from npblender.chat.batch.requests import BadLine, Request, parse_lines
     from npblender.chat.batch.resumable import ResumableOutput
     from npblender.chat.batch.workers import local_processes
@@ -79,12 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
         source = stack.enter_context(open_input(arguments.input, arguments.out))
         output: ResumableOutput | None = None
         if arguments.out is not None and is_regular(arguments.out):
-            what = {**told(job, prepared), "persona": list(persona), "input": "jsonl" if jsonl else "text"}
+            what = {**run_fingerprint(job, prepared), "persona": list(persona), "input": "jsonl" if jsonl else "text"}
             output = stack.enter_context(ResumableOutput(arguments.out, what, overwrite=arguments.overwrite))
         write = output.write if output else plain_writer(stack, arguments.out)
         skip = output.done if output else 0
         progress = Progress(sys.stderr, count_lines(source), skip, quiet=arguments.quiet)
-        if output and output.told_is_lost:
+        if output and output.fingerprint_is_lost:
             progress.note(f"{output.beside} is gone, so nothing tells whether {arguments.out} was made alike")
 
         def requests() -> Iterator[Request | BadLine]:

@@ -12,9 +12,9 @@ from typing import Any
 from npblender.cli.options import add_model_options, seed_number
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand and its own three."""
-    parser = commands.add_parser("golden", help="make, check and convert golden packs", description=__doc__)
+def add_parser(commands: Any, summary: str) -> None:
+    """Adds the subcommand and its three actions."""
+    parser = commands.add_parser("golden", help=summary, description=__doc__)
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     export = actions.add_parser("export", help="write a pack", description="Write a pack of a model into a folder.")
     export.add_argument("folder", metavar="DIR", help="where it goes: a new folder, or one with a pack to replace")
@@ -44,7 +44,7 @@ C, Rust or JavaScript."""
 
 
 def run_export(arguments: argparse.Namespace) -> int:
-    """Write a pack."""
+    """Writes a pack."""
     from npblender.groundtruth.packs.export import export_pack, export_tiny
 
     settings = {"seed": arguments.seed, "stored": arguments.store}
@@ -60,7 +60,7 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    """Check a pack."""
+    """Checks a pack."""
     from npblender.groundtruth.packs.verify import verify_pack
 
     report = verify_pack(arguments.folder, arguments.model, dtype=arguments.dtype, only=arguments.only)
@@ -73,7 +73,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 
 def run_convert(arguments: argparse.Namespace) -> int:
-    """Convert a pack."""
+    """Converts a pack."""
     from npblender.groundtruth.packs.convert import convert_pack
 
     written = convert_pack(arguments.folder, arguments.out, arguments.to)

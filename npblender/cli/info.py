@@ -14,16 +14,16 @@ from npblender.cli.threads import THREAD_VARIABLES, blas_threads, count_paramete
 from npblender.common.printable import json_line, printable
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("info", help="show the model and the machine", description=__doc__)
+def add_parser(commands: Any, summary: str) -> None:
+    """Adds the subcommand's options."""
+    parser = commands.add_parser("info", help=summary, description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     add_model_options(parser)
     parser.set_defaults(run=run, command="info")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show what would run."""
+    """Shows what would run."""
     model = model_facts(arguments)
     suit_threads(model["parameters"])  # as chat does it
     found = {**model, **machine_facts()}

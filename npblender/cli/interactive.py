@@ -1,6 +1,6 @@
-"""A conversation at the terminal: lines that are said, and lines that begin with / and are commands.
+"""A conversation at the terminal: lines to reply to, and commands, which begin with /.
 
-Ctrl-C cancels the reply that is being made and takes its line back; a second one in a row leaves. So does Ctrl-D.
+Ctrl-C cancels the reply in work and removes its line; a second one in a row leaves. So does Ctrl-D.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INTERRUPTED = 130
 
 
 class Command(NamedTuple):
-    """What /NAME does."""
+    """A command /NAME."""
 
     usage: str
     help: str
@@ -28,23 +28,23 @@ class Command(NamedTuple):
 
 
 class Session:
-    """One sitting at a terminal."""
+    """One session at a terminal."""
 
     def __init__(self, conversation: Conversation, as_json: bool = False, terminal: Terminal | None = None) -> None:
         self.conversation = conversation
         self.terminal = Terminal(sys.stdout) if terminal is None else terminal
         self._as_json = as_json
         self._leaving = False
-        self._forgotten = 0  # turns that the model no longer sees, as far as has been said
+        self._forgotten = 0  # dropped turns that were reported
 
     def run(self) -> int:
-        """Talk until the user leaves; the exit code."""
+        """Talks until the user leaves; returns the exit code."""
         self.terminal.note("Type what you want to say. /help lists the commands, Ctrl-D leaves.")
         interrupted = False
         while not self._leaving:
             try:
                 text = self.terminal.read("you").strip()
-                interrupted = self._hear(text) if text else interrupted
+                interrupted = self._handle(text) if text else interrupted
             except EOFError:
                 self.terminal.end()
                 break
@@ -58,8 +58,8 @@ class Session:
                 self.terminal.note("Ctrl-C again leaves; so does Ctrl-D.")
         return 0
 
-    def _hear(self, text: str) -> bool:
-        """Deal with one line; whether it was interrupted."""
+    def _handle(self, text: str) -> bool:
+        """Handles one line; returns whether it was interrupted."""
         try:
             if text.startswith("/") and not text.startswith("//"):
                 self._command(text)
@@ -86,7 +86,7 @@ class Session:
                 terminal.end()
             raise
         reply = self.conversation.last_reply
-        assert reply is not None  # a stream that came to its end has left one
+        assert reply is not None  # a stream that ends sets it
         if self._as_json:
             terminal.line(json_line(reply_object(text, reply)))
         else:

@@ -1,28 +1,37 @@
-"""The console script: subcommands, and what becomes of errors.
+"""The console script: finds the subcommand, and turns errors into one line and an exit code.
 
 Exit codes: 0 all is well, 1 some lines could not be replied to or something diverged, 2 an error (one line on stderr),
-130 interrupted by Ctrl-C, 141 the reader of our output has gone.
+130 interrupted by Ctrl-C, 141 the output pipe was closed.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from npblender import __version__
-from npblender.cli import chat, compare, generate, golden, info, tokenize, trace
 from npblender.common.printable import one_line
+from npblender.common.version import __version__
 
-SUBCOMMANDS = (chat, generate, tokenize, info, trace, compare, golden)
+SUBCOMMANDS = {
+    "chat": "talk with the model",
+    "generate": "reply to every line of a file",
+    "tokenize": "show how a text becomes ids",
+    "info": "show the model and the machine",
+    "trace": "write every named number of one run",
+    "compare": "find the first point at which a port diverges",
+    "golden": "make, check and convert golden packs",
+}
+"""Each is a module of this room, with a function `add_parser(commands, help)`."""
 
-FAILED, INTERRUPTED, READER_GONE = 2, 130, 141
+FAILED, INTERRUPTED, OUTPUT_CLOSED = 2, 130, 141
 
 
 class Refused(Exception):
-    """Arguments that a parser did not understand."""
+    """Arguments that a parser rejected."""
 
     def __init__(self, message: str, program: str) -> None:
         super().__init__(message)
@@ -36,8 +45,8 @@ class Parser(argparse.ArgumentParser):
         raise Refused(f"{message}; see {self.prog} --help", self.prog)
 
 
-def make_parser() -> Parser:
-    """The parser of the command line, subcommands included."""
+def make_parser(argv: Sequence[str]) -> Parser:
+    """Makes the parser of the command line; of the subcommands only the one in `argv` is imported."""
     parser = Parser(
         prog="npblender",
         description="BlenderbotSmall in NumPy: chat with it, have it answer files, look into it.",
@@ -45,28 +54,32 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"npblender {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    for module in SUBCOMMANDS:
-        module.add_parser(commands)
+    chosen = next((argument for argument in argv if not argument.startswith("-")), None)
+    for name, summary in SUBCOMMANDS.items():
+        if name == chosen:
+            importlib.import_module(f"npblender.cli.{name}").add_parser(commands, summary)
+        else:
+            commands.add_parser(name, help=summary)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code. `argv` are the arguments behind the program's name."""
+    """Runs one command and returns its exit code. `argv` are the arguments after the program's name."""
     given = sys.argv[1:] if argv is None else argv
     try:
         return run(given)
     except KeyboardInterrupt:
-        tell_programs(given, "interrupted", INTERRUPTED)
+        print_failure(given, "interrupted", INTERRUPTED)
         return INTERRUPTED
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run one command and turn every error into one line."""
+    """Runs one command and turns every error into one line."""
     program = "npblender"
     try:
         if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="backslashreplace")  # a reply may have letters that a terminal's code lacks
-        arguments = make_parser().parse_args(argv)
+            sys.stdout.reconfigure(errors="backslashreplace")  # letters that the terminal's encoding lacks
+        arguments = make_parser(argv).parse_args(argv)
         program = f"npblender {arguments.command}"
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -77,36 +90,39 @@ def run(argv: Sequence[str]) -> int:
         failed = str(error)
         program = error.program
     except BrokenPipeError:
-        leave_output_alone()
-        return READER_GONE
+        discard_output()
+        return OUTPUT_CLOSED
     except (ValueError, TypeError, OSError) as error:
         failed = str(error) or type(error).__name__
-    except Exception as error:  # not foreseen: still one line, with what helps to report it
+    except Exception as error:  # unforeseen: still one line, with what helps to report it
         if os.environ.get("NPBLENDER_TRACEBACK"):
             raise
         failed = f"{type(error).__name__}: {error} (set NPBLENDER_TRACEBACK=1 to see where)"
     report(failed, program)
-    tell_programs(argv, failed, FAILED)
+    print_failure(argv, failed, FAILED)
     return FAILED
 
 
-def tell_programs(argv: Sequence[str], message: str, code: int) -> None:
-    """What stdout gets after an error: a JSON object where a comparison was asked for one, else nothing."""
+def print_failure(argv: Sequence[str], message: str, code: int) -> None:
+    """Prints a JSON object for the error if `compare --json` was called, else nothing."""
     try:
-        if compare.wants_json(argv):
-            print(compare.failure(one_line(message), code))
+        if argv[:1] == ["compare"]:
+            from npblender.cli import compare
+
+            if compare.wants_json(argv):
+                print(compare.failure(one_line(message), code))
         sys.stdout.flush()
-    except OSError:  # what could not be written will not be later either
-        leave_output_alone()
+    except OSError:  # it cannot be written later either
+        discard_output()
 
 
 def report(message: str, program: str) -> None:
-    """One line on stderr."""
+    """Prints one line on stderr."""
     print(f"{program}: error: {one_line(message)}", file=sys.stderr)
 
 
-def leave_output_alone() -> None:
-    """Let the interpreter's last flush of stdout go nowhere, since the reader has gone."""
+def discard_output() -> None:
+    """Sends the interpreter's last flush of stdout to nowhere, since its pipe is closed."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

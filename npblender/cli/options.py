@@ -1,9 +1,10 @@
-"""Options that several subcommands share, and what they mean for the library."""
+"""Options that several subcommands share, and their translation into arguments of the library."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,23 @@ from npblender.chat.history import PROFILES
 from npblender.config.dialect import DIALECTS
 
 
-def whole_number(text: str) -> int:
-    """A number of things: at least 1."""
-    number = int(text) if text.isascii() and text.isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
-    return number
+def whole_number(text: str, at_least: int = 1) -> int:
+    """Reads a whole number of the command line.
 
-
-def seed_number(text: str) -> int:
-    """A seed: 0 or more."""
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 0 or more")
+    >>> whole_number("0")
+    Traceback (most recent call last):
+    argparse.ArgumentTypeError: '0' is no number of 1 or more
+    """
+    if not (text.isascii() and text.isdigit() and int(text) >= at_least):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of {at_least} or more")
     return int(text)
 
 
+seed_number = partial(whole_number, at_least=0)
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """--model and --dialect."""
+    """Adds --model and --dialect."""
     parser.add_argument("--model", metavar="FOLDER", help="the model's folder (default: the demo in this package)")
     parser.add_argument(
         "--dialect",
@@ -38,7 +39,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_reply_options(parser: argparse.ArgumentParser) -> None:
-    """Everything that shapes a reply."""
+    """Adds everything that shapes a reply."""
     parser.add_argument(
         "--dtype",
         default="float32",
@@ -70,7 +71,7 @@ def add_reply_options(parser: argparse.ArgumentParser) -> None:
 
 
 def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings of the search that the arguments name.
+    """Collects the settings of the search that the arguments name.
 
     >>> search_settings(argparse.Namespace(greedy=True, sample=False, beams=None, set=["min_length=5"]))
     {'do_sample': False, 'num_beams': 1, 'min_length': 5}
@@ -93,12 +94,12 @@ def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
         except ValueError:
             settings[name] = value
     if arguments.sample:
-        settings.setdefault("num_beams", 1)  # one path, so that words can be streamed, whatever the model's files say
+        settings.setdefault("num_beams", 1)  # one path, whatever the model's files say, so that words can be streamed
     return settings
 
 
 def block_phrases(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """The phrases of --block's file.
+    """Reads the phrases of --block's file.
 
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it is not UTF-8 text.
@@ -114,7 +115,7 @@ def block_phrases(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 def check_text(option: str, text: str) -> str:
-    """A text of the command line, refused where its bytes are no text.
+    """Refuses an argument whose bytes are no text.
 
     >>> check_text("--say", "caf\\udce9")
     Traceback (most recent call last):

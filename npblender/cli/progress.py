@@ -1,4 +1,4 @@
-"""How far a long run is: lines done, rate and time left, on stderr."""
+"""Reports on stderr how far a long run is: lines done, rate and time left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CLEAR = "\r\x1b[K"
 
 
 def spell_seconds(seconds: float) -> str:
-    """A duration for people.
+    """Writes a duration for people.
 
     >>> spell_seconds(42), spell_seconds(150), spell_seconds(7322)
     ('42 s', '2 min 30 s', '2 h 2 min')
@@ -26,12 +26,12 @@ def spell_seconds(seconds: float) -> str:
 
 
 class Progress:
-    """A line that is drawn anew at a terminal, and now and then a new line elsewhere.
+    """A progress line: redrawn in place at a terminal, repeated every ten seconds elsewhere.
 
     Args:
-        stream: where it goes.
-        total: lines in all, or None where nobody knows.
-        done: lines that were there before this run.
+        stream: the stream to write to.
+        total: lines in all, or None if unknown.
+        done: lines from before this run.
         quiet: remarks only.
         clock: seconds, for tests.
     """
@@ -57,7 +57,7 @@ class Progress:
             self.note(f"going on behind line {done}")
 
     def advance(self) -> None:
-        """One more line is done."""
+        """Counts one more line."""
         self._done += 1
         now = self._clock()
         if not self._quiet and now - self._shown >= self._every:
@@ -65,16 +65,16 @@ class Progress:
             self._put(self.text(), redraw=self._redraws)
 
     def note(self, message: str) -> None:
-        """A remark, on a line of its own."""
+        """Writes a remark on a line of its own."""
         self._put(f"npblender generate: {one_line(message)}")
 
     def finish(self) -> None:
-        """What was done in all."""
+        """Writes the final line."""
         if not self._quiet:
             self._put(self.text())
 
     def text(self) -> str:
-        """How far the run is.
+        """The progress so far.
 
         >>> import io
         >>> ticks = iter([0.0, 2.0, 2.0])

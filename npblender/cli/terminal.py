@@ -1,4 +1,4 @@
-"""What a terminal is told: colours where they are wanted, an edited line, and never a raw control character."""
+"""Terminal input and output: colours if wanted, line editing, and never a raw control character."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLAIN = "\x1b[0m"
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Whether a stream is to be coloured: a terminal that can, and nobody objects (no-color.org).
+    """Whether a stream gets colours: a capable terminal, and NO_COLOR is not set (no-color.org).
 
     >>> import io
     >>> wants_colour(io.StringIO(), {})
@@ -23,7 +23,7 @@ def wants_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 
 class Terminal:
-    """A terminal to talk at: `read` a line, `write` text, `note` remarks."""
+    """A terminal for a conversation: `read` a line, `write` text, `note` remarks."""
 
     def __init__(self, output: TextIO, read_line: Callable[[str], str] = input) -> None:
         self._output = output
@@ -32,37 +32,37 @@ class Terminal:
         self._edited = load_readline()
 
     def read(self, prompt: str) -> str:
-        """A line that the user typed, without its end.
+        """Reads a line from the user, without its line break.
 
         Raises:
             EOFError, KeyboardInterrupt: the user leaves, or interrupts.
         """
         shown = f"{prompt}> "
         if self._coloured:
-            # \x01 and \x02 tell readline which characters take no room, so that it knows where the line begins.
+            # \x01 and \x02 mark characters of no width, so that readline knows where the line begins.
             before, after = ("\x01", "\x02") if self._edited else ("", "")
             shown = f"{before}{STYLES['you']}{after}{shown}{before}{PLAIN}{after}"
         return self._read_line(shown)
 
     def begin(self, speaker: str) -> None:
-        """The name in front of a reply."""
+        """Writes the name in front of a reply."""
         name = f"{speaker}> "
         self._put(f"{STYLES['model']}{name}{PLAIN}" if self._coloured else name)
 
     def write(self, text: str) -> None:
-        """Part of a reply; its line breaks are kept, everything else that could steer the terminal is written out."""
+        """Writes part of a reply: line breaks are kept, any other control character is escaped."""
         self._put("\n".join(map(printable, text.split("\n"))))
 
     def end(self) -> None:
-        """The end of a line."""
+        """Ends the line."""
         self._put("\n")
 
     def line(self, text: str) -> None:
-        """A line of its own."""
+        """Writes a line of its own."""
         self._put(printable(text) + "\n")
 
     def note(self, text: str) -> None:
-        """A remark of the program, line by line."""
+        """Writes a remark of the program, line by line."""
         for line in text.split("\n"):
             shown = printable(line)
             self._put((f"{STYLES['note']}{shown}{PLAIN}" if self._coloured else shown) + "\n")
@@ -73,7 +73,7 @@ class Terminal:
 
 
 def load_readline() -> bool:
-    """Give `input` line editing and history, where Python has it."""
+    """Gives `input` line editing and history, if Python has readline."""
     try:
         import readline
     except ImportError:

@@ -23,7 +23,7 @@ SMALL = 20_000_000
 
 
 def blas_threads() -> int | str:
-    """How many threads the BLAS uses, by asking it; a word where it cannot be asked."""
+    """The number of threads that the BLAS uses; a note if it cannot be queried."""
     library = openblas()
     if library is None:
         return "unknown (NumPy's BLAS is not the OpenBLAS that comes with it)"
@@ -31,7 +31,7 @@ def blas_threads() -> int | str:
 
 
 def count_parameters(config: BlenderbotSmallConfig) -> int:
-    """How many numbers a model of this configuration has, as `num_parameters` counts them, without its weights.
+    """Counts the parameters of a configuration as `num_parameters` does, without its weights.
 
     >>> from npblender.config import BlenderbotSmallConfig
     >>> count_parameters(BlenderbotSmallConfig(vocab_size=54944))
@@ -43,7 +43,7 @@ def count_parameters(config: BlenderbotSmallConfig) -> int:
 
 
 def suit_threads(parameters: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Give a small model one thread, unless the user has set a number; a BLAS that cannot be told is left alone."""
+    """Gives a small model one thread, unless the user has set a number or the BLAS has no such switch."""
     if parameters <= SMALL and not any(name in environment for name in THREAD_VARIABLES):
         library = openblas()
         if library is not None:

@@ -9,9 +9,9 @@ from npblender.cli.options import add_model_options, check_text
 from npblender.common.printable import json_line, printable
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser("tokenize", help="show how a text becomes ids", description=__doc__)
+def add_parser(commands: Any, summary: str) -> None:
+    """Adds the subcommand's options."""
+    parser = commands.add_parser("tokenize", help=summary, description=__doc__)
     parser.add_argument("text", metavar="TEXT", help="the text; behind -- if it begins with a dash")
     parser.add_argument("--typed", action="store_true", help="as chat does it: nothing becomes a special token")
     parser.add_argument("--json", action="store_true", help="one JSON object")
@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show the text's pieces."""
+    """Shows the text's pieces."""
     from npblender.tokenizer import BlenderbotSmallTokenizer
 
     text = check_text("TEXT", arguments.text)

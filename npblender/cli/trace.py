@@ -30,7 +30,7 @@ TEXTS = ("text", "reply")
 
 
 def id_row(text: str) -> list[int]:
-    """One row of ids.
+    """Reads one row of ids.
 
     >>> id_row("5, 6,7")
     [5, 6, 7]
@@ -41,11 +41,9 @@ def id_row(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of ids such as 5,6,7") from None
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "trace", help="write every named number of one run", description=__doc__, epilog=EPILOG
-    )
+def add_parser(commands: Any, summary: str) -> None:
+    """Adds the subcommand's options."""
+    parser = commands.add_parser("trace", help=summary, description=__doc__, epilog=EPILOG)
     what = parser.add_argument_group("what is run (one of --text, --input-ids, --inputs)")
     what.add_argument("--text", metavar="TEXT", help="what the encoder reads")
     what.add_argument("--reply", metavar="TEXT", help="what the decoder reads behind the start token; needs --text")
@@ -72,7 +70,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Trace one run."""
+    """Traces one run."""
     from npblender import BlenderbotSmallForConditionalGeneration, demo
     from npblender.config import BlenderbotSmallConfig
     from npblender.groundtruth import record
@@ -104,14 +102,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def stored_dtype(folder: Path) -> str:
-    """The dtype that holds every digit of the stored weights: the truth is the run of these."""
+    """The dtype that holds every digit of the stored weights, which the true run needs."""
     from npblender.checkpoint.folder import find_tensors
 
     return "float64" if any(tensor.dtype == "F64" for tensor in find_tensors(folder).values()) else "float32"
 
 
 def check_output(arguments: argparse.Namespace) -> None:
-    """Refuse, before anything is computed, what could not be written."""
+    """Refuses, before anything is computed, what cannot be written."""
     from npblender.checkpoint import resolve_dtype
 
     resolve_dtype(arguments.dtype)
@@ -141,7 +139,7 @@ def check_output(arguments: argparse.Namespace) -> None:
 
 
 def given_inputs(arguments: argparse.Namespace, config: BlenderbotSmallConfig) -> TraceInputs:
-    """What is to be run, from exactly one of the three ways to say it."""
+    """The inputs of the run, from exactly one of the three options for them."""
     from npblender.groundtruth import TraceInputs
 
     ways = {"--text": arguments.text, "--input-ids": arguments.input_ids, "--inputs": arguments.inputs}
@@ -178,7 +176,7 @@ def given_inputs(arguments: argparse.Namespace, config: BlenderbotSmallConfig) -
 
 
 def inputs_of(content: dict[str, Any], config: BlenderbotSmallConfig, arguments: argparse.Namespace) -> TraceInputs:
-    """Texts as ids, by the folder's tokenizer."""
+    """Encodes texts with the folder's tokenizer."""
     from npblender.groundtruth.tracing.text_inputs import inputs_of_texts
     from npblender.tokenizer import BlenderbotSmallTokenizer
 
@@ -193,7 +191,7 @@ def inputs_of(content: dict[str, Any], config: BlenderbotSmallConfig, arguments:
 
 
 def read_inputs(name: str) -> dict[str, Any]:
-    """The object in the file of --inputs."""
+    """Reads the object in the file of --inputs."""
     path = Path(name)
     if not path.is_file():
         raise FileNotFoundError(f"--inputs: there is no file {name!r}")

@@ -1,6 +1,6 @@
 """The demo checkpoint that comes with the package: a small model of this architecture, with its card beside it.
 
-Data only: `folder()` says where it lies, and every `from_pretrained` reads it like any other folder.
+It is data only: every `from_pretrained` reads `folder()` like any other folder.
 """
 
 from pathlib import Path

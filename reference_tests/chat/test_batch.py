@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import npblender.chat.batch.running
 from npblender.chat import Conversation
 from npblender.chat.batch import replies_in_order, reply_to_all
-from npblender.chat.batch.jobs import BatchJob, prepare, told
+from npblender.chat.batch.jobs import BatchJob, prepare, run_fingerprint
 from npblender.chat.batch.requests import BadLine, Request, as_request, parse_lines
 from npblender.chat.batch.resumable import ResumableOutput
 from npblender.chat.batch.workers import local_processes, reply_to_batch
@@ -284,7 +284,7 @@ def run_into(path: Path, folder: Path, texts: list[str], stop_after: int | None 
     """A run into a file, given up after so many records if that is asked."""
     job = BatchJob(str(folder), seed=1)
     prepared = prepare(job)
-    with ResumableOutput(path, told(job, prepared), **options) as output:
+    with ResumableOutput(path, run_fingerprint(job, prepared), **options) as output:
         requests = [as_request(number, text) for number, text in enumerate(texts, start=1)]
         for request in requests:
             output.check(request)
@@ -343,7 +343,7 @@ def test_finished_records_that_wait_for_their_turn_are_kept(tmp_path: Path, tiny
     path = tmp_path / "out.jsonl"
     run_into(path, tiny_folder, LINES, stop_after=0)
     job = BatchJob(str(tiny_folder), seed=1)
-    with ResumableOutput(path, told(job, prepare(job))) as output:
+    with ResumableOutput(path, run_fingerprint(job, prepare(job))) as output:
         assert output.done == 0
         assert sorted(output.known) == list(range(1, 10))  # a window of three batches
 
@@ -415,7 +415,7 @@ def test_what_belongs_to_another_run_is_refused_and_kept(tmp_path: Path, tiny_fo
     with pytest.raises(ValueError, match="had 6 lines and the input has 3"):
         run_into(path, tiny_folder, TEXTS[:3])
     job = BatchJob(str(tiny_folder), seed=2)
-    other = told(job, prepare(job))
+    other = run_fingerprint(job, prepare(job))
     with pytest.raises(ValueError, match=r"was begun with seed 1, and now it is 2: .*--overwrite"):
         ResumableOutput(path, other)
     assert path.read_bytes() == before
@@ -460,9 +460,9 @@ def test_what_a_run_was_told_knows_the_model_by_its_files(tiny_folder: Path, tmp
     copy = tmp_path / "copy"
     shutil.copytree(tiny_folder, copy)
     job, elsewhere = BatchJob(str(tiny_folder)), BatchJob(str(copy))
-    assert told(job, prepare(job)) == told(elsewhere, prepare(elsewhere))
+    assert run_fingerprint(job, prepare(job)) == run_fingerprint(elsewhere, prepare(elsewhere))
     weights = copy / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(bytes(data))
-    assert told(job, prepare(job)) != told(elsewhere, prepare(elsewhere))
+    assert run_fingerprint(job, prepare(job)) != run_fingerprint(elsewhere, prepare(elsewhere))

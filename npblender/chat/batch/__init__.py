@@ -1,8 +1,10 @@
-"""Replies to many inputs, in order, on this machine or on a cluster.
+"""Replies to many inputs, in order, on this machine or on a cluster. In reading order:
 
-jobs, workers      what travels to a worker, and what a worker does
-running            inputs in, records out, over any `concurrent.futures.Executor`
-resumable          a file that a killed run goes on with
+running      inputs in, records out, over any `concurrent.futures.Executor`
+requests     a line of text or JSON -> a request
+jobs         how a batch is replied to: what is sent to a worker
+workers      what a worker does with it
+resumable    an output file that a killed run goes on with
 """
 
 from npblender.chat.batch.running import Record, replies_in_order, reply_to_all

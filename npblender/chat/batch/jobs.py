@@ -1,7 +1,4 @@
-"""What a run over many inputs is told, and what is read of a model's folder before its weights are.
-
-What it does not do: it loads no weights and searches nothing.
-"""
+"""How a batch of inputs is replied to: the job, what is prepared for it without the weights, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from npblender.tokenizer import BlenderbotSmallTokenizer
 
 @dataclass(frozen=True)
 class BatchJob:
-    """How a batch is to be answered: all that a worker is told besides the ids."""
+    """How a batch is to be replied to: everything that a worker needs besides the ids."""
 
     folder: str | None = None
     """The model's folder as the worker sees it; None stands for the demo of the package installed there."""
@@ -34,15 +31,15 @@ class BatchJob:
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Settings of the search, as `generate` takes them."""
     block: tuple[str, ...] = ()
-    """Words and phrases that are never to be said."""
+    """Words and phrases that are never generated."""
     seed: int | None = None
     n_best: int = 0
-    """How many runners-up to report."""
+    """How many of the best replies to report."""
 
 
 @dataclass(frozen=True)
 class PreparedJob:
-    """What makes requests into sources, and what a search will do with them: all but the weights."""
+    """What turns requests into sources, and the settings of their search: everything but the weights."""
 
     tokenizer: BlenderbotSmallTokenizer
     profile: Profile
@@ -52,17 +49,17 @@ class PreparedJob:
     generation_config: GenerationConfig
 
     def source(self, request: Request) -> FittedSource:
-        """A request as ids that fit the model."""
+        """Encodes a request as ids that fit the model."""
         limit = self.config.max_position_embeddings
         return make_source(self.tokenizer, self.profile, request.persona, request.turns, limit)
 
     def settings(self, call: Mapping[str, Any]) -> Settings:
-        """The settings that will count, refused here and not in a worker."""
+        """Resolves the settings; unfit ones are refused here and not in a worker."""
         return make_settings(self.profile, self, call)
 
 
 def prepare(job: BatchJob) -> PreparedJob:
-    """Read what is needed of a model's folder to prepare its batches; the weights stay where they are.
+    """Reads everything in a model's folder but the weights.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: the folder's files or the job's settings do not fit.
@@ -82,10 +79,10 @@ def prepare(job: BatchJob) -> PreparedJob:
     return prepared
 
 
-def told(job: BatchJob, prepared: PreparedJob) -> dict[str, Any]:
-    """What decides a run's replies, as JSON has it: two runs that were told the same may go on with each other's work.
+def run_fingerprint(job: BatchJob, prepared: PreparedJob) -> dict[str, Any]:
+    """Everything that decides a run's replies, as JSON: runs with equal fingerprints may resume each other's output.
 
-    The model is known by its files' sizes and the ends of their contents, wherever the folder lies.
+    The model is identified by its files' sizes and the ends of their contents, wherever the folder is.
     """
     files = {key: value for key, value in prepared.generation_config.extra.items() if key != "_from_model_config"}
     return {
@@ -105,7 +102,7 @@ def _counts(path: Path) -> bool:
 
 
 def _fingerprint(path: Path) -> str:
-    """Size and ends of a file: enough to tell checkpoints of one training run apart, without reading all of them."""
+    """Size and ends of a file: enough to distinguish checkpoints of one training run without reading all of them."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(0)

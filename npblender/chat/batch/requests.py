@@ -1,10 +1,9 @@
-r"""Lines to be replied to, one request each: plain text, or JSON objects with fields.
+r"""Parses lines of input, one request each: plain text, or JSON objects with fields.
 
     {"text": "hi there", "id": 7}
     {"turns": ["hi", "hello!", "how are you?"], "persona": ["i have two cats."]}
 
-What it does not do: it reads no files and knows no model. A line that cannot be understood is a value too, `BadLine`,
-so that it can be reported in its place and the others go on.
+A line that cannot be parsed becomes a value too, `BadLine`, so that it is reported in its place and the others go on.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from npblender.chat.history import PERSONA_PREFIX, Turn
 
 READ_FIELDS = ("text", "turns", "persona")
 ADDED_FIELDS = ("line", "reply", "score", "n_best", "dropped_turns", "cut_tokens", "error")
-"""What a record of the output has besides the fields of its input."""
+"""The fields of an output record besides those of its input."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Request:
     turns: tuple[Turn, ...]
     persona: tuple[str, ...] = ()
     carried: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """What the output repeats: the object of a JSON line, {"input": text} for a line of text."""
+    """The fields that the output repeats: the object of a JSON line, {"input": text} for a line of text."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class BadLine:
 
 
 def parse_lines(lines: Iterable[bytes], jsonl: bool) -> Iterator[Request | BadLine]:
-    r"""Requests out of the lines of a file, in order, numbered from 1.
+    r"""Yields the requests of a file's lines, in order, numbered from 1.
 
     >>> for each in parse_lines([b"hi\n", b"\n"], jsonl=False):
     ...     print(each)
@@ -61,7 +60,7 @@ def parse_lines(lines: Iterable[bytes], jsonl: bool) -> Iterator[Request | BadLi
 
 
 def parse_text(number: int, text: str, jsonl: bool) -> Request | BadLine:
-    """One line as a request."""
+    """Parses one line."""
     carried = {"input": text}
     if not text.strip():
         return BadLine(number, "the line is empty", carried)
@@ -79,10 +78,10 @@ def _refuse_constant(name: str) -> Any:
 
 
 def as_request(number: int, content: Any) -> Request | BadLine:
-    r"""A string, or an object with `text` or `turns` and perhaps `persona`, as a request.
+    r"""Makes a request of a string, or of an object with `text` or `turns` and perhaps `persona`.
 
-    A text's line breaks stand between turns, as in the text that the model was trained with, and lines that begin
-    with "your persona:" are persona lines. Fields with other names are carried over to the output.
+    Line breaks of a text separate turns, as in the model's training data, and lines that begin with "your persona:" are
+    persona lines. Other fields are copied to the output.
 
     >>> as_request(1, {"text": "your persona: i sing.\nhi\nhello!", "id": 7}).persona
     ('your persona: i sing.',)

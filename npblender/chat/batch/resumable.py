@@ -1,11 +1,9 @@
-"""An output file that survives being killed: what is finished is neither lost nor doubled.
+"""An output file of a run that may be killed: no finished record is lost or written twice.
 
-Records are written to the output in the order of the input, one JSON object a line. What was finished out of order is
-kept meanwhile in a file beside it, OUTPUT.run, whose first line says what the run was told. After a kill at any
-moment the output holds whole lines and perhaps the beginning of one, which is taken away; so does the file beside it.
-Opened again, the two say what is left to do.
-
-What it does not do: it makes no records, and it does not guard against a machine that loses power.
+Records are written to the output in the order of the input, one JSON object a line. Records that are finished out of
+order are kept meanwhile in a file beside it, OUTPUT.run, whose first line is the run's fingerprint. After a kill at any
+moment each file holds whole lines and perhaps the beginning of one, which is removed. Opened again, the two say what is
+left to do. A loss of power is not covered.
 """
 
 from __future__ import annotations
@@ -21,42 +19,46 @@ from npblender.common.printable import json_line
 
 Record = dict[str, Any]
 
+_FINGERPRINT = "told"
+"""The key of the fingerprint in OUTPUT.run."""
+
 
 class ResumableOutput:
     """One output file and the file beside it, both open and locked until `close`.
 
     Args:
-        path: the output. It may be there already: then the run goes on behind its last whole line.
-        told: what the run was told; another run is only gone on with if it was told the same.
-        overwrite: begin anew whatever is there.
+        path: the output. If it exists, the run goes on after its last whole line.
+        fingerprint: the run's, as `run_fingerprint` gives it; only a run with an equal one is continued.
+        overwrite: begin anew whatever there is.
 
     Raises:
-        ValueError: the place cannot be written to, another run is writing to it, what is there was made otherwise, or
-            it is no output of this program.
+        ValueError: the place cannot be written to, another run is writing to it, or what exists was made with another
+            fingerprint or by another program.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with ResumableOutput(Path(folder) / "out.jsonl", {"seed": 1}) as output:
-    ...         output.keep([{"line": 2, "reply": "b"}])  # finished first, written when its turn comes
+    ...         output.keep([{"line": 2, "reply": "b"}])  # finished first, written later
     ...     with ResumableOutput(Path(folder) / "out.jsonl", {"seed": 1}) as output:
     ...         output.done, output.known
     (0, {2: {'line': 2, 'reply': 'b'}})
     """
 
-    def __init__(self, path: str | os.PathLike[str], told: Mapping[str, Any], *, overwrite: bool = False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], fingerprint: Mapping[str, Any], *, overwrite: bool = False
+    ) -> None:
         self.path = Path(path)
         self.beside = self.path.with_name(self.path.name + ".run")
         self.done = 0
         """How many lines the output has."""
         self.known: dict[int, Record] = {}
-        """Finished records that wait for their turn, by line."""
-        self.told_is_lost = False
-        """Whether the output was there without the file that says what its run was told, so that it could not be
-        compared."""
+        """Finished records that are not written yet, by line."""
+        self.fingerprint_is_lost = False
+        """Whether the output exists without the file that holds its run's fingerprint, which then was not compared."""
         self.errors = 0
-        """How many of the output's lines that were checked say that something went wrong."""
+        """How many of the checked lines of the output report an error."""
         self._checked = 0
-        told = json.loads(json.dumps(dict(told)))
+        fingerprint = json.loads(json.dumps(dict(fingerprint)))
         is_new = not self.beside.exists()
         try:
             self._output = _open(self.path)
@@ -65,27 +67,27 @@ class ResumableOutput:
             raise ValueError(f"{self.path} cannot be written to: {error}") from error
         try:
             _lock(self._beside, self.path)
-            self._take_up(told, overwrite)
+            self._continue(fingerprint, overwrite)
         except BaseException:
             self.close()
             if is_new:
                 self.beside.unlink()
             raise
 
-    def _take_up(self, told: Mapping[str, Any], overwrite: bool) -> None:
+    def _continue(self, fingerprint: Mapping[str, Any], overwrite: bool) -> None:
         if overwrite:
             self._output.truncate(0)
             self._beside.truncate(0)
         begun = _first_record(self.beside)
         if begun is not None:
-            self._compare(begun, told)
+            self._compare(begun, fingerprint)
         elif _first_record(self.path) is not None:
-            self.told_is_lost = True
+            self.fingerprint_is_lost = True
         elif self.path.stat().st_size and not self.beside.stat().st_size:
             raise ValueError(f"{self.path} is there and no run has written it; name another output, or --overwrite it")
         self.done = self._done_before = _keep_whole_lines(self._output)
         if not _keep_whole_lines(self._beside):
-            _append(self._beside, [{"told": told}])
+            _append(self._beside, [{_FINGERPRINT: fingerprint}])
         with self.beside.open("rb") as kept:
             self._head = len(kept.readline())
             for line in kept:
@@ -94,17 +96,18 @@ class ResumableOutput:
                     self.known[record["line"]] = record
         self._checking = self.path.open("rb")
 
-    def _compare(self, found: Record, told: Mapping[str, Any]) -> None:
-        before = found.get("told")
+    def _compare(self, found: Record, fingerprint: Mapping[str, Any]) -> None:
+        before = found.get(_FINGERPRINT)
         if not isinstance(before, Mapping):
             raise ValueError(
                 f"{self.beside} is not what a run leaves beside its output; remove it or name another output"
             )
-        for name in sorted({*before, *told}):
-            if before.get(name) != told.get(name):
+        for name in sorted({*before, *fingerprint}):
+            was, now = before.get(name), fingerprint.get(name)
+            if was != now:
                 raise ValueError(
-                    f"{self.path} was begun with {name} {json_line(before.get(name))}, and now it is "
-                    f"{json_line(told.get(name))}: run as before, name another output, or begin anew (--overwrite)"
+                    f"{self.path} was begun with {name} {json_line(was)}, and now it is {json_line(now)}: "
+                    f"run as before, name another output, or begin anew (--overwrite)"
                 )
 
     def check(self, line: Request | BadLine) -> None:
@@ -173,7 +176,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
-    """Refuse a second run on the same output, where the system has such locks."""
+    """Refuses a second run on the same output, if the system has such locks."""
     try:
         import fcntl
     except ImportError:
@@ -185,14 +188,14 @@ def _lock(file: BinaryIO, path: Path) -> None:
 
 
 def _first_record(path: Path) -> Record | None:
-    """The record of a file's first line; None where there is no whole line."""
+    """The record of a file's first line; None if there is no whole line."""
     with path.open("rb") as file:
         line = file.readline()
     return _parse(line, path) if line.endswith(b"\n") else None
 
 
 def _keep_whole_lines(file: BinaryIO) -> int:
-    """Take away what follows the last line break; how many lines are left. The file then stands at its end."""
+    """Removes everything after the last line break and goes to the end; returns how many lines there are."""
     lines, end, at = 0, 0, 0
     file.seek(0)
     while block := file.read(1 << 20):
@@ -211,13 +214,13 @@ def _parse(line: bytes, path: Path) -> Record:
         record = json.loads(line)
     except ValueError as error:
         raise ValueError(f"{path} holds a line that is not JSON: {error}. Name another output") from error
-    if not isinstance(record, dict) or not ("told" in record or isinstance(record.get("line"), int)):
+    if not isinstance(record, dict) or not (_FINGERPRINT in record or isinstance(record.get("line"), int)):
         raise ValueError(f"{path} holds a line that this program did not write. Name another output")
     return record
 
 
 def _append(file: BinaryIO, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write records behind what is there, as one piece."""
+    """Appends records, as one piece."""
     data = memoryview("".join(json_line(record) + "\n" for record in records).encode("utf-8"))
     while data:
         data = data[file.write(data) :]

@@ -1,12 +1,10 @@
-"""Many inputs, each with its reply: in batches by length, in the order of the input, on as many machines as there are.
+"""Replies to many inputs: in batches by length, in the order of the input, on as many machines as there are.
 
     requests -> windows of consecutive lines -> batches of like length -> an executor -> records in input order
 Any `concurrent.futures.Executor` will do: threads, processes, or that of a Dask or Ray cluster.
 
 Windows and batches depend on line numbers alone, and a batch's random numbers on the seed and its first line. So a run
-that goes on where another stopped makes the same batches, and with them the same replies.
-
-What it does not do: it reads and writes no files of its own (see resumable.py) and prints nothing.
+that continues another makes the same batches, and with them the same replies. resumable.py keeps the files.
 """
 
 from __future__ import annotations
@@ -42,14 +40,14 @@ def reply_to_all(
     batch_size: int = 16,
     **settings: Any,
 ) -> Iterator[Record]:
-    """Replies to many inputs, as records in the order of the inputs, while the work goes on.
+    """Yields replies to many inputs, as records in the order of the inputs, while the work goes on.
 
     Args:
-        inputs: strings, or objects with `text` or `turns`, and perhaps `persona`; other fields are carried over.
-        folder: the model's, as every worker sees it; without it the demo.
-        executor: where the work is done; without one in this thread.
-        block, seed, n_best, settings: phrases never to be said, random numbers, how many runners-up to report, and
-            settings of the search as `generate` takes them.
+        inputs: strings, or objects with `text` or `turns`, and perhaps `persona`; other fields are copied.
+        folder: the model's, under the same name on every worker; without it the demo.
+        executor: runs the work; without one it runs in this thread.
+        block, seed, n_best, settings: phrases never generated, random numbers, how many of the best replies to report,
+            and settings of the search as for `generate`.
         batch_size: how many inputs are searched together.
 
     An input that cannot be replied to gives a record with `error`, and the others go on.
@@ -77,13 +75,13 @@ def replies_in_order(
     known: Mapping[int, Record] | None = None,
     on_batch: Callable[[Sequence[Record]], None] | None = None,
 ) -> Iterator[Record]:
-    """Records in the order of the requests, which are numbered from 1 without gaps.
+    """Yields records in the order of the requests, which are numbered from 1 without gaps.
 
     Args:
         window: how many consecutive requests are sorted by length together, by default 32 batches.
-        skip: how many of the first requests have been dealt with: nothing is yielded for them.
-        known: records that are there already, by number; they are yielded in their place.
-        on_batch: called with the records of a batch as soon as it is done, whatever the order.
+        skip: how many of the first requests are done: nothing is yielded for them.
+        known: records that exist already, by number; they are yielded in their place.
+        on_batch: called with the records of each finished batch, in any order.
     """
     if batch_size < 1 or (window is not None and window < 1):
         raise ValueError("a batch and a window hold at least one line")
@@ -100,7 +98,7 @@ def replies_in_order(
             while following in ready:
                 yield ready.pop(following)
                 following += 1
-            # No more than two windows are under way, so a slow batch cannot fill the memory with later ones.
+            # At most two windows are in work, so a slow batch cannot fill the memory with later ones.
             while upcoming is not None and len(running) < most and upcoming.window < following + window:
                 if upcoming.requests:
                     ids = tuple(source.ids for source in upcoming.sources)
@@ -120,7 +118,7 @@ def replies_in_order(
 
 @dataclass(frozen=True)
 class _Batch:
-    """Requests that are searched together; none, where a window held nothing to search for."""
+    """Requests that are searched together; none, if a window held nothing to search for."""
 
     window: int  # the number of the window's first line
     requests: tuple[Request, ...] = ()
@@ -153,7 +151,7 @@ def _batches(
     known: Container[int],
     ready: dict[int, Record],
 ) -> Iterator[_Batch]:
-    """Batches of like length, window by window; what cannot be replied to goes to `ready` as it is."""
+    """Yields batches of similar length, window by window; bad lines go to `ready` as they are."""
     remaining = iter(requests)
     while lines := list(islice(remaining, window)):
         start, end = lines[0].number, lines[-1].number
@@ -178,7 +176,7 @@ def _batches(
 
 
 class _ThisThread(Executor):
-    """Does the work at once, where it was asked for."""
+    """Does the work at once, in the caller's thread."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()

@@ -1,9 +1,7 @@
-"""What a worker does: replies to one batch of sources, with a model that it has loaded once.
+"""A worker's part: replies to one batch of sources, with a model that it loads once.
 
-A worker may be this process, a thread, another process or another machine. It is sent names, settings and ids, which
-are small, and it reads the model from the folder of that name; so every machine must see the folder under the name.
-
-What it does not do: it builds no batches and knows no lines.
+A worker may be this process, a thread, another process or another machine. It gets names, settings and ids, which are
+small, and reads the model from the folder of that name; so every machine needs the folder under the same name.
 """
 
 from __future__ import annotations
@@ -40,18 +38,18 @@ _LOADING = Lock()
 
 @lru_cache(maxsize=1)
 def _load(folder: str | None, dialect: str | Dialect | None, dtype: str, block: tuple[str, ...]) -> _Loaded:
-    """A memo of the one model that a worker process serves."""
+    """Loads the one model of a worker process, once."""
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(folder, dialect=dialect, dtype=dtype)
     tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder, dialect=model.dialect)
     return model, tokenizer, BlockList(block, tokenizer) if block else None
 
 
 def reply_to_batch(job: BatchJob, sources: Sequence[Ids], first: int) -> list[Answer]:
-    """The answers to a batch of sources, one each. `first` numbers the batch, for the random numbers it draws.
+    """Replies to a batch of sources, one answer each. `first` numbers the batch and seeds its random numbers.
 
-    Should the batch fail as a whole its sources are tried one by one, so that one of them cannot spoil the others.
+    If the batch fails as a whole, its sources are tried one by one, so that one of them cannot spoil the others.
     """
-    with _LOADING:  # two threads of a worker shall not load the model twice
+    with _LOADING:  # two threads of a worker must not load the model twice
         loaded = _load(job.folder, job.dialect, job.dtype, job.block)
     try:
         return _search(job, loaded, sources, first)
@@ -70,7 +68,7 @@ def _search(job: BatchJob, loaded: _Loaded, sources: Sequence[Ids], first: int) 
 
 
 def _answer(candidates: Sequence[Candidate], n_best: int) -> Answer:
-    """What is reported of the candidates of one source.
+    """The report of one source's candidates.
 
     >>> _answer([Candidate("hi!", "hi !", (1, 5, 2), -0.5)], 0)
     {'reply': 'hi!', 'score': -0.5}
@@ -86,7 +84,7 @@ def _answer(candidates: Sequence[Candidate], n_best: int) -> Answer:
 def local_processes(count: int) -> Iterator[Executor]:
     """An executor of `count` processes on this machine, which share its cores.
 
-    Work that waits is given up when something fails; work that runs is waited for.
+    When something fails, waiting work is cancelled and running work is finished.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))  # read by the BLAS of each new process
@@ -98,7 +96,7 @@ def local_processes(count: int) -> Iterator[Executor]:
 
 
 def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and do not outlive it."""
+    """Leaves Ctrl-C to the parent, and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 
