@@ -142,7 +142,8 @@ def definitions(module: str) -> dict[str, ast.FunctionDef | ast.ClassDef]:
 
     def walk(body: list[ast.stmt], prefix: str) -> None:
         for node in body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            overloads = any(ast.unparse(each).endswith("overload") for each in getattr(node, "decorator_list", []))
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not overloads:
                 found.setdefault(prefix + node.name, node)  # of a property the getter, which comes first
                 walk(node.body, f"{prefix}{node.name}.")
 
