@@ -2,8 +2,7 @@
 
 conversation   `Conversation`: persona, turns and settings, and the next reply
 history        the formats of a history, and a history as the ids of one source that fits the model
-settings       a call's settings, the model's and the format's -> one plan
-replies        one search -> candidate replies, whole or word by word
+replies        settings -> one plan -> one search -> candidate replies, whole or word by word
 spacing        a reply's words spaced as people write
 blocklist      words and phrases that are never generated
 transcript     a conversation as JSON

@@ -23,8 +23,7 @@ from npblender.chat.history import (
     persona_line,
     resolve_profile,
 )
-from npblender.chat.replies import Reply, stream_reply
-from npblender.chat.settings import Settings, make_settings
+from npblender.chat.replies import Reply, Settings, make_settings, stream_reply
 from npblender.chat.transcript import Transcript, read_transcript, write_transcript
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer

@@ -6,9 +6,7 @@ stored as float16, bfloat16, float32 or float64. `save` writes what both version
 
     dtypes            the number formats of files, and the dtypes a model computes in
     parameter_names   transformers' and ParlAI's names of a parameter -> ours
-    header            what a safetensors file says about itself, checked
-    folder            which files of a folder hold the weights
-    row_reader        tensors read some rows at a time, in a few threads
+    folder            which files hold the tensors, and what a safetensors file says about itself, checked
     read, write       `load` and `save`
 """
 

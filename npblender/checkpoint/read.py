@@ -1,24 +1,29 @@
-"""Weights from a folder: every tensor checked, converted, and read once to where it stays.
+"""Reads weights from a folder: every tensor checked, converted, and read once to where it stays.
 
-Bytes pass through small buffers (see row_reader.py), in which they are converted and checked, so that loading needs the
-weights themselves and little else, and costs one pass over memory.
+Tensors are read some rows at a time, in a few threads: reading, converting, checking and storing all release the
+interpreter, so two threads need little more than half the time of one. Each takes the next free rows, in the order of
+the files, so what is done with them must not depend on the thread or on when. Loading needs the memory of the weights
+and a few megabytes.
 
-What it does not do: it reads no configuration and repairs nothing. What does not fit is
-gathered and refused in one error that names all of it.
+Everything that does not fit is collected and raised in one error. Nothing is repaired.
 """
 
+from __future__ import annotations
+
+import math
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from npblender.checkpoint.dtypes import STORED_FLOATS, resolve_storage
-from npblender.checkpoint.folder import find_tensors
-from npblender.checkpoint.header import StoredTensor
+from npblender import ops
+from npblender.checkpoint.dtypes import STORED_BITS, STORED_FLOATS, decode, resolve_storage
+from npblender.checkpoint.folder import StoredTensor, find_tensors
 from npblender.checkpoint.parameter_names import SHARED, canonical_name, copies_in_order
-from npblender.checkpoint.row_reader import each_piece, in_order
 from npblender.common import json_files
 from npblender.common.array_types import Array
 from npblender.config import BlenderbotSmallConfig
@@ -33,6 +38,13 @@ from npblender.transformer.parameters import (
     from_arrays,
 )
 
+BUFFER_BYTES = 1 << 20  # fits a core's own cache, so a value is still there when it is checked
+THREADED_FROM = 1 << 23  # bytes from which a second thread pays
+MOST_THREADS = 3  # each holds some 2 MB, and memory is busy with as many
+
+Piece: TypeAlias = tuple[StoredTensor, int, int]  # a tensor, the first of some rows, and how many
+Do: TypeAlias = Callable[[StoredTensor, int, Array], None]
+
 
 def load(
     folder: str | os.PathLike[str],
@@ -40,9 +52,9 @@ def load(
     parts: Parts = FULL_MODEL,
     dtype: str | npt.DTypeLike = "float32",
 ) -> Weights:
-    """The weights in a folder as the tree for `config`, every parameter in `dtype`.
+    """Reads the weights in a folder as the tree for `config`, every parameter in `dtype`.
 
-    "float16" and "bfloat16" keep only the large matrices so, rounded from float32 to the nearest (see `layout`);
+    With "float16" and "bfloat16" only the large matrices are kept in 16 bits, rounded from float32 to the nearest;
     everything else is in float32.
 
     `parts` says what the model has: `FULL_MODEL`, `BASE_MODEL` or `CAUSAL_MODEL`. Tensors of
@@ -82,7 +94,7 @@ def load(
 def _match(
     tensors: dict[str, StoredTensor], config: BlenderbotSmallConfig, parts: Parts, problems: list[str]
 ) -> dict[str, list[StoredTensor]]:
-    """For each parameter of these parts the tensors to read it from; what does not fit goes to `problems`.
+    """Finds the tensors to read each parameter of these parts from; what does not fit goes to `problems`.
 
     Only the token embeddings can come from several: the first is to be read, the others must agree with it.
     """
@@ -123,7 +135,7 @@ def _fits(tensor: StoredTensor, shape: tuple[int, ...], problems: list[str]) -> 
 def _read_all(
     tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any], storage: str, problems: list[str]
 ) -> dict[str, Matrix]:
-    """Each parameter, read from its tensor and laid out as it is multiplied fastest."""
+    """Reads each parameter from its tensor, laid out as it is multiplied fastest."""
     rooms = MatrixAllocator({name: tensor.shape for name, tensor in tensors.items()}, dtype, storage)
     arrays = {name: rooms.room(name) for name in tensors}
     places = {tensor.name: arrays[name] for name, tensor in tensors.items()}
@@ -143,7 +155,7 @@ def _read_all(
 
 
 def _compare_copies(sources: dict[str, list[StoredTensor]], arrays: dict[str, Matrix], problems: list[str]) -> None:
-    """The token embeddings are one matrix; a file may hold it several times, but always the same."""
+    """Checks that all copies of the token embeddings in the files are equal: they are one matrix."""
     if SHARED not in sources:
         return
     first, *others = sources[SHARED]
@@ -160,3 +172,70 @@ def _compare_copies(sources: dict[str, list[StoredTensor]], arrays: dict[str, Ma
         if tensor.name in other:
             what = "an untied head" if tensor.name == "lm_head.weight" else "a second embedding"
             problems.append(f"{what} is not covered: {tensor.name} differs from {first.name}")
+
+
+def in_order(tensors: Iterable[StoredTensor]) -> list[StoredTensor]:
+    """Sorts tensors by file and place."""
+    return sorted(tensors, key=lambda tensor: (str(tensor.file), tensor.start))
+
+
+def each_piece(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], do: Do) -> None:
+    """Calls `do(tensor, first, rows)` on all rows of the tensors in `dtype`, some at a time, from number `first` on.
+
+    It is called from several threads at once; `rows` are valid until it returns.
+
+    Raises:
+        ValueError: a file is shorter than its header said.
+    """
+    tensors = in_order(tensors)
+    waiting = deque(piece for tensor in tensors for piece in _pieces(tensor, dtype))
+
+    def job(_worker: int, _first: int, _last: int) -> None:
+        buffer = np.empty(0, np.uint8)
+        try:
+            for (tensor, first, count), file in _opened(_taken(waiting)):
+                size, start = count * _row_bytes(tensor), tensor.start + first * _row_bytes(tensor)
+                if size > buffer.size:
+                    buffer = np.empty(size, np.uint8)
+                raw = buffer[:size]
+                file.seek(start)
+                if file.readinto(raw.data) != size:  # type: ignore[attr-defined]
+                    raise ValueError(
+                        f"{tensor.file} ended inside tensor {tensor.name!r}: it was cut short while it was read"
+                    )
+                do(tensor, first, decode(raw, tensor.dtype, dtype).reshape(-1, *tensor.shape[1:]))
+        finally:
+            waiting.clear()  # after an error the others stop
+
+    threads = min(ops.num_threads(), MOST_THREADS) if sum(tensor.size for tensor in tensors) >= THREADED_FROM else 1
+    ops.run_in_threads(job, threads, threads)
+
+
+def _row_bytes(tensor: StoredTensor) -> int:
+    return math.prod(tensor.shape[1:]) * STORED_BITS[tensor.dtype] // 8
+
+
+def _pieces(tensor: StoredTensor, dtype: np.dtype[Any]) -> Iterator[Piece]:
+    """Cuts a tensor into as many rows at a time as a buffer holds, stored or converted."""
+    widest = max(_row_bytes(tensor), math.prod(tensor.shape[1:]) * dtype.itemsize, 1)
+    at_once = max(1, BUFFER_BYTES // widest)
+    count = tensor.shape[0] if tensor.shape else 1
+    for first in range(0, count, at_once):
+        yield tensor, first, min(at_once, count - first)
+
+
+def _taken(waiting: deque[Piece]) -> Iterator[Piece]:
+    """Yields the next piece that no thread has, until there is none."""
+    while True:
+        try:
+            yield waiting.popleft()
+        except IndexError:
+            return
+
+
+def _opened(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, BinaryIO]]:
+    """Yields each piece with its file open."""
+    for path, group in groupby(pieces, key=lambda piece: piece[0].file):
+        with path.open("rb") as file:
+            for piece in group:
+                yield piece, file

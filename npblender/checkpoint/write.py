@@ -146,7 +146,7 @@ def _write_tensors(path: Path, tensors: dict[str, Stored]) -> None:
 
 
 def _write_bytes(path: Path, tensors: dict[str, Stored]) -> None:
-    """The same as the library does, which takes NumPy's arrays, and these are never bfloat16 (see header.py)."""
+    """The same as the library does, which takes NumPy's arrays, and these are never bfloat16."""
     order = sorted(tensors, key=lambda name: (-tensors[name][1].itemsize, name))  # so every place is a multiple of it
     header: dict[str, object] = {"__metadata__": METADATA}
     end = 0

@@ -4,6 +4,5 @@ main          the console script: finds the subcommand, turns errors into one li
 chat          npblender chat: interactive.py has the commands of a conversation at a terminal, terminal.py prints
 generate      npblender generate: files.py opens input and output, progress.py reports how far it is
 tokenize, info, trace, compare, golden     a subcommand each
-options       options that several subcommands share
-threads       how many threads a small model gets
+options       what several subcommands share: options, and the threads that a small model gets
 """

@@ -7,8 +7,14 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from npblender.cli.options import add_model_options, add_reply_options, block_phrases, check_text, search_settings
-from npblender.cli.threads import suit_threads
+from npblender.cli.options import (
+    add_model_options,
+    add_reply_options,
+    block_phrases,
+    check_text,
+    search_settings,
+    suit_threads,
+)
 from npblender.common.printable import json_line, one_line
 
 if TYPE_CHECKING:

@@ -18,11 +18,12 @@ from npblender.cli.options import (
     add_reply_options,
     block_phrases,
     check_text,
+    count_parameters,
     search_settings,
+    suit_threads,
     whole_number,
 )
 from npblender.cli.progress import Progress
-from npblender.cli.threads import count_parameters, suit_threads
 
 EPILOG = """Input: a line of text each, or with --format jsonl (the default for *.jsonl) an object each, with "text" or
 "turns" and perhaps "persona"; other fields are carried over. A line that cannot be replied to gives an object with

@@ -12,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from npblender.cli.options import add_model_options, check_text, whole_number
-from npblender.cli.threads import count_parameters, suit_threads
+from npblender.cli.options import add_model_options, check_text, count_parameters, suit_threads, whole_number
 from npblender.common.printable import printable
 
 if TYPE_CHECKING:

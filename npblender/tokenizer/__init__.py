@@ -1,16 +1,14 @@
 """Text to ids and back. In reading order:
 
-pretokenize        text -> pieces, in ParlAI's way and in transformers'
+pretokenize        text -> pieces, and tokens -> text, in ParlAI's way and in transformers'
 bpe                byte-pair encoding: a word -> the symbols that its merges leave
 codec              `TextCodec`: pieces, merges and vocabulary put together, and back
-detokenize         tokens -> text, in both ways
 special_tokens     tokens that are cut out of a text whole
 tokenizer          `BlenderbotSmallTokenizer`, the public class; its methods by idea in
                    named_tokens, conversion and encoding
 encoding_options   the options of a call, one row each
 batching           texts -> rows -> a padded batch
-vocabulary         what a vocabulary and its merges must be
-files              a tokenizer's folder, read and written
+vocabulary         what a vocabulary and its merges must be, and a tokenizer's files, read and written
 shortcuts          everything that makes it fast and changes no id
 example            a vocabulary small enough to follow by hand
 """

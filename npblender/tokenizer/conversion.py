@@ -14,8 +14,8 @@ import numpy as np
 from npblender.common.field_checks import switch_or_default
 from npblender.tokenizer.bpe import Merge
 from npblender.tokenizer.codec import Explanation
-from npblender.tokenizer.detokenize import clean_up_tokenization
 from npblender.tokenizer.named_tokens import NamedTokens
+from npblender.tokenizer.pretokenize import clean_up_tokenization
 
 
 class TokenConverter(NamedTokens):

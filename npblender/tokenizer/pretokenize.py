@@ -1,19 +1,21 @@
-r"""Text to pieces, the step before byte-pair encoding, in both of the ways that exist.
+r"""Text to pieces, the step before byte-pair encoding, and tokens back to text: in ParlAI's way and in transformers'.
 
 ParlAI, which trained the model, cuts runs of word characters and single marks. transformers' class splits at white
 space and before some marks, so that `(hello)` keeps its bracket glued to the word behind it. The ids of ordinary chat
-differ in one turn out of ten or twenty because of it.
+differ in one turn out of ten or twenty because of it. A line break is a word of its own, `__newln__`, in both.
 
-A line break is a word of its own, `__newln__`, in both.
+Joining tokens does not undo the cutting: case and (in transformers' way) line breaks are lost, and marks keep a space
+before them. `clean_up_tokenization` removes most of these spaces; both originals leave it off unless asked.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from npblender.config.dialect import Family
+from npblender.tokenizer.bpe import CONTINUED
 
 NEWLINE = "__newln__"
 """How a line break is spelt for the merges and in the vocabulary."""
@@ -121,3 +123,54 @@ def pretokenize_transformers(text: str) -> list[str]:
     The tokenizer cuts special tokens out of the text before this.
     """
     return PRETOKENIZERS["transformers"](text)
+
+
+def join_parlai(tokens: Sequence[str]) -> str:
+    r"""Joins tokens as ParlAI's `vec2txt` does: unfinished pieces run on, a line break is one, an open end is closed.
+
+    >>> join_parlai(["low@@", "er", "!", "__newln__", "hel@@"])
+    'lower ! \n hel'
+    """
+    text = " ".join(tokens).replace(CONTINUED + " ", "")
+    return text.removesuffix(CONTINUED).replace(NEWLINE, "\n")
+
+
+def join_transformers(tokens: Sequence[str]) -> str:
+    """Joins tokens as transformers' class does: unfinished pieces run on, the line break is a word, an open end stays.
+
+    >>> join_transformers(["low@@", "er", "!", "__newln__", "hel@@"])
+    'lower ! __newln__ hel@@'
+    """
+    return " ".join(tokens).replace(CONTINUED + " ", "").strip()
+
+
+DETOKENIZERS: Mapping[Family, Callable[[Sequence[str]], str]] = {
+    "parlai": join_parlai,
+    "transformers": join_transformers,
+}
+"""The way back for each way of `Dialect.pretokenizer`."""
+
+# transformers' own list, in its order.
+_CLEAN_UPS = (
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+)
+
+
+def clean_up_tokenization(text: str) -> str:
+    """Removes spaces before punctuation and English short forms, as transformers' method of this name does.
+
+    >>> clean_up_tokenization("you should ' ve said so , did n't you ?")
+    "you should've said so, didn't you?"
+    """
+    for spaced, tight in _CLEAN_UPS:
+        text = text.replace(spaced, tight)
+    return text

@@ -26,7 +26,8 @@ from npblender.tokenizer.bpe import MergeTable
 from npblender.tokenizer.codec import TextCodec
 from npblender.tokenizer.encoding import BatchEncoder
 from npblender.tokenizer.encoding_options import UNBOUNDED, check_side
-from npblender.tokenizer.files import (
+from npblender.tokenizer.special_tokens import AddedToken, as_added_token
+from npblender.tokenizer.vocabulary import (
     DIALECT_KEY,
     read_merges,
     read_settings,
@@ -35,7 +36,6 @@ from npblender.tokenizer.files import (
     write_settings,
     write_vocabulary,
 )
-from npblender.tokenizer.special_tokens import AddedToken, as_added_token
 
 _INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
 _DEMO = Path(__file__).resolve().parents[1] / "demo"

@@ -11,7 +11,7 @@ import pytest
 from npblender import PARLAI, TRANSFORMERS_5, BlenderbotSmallConfig, GenerationConfig
 from npblender.chat import Conversation
 from npblender.chat.history import PROFILES, Profile, Turn, make_source
-from npblender.chat.settings import make_settings
+from npblender.chat.replies import make_settings
 from npblender.chat.spacing import natural_text
 from npblender.chat.transcript import Transcript, read_transcript, write_transcript
 from npblender.tokenizer.example import example_tokenizer

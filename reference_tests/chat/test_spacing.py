@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from npblender.chat.spacing import NaturalSpacing, natural_text, stream_natural
 from npblender.common.printable import json_line, one_line, printable
 from npblender.tokenizer import pretokenize_parlai
-from npblender.tokenizer.detokenize import clean_up_tokenization
+from npblender.tokenizer.pretokenize import clean_up_tokenization
 
 SPACED = {
     # What transformers' clean-up gives too: its own cases, and published replies of the 90M.

@@ -161,7 +161,7 @@ def test_formats_may_be_mixed(tmp_path: Path):
 
 def test_longer_than_the_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Tensors that need many pieces, the last one shorter; the NaN in the last piece is still found."""
-    monkeypatch.setattr("npblender.checkpoint.row_reader.BUFFER_BYTES", 16)
+    monkeypatch.setattr("npblender.checkpoint.read.BUFFER_BYTES", 16)
     tree, stored = tensors_of(TINY, "full")
     for dtype in ("float32", "float16", "float64"):
         write(tmp_path / FILE, {**stored, "lm_head.weight": tree["shared.weight"]}, dtype)

@@ -10,7 +10,7 @@ import pytest
 import safetensors
 
 import npblender
-from npblender.cli.threads import SMALL, blas_threads, suit_threads
+from npblender.cli.options import SMALL, blas_threads, suit_threads
 from npblender.ops.packed.blas import function, openblas
 from npblender.transformer.parameters import to_arrays
 from reference_tests.support.cli_runs import ROOT, command, environment, one_error, run_cli

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from npblender.config.dialect import PARLAI, TRANSFORMERS_5
 from npblender.tokenizer import AddedToken, BlenderbotSmallTokenizer
 from npblender.tokenizer.example import EXAMPLE_MERGES, EXAMPLE_VOCABULARY, example_tokenizer
-from npblender.tokenizer.files import read_merges, write_merges
+from npblender.tokenizer.vocabulary import read_merges, write_merges
 from reference_tests.support.text_strategies import FRAGMENTS, characters
 
 HEADER = "#version: 0.2\n"

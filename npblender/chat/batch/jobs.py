@@ -11,7 +11,7 @@ from typing import Any
 from npblender import demo
 from npblender.chat.batch.requests import Request
 from npblender.chat.history import FittedSource, Profile, make_source, resolve_profile
-from npblender.chat.settings import Settings, make_settings
+from npblender.chat.replies import Settings, make_settings
 from npblender.common import json_files
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect

@@ -21,8 +21,7 @@ import numpy as np
 from npblender.chat.batch.jobs import BatchJob
 from npblender.chat.blocklist import BlockList
 from npblender.chat.history import resolve_profile
-from npblender.chat.replies import Candidate, search_replies, shown_score
-from npblender.chat.settings import make_settings
+from npblender.chat.replies import Candidate, make_settings, search_replies, shown_score
 from npblender.config.dialect import Dialect
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender.checkpoint.dtypes import decode
-from npblender.checkpoint.header import StoredTensor, read_header, read_metadata
+from npblender.checkpoint.folder import StoredTensor, read_header, read_metadata
 from npblender.common import json_files
 from npblender.common.array_types import Array
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender import ops
-from npblender.checkpoint import load, row_reader
-from npblender.checkpoint.header import StoredTensor, read_header
+from npblender.checkpoint import load, read
+from npblender.checkpoint.folder import StoredTensor, read_header
 from npblender.transformer.parameters import to_arrays
 from reference_tests.support.asserts import assert_same
 from reference_tests.support.stored import TINY, tensors_of, write
@@ -24,8 +24,8 @@ SHAPES = st.lists(st.lists(st.integers(1, 9), min_size=0, max_size=3), min_size=
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even the smallest file is read by several threads, a few rows at a time."""
-    monkeypatch.setattr(row_reader, "SHARED", 0)
-    monkeypatch.setattr(row_reader, "BUFFER_BYTES", 16)
+    monkeypatch.setattr(read, "THREADED_FROM", 0)
+    monkeypatch.setattr(read, "BUFFER_BYTES", 16)
 
 
 @given(SHAPES, st.sampled_from(["float32", "float16", "bfloat16", "float64"]), st.integers(1, 100), st.integers(1, 4))
@@ -37,9 +37,9 @@ def test_every_row_comes_once(
     write(path, tensors, stored)
     came: list[tuple[str, int, np.ndarray]] = []
     with pytest.MonkeyPatch.context() as patch, ops.use_threads(threads):
-        patch.setattr(row_reader, "SHARED", 0)
-        patch.setattr(row_reader, "BUFFER_BYTES", buffer)
-        row_reader.each_piece(
+        patch.setattr(read, "THREADED_FROM", 0)
+        patch.setattr(read, "BUFFER_BYTES", buffer)
+        read.each_piece(
             read_header(path).values(),
             np.dtype(np.float32),
             lambda tensor, first, rows: came.append((tensor.name, first, rows.copy())),
@@ -93,16 +93,16 @@ def test_two_threads_read_at_once_and_an_error_in_either_is_raised(shared: None,
                 raise KeyError(name)
 
         with ops.use_threads(2), pytest.raises(KeyError):
-            row_reader.each_piece(tensors, np.dtype(np.float32), do)
+            read.each_piece(tensors, np.dtype(np.float32), do)
         assert len(seen) == 2
 
 
 def test_what_is_small_is_read_by_the_calling_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     tensors = numbers(tmp_path / FILE)
-    monkeypatch.setattr(row_reader, "BUFFER_BYTES", 16)
+    monkeypatch.setattr(read, "BUFFER_BYTES", 16)
     readers: set[int] = set()
     with ops.use_threads(4):
-        row_reader.each_piece(tensors, np.dtype(np.float32), lambda *_: readers.add(threading.get_ident()))
+        read.each_piece(tensors, np.dtype(np.float32), lambda *_: readers.add(threading.get_ident()))
     assert readers == {threading.get_ident()}
 
 
@@ -111,7 +111,7 @@ def test_a_file_that_shrinks_is_refused_by_any_thread(shared: None, tmp_path: Pa
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-4])
     for threads in (1, 2, 4):
         with ops.use_threads(threads), pytest.raises(ValueError, match="ended inside tensor 'two': it was cut short"):
-            row_reader.each_piece(tensors, np.dtype(np.float32), lambda *_: None)
+            read.each_piece(tensors, np.dtype(np.float32), lambda *_: None)
 
 
 def test_after_an_error_nobody_begins_another_piece(shared: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -122,7 +122,7 @@ def test_after_an_error_nobody_begins_another_piece(shared: None, tmp_path: Path
             super().clear()
             emptied.set()
 
-    monkeypatch.setattr(row_reader, "deque", Waiting)
+    monkeypatch.setattr(read, "deque", Waiting)
     calls: list[bool] = []
 
     def do(*_: Any) -> None:
@@ -134,5 +134,5 @@ def test_after_an_error_nobody_begins_another_piece(shared: None, tmp_path: Path
         emptied.wait(60)
 
     with ops.use_threads(2), pytest.raises(KeyError):
-        row_reader.each_piece(tensors, np.dtype(np.float32), do)
+        read.each_piece(tensors, np.dtype(np.float32), do)
     assert sorted(calls) == [False, True]

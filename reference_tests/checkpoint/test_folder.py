@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from npblender.checkpoint import load
 from npblender.checkpoint.dtypes import STORED_BITS
-from npblender.checkpoint.header import read_header
+from npblender.checkpoint.folder import read_header
 from npblender.transformer.parameters import to_arrays
 from reference_tests.support.stored import FORMATS, TINY, as_bytes, content, entry, tensors_of, write
 
