@@ -4,6 +4,7 @@ Tests that take long carry the marker `slow` and are left out unless `-m ""` ask
 `--hypothesis-profile thorough` tries more examples of every law.
 """
 
+import contextlib
 import signal
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,6 +27,24 @@ settings.load_profile("npblender")
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A generator seeded by the test's own name: independent of order, different between tests."""
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_blas_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """OpenBLAS's idle threads busy-wait, at half of all cost of these small products. A run of all tests keeps them."""
+    with contextlib.nullcontext() if request.config.option.markexpr == "" else blas.ONE_THREAD:
+        yield
+
+
+@pytest.fixture
+def all_blas_threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As many threads as the BLAS has by itself."""
+    limited = request.config.option.markexpr != ""
+    if limited:
+        blas.ONE_THREAD.__exit__()
+    yield
+    if limited:
+        blas.ONE_THREAD.__enter__()
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_an_unknown_layout_is_refused(lay_out_as):
         ops.layout()
 
 
-def test_the_blas_gets_its_threads_back():
+def test_the_blas_gets_its_threads_back(all_blas_threads):
     library = blas.openblas()
     if library is None:
         pytest.skip("NumPy's BLAS is not the OpenBLAS of its wheels: there is nothing to set")
