@@ -56,6 +56,7 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
+@functools.cache
 def parsed(name: str) -> ast.Module:
     return ast.parse(MODULES[name].read_text(encoding="utf-8"))
 
@@ -291,7 +292,12 @@ def is_a_file_here(name: str, mentioned_in: Path) -> bool:
     """
     if (mentioned_in.parent / name).exists() or name in FOREIGN:
         return True
-    inside = mentioned_in.is_relative_to(ROOT) and "/" not in name
+    return ends_a_path(name, inside=mentioned_in.is_relative_to(ROOT) and "/" not in name)
+
+
+@functools.cache
+def ends_a_path(name: str, inside: bool) -> bool:
+    """Whether a path ends so: of the package only, or of the tests and tools too."""
     return any(
         path.as_posix().endswith(f"/{name}") for path in python_files() if path.is_relative_to(ROOT) or not inside
     )

@@ -65,7 +65,7 @@ def run_named(task: Task, arguments: Sequence[str], shown: str) -> int:
     modules = {name: module for name, module, _ in task.named}
     if not arguments or arguments[0] not in modules:
         listed = "\n".join(f"  {name:14} {about}" for name, _, about in task.named)
-        sys.exit(f"{shown} {task.shows}\n{listed}")
+        sys.exit(f"{shown} NAME [ARGUMENTS]\n{listed}")
     return call((modules[arguments[0]],), arguments[1:], f"{shown} {arguments[0]}")
 
 

@@ -18,7 +18,6 @@ class Task:
     about: str
     commands: tuple[Command, ...] = ()
     named: tuple[tuple[str, str, str], ...] = ()  # instead: (name, module, what it is for), chosen by the next word
-    shows: str = ""  # the arguments it takes, for the list
 
 
 LINT = (("ruff", "check", "."), ("ruff", "format", "--check", "."))
@@ -37,17 +36,16 @@ DOCTESTS = (
 EVERY_CHANGE = {
     "check": Task("what to run before a commit: lint, types, structure; seconds", (*LINT, ("mypy",), STRUCTURE)),
     "lint": Task("ruff: rules and format", LINT),
+    "structure": Task("where things go, what imports what, what pages and docstrings point to", (STRUCTURE,)),
     "types": Task("mypy --strict over the package, the tools and the tests' support", (("mypy",),)),
     "tests": Task(
-        'the tests; `-m ""` includes the slow ones, `--hypothesis-profile thorough` tries more examples of every law',
+        'the tests; `-m ""` with the slow ones, `--hypothesis-profile thorough` with more examples of every law',
         (("pytest", "-p", "no:cacheprovider"),),
-        shows="[PYTEST ARGUMENTS]",
     ),
     "doctests": Task("the examples in the docstrings", (sum(DOCTESTS, ()),)),
     "docs": Task(
         "run every code block of README.md and docs/, compare what it prints",
         (("tools.docs.run_blocks",),),
-        shows="[PAGE...] [--update]",
     ),
     "pages": Task(
         "compare the pages with the code: links, the map of the house, the API reference, points, settings",
@@ -69,43 +67,35 @@ EVERY_CHANGE = {
     ),
 }
 PAGES = {
-    "api": Task("docs/api.md from the docstrings", (("tools.docs.api",),), shows="[--check | --write-docs]"),
+    "api": Task("docs/api.md from the docstrings", (("tools.docs.api",),)),
     "house": Task(
         "the map in README.md and docs/architecture.md from the code",
         (("tools.docs.house",),),
-        shows="[--check | --write-docs]",
     ),
     "links": Task("whether everything exists that the pages point to", (("tools.docs.links",),)),
-    "points": Task("docs/points.md from the code", (("tools.docs.points",),), shows="[--write-docs]"),
+    "points": Task("docs/points.md from the code", (("tools.docs.points",),)),
     "settings": Task(
         "the table of all settings in docs/generation.md from the code",
         (("tools.docs.settings",),),
-        shows="[--check | --write-docs]",
     ),
-    "dialects": Task(
-        "the table of docs/dialects.md from the code", (("tools.docs.dialects",),), shows="[--write-docs]"
-    ),
+    "dialects": Task("the table of docs/dialects.md from the code", (("tools.docs.dialects",),)),
     "zoo": Task(
         "what `npblender compare` says of every fault of the zoo; docs/porting.md",
         (("tools.docs.zoo",),),
-        shows="[--check | --write-docs | --plant NAME ...]",
     ),
 }
 ORIGINALS = {
     "originals": Task(
         "make the environments of ParlAI, both transformers, Keras and Flax, or other engines",
         (("tools.originals.environments",),),
-        shows="[NAME...] [--list]",
     ),
     "compare": Task(
         "the differential suites: npblender beside the originals; all of them, or one with arguments of its own",
         (("tools.differential.suites",),),
-        shows="[SUITE [ARGUMENTS]]",
     ),
     "goldens": Task(
         "have the originals make the stored numbers of reference_tests/golden/, or check them",
         (("tools.goldens.run",),),
-        shows="[NAME...] [--check]",
     ),
 }
 MEASURES = (
@@ -122,20 +112,17 @@ MEASURES = (
     ("halves", "tools.measure.halves", "cost and memory of 16-bit weights; docs/performance.md"),
 )
 NUMBERS = {
-    "measure": Task("measure what a page states", named=MEASURES, shows="NAME [ARGUMENTS]"),
-    "bench": Task(
-        "time npblender beside other engines; docs/performance.md", (("tools.bench.running",),), shows="[--help]"
-    ),
-    "onnx": Task("write a model as an ONNX graph", (("tools.onnx_graph.write",),), shows="KIND FOLDER FILE"),
-    "demo": Task("train, export, evaluate the demo", (("tools.demo.__main__",),), shows="STEP [--help]"),
+    "measure": Task("measure what a page states", named=MEASURES),
+    "bench": Task("time npblender beside other engines; docs/performance.md", (("tools.bench.running",),)),
+    "onnx": Task("write a model as an ONNX graph", (("tools.onnx_graph.write",),)),
+    "demo": Task("train, export, evaluate the demo", (("tools.demo.__main__",),)),
 }
 RELEASE = {
     "package": Task("build the wheel, install it in a fresh environment, use it", (("tools.package",),)),
-    "readme": Task("run one of the README's two commands as it stands there", (("tools.docs.readme",),), shows="run N"),
+    "readme": Task("run one of the README's two commands as it stands there", (("tools.docs.readme",),)),
     "oldest": Task(
         "the tests with the oldest NumPy and safetensors that pyproject.toml allows",
         (("tools.oldest",),),
-        shows="[PYTEST ARGUMENTS]",
     ),
 }
 GROUPS = {

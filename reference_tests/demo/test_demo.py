@@ -63,6 +63,7 @@ def test_no_printable_ascii_text_is_unknown(dialect):
     assert tokenizer("hello\nthere")["input_ids"].count(pieces.NEWLINE) == 1
 
 
+@pytest.mark.slow
 def test_the_card_shows_what_the_model_answers(card, model):
     """In float64, so that no machine's rounding decides."""
     rows = re.findall(r"^\| (?:greetings|pets|food) \| (.+?) \| (.+?) \|", card, flags=re.MULTILINE)

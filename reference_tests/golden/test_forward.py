@@ -34,6 +34,7 @@ RUNS = {
 }
 TINY = [key for key in RUNS if key[0] != "demo"]
 DEMO = [key for key in RUNS if key[0] == "demo"]
+DEMO_SLOW = [pytest.param(key, id="-".join(key), marks=() if key[1] == "parlai" else pytest.mark.slow) for key in DEMO]
 DEMO_CALLS = RUNS[DEMO[0]].case.calls
 
 
@@ -123,14 +124,14 @@ def test_the_demo_golden_is_of_these_weights() -> None:
     assert {RUNS[key].model_sha256 for key in DEMO} == {made_of.hexdigest()}, again
 
 
-@pytest.mark.parametrize("key", DEMO, ids="-".join)
+@pytest.mark.parametrize("key", DEMO_SLOW)
 def test_the_demo_answers_as_the_originals_did(key: tuple[str, str]) -> None:
     golden, run = RUNS[key], key[1]
     assert len(golden.answers[run].tensors) == len(golden.case.calls)
     assert differences(golden, run, runner=demo_runner(golden, run)) == []
 
 
-@pytest.mark.parametrize("key", DEMO, ids="-".join)
+@pytest.mark.parametrize("key", DEMO_SLOW)
 def test_the_demo_golden_sees_a_fault(key: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     everywhere(ops.ACTIVATIONS, lambda _: SWAPPED)(monkeypatch)
     assert len(differences(RUNS[key], key[1], runner=demo_runner(RUNS[key], key[1]))) == len(DEMO_CALLS)

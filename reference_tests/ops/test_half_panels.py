@@ -385,7 +385,7 @@ print(loaded, tracemalloc.get_traced_memory()[1], sum(each.nbytes for each in pa
 
 
 @IN_BOTH
-@pytest.mark.parametrize("written", [*FORMATS, "float32"])
+@pytest.mark.parametrize("written", ["float32", *(pytest.param(each, marks=pytest.mark.slow) for each in FORMATS)])
 def test_no_large_matrix_is_ever_whole_in_float32(written, stored, tmp_path):
     config = CONFIG.replace(vocab_size=32768, decoder_ffn_dim=1024, encoder_ffn_dim=1024)
     Model.from_config(config, seed=0).save_pretrained(tmp_path, dtype=written)
