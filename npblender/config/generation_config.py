@@ -84,17 +84,17 @@ class GenerationConfig(GenerationOptions):
 
     @classmethod
     def of_checked(cls, values: Mapping[str, Any], extra: Mapping[str, Any]) -> "GenerationConfig":
-        """A record of values that other records or `check_setting` have checked already; what is missing is unset."""
+        """Make a record of values that are checked already; what is missing is unset."""
         settings = cls.__new__(cls)
         vars(settings).update(dict.fromkeys(OPTIONS), **values, extra=extra)
         return settings
 
     def with_defaults(self) -> "GenerationConfig":
-        """The same settings with transformers' defaults where they are unset and a default exists."""
+        """Return these settings with transformers' defaults where they are unset and a default exists."""
         return self.of_checked({**defaults("transformers"), **self.set_values}, self.extra)
 
     def replace(self, **changes: Any) -> "GenerationConfig":
-        """A copy with some settings changed, checked again; None unsets one.
+        """Return a copy with some settings changed, checked again; None unsets one.
 
         >>> GenerationConfig(num_beams=10).replace(num_beam=4)
         Traceback (most recent call last):
@@ -111,7 +111,7 @@ class GenerationConfig(GenerationOptions):
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "GenerationConfig":
-        """The settings in a generation_config.json's content; other keys are kept in `extra`.
+        """Make settings of a generation_config.json's content; other keys are kept in `extra`.
 
         >>> settings = GenerationConfig.from_dict({"num_beams": 10, "transformers_version": "4.27.0"})
         >>> settings.to_dict()
@@ -123,13 +123,13 @@ class GenerationConfig(GenerationOptions):
         return cls(**values, extra=extra)
 
     def to_dict(self) -> dict[str, Any]:
-        """What is set, and `extra`, as generation_config.json has it: `from_dict` gives an equal one back."""
+        """Return what is set, and `extra`, as generation_config.json has it: `from_dict` gives an equal one back."""
         settings = {name: _as_lists(value) for name, value in self.set_values.items()}
         return copy.deepcopy(dict(self.extra)) | settings
 
     @classmethod
     def from_model_config(cls, config: BlenderbotSmallConfig) -> "GenerationConfig":
-        """The settings that config.json itself holds, as older files do.
+        """Make settings of those that config.json itself holds, as older files do.
 
         >>> older = BlenderbotSmallConfig(extra={"num_beams": 10, "unk_token_id": 3})
         >>> GenerationConfig.from_model_config(older).to_dict()["num_beams"]

@@ -82,7 +82,7 @@ class Option:
 
 
 def option(kind: Kind, searches: frozenset[str], meaning: str, **particulars: Any) -> Any:
-    """A row of the table below, as the default of a dataclass field: unset, with an `Option` as its metadata."""
+    """Make a row of the table below, as the default of a dataclass field: unset, with an `Option` as its metadata."""
     return dataclasses.field(default=None, metadata={"option": Option(kind, searches, meaning, **particulars)})
 
 
@@ -252,7 +252,7 @@ NOT_COVERED: Mapping[str, tuple[Any, ...]] = {
 
 
 def check_setting(name: str, value: Any) -> Any:
-    """The value as settings keep it, lists as tuples.
+    """Check a value, and return it as settings keep it, lists as tuples.
 
     Raises:
         TypeError, ValueError: a value that the setting cannot have.
@@ -283,7 +283,7 @@ def check_extra(extra: Mapping[str, Any]) -> None:
 
 
 def unknown_setting(name: str) -> str:
-    """A hint at what was meant by a name that is no setting.
+    """Return a hint at what was meant by a name that is no setting.
 
     >>> unknown_setting("num_beam")
     'did you mean num_beams?'
@@ -294,7 +294,7 @@ def unknown_setting(name: str) -> str:
 
 @cache
 def defaults(family: str) -> Mapping[str, Any]:
-    """What unset settings stand for in "transformers" or in "parlai", where they stand for something.
+    """Return what unset settings stand for in "transformers" or in "parlai", where they stand for something.
 
     >>> defaults("transformers")["length_penalty"], defaults("parlai")["length_penalty"]
     (1.0, 0.65)
@@ -306,7 +306,7 @@ def defaults(family: str) -> Mapping[str, Any]:
 
 @cache
 def settings_of(search: str) -> frozenset[str]:
-    """The names of the settings that a search reads.
+    """Return the names of the settings that a search reads.
 
     >>> "temperature" in settings_of("sampling"), "temperature" in settings_of("greedy search")
     (True, False)
@@ -315,7 +315,7 @@ def settings_of(search: str) -> frozenset[str]:
 
 
 def is_off(name: str, value: Any) -> bool:
-    """Whether a setting's value asks for nothing: None, or a value of its `off`.
+    """Return whether a setting's value asks for nothing: None, or a value of its `off`.
 
     >>> is_off("repetition_penalty", 1.0), is_off("repetition_penalty", 1.2)
     (True, False)

@@ -233,7 +233,7 @@ of 12
             raise AttributeError(f"this configuration has no {name!r}, neither as a field nor in extra")
 
     def replace(self, **changes: Any) -> "BlenderbotSmallConfig":
-        """A copy with some fields changed, checked again. Names of `attribute_map` are understood.
+        """Return a copy with some fields changed, checked again. Names of `attribute_map` are understood.
 
         >>> BlenderbotSmallConfig().replace(hidden_size=64).d_model
         64
@@ -249,7 +249,7 @@ of 12
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "BlenderbotSmallConfig":
-        """The configuration that a config.json's content describes; absent keys take the class's defaults.
+        """Make the configuration that a config.json's content describes; absent keys take the class's defaults.
 
         Keys that are no fields are kept in `extra`. A `model_type` other than ours is refused.
 
@@ -272,7 +272,7 @@ of 12
         return cls(**values, extra=extra)
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field and all of `extra`, as in config.json: `from_dict` gives an equal one back."""
+        """Return every field and all of `extra`, as in config.json: `from_dict` gives an equal one back."""
         content: dict[str, Any] = {**copy.deepcopy(dict(self.extra)), "model_type": self.model_type}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)

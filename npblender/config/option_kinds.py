@@ -16,7 +16,7 @@ from npblender.common.field_checks import check_number, check_switch, check_whol
 
 
 def as_tuples(value: Any) -> Any:
-    """Lists at any depth as tuples, so that settings are values: hashable, and never changed later.
+    """Turn lists at any depth into tuples, so that settings are values: hashable, and never changed later.
 
     >>> as_tuples([[5, 6], [7]])
     ((5, 6), (7,))
@@ -25,7 +25,7 @@ def as_tuples(value: Any) -> Any:
 
 
 def flat_ids(value: Any) -> Iterator[int]:
-    """The token ids in a value, at whatever depth.
+    """Yield the token ids in a value, at whatever depth.
 
     >>> list(flat_ids(((5, 6), 7)))
     [5, 6, 7]

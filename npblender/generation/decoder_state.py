@@ -63,11 +63,11 @@ class DecoderState:
         self.last_hidden_state: Array | None = None  # [R, T, D] of the newest step
 
     def prompts(self) -> Ids:
-        """The first ids of every row, [R, P]."""
+        """Return the first ids of every row, [R, P]."""
         return self.encoded.prompt[self.sources]
 
     def logits(self, ids: Ids, last: int = 1) -> Array:
-        """Read what is new in `ids` [R, L]; the logits [R, last, V] after each of the last tokens.
+        """Read what is new in `ids` [R, L], and return the logits [R, last, V] after each of the last tokens.
 
         The first call reads the prompt, later ones what has been appended since. Without a cache everything is read
         again each time.
@@ -114,7 +114,7 @@ class DecoderState:
         if self.encoded.context.tap:  # a tap's arrays have the rows in the search's order
             self._move(rows)
             return
-        if not self.use_cache:
+        if not self.use_cache or _in_order(rows):
             return
         origins = self._slots[rows]
         kept, first = np.unique(origins, return_index=True)

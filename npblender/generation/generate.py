@@ -80,7 +80,7 @@ def generate(
     hooks: CallerHooks,
     streamer: Streamer | None = None,
 ) -> NDArray[np.int64] | Record:
-    """Token ids [B * num_return_sequences, T] or, with `return_dict_in_generate`, a record of them."""
+    """Return token ids [B * num_return_sequences, T] or, with `return_dict_in_generate`, a record of them."""
     plan, search, prompts = begin_call(
         weights, context, model_settings, call_config, options, arrays, hooks, streaming=streamer is not None
     )
@@ -95,7 +95,7 @@ def generate(
 
 
 def run_to_end(search: Search, streamer: Streamer | None = None) -> Record:
-    """The record that a search returns at its end; a streamer is given each step's tokens."""
+    """Run a search to its end, hand each step's tokens to the streamer, and return the record."""
     while True:
         try:
             tokens = next(search)
@@ -119,7 +119,7 @@ def begin_call(
     *,
     streaming: bool,
 ) -> tuple[Plan, Search, Ids]:
-    """The plan of a call, its search ready to run, and the prompts [R, P]."""
+    """Return the plan of a call, its search ready to run, and the prompts [R, P]."""
     config, target = context.config, arrays.decoder_input_ids
     if target is not None:
         target = check_ids("decoder_input_ids", target, config.vocab_size)
@@ -141,7 +141,7 @@ def begin_search(
     *,
     streaming: bool,
 ) -> tuple[Search, Ids]:
-    """The search of a plan, ready to run, and its prompts [R, P]. `decoder_input_ids` are checked already."""
+    """Return the search of a plan, ready to run, and its prompts [R, P]. `decoder_input_ids` are checked already."""
     encoded = encode_source(weights, context, plan, arrays)
     check_other_arguments(
         plan,
@@ -156,7 +156,7 @@ def begin_search(
 
 
 def search_of(plan: Plan, decoder: DecoderState, hooks: CallerHooks) -> Search:
-    """The planned search, ready to run."""
+    """Return the planned search, ready to run."""
     rng = generator_of(hooks.seed) if hooks.seed is not None or plan.is_random else None
     encoded = decoder.encoded
     request = ChainRequest(
@@ -190,7 +190,7 @@ def search_of(plan: Plan, decoder: DecoderState, hooks: CallerHooks) -> Search:
 
 
 def generator_of(seed: Seed) -> np.random.Generator:
-    """A generator of random numbers: the one passed, one made from a seed, or a fresh one."""
+    """Return a generator of random numbers: the one passed, one made from a seed, or a fresh one."""
     if isinstance(seed, np.random.Generator):
         return seed
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):

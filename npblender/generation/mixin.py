@@ -59,7 +59,9 @@ class GenerationMixin:
         tap: Sink | None = None,
         **options: Any,
     ) -> NDArray[np.int64] | Record:
-        """Replies to source ids [B, S]: token ids [B * num_return_sequences, T], int64, start first, padded with pad.
+        """Generate replies to source ids [B, S].
+
+        Returns token ids [B * num_return_sequences, T], int64, start first, padded with pad.
 
         Args:
             inputs: the source's ids, or say `input_ids`, `inputs_embeds` or `encoder_outputs`.
@@ -151,7 +153,7 @@ class GenerationMixin:
         beam_indices: NDArray[np.int64] | None = None,
         normalize_logits: bool = False,
     ) -> NDArray[Any]:
-        """What each generated token contributed to the score of its sequence, [N, steps].
+        """Return what each generated token contributed to the score of its sequence, [N, steps].
 
         Sums of them divided by length ** length_penalty are the `sequences_scores` of a beam search.
 

@@ -80,7 +80,7 @@ class StepRecord:
             self.logits += (logits.astype(np.float32),)
 
     def of_rows(self, ids: NDArray[np.int64]) -> GenerateEncoderDecoderOutput:
-        """The record of a search with one path a row."""
+        """Make the record of a search with one path a row."""
         return GenerateEncoderDecoderOutput(sequences=ids, **self._common())
 
     def of_beams(
@@ -90,7 +90,7 @@ class StepRecord:
         beam_indices: NDArray[np.int64] | None,
         n_best: tuple[tuple[Hypothesis, ...], ...] | None = None,
     ) -> GenerateBeamEncoderDecoderOutput:
-        """The record of a search with several paths a source."""
+        """Make the record of a search with several paths a source."""
         return GenerateBeamEncoderDecoderOutput(
             sequences=sequences,
             sequences_scores=sequences_scores,
@@ -118,7 +118,7 @@ class StepRecord:
 def transition_scores(
     sequences: Ids, scores: Sequence[Array], beam_indices: NDArray[np.int64] | None, normalize_logits: bool
 ) -> Array:
-    """What each generated token of `sequences` [N, T] contributed to its score: [N, steps]; `scores` has [R, V] a step.
+    """Return what each token of `sequences` [N, T] contributed to its score, [N, steps]; `scores` has [R, V] a step.
 
     `beam_indices` [N, steps] names for each token the row of R that it was chosen in, -1 where there is none (its
     score is 0 then); without them row n of `sequences` is row n of `scores`. With `normalize_logits` each step's

@@ -41,7 +41,7 @@ PARLAI_TOP_K = 10  # where neither top_k nor top_p is set
 def make_plan(
     dialect: Dialect, config: BlenderbotSmallConfig, settings: Values, options: Values, target: Ids | None = None
 ) -> Plan:
-    """The plan of one call.
+    """Make the plan of one call.
 
     Args:
         settings: those of files and records, checked already: the model's own, under those of `generation_config=`.
@@ -61,7 +61,7 @@ def make_plan(
 
 
 def check_options(options: Values) -> dict[str, Any]:
-    """The options of a call as settings keep them; None stays None.
+    """Check the options of a call, and return them as settings keep them; None stays None.
 
     >>> check_options({"eos_token_id": [2, 3], "top_k": None})
     {'eos_token_id': (2, 3), 'top_k': None}
@@ -78,7 +78,7 @@ def check_options(options: Values) -> dict[str, Any]:
 
 
 def merge(settings: Values, options: Values) -> dict[str, Any]:
-    """The settings with the options of a call over them, and without what these switch off.
+    """Put the options of a call over the settings, and drop what these switch off.
 
     A limit in the call counts before the other way of giving that limit in a file.
 
@@ -95,7 +95,7 @@ def merge(settings: Values, options: Values) -> dict[str, Any]:
 def plan_of(
     dialect: Dialect, config: BlenderbotSmallConfig, merged: Values, options: Values, target: Ids | None = None
 ) -> Plan:
-    """The plan for settings that `merge` has made, checked as a whole; `options` are those of the call."""
+    """Make the plan for settings that `merge` has made, and check it; `options` are those of the call."""
     search = choose_search(dialect, merged)
     used = settings_of(search)
     filled = fill_in(dialect, merged, options)
@@ -133,7 +133,7 @@ def lacks_start(target: Ids, start: int) -> bool:
 
 
 def choose_search(dialect: Dialect, settings: Values) -> str:
-    """Which search the settings ask for.
+    """Choose the search that the settings ask for.
 
     >>> from npblender.config.dialect import PARLAI, TRANSFORMERS_5
     >>> choose_search(PARLAI, {"num_beams": 3}), choose_search(TRANSFORMERS_5, {"num_beams": 3})
@@ -159,7 +159,7 @@ def choose_search(dialect: Dialect, settings: Values) -> str:
 
 
 def fill_in(dialect: Dialect, settings: Values, options: Values) -> dict[str, Any]:
-    """The settings with the dialect's defaults where they are unset; None in the call switches one off.
+    """Fill in the dialect's defaults where settings are unset; None in the call switches one off.
 
     >>> from npblender.config.dialect import PARLAI
     >>> filled = fill_in(PARLAI, {"num_beams": 3}, {"min_length": None})
@@ -174,7 +174,7 @@ def fill_in(dialect: Dialect, settings: Values, options: Values) -> dict[str, An
 
 
 def parlai_truncation(settings: Values, options: Values) -> dict[str, Any]:
-    """The settings with exactly one of `top_k` and `top_p`: ParlAI's inference has one of these names.
+    """Keep exactly one of `top_k` and `top_p`: ParlAI's inference has one of these names.
 
     What the call says counts before what files say; 0 and 1.0 say that the other one is meant. With neither it is
     `top_k` with ParlAI's own default.
@@ -200,7 +200,7 @@ def parlai_truncation(settings: Values, options: Values) -> dict[str, Any]:
 def longest(
     dialect: Dialect, config: BlenderbotSmallConfig, settings: Values, options: Values, prompt_length: int
 ) -> int:
-    """The limit on a target's length, the prompt included; `settings` are those before defaults are filled in."""
+    """Return the limit on a target's length, the prompt included; `settings` are without defaults."""
     positions = config.max_position_embeddings
     explicit = options.get("max_length") is not None or options.get("max_new_tokens") is not None
     length = settings.get("max_length")
@@ -221,7 +221,7 @@ def longest(
 
 
 def shortest(dialect: Dialect, settings: Values, prompt_length: int) -> int:
-    """The length below which no eos may come, the prompt included."""
+    """Return the length below which no eos may come, the prompt included."""
     if settings.get("min_new_tokens") is not None:
         return prompt_length + int(settings["min_new_tokens"])
     minimum = int(settings.get("min_length", 0))

@@ -27,7 +27,7 @@ class Stopping:
     criteria: tuple[Criterion, ...] = ()
 
     def __call__(self, ids: Ids, scores: Any = None) -> NDArray[np.bool_]:
-        """Which rows [R, L] have ended with their last token: [R].
+        """Return which rows [R, L] have ended with their last token: [R].
 
         >>> stopping = Stopping(eos=(2,), max_length=9, deadline=None)
         >>> stopping(np.array([[1, 5, 2], [1, 5, 6]]))
@@ -43,7 +43,7 @@ class Stopping:
 
 
 def make_stopping(plan: Plan, tokenizer: Any = None, criteria: Iterable[Criterion] = ()) -> Stopping:
-    """The criteria that `plan` asks for; the clock starts now."""
+    """Make the criteria that `plan` asks for; the clock starts now."""
     strings = plan.settings.stop_strings
     by_text: tuple[Criterion, ...] = ()
     if strings is not None:
@@ -53,7 +53,7 @@ def make_stopping(plan: Plan, tokenizer: Any = None, criteria: Iterable[Criterio
 
 
 def deadline_of(plan: Plan) -> float | None:
-    """When `max_time` will be over, on the clock of `time.monotonic`; the clock starts now."""
+    """Return when `max_time` will be over, on the clock of `time.monotonic`; the clock starts now."""
     seconds = plan.settings.max_time
     return None if seconds is None else time.monotonic() + seconds
 

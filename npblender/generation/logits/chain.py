@@ -48,7 +48,7 @@ Maker: TypeAlias = Callable[[ChainRequest, Any], Processor | None]
 
 
 def make_chain(request: ChainRequest) -> list[Processor]:
-    """The processors that a call asks for: those of the settings, the caller's own, and the warpers of a draw."""
+    """Make the processors that a call asks for: those of the settings, the caller's own, and the warpers of a draw."""
     plan = request.plan
     chain = _made(PROCESSORS, request) + [_caller(each) for each in request.callers]
     if plan.search in WARPED:
@@ -59,7 +59,7 @@ def make_chain(request: ChainRequest) -> list[Processor]:
 
 
 def make_parlai_chain(request: ChainRequest) -> list[Processor]:
-    """What the caller gives a ParlAI-style search, whose own blocks (`search.parlai.Tree.block`) come after it."""
+    """Make the caller's processors of a ParlAI-style search; its own blocks (`search.parlai.Tree.block`) follow."""
     chain = [_caller(each) for each in request.callers]
     if request.allowed is not None:
         chain.insert(0, _allowed_tokens(request.allowed, request.plan.width, rescue=False))
@@ -67,7 +67,7 @@ def make_parlai_chain(request: ChainRequest) -> list[Processor]:
 
 
 def apply(chain: Sequence[Processor], ids: Ids, scores: Array, *, owned: bool = False) -> Array:
-    """The scores after every processor of the chain; infinities among them are meant.
+    """Return the scores after every processor of the chain; infinities among them are meant.
 
     `owned` says that the caller needs these scores no more, so that they may be written to.
     """
@@ -82,7 +82,7 @@ def apply(chain: Sequence[Processor], ids: Ids, scores: Array, *, owned: bool = 
 
 
 def to_float32(logits: Array) -> Array:
-    """Logits in float32, in which the originals process, compare and return scores whatever the model computes in.
+    """Return logits in float32, in which the originals process and compare scores whatever the model computes in.
 
     Logits that are float32 already are returned as they are, not as a copy.
     """
@@ -101,6 +101,7 @@ def _made(table: Mapping[str, Maker], request: ChainRequest) -> list[Processor]:
 
 
 def _caller(processor: Processor) -> Processor:
+    """A processor of the caller's, with its result copied: the chain goes on in an array that only it holds."""
     return lambda ids, scores: np.array(processor(ids, scores))
 
 

@@ -20,7 +20,7 @@ Phrase = tuple[int, ...]
 
 
 def block(scores: Array, tokens: Tokens) -> Array:
-    """The tokens become impossible in every row.
+    """Make the tokens impossible in every row.
 
     >>> block(np.array([[1.0, 2.0, 3.0]]), [2])
     array([[  1.,   2., -inf]])
@@ -30,7 +30,7 @@ def block(scores: Array, tokens: Tokens) -> Array:
 
 
 def force(scores: Array, tokens: Tokens) -> Array:
-    """Only these tokens remain, each with score 0.
+    """Leave only these tokens possible, each with score 0.
 
     >>> force(np.array([[1.0, 2.0, 3.0]]), [2])
     array([[-inf, -inf,   0.]])
@@ -41,7 +41,7 @@ def force(scores: Array, tokens: Tokens) -> Array:
 
 
 def min_length(scores: Array, ids: Ids, shortest: int, eos: Tokens) -> Array:
-    """No eos while the target [R, L], its start included, is shorter than `shortest`.
+    """Block the eos while the target [R, L], its start included, is shorter than `shortest`.
 
     >>> min_length(np.array([[1.0, 2.0, 3.0]]), np.array([[1, 0]]), 3, [2])
     array([[  1.,   2., -inf]])
@@ -50,7 +50,7 @@ def min_length(scores: Array, ids: Ids, shortest: int, eos: Tokens) -> Array:
 
 
 def forced_bos(scores: Array, ids: Ids, token: int) -> Array:
-    """The first token after a lone start token is this one.
+    """Force the first token after a lone start token.
 
     >>> forced_bos(np.array([[1.0, 2.0, 3.0]]), np.array([[1]]), 0)
     array([[  0., -inf, -inf]])
@@ -59,7 +59,7 @@ def forced_bos(scores: Array, ids: Ids, token: int) -> Array:
 
 
 def forced_eos(scores: Array, ids: Ids, longest: int, tokens: Tokens) -> Array:
-    """The last token before the limit is one of these.
+    """Force one of these tokens in the last place before the limit.
 
     >>> forced_eos(np.array([[1.0, 2.0, 3.0]]), np.array([[1, 0]]), 3, [2])
     array([[-inf, -inf,   0.]])
@@ -68,7 +68,7 @@ def forced_eos(scores: Array, ids: Ids, longest: int, tokens: Tokens) -> Array:
 
 
 def begin_suppress(scores: Array, ids: Ids, first: int, tokens: Tokens) -> Array:
-    """The tokens cannot come at position `first` of the target.
+    """Block the tokens at position `first` of the target.
 
     >>> begin_suppress(np.array([[1.0, 2.0, 3.0]]), np.array([[1]]), 1, [0])
     array([[-inf,   2.,   3.]])
@@ -77,7 +77,7 @@ def begin_suppress(scores: Array, ids: Ids, first: int, tokens: Tokens) -> Array
 
 
 def repetition_penalty(scores: Array, seen: Ids, penalty: float) -> Array:
-    """Tokens of `seen` [R, M]: a positive score is divided by the penalty, a negative one multiplied (Keskar 2019).
+    """Divide positive scores of the tokens in `seen` [R, M] by the penalty, multiply negative ones (Keskar 2019).
 
     >>> repetition_penalty(np.array([[1.0, -2.0, 3.0]]), np.array([[0, 1]]), 2.0)
     array([[ 0.5, -4. ,  3. ]])
@@ -91,7 +91,7 @@ def repetition_penalty(scores: Array, seen: Ids, penalty: float) -> Array:
 
 
 def no_repeat_ngram(scores: Array, ids: Ids, sources: Ids, size: int) -> Array:
-    """No token that would complete an n-gram of its row's `sources` [R, M]: of the target itself, or of the source.
+    """Block tokens that would complete an n-gram of the row's `sources` [R, M]: the target itself, or the source.
 
     >>> no_repeat_ngram(np.zeros((1, 4)), np.array([[3, 1, 2, 3]]), np.array([[3, 1, 2, 3]]), 2)
     array([[  0., -inf,   0.,   0.]])
@@ -102,7 +102,7 @@ def no_repeat_ngram(scores: Array, ids: Ids, sources: Ids, size: int) -> Array:
 
 
 def completions(ids: Ids, sources: Ids, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and tokens such that the token would complete an n-gram of the row's `sources` [R, M] after `ids` [R, L].
+    """Find the rows and tokens that would complete an n-gram of the row's `sources` [R, M] after `ids` [R, L].
 
     All n-grams of all rows are compared at once with their rows' last n - 1 ids, the last of these first: where none
     agrees in it, as mostly, nothing more is read.
@@ -124,7 +124,7 @@ def completions(ids: Ids, sources: Ids, size: int) -> tuple[NDArray[np.int64], N
 
 
 def sequence_bias(scores: Array, ids: Ids, biases: Sequence[tuple[Phrase, float]], beyond_start: bool) -> Array:
-    """The last token of each phrase gets the phrase's bias in rows that end with the rest of it.
+    """Add each phrase's bias to its last token, in rows that end with the rest of it.
 
     `beyond_start` leaves out phrases that would be as long as the whole target with its start token, as 4.52.4 does.
 
@@ -146,7 +146,7 @@ def sequence_bias(scores: Array, ids: Ids, biases: Sequence[tuple[Phrase, float]
 
 
 def exponential_decay(scores: Array, ids: Ids, start: int, factor: float, eos: Tokens) -> Array:
-    """From length `start` on an eos gains |score| * (factor^steps - 1); a blocked eos stays blocked.
+    """Add |score| * (factor^steps - 1) to an eos from length `start` on; a blocked eos stays blocked.
 
     (4.52.4 makes NaN of a blocked eos here; 5.23 does what is done here.)
 
@@ -165,7 +165,7 @@ def exponential_decay(scores: Array, ids: Ids, start: int, factor: float, eos: T
 def allowed_tokens(
     scores: Array, ids: Ids, allowed: Callable[[int, Ids], Sequence[int]], beams: int, *, rescue: bool
 ) -> Array:
-    """Only the tokens that `allowed(source, row's ids)` returns; the rows of a source lie together, `beams` of them.
+    """Leave only what `allowed(source, row's ids)` returns; the rows of a source lie together, `beams` of them.
 
     With `rescue`, a source in which nothing possible is allowed gets score 0 for what is allowed, as in 5.23.
 
@@ -189,7 +189,7 @@ def allowed_tokens(
 
 
 def remove_invalid(scores: Array) -> Array:
-    """NaN becomes 0, infinities the largest and smallest number.
+    """Replace NaN by 0, and infinities by the largest and smallest number.
 
     >>> remove_invalid(np.array([[np.nan, 1.0]]))
     array([[0., 1.]])

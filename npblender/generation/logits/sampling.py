@@ -10,7 +10,7 @@ from npblender.ops import softmax
 
 
 def draw(probabilities: Array, rng: np.random.Generator) -> Ids:
-    """One column a row of [R, N], by its share of the row: one uniform number a row. Probability 0 is never drawn.
+    """Draw one column a row of [R, N], by its share of the row: one uniform number a row. Probability 0 is never drawn.
 
     >>> draw(np.array([[0.0, 1.0, 0.0]]), np.random.default_rng(0))
     array([1])
@@ -23,7 +23,7 @@ def draw(probabilities: Array, rng: np.random.Generator) -> Ids:
 
 
 def draw_several(probabilities: Array, count: int, rng: np.random.Generator) -> Ids:
-    """`count` different places of [N] in the order in which they would be drawn one after another.
+    """Draw `count` different places of [N], in the order in which they would be drawn one after another.
 
     Dividing each probability by an exponential number and taking the largest is such a draw (Efraimidis and Spirakis
     2006, and torch). Where fewer places than `count` are possible, the lowest impossible ones follow.
@@ -41,13 +41,13 @@ def draw_several(probabilities: Array, count: int, rng: np.random.Generator) -> 
 
 
 def draw_sums(values: Array, offsets: Array, count: int, rng: np.random.Generator) -> tuple[Array, Ids, Ids]:
-    """`count` different places of `values` [K, N] + `offsets` [K], drawn by the softmax of all sums.
+    """Draw `count` different places of `values` [R, N] + `offsets` [R] by the softmax of all sums.
 
-    The sums, their rows and their columns, in the order in which they were drawn.
+    Returns the sums, their rows and their columns, in the order in which they were drawn.
 
     >>> draw_sums(np.array([[-np.inf, 1.0], [-np.inf, -np.inf]]), np.array([2.0, 0.0]), 1, np.random.default_rng(0))
     (array([3.]), array([0]), array([1]))
     """
-    sums = (values + offsets[:, None]).reshape(-1)  # [K * N]
+    sums = (values + offsets[:, None]).reshape(-1)  # [R * N]
     places = draw_several(softmax(sums), count, rng)
     return sums[places], places // values.shape[1], places % values.shape[1]

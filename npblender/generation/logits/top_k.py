@@ -1,4 +1,4 @@
-"""The largest of many numbers, without sorting them all.
+"""Finds the largest of many numbers without sorting them all.
 
 The maxima of chunks bound the answer from below: the `count`-th largest of them is no larger than the `count`-th
 largest number, so only chunks whose maximum reaches it can hold a part of the answer. The numbers are read once, for
@@ -19,7 +19,7 @@ CHUNK = 2048  # numbers a chunk: the fewer chunks, the cheaper their maxima; the
 
 
 def top_k(values: Array, count: int) -> tuple[Array, Indices]:
-    """The `count` largest of `values` [N], largest first and the lowest index first among equals, and their indices.
+    """Find the `count` largest of `values` [N] and their indices: largest first, the lowest index first among equals.
 
     >>> top_k(np.array([0.5, 2.0, 1.0, 2.0]), 3)
     (array([2., 2., 1.]), array([1, 3, 2]))
@@ -29,7 +29,7 @@ def top_k(values: Array, count: int) -> tuple[Array, Indices]:
 
 
 def top_k_of_sums(values: Array, offsets: Array, count: int) -> tuple[Array, Indices, Indices]:
-    """The `count` largest of `values` [K, N] + `offsets` [K]: the sums, their rows and their columns.
+    """Find the `count` largest of `values` [R, N] + `offsets` [R]: the sums, their rows and their columns.
 
     Largest first; among equals the lowest row first, and in a row the lowest column. The sums are not all computed:
     rounding keeps their order within a row, so the maxima of the values bound them.
@@ -43,13 +43,13 @@ def top_k_of_sums(values: Array, offsets: Array, count: int) -> tuple[Array, Ind
 
 
 def _reaching(values: Array, offsets: Array | None, count: int) -> tuple[Array, Indices]:
-    """Among others the `count` largest of values [K, N] + offsets [K]: the sums, and their flat indices, ascending."""
+    """Among others the `count` largest of values [R, N] + offsets [R]: the sums, and their flat indices, ascending."""
     rows, size = values.shape
     chunks = size // CHUNK
     if rows * chunks <= count:
         return _sums(values, offsets).reshape(-1), np.arange(rows * size)
     whole = values[:, : chunks * CHUNK].reshape(rows, chunks, CHUNK)
-    maxima = np.maximum.reduce(whole, axis=2)  # [K, chunks]; NaN where there is one
+    maxima = np.maximum.reduce(whole, axis=2)  # [R, chunks]; NaN where there is one
     if size > chunks * CHUNK:
         rest = np.maximum.reduce(values[:, chunks * CHUNK :], axis=1, keepdims=True)
         maxima = np.concatenate([maxima, rest], axis=1)

@@ -14,7 +14,7 @@ from npblender.ops import log_softmax, softmax
 
 
 def temperature(scores: Array, value: float) -> Array:
-    """Scores divided by `value`: below 1 sharper, above 1 flatter.
+    """Divide the scores by `value`: below 1 sharper, above 1 flatter.
 
     >>> temperature(np.array([[1.0, 2.0]]), 0.5)
     array([[2., 4.]])
@@ -23,7 +23,7 @@ def temperature(scores: Array, value: float) -> Array:
 
 
 def top_k(scores: Array, k: int, keep: int = 1) -> Array:
-    """The k best tokens of every row, and those that equal the k-th (Fan et al. 2018).
+    """Keep the k best tokens of every row, and those that equal the k-th (Fan et al. 2018).
 
     >>> top_k(np.array([[1.0, 3.0, 2.0]]), 2)
     array([[-inf,   3.,   2.]])
@@ -32,7 +32,7 @@ def top_k(scores: Array, k: int, keep: int = 1) -> Array:
 
 
 def top_p(scores: Array, p: float, keep: int = 1) -> Array:
-    """The fewest best tokens that together have probability p or more (Holtzman et al. 2020).
+    """Keep the fewest best tokens that together have probability p or more (Holtzman et al. 2020).
 
     >>> top_p(np.log(np.array([[0.5, 0.2, 0.3]])), 0.7)
     array([[-0.69314718,        -inf, -1.2039728 ]])
@@ -45,7 +45,7 @@ def top_p(scores: Array, p: float, keep: int = 1) -> Array:
 
 
 def min_p(scores: Array, share: float, keep: int = 1) -> Array:
-    """Tokens with at least `share` of the best one's probability (Nguyen et al. 2024).
+    """Keep tokens with at least `share` of the best one's probability (Nguyen et al. 2024).
 
     >>> min_p(np.log(np.array([[0.6, 0.3, 0.1]])), 0.4)
     array([[-0.51082562, -1.2039728 ,        -inf]])
@@ -59,7 +59,7 @@ def min_p(scores: Array, share: float, keep: int = 1) -> Array:
 
 
 def typical(scores: Array, mass: float, keep: int = 1) -> Array:
-    """The tokens whose information lies nearest to the entropy, until they have probability `mass` (Meister 2023).
+    """Keep the tokens whose information lies nearest to the entropy, until they have probability `mass` (Meister 2023).
 
     >>> typical(np.log(np.array([[0.6, 0.3, 0.1]])), 0.2)
     array([[      -inf, -1.2039728,       -inf]])
@@ -78,7 +78,7 @@ def typical(scores: Array, mass: float, keep: int = 1) -> Array:
 
 
 def epsilon(scores: Array, cutoff: float, keep: int = 1) -> Array:
-    """Tokens of probability `cutoff` or more (Hewitt et al. 2022).
+    """Keep tokens of probability `cutoff` or more (Hewitt et al. 2022).
 
     >>> epsilon(np.log(np.array([[0.6, 0.3, 0.1]])), 0.2)
     array([[-0.51082562, -1.2039728 ,        -inf]])
@@ -88,7 +88,7 @@ def epsilon(scores: Array, cutoff: float, keep: int = 1) -> Array:
 
 
 def eta(scores: Array, cutoff: float, keep: int = 1) -> Array:
-    """As `epsilon`, with a threshold that falls with the entropy H: min(cutoff, sqrt(cutoff) * exp(-H)).
+    """Cut as `epsilon` does, with a threshold that falls with the entropy H: min(cutoff, sqrt(cutoff) * exp(-H)).
 
     >>> eta(np.log(np.array([[0.6, 0.3, 0.1]])), 0.2)
     array([[-0.51082562, -1.2039728 ,        -inf]])

@@ -3,7 +3,8 @@
     log-probabilities -> processors -> the best continuations of all beams of a source, more than there are beams
         -> the best unfinished ones go on, finished ones are kept aside if they are among the best
 A score is the sum of processed log-probabilities in float32; a finished one is divided by its length to the power of
-`length_penalty`. -1e9 stands for "not yet" throughout, and keeps places that nothing has filled.
+`length_penalty`. -1e9 stands for "not yet" throughout, and keeps places that nothing has filled. W is the number of
+beams.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ NOT_YET = np.float32(-1e9)
 
 @dataclass
 class Beams:
-    """Some sequences of every source, best first: K running ones, K finished ones, or the candidates for both."""
+    """Some sequences of every source, best first: W running ones, W finished ones, or the candidates for both."""
 
-    ids: Ids  # [B, K, longest]
-    scores: Array  # [B, K]
-    origins: NDArray[np.int64]  # [B, K, longest - P]: the row of [B * K] that each token was chosen in; -1 = none yet
-    ended: NDArray[np.bool_]  # [B, K]
+    ids: Ids  # [B, W, longest]
+    scores: Array  # [B, W]
+    origins: NDArray[np.int64]  # [B, W, longest - P]: the row of [B * W] that each token was chosen in; -1 = none yet
+    ended: NDArray[np.bool_]  # [B, W]
 
     def take(self, indices: NDArray[np.int64]) -> Beams:
-        """The sequences of the given indices [B, N] of each source, in that order."""
+        """Return the sequences of the given indices [B, N] of each source, in that order."""
         wide = indices[:, :, None]
         return Beams(
             np.take_along_axis(self.ids, wide, axis=1),
@@ -47,11 +48,11 @@ class Beams:
         )
 
     def best(self, count: int) -> Beams:
-        """The `count` best of each source, earlier ones first among equals."""
+        """Return the `count` best of each source, earlier ones first among equals."""
         return self.take(np.argsort(-self.scores, axis=1, kind="stable")[:, :count])
 
     def join(self, others: Beams) -> Beams:
-        """Both, these first."""
+        """Return these sequences of each source, and then the others."""
         return Beams(
             np.concatenate([self.ids, others.ids], axis=1),
             np.concatenate([self.scores, others.scores], axis=1),
@@ -80,7 +81,7 @@ def search_beams(
     can_improve = np.ones((len(running.ids), 1), np.bool_)
     length = prompt
     while True:
-        ids = running.ids[:, :, :length].reshape(-1, length)  # [B, K, L] -> [B * K, L]
+        ids = running.ids[:, :, :length].reshape(-1, length)  # [B, W, L] -> [B * W, L]
         logits = to_float32(decoder.logits(ids)[:, 0])
         log_probs = apply(chain, ids, log_softmax(logits), owned=True)
         record.step(logits, log_probs)
@@ -109,7 +110,7 @@ def search_beams(
 
 
 def _begin(plan: Plan, decoder: DecoderState) -> tuple[Beams, Beams]:
-    """The first running beams, of which one a source counts so that they become different, and no finished ones.
+    """Make the first running beams, of which one a source counts so that they become different, and no finished ones.
 
     Unfilled places hold the pad, or the eos where the pad is 0, since transformers tests the truth of the pad id.
     """
@@ -128,7 +129,7 @@ def _begin(plan: Plan, decoder: DecoderState) -> tuple[Beams, Beams]:
 
 
 def _continue(plan: Plan, running: Beams, log_probs: Array, length: int, rng: np.random.Generator | None) -> Beams:
-    """The best (or drawn) continuations of every source: enough that as many as there are beams do not end in eos."""
+    """Choose or draw continuations of every source: enough that as many as there are beams do not end in eos."""
     batch, beams = running.scores.shape
     vocabulary = log_probs.shape[1]
     count = max(2, 1 + len(plan.eos)) * beams
@@ -157,7 +158,7 @@ def _unfinished(candidates: Beams) -> Beams:
 def _finish(
     plan: Plan, finished: Beams, candidates: Beams, can_improve: NDArray[np.bool_] | None, length: int
 ) -> Beams:
-    """The finished sequences after a step: those there were and those that ended now among the best K candidates."""
+    """The finished sequences after a step: those there were and those that ended now among the best W candidates."""
     beams = plan.num_beams
     penalty = plan.settings.length_penalty
     assert penalty is not None

@@ -1,4 +1,4 @@
-"""Finished hypotheses of one source (or of one of its groups), as transformers kept them before 4.50.
+"""Keeps the finished hypotheses of one source, or of one of its groups, as transformers did before 4.50.
 
 Group beams and constrained beams of 4.52.4 still work so: a hypothesis leaves its beam when it ends, the best ones are
 kept, and the search of that source is over when none of the running ones can become better than the worst of them.
@@ -70,13 +70,13 @@ class BeamHypotheses:
 class NextBeams:
     """How the running beams of a source or group go on."""
 
-    scores: Array  # [K]
-    tokens: NDArray[np.int64]  # [K]
-    rows: NDArray[np.int64]  # [K]: which of the running beams each comes from, 0 to K - 1
+    scores: Array  # [W]
+    tokens: NDArray[np.int64]  # [W]
+    rows: NDArray[np.int64]  # [W]: which of the running beams each comes from, 0 to W - 1
 
 
 def best_of(plan: Plan, finished: list[list[BeamHypotheses]]) -> tuple[NDArray[np.int64], Array, NDArray[np.int64]]:
-    """The best finished hypotheses of every source: sequences [N, T], scores [N], origins [N, T].
+    """Return the best finished hypotheses of every source: sequences [N, T], scores [N], origins [N, T].
 
     An eos is put behind every one that is shorter than the limit, and pads behind that.
     """

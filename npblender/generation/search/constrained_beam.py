@@ -4,7 +4,7 @@ Each step adds to the best continuations those that make progress with a constra
 beams from all of them by turns: the best of those with the most progress, of those with one token less, and so on.
 
 A constraint is one phrase, or several of which one must come. Constraints are met one at a time and in any order. One
-that is begun and not continued has to begin anew, and the token that broke it off begins unstarted.
+that is begun and not continued has to begin anew, and the token that broke it off begins nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Constraint:
     begun: Phrase = ()
 
     def next_tokens(self) -> list[int]:
-        """The tokens that would continue what is begun, in the order of the phrases.
+        """Return the tokens that would continue what is begun, in the order of the phrases.
 
         >>> Constraint(((5, 6), (5, 7, 8)), (5,)).next_tokens()
         [6, 7]
@@ -76,7 +76,7 @@ class Progress:
         return self.current is None and not self.pending
 
     def add(self, token: int) -> Progress:
-        """The progress after one more token.
+        """Return the progress after one more token.
 
         >>> progress = no_progress([((5, 6),), ((7,),)])
         >>> progress.add(5).current.begun, progress.add(7).met, progress.add(5).add(9).pending[1].phrases
@@ -93,20 +93,20 @@ class Progress:
         return self
 
     def after(self, tokens: Iterable[int]) -> Progress:
-        """The progress after several tokens."""
+        """Return the progress after several tokens."""
         progress = self
         for token in tokens:
             progress = progress.add(token)
         return progress
 
     def next_tokens(self) -> list[int]:
-        """The tokens that would make progress."""
+        """Return the tokens that would make progress."""
         if self.current is not None:
             return self.current.next_tokens()
         return [token for constraint in self.pending for token in constraint.next_tokens()]
 
     def after_each(self, tokens: Sequence[int]) -> list[Progress]:
-        """The progress after each of several tokens that might come next.
+        """Return the progress after each of several tokens that might come next.
 
         4.52.4 lets the tokens of one constraint share what is begun: once one has been tried, the next is ranked as
         if it had come after it. The ranking of beams depends on it, so it is done here too.
@@ -119,7 +119,7 @@ class Progress:
         return progresses
 
     def bank(self, longest: int) -> int:
-        """transformers' measure of progress: a met constraint counts as much as the longest one has tokens."""
+        """Return transformers' measure of progress: a met constraint counts as much as the longest one has tokens."""
         begun = 0 if self.current is None else longest - self.current.remaining
         return self.met * longest + begun
 
@@ -128,12 +128,12 @@ class Progress:
 
 
 def no_progress(words: Sequence[tuple[Phrase, ...]]) -> Progress:
-    """The progress of an empty target; each constraint is given as its phrases."""
+    """Return the progress of an empty target; each constraint is given as its phrases."""
     return Progress(0, None, tuple(Constraint(phrases) for phrases in words))
 
 
 def words_of(force_words_ids: Sequence[Any]) -> list[tuple[Phrase, ...]]:
-    """The constraints of the setting: an entry is a phrase, or a list of phrases of which one must come.
+    """Return the constraints of the setting: an entry is a phrase, or a list of phrases of which one must come.
 
     >>> words_of([(5, 6), ((7,), (8, 9))])
     [((5, 6),), ((7,), (8, 9))]
@@ -157,11 +157,11 @@ def words_of(force_words_ids: Sequence[Any]) -> list[tuple[Phrase, ...]]:
 def search_constrained(
     plan: Plan, decoder: DecoderState, chain: list[Processor], stopping: Stopping
 ) -> Generator[Ids, None, GenerateBeamEncoderDecoderOutput]:
-    """Search with constraints. Yields unstarted. The record's `scores` are sums here, as in 4.52.4."""
+    """Search with constraints. Yields nothing. The record's `scores` are sums here, as in 4.52.4."""
     assert plan.settings.force_words_ids is not None
     unstarted = no_progress(words_of(plan.settings.force_words_ids))
     beams = plan.num_beams
-    ids = decoder.prompts()  # [B * K, L]
+    ids = decoder.prompts()  # [B * W, L]
     rows_of = np.arange(len(ids)).reshape(-1, beams)
     totals = np.full(len(ids), -1e9, np.float32)
     totals[rows_of[:, 0]] = 0
@@ -171,7 +171,7 @@ def search_constrained(
     while True:
         logits = to_float32(decoder.logits(ids)[:, 0])
         with np.errstate(over="ignore"):  # of what `remove_invalid_values` has made finite
-            sums = apply(chain, ids, log_softmax(logits), owned=True) + totals[:, None]  # [B * K, V]
+            sums = apply(chain, ids, log_softmax(logits), owned=True) + totals[:, None]  # [B * W, V]
         record.step(logits, sums)
         generated = ids.shape[1] + 1 - plan.prompt_length
         came_from = np.zeros(len(ids), np.int64)
@@ -207,7 +207,7 @@ def advance(
     generated: int,
     unstarted: Progress,
 ) -> NextBeams:
-    """One step of one source: ids [K, L] and sums [K, V] of its beams, the number of each beam's row.
+    """Go one step on with one source: ids [W, L] and sums [W, V] of its beams, the number of each beam's row.
 
     A beam that ends is kept only if it has met every constraint; otherwise it is lost.
     """
@@ -227,7 +227,7 @@ def advance(
 
 
 def descending(ranking: Array) -> NDArray[np.int64]:
-    """The places of a ranking from its highest value down; the earlier one first among equals.
+    """Sort the places of a ranking from its highest value down, the earlier one first among equals.
 
     >>> descending(np.array([1.0, 3.0, 1.0]))
     array([1, 0, 2])
@@ -236,7 +236,7 @@ def descending(ranking: Array) -> NDArray[np.int64]:
 
 
 def with_progress(step: NextBeams, ids: Ids, sums: Array, unstarted: Progress) -> NextBeams:
-    """The beams of `step` and those that make progress, by turns the best of each measure of progress."""
+    """Choose among the beams of `step` and those that make progress: by turns the best of each measure of progress."""
     targets = [(*ids[row].tolist(), int(token)) for row, token in zip(step.rows, step.tokens, strict=True)]
     progresses = [unstarted.after(target) for target in targets]
     seen = set(targets)

@@ -22,7 +22,7 @@ from npblender.ops import softmax
 
 
 def likeness(candidates: Array, context: Array, mask: Mask | None) -> Array:
-    """The greatest cosine between a candidate's state and those of the target: [R, k, D], [R, L, D] -> [R, k].
+    """Return the greatest cosine between a candidate's state and those of the target: [R, k, D], [R, L, D] -> [R, k].
 
     Positions that `mask` [R, L] hides do not count.
 

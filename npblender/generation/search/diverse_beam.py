@@ -23,7 +23,7 @@ from npblender.ops import log_softmax
 
 
 def diversity(scores: Array, chosen: Ids, penalty: float) -> Array:
-    """Scores [B * K, V] minus the penalty times how often each token is in `chosen` [B, N] of the same source.
+    """Subtract from scores [B * W, V] the penalty times the count of each token in `chosen` [B, N] of the same source.
 
     >>> diversity(np.zeros((2, 3)), np.array([[1, 1, 2]]), 0.5)
     array([[ 0. , -1. , -0.5],
@@ -42,7 +42,7 @@ def search_groups(
     assert groups is not None
     assert penalty is not None
     size = plan.num_beams // groups
-    ids = decoder.prompts()  # [B * K, L]
+    ids = decoder.prompts()  # [B * W, L]
     batch = len(ids) // plan.num_beams
     rows_of = np.arange(len(ids)).reshape(batch, groups, size)
     totals = np.full(len(ids), -1e9, np.float32)
@@ -103,16 +103,16 @@ def advance(
     origins: list[tuple[int, ...]],
     generated: int,
 ) -> NextBeams:
-    """One step of K beams of a source: finished ones are added to the hypotheses, the best of the others go on.
+    """Go one step on with W beams of a source: finished ones are added to the hypotheses, the best of the others go on.
 
-    ids [K, L], sums so far [K], log-probabilities [K, V], the number of each beam's row and the origins of its tokens.
+    ids [W, L], sums so far [W], log-probabilities [W, V], the number of each beam's row and the origins of its tokens.
     """
     size = len(log_probs)
     count = max(2, 1 + len(plan.eos)) * size
     with np.errstate(over="ignore"):  # of what `remove_invalid_values` has made finite
         scores, beams, tokens = top_k_of_sums(log_probs, totals, count)
     ends = np.isin(tokens, plan.eos)
-    for rank in np.flatnonzero(ends[:size]):  # an eos that is not among the best K is passed over
+    for rank in np.flatnonzero(ends[:size]):  # an eos that is not among the best W is passed over
         if (~ends[:rank]).sum() < size:
             row = rows[beams[rank]]
             hypotheses.add(ids[beams[rank]], float(scores[rank]), (*origins[row], int(row)), generated)

@@ -48,7 +48,7 @@ def decode_rows(
 
 
 def most_probable(scores: Array) -> Ids:
-    """The best token of every row, the lowest id among equals.
+    """Choose the best token of every row, the lowest id among equals.
 
     >>> most_probable(np.array([[0.5, 2.0, 2.0]]))
     array([1])
@@ -58,5 +58,5 @@ def most_probable(scores: Array) -> Ids:
 
 
 def sample(rng: np.random.Generator) -> Chooser:
-    """Chooses a token of every row at random, by its probability."""
+    """Make a chooser that draws a token of every row by its probability."""
     return lambda scores: draw(softmax(scores), rng)

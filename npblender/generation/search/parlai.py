@@ -5,7 +5,8 @@
 
 A path that has ended keeps its place with a hopeless score instead of making room, the finished list may be longer or
 shorter than the beam, and a search that meets its limit with nothing finished has its best path closed by an eos in
-place of the last token. Steps, lengths and scores are counted as ParlAI counts them; arithmetic is float32.
+place of the last token. Steps, lengths and scores are counted as ParlAI counts them; arithmetic is float32. W is the
+number of paths of a source.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ HOPELESS = np.float32(-1e20)
 """ParlAI's minus infinity in float32: what a blocked token scores, and a path that has ended."""
 
 Select: TypeAlias = Callable[[Array, Array, int], tuple[Ids, Ids, Array]]
-"""Log-probabilities [K, V], scores so far [K] or [1], tokens so far -> paths [K], tokens [K] and new scores [K]."""
+"""Log-probabilities [W, V], scores so far [W] or [1], tokens so far -> paths [W], tokens [W] and new scores [W]."""
 
 
-# --- How paths go on: log-probabilities [K, V] and the scores so far to the next paths, tokens and scores, [K] each.
+# --- How paths go on: log-probabilities [W, V] and the scores so far to the next paths, tokens and scores, [W] each.
 
 
 def beam_paths(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, Array]:
-    """The K best continuations of all paths together; of the first path alone while there is only one score.
+    """Choose the W best continuations of all paths together; of the first path alone while there is only one score.
 
     >>> beam_paths(np.log(np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])), np.array([0.0, -9.0]), 1)[:2]
     (array([0, 0]), array([0, 1]))
@@ -50,12 +51,12 @@ def beam_paths(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, 
 
 
 def top_k_paths(k: int, rng: np.random.Generator) -> Select:
-    """Every path goes on with one of its own k most probable tokens, drawn by their probability (Fan et al. 2018)."""
+    """Make a choice in which every path draws one of its own k most probable tokens (Fan et al. 2018)."""
 
     def select(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, Array]:
         paths = np.arange(len(log_probs))
         candidates = [top_k(row, min(k, len(row))) for row in log_probs]
-        values = np.stack([value for value, _ in candidates])  # [K, k]
+        values = np.stack([value for value, _ in candidates])  # [W, k]
         tokens = np.stack([token for _, token in candidates])
         choices = draw(softmax(values), rng)
         return paths, tokens[paths, choices], scores + values[paths, choices]
@@ -64,7 +65,7 @@ def top_k_paths(k: int, rng: np.random.Generator) -> Select:
 
 
 def nucleus_paths(p: float, rng: np.random.Generator) -> Select:
-    """Every path goes on with one of its most probable tokens that make up p (Holtzman et al. 2020).
+    """Make a choice in which every path draws one of its most probable tokens that make up p (Holtzman et al. 2020).
 
     The path's score grows by the logarithm of the probability after truncation, as in ParlAI.
     """
@@ -84,7 +85,7 @@ def nucleus_paths(p: float, rng: np.random.Generator) -> Select:
 
 
 def delayed_paths(delay: int, sampled: Select) -> Select:
-    """The first `delay` tokens are drawn, the others searched for (Massarelli et al. 2019)."""
+    """Make a choice that draws the first `delay` tokens and searches for the others (Massarelli et al. 2019)."""
 
     def select(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, Array]:
         return (sampled if length < delay else beam_paths)(log_probs, scores, length)
@@ -93,7 +94,7 @@ def delayed_paths(delay: int, sampled: Select) -> Select:
 
 
 def select_of(plan: Plan, rng: np.random.Generator | None) -> Select:
-    """The way in which the paths of the planned search go on; `rng` is for the searches that draw."""
+    """Return how the paths of the planned search go on; `rng` is for the searches that draw."""
     if plan.search == PARLAI_BEAM:
         return beam_paths
     assert rng is not None
@@ -122,7 +123,7 @@ class Rules:
 
 
 def rules_of(plan: Plan, rng: np.random.Generator | None) -> Rules:
-    """The parameters of a plan's search."""
+    """Return the parameters of a plan's search."""
     settings = plan.settings
     assert settings.length_penalty is not None
     return Rules(
@@ -147,9 +148,9 @@ class Tree:
 
     rules: Rules
     context: Ids  # [S]: the source's ids
-    paths: Ids  # [K, L]: the ids so far; at first the start token in every row
+    paths: Ids  # [W, L]: the ids so far; at first the start token in every row
     prefix: Ids  # [P]
-    scores: Array = field(default_factory=lambda: np.zeros(1, np.float32))  # one path is expanded at first; then [K]
+    scores: Array = field(default_factory=lambda: np.zeros(1, np.float32))  # one path is expanded at first; then [W]
     finished: list[tuple[np.float32, int, int]] = field(default_factory=list)  # score, length, row at that length
     top_has_ended: bool = False
     histories: list[tuple[Ids, Ids, Array]] = field(default_factory=list)  # a step: parents, tokens, scores
@@ -162,7 +163,7 @@ class Tree:
     def block(self, log_probs: Array) -> None:
         """Make hopeless what may not come next: an early eos, repeated and quoted n-grams, listed phrases. In place.
 
-        log_probs [K, V]. A token of the prefix is never blocked, and in its place no other is possible.
+        log_probs [W, V]. A token of the prefix is never blocked, and in its place no other is possible.
         """
         rules, length = self.rules, self.paths.shape[1]
         if length <= len(self.prefix):
@@ -179,7 +180,7 @@ class Tree:
             block_ngrams(log_probs, self.paths, sources, rules.context_block_ngram)
 
     def advance(self, log_probs: Array) -> None:
-        """One step: log-probabilities [K, V] of the next token, which are changed in place."""
+        """Go on by one token. Its log-probabilities [W, V] are changed in place."""
         rules, length = self.rules, self.paths.shape[1]
         self.scores = np.where(self.paths[: len(self.scores), -1] == rules.eos, HOPELESS, self.scores)
         self.block(log_probs)
@@ -192,7 +193,7 @@ class Tree:
         self.top_has_ended |= bool(tokens[0] == rules.eos)
 
     def n_best(self) -> tuple[list[Hypothesis], list[list[int]]]:
-        """Every finished hypothesis, best first, and for each the row that every token of it was chosen in."""
+        """Return every finished hypothesis, best first, and for each the row that every token of it was chosen in."""
         rules = self.rules
         closed = not self.finished
         finished = self.finished or [(self.scores[0], self.paths.shape[1], 0)]
@@ -217,7 +218,7 @@ class Tree:
 def block_ngrams(log_probs: Array, paths: Ids, sources: Ids, size: int) -> None:
     """Make every token hopeless that would complete an n-gram of its row's source; in place.
 
-    log_probs [K, V], paths [K, L], sources [K, M]: the paths themselves, or the context.
+    log_probs [W, V], paths [W, L], sources [W, M]: the paths themselves, or the context.
 
     >>> log_probs = np.zeros((1, 10))
     >>> block_ngrams(log_probs, np.array([[1, 7, 8, 9, 7]]), np.array([[1, 7, 8, 9, 7]]), 2)
@@ -266,7 +267,7 @@ def search_parlai(
     while True:
         logits = decoder.logits(ids)[:, 0]
         log_probs = apply(chain, ids, log_probabilities(logits, plan.settings.temperature or 1.0), owned=True)
-        by_tree = log_probs.reshape(len(trees), beams, -1)  # [B * K, V] -> [B, K, V]
+        by_tree = log_probs.reshape(len(trees), beams, -1)  # [B * W, V] -> [B, W, V]
         rows = np.arange(len(ids)).reshape(len(trees), beams)
         tokens = np.full((len(trees), beams), plan.pad, np.int64)
         for n, tree in enumerate(trees):
@@ -293,13 +294,13 @@ def search_parlai(
 
 
 def log_probabilities(logits: Array, temperature: float) -> Array:
-    """Log-softmax in float32 whatever the model computes in: ParlAI's `_generation_activation`."""
+    """Return the log-softmax, in float32 whatever the model computes in: ParlAI's `_generation_activation`."""
     scaled = logits if temperature == 1 else logits / logits.dtype.type(temperature)
     return log_softmax(to_float32(scaled))
 
 
 def _trees(plan: Plan, decoder: DecoderState, rules: Rules) -> list[Tree]:
-    """A tree for each source. To the context block, what the source's mask hides is a pad, as everywhere in ParlAI."""
+    """Make a tree for each source. To the context block, what a mask hides is a pad, as everywhere in ParlAI."""
     encoded = decoder.encoded
     prompt, context = encoded.prompt, encoded.source_ids
     if context is None:
@@ -315,7 +316,7 @@ def _trees(plan: Plan, decoder: DecoderState, rules: Rules) -> list[Tree]:
 def _record(
     plan: Plan, record: StepRecord, results: list[tuple[list[Hypothesis], list[list[int]]]]
 ) -> GenerateBeamEncoderDecoderOutput:
-    """The best `num_return_sequences` of every source as rows, padded; a missing one is all pads and scores -inf."""
+    """Record the best replies of every source as padded rows; a missing one is all pads and scores -inf."""
     count, beams = plan.num_return_sequences, plan.width
     longest = max(len(each.ids) for hypotheses, _ in results for each in hypotheses[:count])
     sequences = np.full((len(results) * count, longest), plan.pad, np.int64)

@@ -1,8 +1,8 @@
-"""Prompt lookup (Saxena 2023): greedy search that guesses its next tokens from n-grams seen before, several at a time.
+"""Prompt lookup (Saxena 2023): greedy search that guesses several tokens at a time from earlier n-grams.
 
-The last tokens of the reply are looked for earlier in the reply and in the source; what followed them there is read by
-the decoder in one call, and as many of the guesses are kept as greedy search would have chosen. So the reply is that
-of greedy search, token for token, but for rounding: several positions at once are summed in another order than one.
+It looks for the last tokens of the reply earlier in the reply and in the source, has the decoder read what followed
+them there in one call, and keeps as many of the guesses as greedy search would have chosen. So the reply is that of
+greedy search, token for token, but for rounding: several positions at once are summed in another order than one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LONGEST_NGRAM = 2  # transformers' default of max_matching_ngram_size
 
 
 def guess(target: Ids, source: Ids, count: int, longest: int) -> Ids:
-    """Up to `count` tokens that followed the longest recent n-gram earlier: [L] and [S] -> [at most count].
+    """Return up to `count` tokens that followed the longest recent n-gram earlier: [L] and [S] -> [at most count].
 
     n-grams of `longest` down to 1 last tokens of the target are tried, in the target (latest occurrence first) and
     then in the source (earliest first).
