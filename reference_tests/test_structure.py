@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 import npblender
+from npblender.cli.main import main
+from reference_tests.support.calls import calls_of, files_entered
 
 ROOT = Path(npblender.__file__).resolve().parent
 REPOSITORY = ROOT.parent
@@ -42,6 +44,7 @@ WITH_EXAMPLES = ["config.dialect", "ops", "transformer", "models.signatures", "m
 
 RUNTIME = {"numpy", "safetensors", "npblender"}
 MOST_LINES = 400
+MOST_FILES_A_REPLY = 67
 
 
 def modules() -> dict[str, Path]:
@@ -377,3 +380,36 @@ def test_names_in_docstrings_exist(name: str) -> None:
     text = "\n".join(node.value for node in docstrings(parsed(name)) if isinstance(node.value, str))
     found = set(re.findall(r"(?<!`)`([a-z]\w*_\w*|[a-z]{4,})`(?!`)", text))
     assert sorted(found - names_in_code() - ORDINARY_WORDS) == []
+
+
+UNPLAIN = re.compile(r"\bcan not\b|\b(?:whoever|nobody|somebody|listens)\b|\b(?:is|was|are|were|been) (?:told|heard)\b")
+"""Two words for one, and arrays, programs and readers spoken of as people: say what happens instead."""
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if room(name) not in ROOMS_IN_PREPARATION))
+def test_the_english_is_plain(name: str) -> None:
+    lines = MODULES[name].read_text(encoding="utf-8").splitlines()
+    assert [line.strip() for line in lines if UNPLAIN.search(line)] == []
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_only_faces_list_their_names(name: str) -> None:
+    """`__all__` stands in packages; what a module of a room offers has no underscore before it."""
+    names = [
+        target.id
+        for node in parsed(name).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    assert "__all__" not in names or MODULES[name].name == "__init__.py"
+
+
+def test_a_reply_on_the_command_line_runs_through_few_files() -> None:
+    """Counted: the files of the package with a function (or method, or generator) that is entered in the main thread
+    by `npblender chat --say TEXT --greedy`, loading included, when everything is imported already."""
+    arguments = ["chat", "--say", "hello there", "--greedy"]
+    assert main(arguments) == 0
+    files = files_entered(calls_of(lambda: main(arguments)))
+    assert "transformer/attention.py" in files
+    assert len(files) <= MOST_FILES_A_REPLY, files

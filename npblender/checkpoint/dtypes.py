@@ -2,8 +2,6 @@
 
 A file may store float16, bfloat16, float32 or float64; whatever it stores is converted to the one dtype asked
 for. NumPy has no bfloat16, but it is float32's upper half, so a shift by 16 bits is the whole conversion.
-
-What it does not do: it opens no files.
 """
 
 from collections.abc import Mapping
@@ -33,11 +31,11 @@ FORMAT_OF: Mapping[str, str] = {"float16": "F16", "bfloat16": "BF16", "float32":
 """The formats' names in files, by NumPy's."""
 
 STORAGE = ("float16", "bfloat16", "float32", "float64")
-"""What `save` can write."""
+"""The formats that `save` can write."""
 
 
 def resolve_dtype(dtype: str | npt.DTypeLike) -> np.dtype[Any]:
-    """The dtype that a model computes in: "float32", "float64" or "longdouble", by name or as NumPy has them.
+    """Resolves the dtype that a model computes in: "float32", "float64" or "longdouble", by name or as NumPy has them.
 
     Raises:
         ValueError: another dtype, or longdouble on a machine where it is no wider than float64.
@@ -66,7 +64,7 @@ def resolve_dtype(dtype: str | npt.DTypeLike) -> np.dtype[Any]:
 
 
 def resolve_storage(dtype: str | npt.DTypeLike) -> tuple[np.dtype[Any], str]:
-    """The dtype that a model computes in, and the name of the format in which it keeps its large matrices.
+    """Resolves the dtype that a model computes in, and the format in which it keeps its large matrices.
 
     For "float16" and "bfloat16" it computes in float32. Raises as `resolve_dtype` does.
 
@@ -96,9 +94,9 @@ def _longdouble_is_wider() -> bool:
 
 
 def decode(raw: Array, stored: str, dtype: np.dtype[Any]) -> Array:
-    """Bytes of a file as values of `dtype`, rounded once where it is narrower than what is stored.
+    """Converts bytes of a file to values of `dtype`, rounded once if it is narrower than what is stored.
 
-    A value too large for `dtype` becomes infinity, which the caller looks for.
+    A value too large for `dtype` becomes infinity, which the caller checks.
 
     >>> decode(np.array([0x80, 0x3F], np.uint8), "BF16", np.dtype("float64"))
     array([1.])

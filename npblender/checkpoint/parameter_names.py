@@ -1,4 +1,4 @@
-"""The only map between the names that files use and the names of the weights' tree.
+"""Maps the names of parameters in files to those of the tree of weights, and back.
 
 The tree's names are transformers' own without the `model.` prefix: `shared.weight`,
 `encoder.layers.0.self_attn.q_proj.weight`, `final_logits_bias`. Files differ from them in three ways:
@@ -7,8 +7,6 @@ The tree's names are transformers' own without the `model.` prefix: `shared.weig
   bare model;
 - the one matrix of token embeddings may be stored under several names at once, or only under one of them;
 - ParlAI has names of its own.
-
-What it does not do: it reads no tensors, and it knows no shapes.
 """
 
 import re
@@ -44,9 +42,9 @@ _NO_PARAMETERS = ("START",)
 
 
 def canonical_name(stored: str) -> str | None:
-    """The name in the weights' tree of a tensor in a file; None for a tensor that is no parameter.
+    """Returns the name in the tree for a tensor in a file; None for a tensor that is no parameter.
 
-    A name that is not understood comes back as it is, and so is found to be nobody's.
+    An unknown name is returned as it is, and then found in no tree.
 
     >>> canonical_name("model.encoder.layers.0.fc1.weight")
     'encoder.layers.0.fc1.weight'
@@ -64,7 +62,7 @@ def canonical_name(stored: str) -> str | None:
 
 
 def copies_in_order(stored: Sequence[str], parts: Parts) -> list[str]:
-    """Names under which a file holds the token embeddings: first the one to read, then those that must agree.
+    """Sorts the names under which a file holds the token embeddings: the one to read, then those that must agree.
 
     A copy that belongs to a part the model lacks (the base model has no `lm_head`, a causal head no encoder)
     need not agree, and is read only if there is no other.
@@ -92,7 +90,7 @@ def copies_in_order(stored: Sequence[str], parts: Parts) -> list[str]:
 
 
 def stored_name(canonical: str, parts: Parts) -> str:
-    """The name under which both transformers look for a parameter in a file of a model of these parts.
+    """Returns the name under which both transformers look for a parameter in a file of a model of these parts.
 
     >>> from npblender.transformer.parameters import FULL_MODEL
     >>> stored_name("shared.weight", FULL_MODEL), stored_name("shared.weight", BASE_MODEL)

@@ -1,8 +1,6 @@
-"""Weights and configuration to a folder, as both transformers versions read them again.
+"""Writes weights and configuration to a folder, as transformers 4 and 5 read them.
 
-The same weights give the same bytes. Files appear under their names only when they are complete.
-
-What it does not do: it writes no vocabulary (see the tokenizer) and no pickles.
+The same weights give the same bytes. A file appears under its name only when it is complete.
 """
 
 import json
@@ -47,17 +45,17 @@ def save(
     dialect: str | Dialect | None = None,
     dtype: str | None = None,
 ) -> None:
-    """Write model.safetensors, config.json and, if there are any, generation_config.json.
+    """Writes model.safetensors, config.json and, if there are settings, generation_config.json.
 
-    Names are transformers': those of a model with a head, of the bare model or of the causal head, after the
-    parts that `weights` has. `dtype` is what all is stored in, "float16", "bfloat16" (by way of float32), "float32" or
-    "float64"; None stores what the weights are: where large matrices are kept in 16 bits these are stored so and the
-    rest in float32, so that nothing is lost. `dialect`, if given, is kept in config.json under a key of ours, which
+    Names are transformers': those of a model with a head, of the bare model or of the causal head, according to the
+    parts that `weights` has. `dtype` is the format of all parameters, "float16", "bfloat16" (by way of float32),
+    "float32" or "float64"; None stores the weights as they are, large matrices that are kept in 16 bits in 16 bits and
+    the rest in float32, so that nothing is lost. `dialect`, if given, is kept in config.json under a key of ours, which
     transformers ignores.
 
     Raises:
-        ValueError: weights that `config` does not describe, that hold NaN or infinity, or that `dtype` can
-            not hold; a dialect or dtype that is not known; a place that cannot be written to.
+        ValueError: weights that `config` does not describe, that hold NaN or infinity, or that `dtype`
+            cannot hold; an unknown dialect or dtype; a place that cannot be written to.
 
     >>> from tempfile import TemporaryDirectory
     >>> from npblender.transformer.parameters import random_weights
@@ -146,7 +144,7 @@ def _write_tensors(path: Path, tensors: dict[str, Stored]) -> None:
 
 
 def _write_bytes(path: Path, tensors: dict[str, Stored]) -> None:
-    """The same as the library does, which takes NumPy's arrays, and these are never bfloat16."""
+    """Writes what the library would, which takes only NumPy arrays, and those are never bfloat16."""
     order = sorted(tensors, key=lambda name: (-tensors[name][1].itemsize, name))  # so every place is a multiple of it
     header: dict[str, object] = {"__metadata__": METADATA}
     end = 0
@@ -164,6 +162,6 @@ def _write_bytes(path: Path, tensors: dict[str, Stored]) -> None:
 
 
 def _with_stored_dtype(config: BlenderbotSmallConfig, dtype: str) -> BlenderbotSmallConfig:
-    """config.json names the stored dtype in some files, under either version's key; then it shall be true."""
+    """Corrects the stored dtype in config.json, which some files name under either version's key."""
     said = {key: dtype for key in ("torch_dtype", "dtype") if key in config.extra}
     return config.replace(extra={**config.extra, **said}) if said else config

@@ -1,4 +1,4 @@
-"""What every room uses and no field of study names. In reading order:
+"""Types, checks and files that every room uses. In reading order:
 
 array_types    the types that signatures name: `Array`, `Ids`, `Mask`
 field_checks   checks of one setting: a whole number, a switch, a name that may be misspelt

@@ -1,7 +1,4 @@
-"""A model's folder and the JSON files in it: found, made, read and written, with errors that name the file.
-
-What it does not do: it knows nothing of configurations and fills in no defaults.
-"""
+"""Finds and makes a model's folder, and reads and writes JSON files in it, with errors that name the file."""
 
 import contextlib
 import json
@@ -12,7 +9,7 @@ from typing import Any
 
 
 def model_folder(folder: str | os.PathLike[str]) -> Path:
-    """The folder as a path, after making sure that it is there.
+    """Returns the folder as a path, after making sure that it exists.
 
     Raises:
         TypeError: `folder` is neither a string nor a path.
@@ -42,7 +39,7 @@ config.json and the weights (nothing is downloaded)
 
 
 def new_folder(folder: str | os.PathLike[str]) -> Path:
-    """The folder as a path, made with its parents if it is not there.
+    """Returns the folder as a path, made with its parents if it does not exist.
 
     Raises:
         TypeError: `folder` is neither a string nor a path.
@@ -59,7 +56,7 @@ def new_folder(folder: str | os.PathLike[str]) -> Path:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The object (a dict) that a JSON file holds.
+    """Reads the object (a dict) that a JSON file holds.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -82,10 +79,10 @@ def read_object(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file to write to beside `path`, which takes its place when it is complete, and only then.
+    """Opens a file beside `path` to write to, which replaces it when it is complete, and only then.
 
     Raises:
-        ValueError: the system refuses to write there. What stood at `path` before still stands.
+        ValueError: the system refuses to write there. The file at `path` is unchanged.
     """
     unfinished = path.with_name(path.name + ".unfinished")
     try:
@@ -98,7 +95,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_object(path: Path, content: Mapping[str, Any]) -> None:
-    """Write one JSON object, keys sorted, indented by two: the same content gives the same bytes.
+    """Writes one JSON object, keys sorted, indented by two: the same content gives the same bytes.
 
     Raises:
         TypeError: a value has no form in JSON; the message names its key.

@@ -1,4 +1,4 @@
-"""Text of unknown origin made safe to print at a terminal, and JSON on one line."""
+"""Makes text of unknown origin safe to print at a terminal, and writes JSON on one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _escape(character: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""The text with every character that could steer a terminal written out: controls, escapes, direction marks.
+    r"""Escapes every character that could steer a terminal: controls, escape sequences, direction marks.
 
     A line break is such a character too; a no-break space becomes a space.
 
@@ -34,7 +34,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""The text as exactly one printable line: its line breaks become spaces.
+    r"""Makes exactly one printable line of a text: its line breaks become spaces.
 
     >>> one_line("first\nsecond")
     'first second'
@@ -43,7 +43,7 @@ def one_line(text: str) -> str:
 
 
 def json_line(content: Any) -> str:
-    r"""One JSON value on one line, every character that could steer a terminal escaped as JSON does it.
+    r"""Writes one JSON value on one line; characters that could steer a terminal are escaped as JSON does it.
 
     Raises:
         TypeError, ValueError: a value has no form in JSON (NaN and infinity have none).

@@ -1,3 +1,3 @@
-"""The version of this package, for all that names it: files that say who made them, and the command line."""
+"""The version of this package, for files that name their maker and for the command line."""
 
 __version__ = "0.1.0"

@@ -147,14 +147,14 @@ and the weights (nothing is downloaded)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype in which the model computes."""
+        """The dtype that the model computes in."""
         return self.weights.dtype
 
     @property
     def storage(self) -> str:
-        """How the large matrices are kept: "float16" or "bfloat16" where that was asked for, else as `dtype` says.
+        """The format of the large matrices: "float16" or "bfloat16" if that was asked for, else the dtype's name.
 
-        A model whose matrices are all small has nothing that is kept in 16 bits, whatever was asked for.
+        A model whose matrices are all small keeps none in 16 bits, whatever was asked for.
 
         >>> type(model).from_pretrained(dtype="float16").storage
         'float16'
@@ -162,7 +162,7 @@ and the weights (nothing is downloaded)
         return storage_of(self.weights)
 
     def num_parameters(self) -> int:
-        """How many numbers training sets; the constant bias of the logits does not count, as in transformers."""
+        """Counts the numbers that training sets; the constant bias of the logits is excluded, as in transformers."""
         return sum(a.size for name, a in parameters(self.weights).items() if name != "final_logits_bias")
 
     def get_input_embeddings(self) -> Embedding:

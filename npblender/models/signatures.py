@@ -43,7 +43,7 @@ ALIASES = {
     "pretrained_model_name_or_path": "folder",
     "save_directory": "folder",
 }
-"""Flax's names for what Keras calls training and for its source of noise; transformers' names for a folder."""
+"""Flax's names for Keras's `training` and for the source of its noise; transformers' names for a folder."""
 
 REFUSED = {
     "params": "a model holds its weights; build another model from them: Model(config, weights)",

@@ -166,7 +166,7 @@ class TextCodec:
     def _split_tokens_of_piece(self, piece: str) -> tuple[str, ...]:
         """The tokens of a piece, none of them special, none a line break unless the piece is one.
 
-        The merges may make a special token of what somebody has typed. It is then taken apart by undoing merges, so
+        The merges may make a special token of typed text. It is then taken apart by undoing merges, so
         that the typed text stays readable as far as the vocabulary allows.
         """
         tokens = self.tokens_of_piece(piece)
@@ -191,7 +191,7 @@ class TextCodec:
         return self._by_id[index] if 0 <= index < len(self._by_id) else self.unknown
 
     def explain(self, text: str, split_special_tokens: bool) -> Iterator[Explanation]:
-        """How each piece of a text becomes ids, in order."""
+        """Yields how each piece of a text becomes ids, in order."""
         tokens_of: Callable[[str], tuple[str, ...]]
         tokens_of = self._split_tokens_of_piece if split_special_tokens else self.tokens_of_piece
         stretches: Iterable[tuple[str, str | None]]

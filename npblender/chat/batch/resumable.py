@@ -111,7 +111,7 @@ class ResumableOutput:
                 )
 
     def check(self, line: Request | BadLine) -> None:
-        """Compare a line that is done with what the output has of it; lines come in order, from the first.
+        """Compares a line of the input with its record in the output; lines come in order, from the first.
 
         Raises:
             ValueError: they differ, so the output belongs to another input.
@@ -130,7 +130,7 @@ class ResumableOutput:
             )
 
     def check_end(self) -> None:
-        """That the input had at least as many lines as the output.
+        """Checks that the input had at least as many lines as the output.
 
         Raises:
             ValueError: it had fewer.
@@ -142,23 +142,23 @@ class ResumableOutput:
             )
 
     def keep(self, records: Sequence[Record]) -> None:
-        """Keep finished records until it is their turn."""
+        """Keeps finished records until it is their turn."""
         waiting = [record for record in records if record["line"] > self.done]
         _append(self._beside, waiting)
         self.known.update((record["line"], record) for record in waiting)
 
     def write(self, record: Record) -> None:
-        """Write the next record of the output."""
+        """Writes the next record of the output."""
         assert record["line"] == self.done + 1, "records are written in order"
         _append(self._output, [record])
         self.done += 1
         self.known.pop(record["line"], None)
-        if not self.known and self._beside.tell() > self._head:  # what was kept beside is in the output by now
+        if not self.known and self._beside.tell() > self._head:  # the kept records are all in the output
             self._beside.seek(self._head)
             self._beside.truncate()
 
     def close(self) -> None:
-        """Close both files."""
+        """Closes both files."""
         for file in ("_beside", "_output", "_checking"):
             if file in self.__dict__:
                 getattr(self, file).close()
@@ -171,7 +171,7 @@ class ResumableOutput:
 
 
 def _open(path: Path) -> BinaryIO:
-    """A file to read and write, made if need be, kept as it is otherwise; nothing is buffered."""
+    """Opens a file to read and write, unbuffered; makes it if it does not exist."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b", buffering=0)
 
 
