@@ -5,11 +5,13 @@ It is data only: every `from_pretrained` reads `folder()` like any other folder.
 
 from pathlib import Path
 
+FOLDER = Path(__file__).parent
+
 
 def folder() -> Path:
-    """The demo's folder.
+    """Returns the demo's folder.
 
     >>> folder().name
     'demo'
     """
-    return Path(__file__).parent
+    return FOLDER

@@ -122,7 +122,7 @@ class PreTrainedModel:
         FileNotFoundError: there is no folder 'no such folder'; give a folder on this machine that holds config.json \
 and the weights (nothing is downloaded)
         """
-        folder = demo.folder() if folder is None else folder
+        folder = demo.FOLDER if folder is None else folder
         config = BlenderbotSmallConfig.from_pretrained(folder)
         if dialect is None:
             dialect = resolve_dialect(config.npblender_dialect or "parlai")

@@ -1,9 +1,8 @@
 """Text to ids and back. In reading order:
 
-pretokenize        text -> pieces, and tokens -> text, in ParlAI's way and in transformers'
+pretokenize        text -> special tokens and pieces, and tokens -> text, in ParlAI's way and in transformers'
 bpe                byte-pair encoding: a word -> the symbols that its merges leave
 codec              `TextCodec`: pieces, merges and vocabulary put together, and back
-special_tokens     tokens that are cut out of a text whole
 tokenizer          `BlenderbotSmallTokenizer`, the public class; its methods by idea in
                    named_tokens, conversion and encoding
 encoding_options   the options of a call, one row each
@@ -16,8 +15,7 @@ example            a vocabulary small enough to follow by hand
 from npblender.tokenizer.batching import BatchEncoding
 from npblender.tokenizer.bpe import BytePairEncoding, Merge
 from npblender.tokenizer.codec import Explanation
-from npblender.tokenizer.pretokenize import NEWLINE, pretokenize_parlai, pretokenize_transformers
-from npblender.tokenizer.special_tokens import AddedToken
+from npblender.tokenizer.pretokenize import NEWLINE, AddedToken, pretokenize_parlai, pretokenize_transformers
 from npblender.tokenizer.tokenizer import BlenderbotSmallTokenizer
 
 __all__ = [

@@ -14,9 +14,8 @@ from typing import Any
 
 from npblender.config.dialect import Dialect
 from npblender.tokenizer.bpe import BytePairEncoding, Merge, MergeTable
-from npblender.tokenizer.pretokenize import DETOKENIZERS, NEWLINE, PRETOKENIZERS
+from npblender.tokenizer.pretokenize import DETOKENIZERS, NEWLINE, PRETOKENIZERS, AddedToken, SpecialTokenCutter
 from npblender.tokenizer.shortcuts import PieceCache, WholeWords
-from npblender.tokenizer.special_tokens import AddedToken, SpecialTokenCutter
 from npblender.tokenizer.vocabulary import check_fit, check_merges, check_pairs, check_vocabulary
 
 

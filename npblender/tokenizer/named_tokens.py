@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 from npblender.tokenizer.codec import TextCodec
-from npblender.tokenizer.special_tokens import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
+from npblender.tokenizer.pretokenize import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
 
 _EXTRA = ("extra_special_tokens", "additional_special_tokens")  # transformers 5's name and 4's
 

@@ -26,7 +26,7 @@ from npblender.tokenizer.bpe import MergeTable
 from npblender.tokenizer.codec import TextCodec
 from npblender.tokenizer.encoding import BatchEncoder
 from npblender.tokenizer.encoding_options import UNBOUNDED, check_side
-from npblender.tokenizer.special_tokens import AddedToken, as_added_token
+from npblender.tokenizer.pretokenize import AddedToken, as_added_token
 from npblender.tokenizer.vocabulary import (
     DIALECT_KEY,
     read_merges,

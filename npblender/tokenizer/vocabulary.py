@@ -24,7 +24,7 @@ import numpy as np
 
 from npblender.common import json_files
 from npblender.tokenizer.bpe import CONTINUED, WORD_END, MergeTable
-from npblender.tokenizer.special_tokens import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
+from npblender.tokenizer.pretokenize import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
 
 _BYTE_LEVEL_SPACES = ("Ġ", "Ċ")  # how byte-level vocabularies spell a space and a line break
 
