@@ -82,16 +82,9 @@ class GenerationConfig(GenerationOptions):
         """The names of the settings that were chosen, by a file or by a caller."""
         return frozenset(self.set_values)
 
-    @classmethod
-    def of_checked(cls, values: Mapping[str, Any], extra: Mapping[str, Any]) -> "GenerationConfig":
-        """Make a record of values that are checked already; what is missing is unset."""
-        settings = cls.__new__(cls)
-        vars(settings).update(dict.fromkeys(OPTIONS), **values, extra=extra)
-        return settings
-
     def with_defaults(self) -> "GenerationConfig":
         """Return these settings with transformers' defaults where they are unset and a default exists."""
-        return self.of_checked({**defaults("transformers"), **self.set_values}, self.extra)
+        return of_checked({**defaults("transformers"), **self.set_values}, self.extra)
 
     def replace(self, **changes: Any) -> "GenerationConfig":
         """Return a copy with some settings changed, checked again; None unsets one.
@@ -171,6 +164,17 @@ class GenerationConfig(GenerationOptions):
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `folder`/generation_config.json (the folder is made if it is not there)."""
         json_files.write_object(json_files.new_folder(folder) / "generation_config.json", self.to_dict())
+
+
+def of_checked(values: Mapping[str, Any], extra: Mapping[str, Any]) -> GenerationConfig:
+    """Make a record of values that are checked already, without checking them again; what is missing is unset.
+
+    >>> of_checked({"num_beams": 4}, {}) == GenerationConfig(num_beams=4)
+    True
+    """
+    settings = object.__new__(GenerationConfig)
+    vars(settings).update(dict.fromkeys(OPTIONS), **values, extra=extra)
+    return settings
 
 
 def _as_lists(value: Any) -> Any:

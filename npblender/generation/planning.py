@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from npblender.common.array_types import Ids
-from npblender.config import BlenderbotSmallConfig, GenerationConfig
+from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
+from npblender.config.generation_config import of_checked
 from npblender.config.generation_options import OPTIONS, check_setting, defaults, settings_of, unknown_setting
 from npblender.config.searches import (
     BEAM,
@@ -99,7 +100,7 @@ def plan_of(
     search = choose_search(dialect, merged)
     used = settings_of(search)
     filled = fill_in(dialect, merged, options)
-    settings = GenerationConfig.of_checked({name: filled[name] for name in filled if name in used}, {})
+    settings = of_checked({name: filled[name] for name in filled if name in used}, {})
     eos, pad = settings.eos_token_id, settings.pad_token_id
     if eos is None and "eos_token_id" not in options:
         eos = config.eos_token_id

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, Conversation, GenerationConfig
+from npblender.config.generation_config import of_checked
 from npblender.generation.encode_source import CallerArrays
 from npblender.generation.plan import Plan
 from npblender.generation.planning import plan_of
@@ -49,7 +50,7 @@ def times_called(work: Callable[[], Any], *functions: Any) -> list[int]:
     return [codes[function.__code__] for function in functions]
 
 
-MADE = (plan_of, Plan.__init__, GenerationConfig.of_checked, GenerationConfig.__post_init__)
+MADE = (plan_of, Plan.__init__, of_checked, GenerationConfig.__post_init__)
 
 WAYS: dict[str, dict[str, Any]] = {
     "nothing": {},
@@ -66,8 +67,8 @@ WAYS: dict[str, dict[str, Any]] = {
 def test_a_call_makes_one_plan_and_one_record_of_settings(way: str, dialect: str) -> None:
     model = lively_model(0, dialect)
     model.generation_config = GenerationConfig(num_beams=2, length_penalty=0.65, no_repeat_ngram_size=3, max_length=8)
-    plans, records, of_checked, checked = times_called(lambda: model.generate(SOURCE, **WAYS[way]), *MADE)
-    assert (plans, records, of_checked, checked) == (1, 1, 1, 0)
+    plans, records, unchecked, checked = times_called(lambda: model.generate(SOURCE, **WAYS[way]), *MADE)
+    assert (plans, records, unchecked, checked) == (1, 1, 1, 0)
     if way != "beams" and "generation_config" not in WAYS[way]:
         options = {**WAYS[way], "num_beams": 1}
         assert times_called(lambda: list(model.stream(SOURCE, **options)), *MADE) == [1, 1, 1, 0]
@@ -80,8 +81,8 @@ def test_a_reply_of_a_chat_makes_one_plan_and_one_record_of_settings(dialect: st
     talk = Conversation.from_pretrained(dialect=dialect, **settings)
     for own in (talk.model.generation_config, GenerationConfig(), GenerationConfig(max_length=9)):
         talk.model.generation_config = own
-        plans, made, of_checked, checked = times_called(lambda: talk.reply("hello!"), *MADE)
-        assert (plans, of_checked, checked) == (1, 1, 0)
+        plans, made, unchecked, checked = times_called(lambda: talk.reply("hello!"), *MADE)
+        assert (plans, unchecked, checked) == (1, 1, 0)
         assert made <= 2  # where the runners-up are wanted, the plan for one reply becomes one for all of them
 
 

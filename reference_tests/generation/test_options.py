@@ -233,6 +233,13 @@ def test_more_refusals() -> None:
         next(model.stream(SOURCE, num_beams=3))
 
 
+@pytest.mark.parametrize("returned", [None, np.zeros((1, 2)), 1.0])
+@pytest.mark.parametrize("dialect", MODELS)
+def test_what_a_processor_returns_must_be_scores(dialect: str, returned: Any) -> None:
+    with pytest.raises(ValueError, match=r"must return scores of shape \(1, "):
+        MODELS[dialect].generate(SOURCE, max_length=5, logits_processor=[lambda ids, scores: returned])
+
+
 def test_more_ends_than_tokens_are_refused() -> None:
     model = MODELS["transformers-5"]
     with pytest.raises(ValueError, match=r"continuations; .* tokens do not give as many"):

@@ -102,7 +102,15 @@ def _made(table: Mapping[str, Maker], request: ChainRequest) -> list[Processor]:
 
 def _caller(processor: Processor) -> Processor:
     """A processor of the caller's, with its result copied: the chain goes on in an array that only it holds."""
-    return lambda ids, scores: np.array(processor(ids, scores))
+
+    def copied(ids: Ids, scores: Array) -> Array:
+        returned = processor(ids, scores)
+        if np.shape(returned) != scores.shape:
+            what = f"shape {returned.shape}" if isinstance(returned, np.ndarray) else type(returned).__name__
+            raise ValueError(f"a logits processor must return scores of shape {scores.shape}, not {what}")
+        return np.array(returned)
+
+    return copied
 
 
 def _bound(function: Callable[..., Array], *arguments: Any) -> Processor:
