@@ -118,6 +118,10 @@ NUMBERS = {
     "demo": Task("train, export, evaluate the demo", (("tools.demo.__main__",),)),
 }
 RELEASE = {
+    "releases": Task(
+        "record what an earlier checkout and this one do, and compare bit for bit",
+        (("tools.differential.releases.run",),),
+    ),
     "package": Task("build the wheel, install it in a fresh environment, use it", (("tools.package",),)),
     "readme": Task("run one of the README's two commands as it stands there", (("tools.docs.readme",),)),
     "oldest": Task(
