@@ -45,12 +45,8 @@ class Conversation:
         TypeError, ValueError: a setting that does not exist or that the search does not use, a vocabulary without
             the profile's separator, a persona that leaves no room, an empty phrase.
 
-    >>> from npblender import BlenderbotSmallConfig
-    >>> from npblender.tokenizer.example import example_tokenizer
-    >>> tiny = BlenderbotSmallConfig(vocab_size=48, d_model=12, encoder_layers=1, decoder_layers=1,
-    ...     encoder_attention_heads=2, decoder_attention_heads=3, encoder_ffn_dim=5, decoder_ffn_dim=7)
-    >>> model = BlenderbotSmallForConditionalGeneration.from_config(tiny, seed=0)
-    >>> talk = Conversation(model, example_tokenizer(), min_length=2, max_length=6)
+    >>> model = type(model).from_config(config.replace(vocab_size=len(tokenizer)), seed=0)
+    >>> talk = Conversation(model, tokenizer, min_length=2, max_length=6)
     >>> reply = talk.reply("hello!")
     >>> [turn.speaker for turn in talk.turns], talk.turns[1].text == reply.text
     (['user', 'model'], True)

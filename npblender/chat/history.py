@@ -161,8 +161,7 @@ def encode_persona(tokenizer: TextEncoder, text: str) -> Ids:
     The prefix is cut as in training whatever the dialect: transformers' cut glues the colon to its word, and the
     published vocabulary knows no such token.
 
-    >>> from npblender.tokenizer.example import example_tokenizer
-    >>> encode_persona(example_tokenizer(), "low") == tuple(example_tokenizer().encode("your persona : low"))
+    >>> encode_persona(tokenizer, "low") == tuple(tokenizer.encode("your persona : low"))
     True
     """
     line = persona_line(text)[len(PERSONA_PREFIX) :]
@@ -176,10 +175,9 @@ def encode_turn(tokenizer: TextEncoder, turn: Turn, newline: int | None) -> Ids:
     In a user's text a line break is read as a space, since the model would take it for the next speaker's turn. In the
     model's own words it is the token that the model chose, if the vocabulary has one.
 
-    >>> from npblender.tokenizer.example import example_tokenizer
-    >>> encode_turn(example_tokenizer(), Turn("user", "hello\nlow"), 4)
+    >>> encode_turn(tokenizer, Turn("user", "hello\nlow"), 4)
     (5, 6)
-    >>> encode_turn(example_tokenizer(), Turn("model", "hello\nlow"), 4)
+    >>> encode_turn(tokenizer, Turn("model", "hello\nlow"), 4)
     (5, 4, 6)
     """
     text = turn.text if turn.raw is None else turn.raw
@@ -261,10 +259,8 @@ def make_source(
     Raises:
         ValueError: see `fit_history` and `separator_ids`; or a user's turn that becomes no token.
 
-    >>> from npblender.chat.history import PROFILES
-    >>> from npblender.tokenizer.example import example_tokenizer
     >>> turns = [Turn("user", "hello"), Turn("model", "hello!", raw="hello !"), Turn("user", "low")]
-    >>> make_source(example_tokenizer(), PROFILES["parlai"], [], turns, limit=512).ids
+    >>> make_source(tokenizer, PROFILES["parlai"], [], turns, limit=512).ids
     (5, 4, 5, 10, 4, 6)
     """
     newline = find_token(tokenizer, NEWLINE)

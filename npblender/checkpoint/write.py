@@ -58,11 +58,8 @@ def save(
             cannot hold; an unknown dialect or dtype; a place that cannot be written to.
 
     >>> from tempfile import TemporaryDirectory
-    >>> from npblender.transformer.parameters import random_weights
-    >>> config = BlenderbotSmallConfig(vocab_size=7, d_model=4, encoder_layers=1, decoder_layers=1,
-    ...     encoder_attention_heads=2, decoder_attention_heads=1, encoder_ffn_dim=3, decoder_ffn_dim=5)
     >>> with TemporaryDirectory() as folder:
-    ...     save(folder, config, random_weights(config, seed=0), GenerationConfig(num_beams=2), "parlai")
+    ...     save(folder, config, weights, GenerationConfig(num_beams=2), "parlai")
     ...     sorted(os.listdir(folder))
     ['config.json', 'generation_config.json', 'model.safetensors']
     """

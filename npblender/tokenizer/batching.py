@@ -251,8 +251,9 @@ class BatchEncoding(UserDict[str, Any]):
     >>> encoding = BatchEncoding({"input_ids": [[5, 6], [7, 8]]})
     >>> encoding.input_ids == encoding["input_ids"], encoding[:1]
     (True, {'input_ids': [[5, 6]]})
-    >>> encoding.convert_to_tensors("np").input_ids.shape
-    (2, 2)
+    >>> encoding.convert_to_tensors("np").input_ids
+    array([[5, 6],
+           [7, 8]])
     """
 
     def __init__(self, data: dict[str, Any] | None = None) -> None:
