@@ -19,14 +19,12 @@ from npblender.common.array_types import IGNORED_LABEL, Array, Ids
 from npblender.common.field_checks import check_whole
 from npblender.generation import GenerationMixin
 from npblender.models.pretrained import PreTrainedModel
-from npblender.models.seq2seq import EncoderDecoder
+from npblender.models.seq2seq import EncoderDecoder, Passed
 from npblender.models.signatures import DECODER_ORDER, accepts_transformers_names
 from npblender.models.submodules import BlenderbotSmallDecoder, call_decoder_alone, context_of, returned
 from npblender.transformer.context import Context
 from npblender.transformer.forward import logits_of, loss_of
-from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import (
-    BaseModelOutput,
     BaseModelOutputWithPastAndCrossAttentions,
     CausalLMOutputWithCrossAttentions,
     Seq2SeqLMOutput,
@@ -44,25 +42,14 @@ class BlenderbotSmallModel(EncoderDecoder):
         """Refused: a loss needs logits."""
         raise TypeError("labels need a head: use BlenderbotSmallForConditionalGeneration")
 
-    def _result(
-        self,
-        context: Context,
-        encoder: BaseModelOutput | None,
-        decoder: BaseModelOutputWithPastAndCrossAttentions,
-        labels: Ids | None,
-        cache: Cache | None,
-    ) -> Seq2SeqModelOutput:
-        """What `forward` returns."""
-        return Seq2SeqModelOutput(
-            last_hidden_state=decoder.last_hidden_state,
-            past_key_values=cache,
-            **_both_sides(encoder, decoder),
-        )
+    def _result(self, passed: Passed) -> Seq2SeqModelOutput:
+        """Makes what `forward` returns."""
+        return Seq2SeqModelOutput(last_hidden_state=passed.decoder.last_hidden_state, **_both_sides(passed))
 
     def _decoded(
         self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions
     ) -> BaseModelOutputWithPastAndCrossAttentions:
-        """What `decode` returns: the decoder's record as it is."""
+        """Makes what `decode` returns: the decoder's record as it is."""
         return decoder
 
 
@@ -71,27 +58,16 @@ class BlenderbotSmallForConditionalGeneration(GenerationMixin, EncoderDecoder):
 
     parts = FULL_MODEL
 
-    def _result(
-        self,
-        context: Context,
-        encoder: BaseModelOutput | None,
-        decoder: BaseModelOutputWithPastAndCrossAttentions,
-        labels: Ids | None,
-        cache: Cache | None,
-    ) -> Seq2SeqLMOutput:
-        """What `forward` returns."""
-        logits = logits_of(self.weights, decoder.last_hidden_state, context)
-        return Seq2SeqLMOutput(
-            loss=None if labels is None else np.asarray(loss_of(logits, labels, context)),
-            logits=logits,
-            past_key_values=cache,
-            **_both_sides(encoder, decoder),
-        )
+    def _result(self, passed: Passed) -> Seq2SeqLMOutput:
+        """Makes what `forward` returns."""
+        logits = logits_of(self.weights, passed.decoder.last_hidden_state, passed.context)
+        loss = None if passed.labels is None else np.asarray(loss_of(logits, passed.labels, passed.context))
+        return Seq2SeqLMOutput(loss=loss, logits=logits, **_both_sides(passed))
 
     def _decoded(
         self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions
     ) -> CausalLMOutputWithCrossAttentions:
-        """What `decode` returns: logits, as in Flax."""
+        """Makes what `decode` returns: logits, as in Flax."""
         return _lm_output(decoder, logits_of(self.weights, decoder.last_hidden_state, context))
 
 
@@ -135,9 +111,11 @@ class BlenderbotSmallForCausalLM(PreTrainedModel):
         return BlenderbotSmallDecoder(self)
 
 
-def _both_sides(encoder: BaseModelOutput | None, decoder: BaseModelOutputWithPastAndCrossAttentions) -> dict[str, Any]:
+def _both_sides(passed: Passed) -> dict[str, Any]:
     """What every result of an encoder-decoder holds besides its states or logits, under transformers' names."""
+    encoder, decoder = passed.encoder, passed.decoder
     return {
+        "past_key_values": passed.cache,
         "decoder_hidden_states": decoder.hidden_states,
         "decoder_attentions": decoder.attentions,
         "cross_attentions": decoder.cross_attentions,

@@ -6,7 +6,7 @@ decide what a result holds.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
@@ -32,6 +32,17 @@ from npblender.transformer.context import Context, Sink
 from npblender.transformer.forward import shift_right, start_decoder
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What one pass through encoder and decoder leaves for the result of `forward`."""
+
+    context: Context
+    encoder: BaseModelOutput | None  # None where only a cache holds the source
+    decoder: BaseModelOutputWithPastAndCrossAttentions
+    labels: Ids | None
+    cache: Cache | None
 
 
 class EncoderDecoder(PreTrainedModel):
@@ -122,7 +133,7 @@ class EncoderDecoder(PreTrainedModel):
             source_mask="attention_mask",
         )
         cache = decoder.past_key_values if cached else None
-        return returned(self, self._result(context, encoder, decoder, label_ids, cache), return_dict)
+        return returned(self, self._result(Passed(context, encoder, decoder, label_ids, cache)), return_dict)
 
     __call__ = forward
 
@@ -209,19 +220,12 @@ class EncoderDecoder(PreTrainedModel):
             raise ValueError("decoder_input_ids can be made from labels only if the config has a start id and a pad id")
         return shift_right(labels, start, pad)
 
-    def _result(
-        self,
-        context: Context,
-        encoder: BaseModelOutput | None,
-        decoder: BaseModelOutputWithPastAndCrossAttentions,
-        labels: Ids | None,
-        cache: Cache | None,
-    ) -> ModelOutput:
-        """What `forward` returns."""
+    def _result(self, passed: Passed) -> ModelOutput:
+        """Makes what `forward` returns."""
         raise NotImplementedError
 
     def _decoded(self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions) -> ModelOutput:
-        """What `decode` returns."""
+        """Makes what `decode` returns."""
         raise NotImplementedError
 
 
