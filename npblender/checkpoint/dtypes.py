@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npblender.common.array_types import Array
-from npblender.ops.packed.half_bits import FORMATS
+from npblender.transformer.packing import HALF_FORMATS
 
 # Bits of one value, for every format the safetensors library knows: a header is checked even where a tensor
 # is not read.
@@ -48,7 +48,7 @@ def resolve_dtype(dtype: str | npt.DTypeLike) -> np.dtype[Any]:
     ValueError: dtype 'float16' is not computed in; choose 'float32', 'float64' or 'longdouble'
     """
     choose = "choose 'float32', 'float64' or 'longdouble'"
-    if _name(dtype) in FORMATS:
+    if _name(dtype) in HALF_FORMATS:
         raise ValueError(f"dtype {_name(dtype)!r} is not computed in; {choose}")
     try:
         found = np.dtype(dtype) if dtype is not None else None  # NumPy takes None for float64
@@ -71,7 +71,7 @@ def resolve_storage(dtype: str | npt.DTypeLike) -> tuple[np.dtype[Any], str]:
     >>> resolve_storage("bfloat16"), resolve_storage("float64")
     ((dtype('float32'), 'bfloat16'), (dtype('float64'), 'float64'))
     """
-    if _name(dtype) in FORMATS:
+    if _name(dtype) in HALF_FORMATS:
         return np.dtype(np.float32), _name(dtype)
     try:
         found = resolve_dtype(dtype)
@@ -84,7 +84,7 @@ def resolve_storage(dtype: str | npt.DTypeLike) -> tuple[np.dtype[Any], str]:
 def _name(dtype: Any) -> str:
     """NumPy's name of it, or its own: NumPy knows bfloat16 only where another library brings it."""
     try:
-        return dtype if isinstance(dtype, str) and dtype in FORMATS else np.dtype(dtype).name
+        return dtype if isinstance(dtype, str) and dtype in HALF_FORMATS else np.dtype(dtype).name
     except (TypeError, ValueError):
         return ""
 

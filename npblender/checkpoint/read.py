@@ -20,13 +20,13 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from npblender import ops
 from npblender.checkpoint.dtypes import STORED_BITS, STORED_FLOATS, decode, resolve_storage
 from npblender.checkpoint.folder import StoredTensor, find_tensors
 from npblender.checkpoint.parameter_names import SHARED, canonical_name, copies_in_order
 from npblender.common import json_files
 from npblender.common.array_types import Array
 from npblender.config import BlenderbotSmallConfig
+from npblender.ops.threads import num_threads, run_in_threads
 from npblender.transformer.packing import MatrixAllocator, rounded_to_storage, store_rows
 from npblender.transformer.parameters import (
     FULL_MODEL,
@@ -132,8 +132,8 @@ def _read_all(
     tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any], storage: str, problems: list[str]
 ) -> dict[str, Matrix]:
     """Reads each parameter from its tensor, laid out as it is multiplied fastest."""
-    rooms = MatrixAllocator({name: tensor.shape for name, tensor in tensors.items()}, dtype, storage)
-    arrays = {name: rooms.room(name) for name in tensors}
+    allocator = MatrixAllocator({name: tensor.shape for name, tensor in tensors.items()}, dtype, storage)
+    arrays = {name: allocator.allocate(name) for name in tensors}
     places = {tensor.name: arrays[name] for name, tensor in tensors.items()}
     broken: set[str] = set()
 
@@ -203,8 +203,8 @@ def each_piece(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], do: Do) ->
         finally:
             waiting.clear()  # after an error the others stop
 
-    threads = min(ops.num_threads(), MOST_THREADS) if sum(tensor.size for tensor in tensors) >= THREADED_FROM else 1
-    ops.run_in_threads(job, threads, threads)
+    threads = min(num_threads(), MOST_THREADS) if sum(tensor.size for tensor in tensors) >= THREADED_FROM else 1
+    run_in_threads(job, threads, threads)
 
 
 def _row_bytes(tensor: StoredTensor) -> int:

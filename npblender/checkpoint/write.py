@@ -8,8 +8,6 @@ import os
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-
 from npblender.checkpoint.dtypes import FORMAT_OF, STORAGE
 from npblender.checkpoint.folder import SINGLE_FILE
 from npblender.checkpoint.parameter_names import stored_name
@@ -18,14 +16,11 @@ from npblender.common.array_types import Array
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.config.generation_config import GenerationConfig
-from npblender.ops import HalfPanels
-from npblender.ops.packed.half_bits import FORMATS, fits, narrow
-from npblender.transformer.packing import storage_of
+from npblender.transformer.packing import HALF_FORMATS, is_half, storage_of, stored_bits
 from npblender.transformer.parameters import (
     BASE_MODEL,
     CAUSAL_MODEL,
     FULL_MODEL,
-    Matrix,
     Parts,
     Weights,
     expected_shapes,
@@ -102,27 +97,15 @@ def _checked(
             problems.append(
                 f"of another shape: {name} is {list(array.shape)}, the config asks for {list(expected[name])}"
             )
-        one = dtype if isinstance(array, HalfPanels) or not (rounded_to_storage and dtype in FORMATS) else "float32"
-        out[name] = one, _numbers(array, one)
-        if not _finite(*out[name]):
+        one = dtype if is_half(array) or not (rounded_to_storage and dtype in HALF_FORMATS) else "float32"
+        numbers = stored_bits(array, one)
+        if numbers is None:
             problems.append(f"not finite as {one}: {name}")
+        else:
+            out[name] = one, numbers
     if problems:
         raise ValueError("\n    ".join(["these weights cannot be saved:", *problems]))
     return out
-
-
-def _numbers(matrix: Matrix, dtype: str) -> Array:
-    """A parameter's numbers in a format, a new array only where they are not."""
-    with np.errstate(over="ignore"):
-        if isinstance(matrix, HalfPanels) and matrix.stored == dtype:
-            return matrix.bits() if dtype == "bfloat16" else matrix.bits().view(np.float16)
-        if dtype == "bfloat16":
-            return narrow(np.asarray(matrix, np.float32), dtype)
-        return np.ascontiguousarray(matrix, dtype)
-
-
-def _finite(dtype: str, numbers: Array) -> bool:
-    return fits(numbers, dtype) if dtype == "bfloat16" else bool(np.isfinite(numbers).all())
 
 
 def _write_tensors(path: Path, tensors: dict[str, Stored]) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from npblender.chat.blocklist import read_phrases
 from npblender.chat.history import PROFILES
 from npblender.config.dialect import DIALECTS
-from npblender.ops.packed.blas import function, openblas
+from npblender.ops import threads
 
 if TYPE_CHECKING:
     from npblender.config import BlenderbotSmallConfig
@@ -147,10 +147,8 @@ SMALL = 20_000_000
 
 def blas_threads() -> int | str:
     """The number of threads that the BLAS uses; a note if it cannot be queried."""
-    library = openblas()
-    if library is None:
-        return "unknown (NumPy's BLAS is not the OpenBLAS that comes with it)"
-    return int(function(library, "get_num_threads")())
+    count = threads.blas_threads()
+    return "unknown (NumPy's BLAS is not the OpenBLAS that comes with it)" if count is None else count
 
 
 def count_parameters(config: BlenderbotSmallConfig) -> int:
@@ -168,6 +166,4 @@ def count_parameters(config: BlenderbotSmallConfig) -> int:
 def suit_threads(parameters: int, environment: Mapping[str, str] = os.environ) -> None:
     """Gives a small model one thread, unless the user has set a number or the BLAS has no such switch."""
     if parameters <= SMALL and not any(name in environment for name in THREAD_VARIABLES):
-        library = openblas()
-        if library is not None:
-            function(library, "set_num_threads")(1)
+        threads.set_blas_threads(1)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Array, Ids, Mask
 from npblender.transformer.context import Context
-from npblender.transformer.forward import logits_of, run_decoder, start_decoder
+from npblender.transformer.forward import next_logits, start_decoder
 from npblender.transformer.inputs import Target
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput
@@ -84,7 +84,8 @@ class DecoderState:
             head_mask=encoded.head_mask,
             cross_attn_head_mask=encoded.cross_attn_head_mask,
         )
-        output = run_decoder(encoded.weights, target, cache, encoded.context)
+        order = slots if moved else None
+        logits, output = next_logits(encoded.weights, target, cache, encoded.context, order, last)
         assert output.past_key_values is not None
         self._stored = output.past_key_values
         self._writers[:, begin:end] = np.arange(len(slots))[:, None]
@@ -95,7 +96,6 @@ class DecoderState:
             self.cross_attentions.append(_present(output.cross_attentions, slots))
         if output.hidden_states is not None:
             self.hidden_states.append(_present(output.hidden_states, slots))
-        logits = logits_of(encoded.weights, states[:, -last:], encoded.context)
         return logits.copy() if encoded.context.tap else logits  # a tap's arrays are not written to afterwards
 
     @property

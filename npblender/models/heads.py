@@ -61,7 +61,7 @@ class BlenderbotSmallForConditionalGeneration(GenerationMixin, EncoderDecoder):
     def _result(self, passed: Passed) -> Seq2SeqLMOutput:
         """Makes what `forward` returns."""
         logits = logits_of(self.weights, passed.decoder.last_hidden_state, passed.context)
-        loss = None if passed.labels is None else np.asarray(loss_of(logits, passed.labels, passed.context))
+        loss = None if passed.labels is None else _loss(logits, passed.labels, passed.context)
         return Seq2SeqLMOutput(loss=loss, logits=logits, **_both_sides(passed))
 
     def _decoded(
@@ -101,7 +101,7 @@ class BlenderbotSmallForCausalLM(PreTrainedModel):
         loss = None
         if labels is not None:
             label_ids = check_ids("labels", labels, self.config.vocab_size, ignored=IGNORED_LABEL)
-            loss = np.asarray(loss_of(logits, label_ids, context))
+            loss = _loss(logits, label_ids, context)
         return returned(self, _lm_output(decoder, logits, loss), return_dict)
 
     __call__ = forward
@@ -109,6 +109,13 @@ class BlenderbotSmallForCausalLM(PreTrainedModel):
     def get_decoder(self) -> BlenderbotSmallDecoder:
         """The decoder as a callable from ids to states."""
         return BlenderbotSmallDecoder(self)
+
+
+def _loss(logits: Array, labels: Ids, context: Context) -> Array:
+    """The loss of checked labels, of which there must be one for each of the logits [B, T, V]."""
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(f"labels have shape {labels.shape}, which does not fit logits of shape {logits.shape}")
+    return np.asarray(loss_of(logits, labels, context))
 
 
 def _both_sides(passed: Passed) -> dict[str, Any]:

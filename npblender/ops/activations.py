@@ -1,21 +1,66 @@
-"""The activation functions that a BlenderbotSmall configuration may name, elementwise and vectorised.
+"""The activation functions that a BlenderbotSmall configuration may name, elementwise.
 
-GELU, the model's own, has a module to itself (`gelu_kernels`); here are the others and the mapping by name.
-
-Not here: gradients, and activations that no such configuration uses.
+GELU, the model's own, has a module to itself (`gelu`); here are the others and the table by name: who adds one writes
+its formula and a line of `ACTIVATIONS`. Arguments are not checked here (see `checked`).
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
 from npblender.common.array_types import FloatArray
-from npblender.ops.blocks import float_array, in_blocks
+from npblender.ops.blocks import in_blocks
 from npblender.ops.erf_tables import GELU_NEW_CUBIC, GELU_NEW_LINEAR
 from npblender.ops.error_function import short_head
 from npblender.ops.gelu import gelu
+
+
+def relu(x: FloatArray) -> FloatArray:
+    """max(x, 0). Any shape; dtype of x; NaN stays NaN.
+
+    >>> relu(np.array([-1.0, 0.0, 1.0]))
+    array([0., 0., 1.])
+    """
+    return np.asarray(np.maximum(x, x.dtype.type(0)))
+
+
+def silu(x: FloatArray) -> FloatArray:
+    """x / (1 + exp(-x)), x times the logistic function of x. Any shape; dtype of x.
+
+    >>> x = np.array([-1.0, 0.0, 1.0])
+    >>> (x / (1 + np.exp(-x))).round(6)
+    array([-0.268941,  0.      ,  0.731059])
+    >>> silu(x).round(6)
+    array([-0.268941,  0.      ,  0.731059])
+
+    Source: Elfwing, Uchibe and Doya, "Sigmoid-Weighted Linear Units", equation 1. silu(inf) is inf, silu(-inf) is
+    -0.0, NaN stays NaN.
+    """
+    return in_blocks(lambda block: _times_logistic(block, block), x)
+
+
+def gelu_new(x: FloatArray) -> FloatArray:
+    """x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the tanh approximation of GELU. Any shape; dtype of x.
+
+    >>> x = np.array([-1.0, 0.0, 1.0])
+    >>> (x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))).round(6)
+    array([-0.158808,  0.      ,  0.841192])
+    >>> gelu_new(x).round(6)
+    array([-0.158808,  0.      ,  0.841192])
+
+    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", section 2; the name is transformers'. It differs
+    from `gelu` by up to 4.7e-4. gelu_new(inf) is inf, gelu_new(-inf) is -0.0, NaN stays NaN.
+    """
+    return in_blocks(_gelu_new_kernel, x)
+
+
+ACTIVATIONS: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
+    {"gelu": gelu, "relu": relu, "silu": silu, "gelu_new": gelu_new}
+)
+"""Activation functions by the name that a configuration's `activation_function` gives them."""
 
 
 def _times_logistic(x: FloatArray, argument: FloatArray, rest: FloatArray | None = None) -> FloatArray:
@@ -38,10 +83,6 @@ def _times_logistic(x: FloatArray, argument: FloatArray, rest: FloatArray | None
     return value
 
 
-def _silu_kernel(x: FloatArray) -> FloatArray:
-    return _times_logistic(x, x)
-
-
 def _gelu_new_kernel(x: FloatArray) -> FloatArray:
     """x/2 (1 + tanh(z)) as x/(1 + exp(-2z)): the left tail, where tanh(z) is near -1, keeps its digits.
 
@@ -61,49 +102,3 @@ def _gelu_new_kernel(x: FloatArray) -> FloatArray:
     rest += tail * (a + b * (head * head + head * y + y * y))
     rest += y * (a_rest + b_rest * (y * y))
     return _times_logistic(x, argument, rest)
-
-
-def gelu_new(x: npt.ArrayLike) -> FloatArray:
-    """The tanh approximation of GELU, x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Any shape; dtype of x.
-
-    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", section 2; the name is transformers'. It differs
-    from `gelu` by up to 4.7e-4. gelu_new(inf) is inf, gelu_new(-inf) is -0.0, NaN stays NaN.
-
-    Raises TypeError for a dtype other than float32, float64 and longdouble.
-
-    >>> gelu_new(np.array([-1.0, 0.0, 1.0])).round(6)
-    array([-0.158808,  0.      ,  0.841192])
-    """
-    return in_blocks(_gelu_new_kernel, float_array("x", x))
-
-
-def relu(x: npt.ArrayLike) -> FloatArray:
-    """max(x, 0). Any shape; dtype of x; NaN stays NaN.
-
-    Raises TypeError for a dtype other than float32, float64 and longdouble.
-
-    >>> relu(np.array([-1.0, 0.0, 1.0]))
-    array([0., 0., 1.])
-    """
-    x = float_array("x", x)
-    return np.asarray(np.maximum(x, x.dtype.type(0)))
-
-
-def silu(x: npt.ArrayLike) -> FloatArray:
-    """x times the logistic function of x, x / (1 + exp(-x)). Any shape; dtype of x.
-
-    Source: Elfwing, Uchibe and Doya, "Sigmoid-Weighted Linear Units", equation 1. silu(inf) is inf, silu(-inf) is
-    -0.0, NaN stays NaN.
-
-    Raises TypeError for a dtype other than float32, float64 and longdouble.
-
-    >>> silu(np.array([-1.0, 0.0, 1.0])).round(6)
-    array([-0.268941,  0.      ,  0.731059])
-    """
-    return in_blocks(_silu_kernel, float_array("x", x))
-
-
-ACTIVATIONS: Mapping[str, Callable[[npt.ArrayLike], FloatArray]] = MappingProxyType(
-    {"gelu": gelu, "relu": relu, "silu": silu, "gelu_new": gelu_new}
-)
-"""Activation functions by the name that a configuration's `activation_function` gives them."""

@@ -16,23 +16,53 @@ what multiplies the exponential is below 1/2, so that its rounding down there do
 
 float32 goes through float64. Measured against mpmath (`tools/measure/ops.py`; figures in docs/ops.md): erf is
 within 1 ulp in float32 and float64 and within 2 in longdouble, on the whole line, subnormal results included.
-
-Not here: the complementary and the inverse function, complex arguments.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from npblender.common.array_types import FloatArray
 from npblender.ops import erf_tables
-from npblender.ops.blocks import float_array, in_blocks
+from npblender.ops.blocks import in_blocks
 
 Scalar: TypeAlias = np.floating[Any]
 Kernel: TypeAlias = Callable[[FloatArray], FloatArray]
+
+
+def erf(x: FloatArray) -> FloatArray:
+    """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x. Any shape; dtype of x.
+
+    >>> x = np.array([-np.inf, 0.0, 0.5, 1.0])
+    >>> t = (np.arange(2000) + 0.5) / 2000  # the integral's middles, from 0 to 1
+    >>> (2 / np.sqrt(np.pi) * np.exp(-t * t).mean()).round(6)
+    np.float64(0.842701)
+    >>> erf(x).round(6)
+    array([-1.      ,  0.      ,  0.5205  ,  0.842701])
+
+    Odd in every bit: erf(-x) is -erf(x) and erf(-0.0) is -0.0. erf of an infinity is 1 with its sign; NaN stays NaN.
+    Definition: Abramowitz and Stegun, 7.1.1; error bounds at the top of this module.
+    """
+    return in_blocks(lambda block: near_or_far(block, _erf_near, _erf_far), x)
+
+
+def normal_cdf(x: FloatArray) -> FloatArray:
+    """(1 + erf(x/sqrt(2)))/2, the standard normal distribution function. Any shape; dtype of x.
+
+    >>> x = np.array([-np.inf, -1.0, 0.0, 1.0, np.inf])
+    >>> ((1 + erf(x / np.sqrt(2))) / 2).round(6)
+    array([0.      , 0.158655, 0.5     , 0.841345, 1.      ])
+    >>> normal_cdf(x).round(6)
+    array([0.      , 0.158655, 0.5     , 0.841345, 1.      ])
+
+    Accurate in the left tail, where it underflows gradually, as erfc(-x/sqrt(2))/2 does and the line above does not;
+    NaN stays NaN.
+    """
+    return in_blocks(lambda block: near_or_far(block, normal_near, _normal_far), x)
 
 
 @dataclass(frozen=True)
@@ -89,7 +119,11 @@ def _head(x: FloatArray) -> FloatArray:
 
 
 def short_head(x: FloatArray, bits: int) -> FloatArray:
-    """x rounded to `bits` bits, by Veltkamp's splitting: its powers are exact while they fit."""
+    """x rounded to `bits` bits, by Veltkamp's splitting: its powers are exact while they fit.
+
+    >>> short_head(np.array([1 / 3]), 4), 11 / 32
+    (array([0.34375]), 0.34375)
+    """
     wide = x * x.dtype.type(2.0 ** (np.finfo(x.dtype).nmant + 1 - bits) + 1)
     return wide - (wide - x)
 
@@ -104,7 +138,11 @@ def _apply(value: FloatArray, smooth: FloatArray, steep: FloatArray) -> None:
 
 
 def near_or_far(x: FloatArray, near: Kernel, far: Kernel) -> FloatArray:
-    """near(x) where |x| < 1, else far(x)."""
+    """near(x) where |x| < 1, else far(x).
+
+    >>> near_or_far(np.array([-2.0, 0.5, 3.0]), np.negative, np.square)
+    array([ 4. , -0.5,  9. ])
+    """
     is_near = np.abs(x) < 1
     if is_near.all():
         return near(x)
@@ -141,7 +179,11 @@ def _erf_far(x: FloatArray) -> FloatArray:
 
 
 def normal_near(x: FloatArray) -> FloatArray:
-    """The standard normal distribution function, for |x| < 1."""
+    """The standard normal distribution function, for |x| < 1.
+
+    >>> normal_near(np.array([0.0, 0.5])).round(6)
+    array([0.5     , 0.691462])
+    """
     head = _head(x)
     value = _polynomial(_constants_of(x).normal_near, x * x)
     value *= x
@@ -154,6 +196,9 @@ def normal_tail(size: FloatArray, times_size: bool = False) -> FloatArray:
     """Q(size), or size * Q(size), for size >= 1.
 
     Q(u) = erfc(u/sqrt(2))/2 is the probability that a standard normal variable exceeds u.
+
+    >>> normal_tail(np.array([1.0, 2.0])).round(6), normal_tail(np.array([2.0]), times_size=True).round(6)
+    (array([0.158655, 0.02275 ]), array([0.0455]))
     """
     constants = _constants_of(size)
     size = np.clip(size, 1, constants.tail_is_zero)
@@ -173,29 +218,3 @@ def normal_tail(size: FloatArray, times_size: bool = False) -> FloatArray:
 def _normal_far(x: FloatArray) -> FloatArray:
     value = normal_tail(np.abs(x))
     return np.subtract(1, value, out=value, where=x > 0)
-
-
-def erf(x: npt.ArrayLike) -> FloatArray:
-    """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x. Any shape; dtype of x.
-
-    Odd in every bit: erf(-x) is -erf(x) and erf(-0.0) is -0.0. erf of an infinity is 1 with its sign; NaN
-    stays NaN. Definition: Abramowitz and Stegun, 7.1.1; error bounds at the top of this module.
-
-    Raises TypeError for a dtype other than float32, float64 and longdouble.
-
-    >>> erf(np.array([-np.inf, 0.0, 0.5, 1.0])).round(6)
-    array([-1.      ,  0.      ,  0.5205  ,  0.842701])
-    """
-    return in_blocks(lambda block: near_or_far(block, _erf_near, _erf_far), float_array("x", x))
-
-
-def normal_cdf(x: npt.ArrayLike) -> FloatArray:
-    """The standard normal distribution function, erfc(-x/sqrt(2))/2. Any shape; dtype of x.
-
-    Accurate in the left tail, where it underflows gradually; NaN stays NaN.
-    Raises TypeError for a dtype other than float32, float64 and longdouble.
-
-    >>> normal_cdf(np.array([-np.inf, -1.0, 0.0, 1.0, np.inf])).round(6)
-    array([0.      , 0.158655, 0.5     , 0.841345, 1.      ])
-    """
-    return in_blocks(lambda block: near_or_far(block, normal_near, _normal_far), float_array("x", x))

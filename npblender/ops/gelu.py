@@ -12,17 +12,33 @@ NaN and is computed again in float64. The value of each element depends on that 
 
 Measured (`tools/measure/ops.py`; figures in docs/ops.md): within 4 ulp in float32, float64 and longdouble, in the
 whole left tail, subnormal results included.
-
-Not here: the tanh approximation, which is `npblender.ops.activations.gelu_new`.
 """
+
+from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
 from npblender.common.array_types import FloatArray
-from npblender.ops.blocks import SHARED, float_array, in_blocks
+from npblender.ops.blocks import SHARED, in_blocks
 from npblender.ops.error_function import near_or_far, normal_cdf, normal_near, normal_tail
 from npblender.ops.threads import num_threads, run_in_threads
+
+
+def gelu(x: FloatArray) -> FloatArray:
+    """x * Phi(x), Phi the standard normal distribution function: the exact GELU, which the model uses.
+
+    >>> x = np.array([-1.0, 0.0, 1.0])
+    >>> (x * normal_cdf(x)).round(6)
+    array([-0.158655,  0.      ,  0.841345])
+    >>> gelu(x).round(6)
+    array([-0.158655,  0.      ,  0.841345])
+
+    Any shape; dtype of x. gelu(inf) is inf; gelu(-inf) is -0.0, the limit (torch gives NaN there); NaN stays NaN.
+    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", section 2.
+    """
+    return _gelu_by_table(x) if x.dtype == np.float32 else _gelu_by_polynomials(x)
+
 
 _CELLS = 1024  # nodes per unit
 _LOWEST, _HIGHEST = -12.5, 6.0  # of the nodes; from 5.5 on, Phi is 1 in float32
@@ -75,8 +91,7 @@ def _gelu_by_table(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
     def job(worker: int, first: int, last: int) -> None:
         piece = slice(first * size, last * size)
-        with np.errstate(all="ignore"):
-            _table_blocks(flat[piece], result[piece], buffers[worker], indices[worker])
+        _table_blocks(flat[piece], result[piece], buffers[worker], indices[worker])
 
     run_in_threads(job, -(-flat.size // size), threads)
     return result.reshape(x.shape)
@@ -110,18 +125,3 @@ def _table_blocks(
         if np.isnan(np.minimum.reduce(out)):
             again = np.isnan(out)
             out[again] = _gelu_by_polynomials(block[again])
-
-
-def gelu(x: npt.ArrayLike) -> FloatArray:
-    """x times the standard normal distribution function of x: the exact GELU, which the model uses.
-
-    Any shape; dtype of x. gelu(inf) is inf; gelu(-inf) is -0.0, the limit (torch gives NaN there); NaN stays NaN.
-    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", section 2.
-
-    Raises TypeError for a dtype other than float32, float64 and longdouble.
-
-    >>> gelu(np.array([-1.0, 0.0, 1.0])).round(6)
-    array([-0.158655,  0.      ,  0.841345])
-    """
-    x = float_array("x", x)
-    return _gelu_by_table(x) if x.dtype == np.float32 else _gelu_by_polynomials(x)

@@ -1,7 +1,7 @@
-"""Work shared out over a few Python threads: NumPy lets go of the interpreter while it computes.
+"""Work shared out over a few Python threads: NumPy releases the interpreter while it computes.
 
-How the work is cut never depends on the number of threads, only who does which pieces, so results are the same for
-any number. Not here: what is worth sharing; each operation knows its own cost.
+How the work is cut never depends on the number of threads, only which thread does which pieces, so results are the same
+for any number. Each operation decides from which size on sharing pays.
 """
 
 import functools
@@ -13,7 +13,10 @@ from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any
 
+import numpy as np
+
 from npblender.common.field_checks import check_whole
+from npblender.ops.packed.blas import function, openblas
 
 VARIABLES = ("NPBLENDER_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Where a number is looked for, in this order; without one it is the processors that this process may run on."""
@@ -96,7 +99,8 @@ def _helper() -> SimpleQueue[Any]:
 
 
 def _help(work: SimpleQueue[Any]) -> None:
-    """The life of a thread: it does what it is given, says how that ended, and waits again."""
+    """What a thread does: work off jobs, one after the other, with NumPy's warnings off, as in any operation."""
+    np.seterr(all="ignore")
     while True:
         job, worker, first, last, ended = work.get()
         error = None
@@ -108,6 +112,19 @@ def _help(work: SimpleQueue[Any]) -> None:
         _idle.append(work)
         ended.put(error)
         del ended, error
+
+
+def blas_threads() -> int | None:
+    """How many threads NumPy's own OpenBLAS uses; None where NumPy has another BLAS, which cannot be asked."""
+    library = openblas()
+    return None if library is None else int(function(library, "get_num_threads")())
+
+
+def set_blas_threads(count: int) -> None:
+    """Let NumPy's own OpenBLAS use so many threads, in the whole process; nothing where NumPy has another BLAS."""
+    library = openblas()
+    if library is not None:
+        function(library, "set_num_threads")(count)
 
 
 if hasattr(os, "register_at_fork"):  # a forked process has the list, but none of the threads

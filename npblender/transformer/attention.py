@@ -1,7 +1,9 @@
 """Multi-head attention (Vaswani et al. 2017, section 3.2), and the feed-forward block that follows it in every layer.
 
+    Attention(q, k, v) = softmax(q k^T / sqrt(K)) v            attend, of queries that are divided already
+    FFN(x) = fc2(activation(fc1(x)))                           feed_forward
 Queries, keys and values are projected by functions of their own because keys and values outlive the call: a decoder
-keeps its own from step to step, and those of the source for the whole reply. Layers are put together elsewhere.
+keeps its own from step to step, and those of the source for the whole reply.
 """
 
 from __future__ import annotations
@@ -10,87 +12,67 @@ from typing import Protocol
 
 import numpy as np
 
-from npblender import ops
 from npblender.common.array_types import Array, Mask
+from npblender.ops import unchecked as ops
 from npblender.transformer import parameters
 from npblender.transformer.context import Context
 from npblender.transformer.masks import hide
 
 
 def split_heads(x: Array, heads: int) -> Array:
-    """[B, T, D] -> [B, H, T, K]: head h takes columns h*K to (h+1)*K.
+    """Cut the last axis into heads: head h takes columns h*K to (h+1)*K. [B, T, D] -> [B, H, T, K].
 
     >>> split_heads(np.arange(6).reshape(1, 1, 6), 2)[0, :, 0]
     array([[0, 1, 2],
            [3, 4, 5]])
     """
     batch, new, d = x.shape
-    return x.reshape(batch, new, heads, d // heads).transpose(0, 2, 1, 3)
+    return x.reshape(batch, new, heads, d // heads).transpose(0, 2, 1, 3)  # [B, T, D] -> [B, T, H, K] -> [B, H, T, K]
 
 
 def merge_heads(x: Array) -> Array:
-    """[B, H, T, K] -> [B, T, D], undoing `split_heads`.
+    """Put the heads of each token side by side again, undoing `split_heads`. [B, H, T, K] -> [B, T, D].
 
     >>> merge_heads(split_heads(np.arange(6).reshape(1, 1, 6), 3)).ravel()
     array([0, 1, 2, 3, 4, 5])
     """
     batch, heads, new, size = x.shape
-    return x.transpose(0, 2, 1, 3).reshape(batch, new, heads * size)
+    return x.transpose(0, 2, 1, 3).reshape(batch, new, heads * size)  # [B, H, T, K] -> [B, T, H, K] -> [B, T, D]
+
+
+def scale_queries(q: Array) -> Array:
+    """q / sqrt(K), so that scores of independent vectors have variance about 1. [B, H, T, K] -> [B, H, T, K].
+
+    >>> scale_queries(np.full((1, 1, 1, 4), 3.0)).ravel()
+    array([1.5, 1.5, 1.5, 1.5])
+    """
+    scaled: Array = q / np.sqrt(q.dtype.type(q.shape[-1]))
+    return scaled
 
 
 def project_queries(w: parameters.Attention, x: Array, heads: int, context: Context) -> Array:
-    """[B, T, D] -> [B, H, T, K], divided by sqrt(K) so that scores of independent vectors have variance about 1.
-
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> w, context = model.weights.encoder.layers[0].self_attn, Context(model.config, model.dialect)
-    >>> project_queries(w, np.ones((1, 4, 6), np.float32), 2, context).shape
-    (1, 2, 4, 3)
-    """
-    q = _scaled(split_heads(ops.linear(x, w.q_proj.weight, w.q_proj.bias), heads))
+    """Queries of x, scaled: [B, T, D] -> [B, H, T, K]."""
+    q = scale_queries(split_heads(ops.linear(x, *w.q_proj), heads))
     context.tap("q", q)
     return q
 
 
 def project_keys_values(w: parameters.Attention, states: Array, heads: int, context: Context) -> tuple[Array, Array]:
-    """[B, L, D] -> keys and values, [B, H, L, K] each.
-
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> w, context = model.weights.encoder.layers[0].self_attn, Context(model.config, model.dialect)
-    >>> [part.shape for part in project_keys_values(w, np.ones((1, 4, 6), np.float32), 2, context)]
-    [(1, 2, 4, 3), (1, 2, 4, 3)]
-    """
-    both = ops.linears(states, [(w.k_proj.weight, w.k_proj.bias), (w.v_proj.weight, w.v_proj.bias)])
-    k, v = (split_heads(part, heads) for part in both)
+    """Keys and values of some states: [B, L, D] -> [B, H, L, K] each."""
+    k, v = (split_heads(y, heads) for y in ops.linears(states, [w.k_proj, w.v_proj]))
     context.tap("k", k)
     context.tap("v", v)
     return k, v
 
 
 def project_qkv(w: parameters.Attention, x: Array, heads: int, context: Context) -> tuple[Array, Array, Array]:
-    """[B, T, D] -> queries, keys and values, [B, H, T, K] each: what self-attention makes of the same rows.
-
-    In one product if their matrices lie side by side and nobody listens; its numbers are those of two.
-
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> w, context = model.weights.encoder.layers[0].self_attn, Context(model.config, model.dialect)
-    >>> [part.shape for part in project_qkv(w, np.ones((1, 4, 6), np.float32), 2, context)]
-    [(1, 2, 4, 3), (1, 2, 4, 3), (1, 2, 4, 3)]
-    """
-    projections = (w.q_proj, w.k_proj, w.v_proj)
-    queries = w.q_proj.weight
-    if not (context.can_fuse and isinstance(queries, ops.MatrixLike) and queries.is_part):
-        return project_queries(w, x, heads, context), *project_keys_values(w, x, heads, context)
-    q, k, v = (split_heads(y, heads) for y in ops.linears(x, [(one.weight, one.bias) for one in projections]))
-    return _scaled(q), k, v
-
-
-def _scaled(q: Array) -> Array:
-    """q [B, H, T, K] / sqrt(K), in place: the product is the caller's own."""
-    q /= np.sqrt(q.dtype.type(q.shape[-1]))
-    return q
+    """Queries, scaled, keys and values of the same x, as self-attention needs them: [B, T, D] -> [B, H, T, K] each."""
+    q, k, v = (split_heads(y, heads) for y in ops.linears(x, [w.q_proj, w.k_proj, w.v_proj]))
+    q = scale_queries(q)
+    context.tap("q", q)
+    context.tap("k", k)
+    context.tap("v", v)
+    return q, k, v
 
 
 def attend(
@@ -110,13 +92,10 @@ def attend(
 
     Two keys, of which the query sees the second alone:
 
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> w, context = model.weights.encoder.layers[0].self_attn, Context(model.config, model.dialect)
+    >>> w = weights.encoder.layers[0].self_attn
     >>> q, k, v = (np.ones((1, 2, n, 3), np.float32) for n in (1, 2, 2))
-    >>> output, weights = attend(w, q, k, v, np.array([False, True]), None, context)
-    >>> output.shape, weights[0, 0]
-    ((1, 1, 6), array([[0., 1.]], dtype=float32))
+    >>> attend(w, q, k, v, np.array([False, True]), None, context)[1][0, 0]
+    array([[0., 1.]], dtype=float32)
     """
     scores = ops.products(q, k.transpose(0, 1, 3, 2))  # [B, H, T, K] @ [B, H, K, L] -> [B, H, T, L]
     context.tap("scores", scores)
@@ -129,7 +108,7 @@ def attend(
     kept = context.dropout(probabilities, context.config.attention_dropout)
     mixed = merge_heads(ops.products(kept, v))  # [B, H, T, L] @ [B, H, L, K] -> [B, H, T, K] -> [B, T, D]
     context.tap("context", mixed)
-    output = ops.linear(mixed, w.out_proj.weight, w.out_proj.bias)  # [B, T, D]
+    output = ops.linear(mixed, *w.out_proj)  # [B, T, D] -> [B, T, D]
     context.tap("output", output)
     return output, probabilities
 
@@ -137,8 +116,6 @@ def attend(
 def add_and_norm(norm: parameters.LayerNorm, residual: Array, output: Array, context: Context) -> Array:
     """LayerNorm(residual + dropout(output)), [B, T, D]: post-LN, the norm after the sum, as the model was trained.
 
-    >>> from npblender.models.example import example_model
-    >>> context = Context(example_model().config, example_model().dialect)
     >>> norm = parameters.LayerNorm(np.ones(2), np.zeros(2))
     >>> add_and_norm(norm, np.array([[[1.0, 0.0]]]), np.array([[[4.0, 1.0]]]), context).round(4)
     array([[[ 1., -1.]]])
@@ -151,7 +128,7 @@ def add_and_norm(norm: parameters.LayerNorm, residual: Array, output: Array, con
 
 
 class FeedForward(Protocol):
-    """The part of a layer that both stacks have alike."""
+    """The part of a layer that the encoder and the decoder have alike."""
 
     @property
     def fc1(self) -> parameters.Linear:
@@ -167,23 +144,16 @@ class FeedForward(Protocol):
 
 
 def feed_forward(w: FeedForward, x: Array, context: Context) -> Array:
-    """LayerNorm(x + fc2(activation(fc1(x)))), [B, T, D] -> [B, T, F] -> [B, T, D].
-
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> layer, context = model.weights.encoder.layers[0], Context(model.config, model.dialect)
-    >>> feed_forward(layer, np.ones((1, 4, 6), np.float32), context).shape
-    (1, 4, 6)
-    """
+    """LayerNorm(x + fc2(activation(fc1(x)))): [B, T, D] -> [B, T, F] -> [B, T, D]."""
     activation = ops.ACTIVATIONS[context.config.activation_function]
-    if context.can_fuse and ops.can_be_shared(x, w.fc1.weight, w.fc2.weight):  # the same in one, if nobody looks inside
-        output = ops.two_linears(x, w.fc1.weight, w.fc1.bias, activation, w.fc2.weight, w.fc2.bias)
+    if context.can_fuse:
+        output = ops.mlp(x, w.fc1, activation, w.fc2)
     else:
-        hidden = ops.linear(x, w.fc1.weight, w.fc1.bias)  # [B, T, D] -> [B, T, F]
+        hidden = ops.linear(x, *w.fc1)  # [B, T, D] -> [B, T, F]
         context.tap("hidden", hidden)
         hidden = activation(hidden)
         context.tap("activation", hidden)
         hidden = context.dropout(hidden, context.config.activation_dropout)
-        output = ops.linear(hidden, w.fc2.weight, w.fc2.bias)  # [B, T, F] -> [B, T, D]
+        output = ops.linear(hidden, *w.fc2)  # [B, T, F] -> [B, T, D]
     context.tap("output", output)
     return add_and_norm(w.final_layer_norm, x, output, context)

@@ -1,12 +1,10 @@
-"""A call's arguments, checked as a whole against a configuration: the records that the forward pass takes.
+"""Check a call's arguments as a whole against a configuration, and make of them the records that a pass takes.
 
-`inputs` checks one value at a time; here is what they must be together. What every public model accepts is decided in
-this file alone.
+This is the border: behind it nothing is checked again. `common.array_checks` checks one value at a time; here is what
+values must be together, and what every public model accepts is decided in this file alone.
 
-What an earlier call returned, handed in again: the encoder's outputs, and past keys and values.
-
-Both come in several forms, as in transformers: the records of this package, or tuples of arrays. Here they become the
-records, checked against the model; nothing is computed.
+It also validates outputs of earlier calls passed back in, `encoder_outputs` and `past_key_values`. Both come in several
+forms, as in transformers: the records of this package, or tuples of arrays.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ from npblender.common.array_types import Array, Ids
 from npblender.common.field_checks import check_whole, switch_or_default
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
-from npblender.transformer.context import Context, Sink, Tap
+from npblender.transformer.context import Context, Sink, Tap, with_callers_warnings
 from npblender.transformer.inputs import Source, Target
 from npblender.transformer.kv_cache import Cache, LayerCache
 from npblender.transformer.outputs import BaseModelOutput, ModelOutput
@@ -60,11 +58,11 @@ def unpack_encoder_outputs(value: Any) -> tuple[Any, Any, Any]:
 
 
 def check_encoder_outputs(config: BlenderbotSmallConfig, dtype: np.dtype[Any], value: Any) -> BaseModelOutput:
-    """Given encoder outputs, in any of the forms transformers takes, as a record.
+    """`encoder_outputs` in any of the forms that transformers takes, as a record.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> check_encoder_outputs(EXAMPLE_CONFIG, np.dtype("float32"), np.ones((1, 4, 6))).last_hidden_state.shape
-    (1, 4, 6)
+    >>> check_encoder_outputs(config, np.dtype("float32"), np.ones((1, 4, 5)))
+    Traceback (most recent call last):
+    ValueError: encoder_outputs must be [batch, length, 6], not of shape (1, 4, 5)
     """
     states, hidden_states, attentions = unpack_encoder_outputs(value)
     states = check_embeddings("encoder_outputs", states, config.d_model, dtype)
@@ -76,7 +74,7 @@ def check_encoder_outputs(config: BlenderbotSmallConfig, dtype: np.dtype[Any], v
 
 
 def _check_layers(name: str, given: Any, shape: tuple[int, ...]) -> None:
-    """What is handed along with the states: nothing, or an array a layer (None where LayerDrop left one out)."""
+    """Refuse what comes with the states, unless it is an array a layer; None where LayerDrop left a layer out."""
     layers = () if given is None else given
     if not isinstance(layers, tuple | list):
         raise TypeError(f"the {name} of encoder_outputs must be a tuple of arrays, not {type(layers).__name__}")
@@ -113,10 +111,9 @@ def as_cache(past_key_values: Any, dtype: np.dtype[Any]) -> Cache:
 
 
 def check_past_key_values(config: BlenderbotSmallConfig, dtype: np.dtype[Any], value: Any, batch: int) -> Cache:
-    """Given past keys and values as a cache that fits the decoder and this call's batch.
+    """`past_key_values` as a cache that fits the decoder and this call's batch.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> check_past_key_values(EXAMPLE_CONFIG, np.dtype("float32"), (), batch=1)
+    >>> check_past_key_values(config, np.dtype("float32"), (), batch=1)
     Traceback (most recent call last):
     ValueError: past_key_values has 0 layers; the decoder has 2
     """
@@ -158,9 +155,7 @@ def make_context(
 ) -> Context:
     """The record that one call's parts share, its switches filled in from the configuration.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> from npblender.config.dialect import PARLAI
-    >>> make_context(EXAMPLE_CONFIG, PARLAI, output_attentions=True).collect_attentions
+    >>> make_context(config, model.dialect, output_attentions=True).collect_attentions
     True
     """
     training = switch_or_default("training", training, False)
@@ -179,7 +174,7 @@ def make_context(
     return Context(
         config=config,
         dialect=dialect,
-        tap=Tap(tap),
+        tap=Tap(None if tap is None else with_callers_warnings(tap)),
         rng=generator,
         collect_states=switch_or_default("output_hidden_states", output_hidden_states, config.output_hidden_states),
         collect_attentions=switch_or_default("output_attentions", output_attentions, config.output_attentions),
@@ -191,8 +186,7 @@ def check_tokens(
 ) -> tuple[Ids | None, Array | None, tuple[int, int]]:
     """Ids or embeddings, whichever of the two is given, and their batch and length.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> check_tokens(EXAMPLE_CONFIG, np.dtype("float32"), "decoder_", [[1, 9]], None)
+    >>> check_tokens(config, np.dtype("float32"), "decoder_", [[1, 9]], None)
     (array([[1, 9]]), None, (1, 2))
     """
     ids_name, embeds_name = f"{prefix}input_ids", f"{prefix}inputs_embeds"
@@ -218,8 +212,7 @@ def check_source(
 ) -> Source:
     """The encoder's arguments. Without a mask it is made from the ids if `mask_from_ids` says so, else all ones.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> check_source(EXAMPLE_CONFIG, np.dtype("float32"), mask_from_ids=True, input_ids=[[5, 0]]).attention_mask
+    >>> check_source(config, np.dtype("float32"), mask_from_ids=True, input_ids=[[5, 0]]).attention_mask
     array([[ True, False]])
     """
     ids, embeds, shape = check_tokens(config, dtype, "", input_ids, inputs_embeds)
@@ -258,8 +251,7 @@ def check_target(
     The caller calls most of them `prefix` and the name here, and the source's mask `source_mask_name`. Cross keys in
     the past win over `encoder_states`, from which they were made: so do they in transformers.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> target, cache = check_target(EXAMPLE_CONFIG, np.dtype("float32"), None, None, prefix="", input_ids=[[1, 9]])
+    >>> target, cache = check_target(config, np.dtype("float32"), None, None, prefix="", input_ids=[[1, 9]])
     >>> target.input_ids, cache
     (array([[1, 9]]), None)
     """

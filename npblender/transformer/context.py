@@ -1,12 +1,9 @@
-"""What every part of one forward pass shares: sizes, dialect, who listens, and whether it is training.
+"""What every part of one forward pass shares: configuration, dialect, tap, dropout's generator, and what is collected.
 
-Kept in one record so that a layer's arguments are its weights and its arrays. It holds no arrays itself.
+One record, so that a layer's arguments are its weights, its arrays and the context. It holds no arrays itself.
 
-Every intermediate of the model has a name; a tap hears each of them as it is computed.
-
-The forward pass is one piece of code, traced or not: it tells its `Tap` every named array, and a tap without a sink
-drops them. This module also holds the catalogue: all the names with their shapes, in the order in which they are
-computed. It computes none of them.
+Every intermediate of the model has a name, and the pass is one piece of code, traced or not: it hands each named array
+to its `Tap`, and a tap without a sink drops them. All the names stand in `groundtruth.tracing.points`.
 """
 
 from __future__ import annotations
@@ -18,23 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender import ops
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
+from npblender.ops import unchecked as ops
 
 Sink = Callable[[str, NDArray[Any]], None]
 
 
 @dataclass(frozen=True)
 class Tap:
-    """Tells `sink(name, array)` what is computed under `path`. The sink gets a view that it can not write to.
+    """Calls `sink(path + name, array)` for every array that is computed. The sink gets a view that it cannot write to.
 
-    >>> import numpy as np
-    >>> heard = []
-    >>> tap = Tap(lambda name, array: heard.append((name, array.shape)))
-    >>> tap.at("encoder").at("embed")("norm", np.zeros((1, 2)))
-    >>> heard
-    [('encoder.embed.norm', (1, 2))]
+    >>> Tap(print).at("encoder").at("embed")("norm", np.zeros((1, 2)))
+    encoder.embed.norm [[0. 0.]]
     """
 
     sink: Sink | None = None
@@ -55,50 +48,64 @@ class Tap:
         return self if self.sink is None else Tap(self.sink, f"{self.path}{name}.")
 
     def __bool__(self) -> bool:
-        """Whether anybody listens: what is computed only to be heard asks this first."""
+        """Whether there is a sink: what is computed only for it is skipped without one."""
         return self.sink is not None
 
 
 SILENT = Tap()
 
 
+def with_callers_warnings(sink: Sink) -> Sink:
+    """The sink, called under NumPy's warnings as they are set now: a pass turns its own off, not those of a sink.
+
+    >>> sink = with_callers_warnings(lambda name, array: print(name, np.geterr()["divide"]))
+    >>> with np.errstate(all="ignore"):
+    ...     sink("norm", np.zeros(2))
+    norm warn
+    """
+    settings: Any = np.geterr()
+
+    def call(name: str, array: NDArray[Any]) -> None:
+        with np.errstate(**settings):
+            sink(name, array)
+
+    return call
+
+
 @dataclass(frozen=True)
 class Context:
-    """One call's configuration, dialect, listener and noise, and what the result is to carry."""
+    """One pass's configuration, dialect, tap and generator, and what its result carries besides the states."""
 
     config: BlenderbotSmallConfig
     dialect: Dialect
     tap: Tap = SILENT
-    rng: np.random.Generator | None = None  # the noise of training; None when not training
+    rng: np.random.Generator | None = None  # what dropout is drawn from; None when not training
     collect_states: bool = False  # whether the result carries every layer's hidden states
     collect_attentions: bool = False  # whether the result carries every attention's weights
 
     @property
     def can_fuse(self) -> bool:
-        """Whether nobody listens and there is no noise: then work may be put together as is fastest.
+        """True when no tap is installed and dropout is off, so operations may be fused.
 
-        >>> from npblender.config.dialect import PARLAI
-        >>> Context(BlenderbotSmallConfig(), PARLAI).can_fuse
-        True
+        >>> context.can_fuse, replace(context, rng=np.random.default_rng(0)).can_fuse
+        (True, False)
         """
-        return not self.tap and self.rng is None
+        return self.tap.sink is None and self.rng is None
 
     def at(self, name: str) -> Context:
-        """The same pass, heard one level further in.
+        """The same pass, its tap one level further in.
 
-        >>> from npblender.config.dialect import PARLAI
-        >>> Context(BlenderbotSmallConfig(), PARLAI, Tap(print)).at("encoder").tap.path
+        >>> replace(context, tap=Tap(print)).at("encoder").tap.path
         'encoder.'
         """
-        return replace(self, tap=self.tap.at(name)) if self.tap else self
+        return self if self.tap.sink is None else replace(self, tap=self.tap.at(name))
 
     def dropout(self, x: NDArray[Any], p: float) -> NDArray[Any]:
         """Dropout while training, nothing otherwise.
 
-        >>> from npblender.config.dialect import PARLAI
-        >>> Context(BlenderbotSmallConfig(), PARLAI).dropout(np.ones(3), 0.5)
+        >>> context.dropout(np.ones(3), 0.5)
         array([1., 1., 1.])
-        >>> Context(BlenderbotSmallConfig(), PARLAI, rng=np.random.default_rng(0)).dropout(np.ones(3), 0.5)
+        >>> replace(context, rng=np.random.default_rng(0)).dropout(np.ones(3), 0.5)
         array([2., 0., 0.])
         """
         return x if self.rng is None else ops.dropout(x, p, self.rng)
@@ -106,8 +113,7 @@ class Context:
     def skips_layer(self, p: float) -> bool:
         """Whether LayerDrop (Fan et al. 2019) leaves the next layer out: one draw a layer, only while training.
 
-        >>> from npblender.config.dialect import PARLAI
-        >>> Context(BlenderbotSmallConfig(), PARLAI).skips_layer(1.0)
+        >>> context.skips_layer(1.0)
         False
         """
         return self.rng is not None and p > 0.0 and bool(self.rng.random() < p)

@@ -1,55 +1,78 @@
-"""A pass over many rows, cut into groups of rows that threads take side by side, each from the first layer to the last.
+"""How a pass is executed: how many threads the BLAS uses, when matrices are packed, and which rows threads take.
 
+What is computed stands in `encoder`, `decoder` and `forward`; nothing here changes a number.
+
+A pass over many rows is cut into groups of rows that threads take side by side, each from the first layer to the last.
 Sharing out every operation by itself has the threads wait for one another a hundred times a pass; this way they meet
 once. Rows do not know of each other, and with matrices in panels no product of a row depends on how many there are, so
 the cut changes no number. Panels in 16 bits are cut only where this machine would have others in panels as well: they
-are panels everywhere, but elsewhere the BLAS has other kernels for other numbers of rows. Where somebody listens to a
-pass, or is to be given every layer's arrays, or draws noise for it, it stays whole. Not here: what is computed (see
-`forward`).
+are panels everywhere, but elsewhere the BLAS has other kernels for other numbers of rows. A pass stays whole where
+arrays of every layer are wanted, by a tap or in the result, and where dropout is drawn for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from npblender import ops
+from npblender.ops.packed.blas import ONE_THREAD, BlasThreadLimit
+from npblender.ops.packed.lazy_panels import LazyPanels
+from npblender.ops.packed.panels import Panels
+from npblender.ops.threads import num_threads, run_in_threads, use_threads
 from npblender.transformer.context import Context
+from npblender.transformer.decoder import decode
+from npblender.transformer.encoder import encode
+from npblender.transformer.inputs import Source, Target
+from npblender.transformer.kv_cache import Cache
+from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
 from npblender.transformer.parameters import Weights, parameters
 
+P = ParamSpec("P")
+R = TypeVar("R")
 NO_LIMIT = nullcontext()
 
 
 def one_blas_thread(weights: Weights) -> AbstractContextManager[None]:
-    """While products are shared out here (see `ops.threads`), the BLAS is asked to keep to one thread.
+    """A limit of one thread for the BLAS where matrices are packed, since products are shared out over threads here.
 
-    >>> from npblender.models.example import example_model
-    >>> with one_blas_thread(example_model().weights):
+    >>> with one_blas_thread(weights):
     ...     pass
     """
-    return NO_LIMIT if isinstance(weights.shared.weight, np.ndarray) else ops.ONE_THREAD
+    return NO_LIMIT if isinstance(weights.shared.weight, np.ndarray) else ONE_THREAD
 
 
 def packed_for(weights: Weights, rows: int) -> AbstractContextManager[None]:
-    """Turn what is still to be turned before the decoder multiplies so many rows by it; and whose threads do so.
+    """Pack the matrices that the decoder multiplies so many rows by, if they are not; return the BLAS's limit for it.
 
     A single row and matrices in rows are for the BLAS's own threads, as many as are wanted here.
 
-    >>> from npblender.models.example import example_model
-    >>> with packed_for(example_model().weights, 2):
+    >>> with packed_for(weights, 2):
     ...     pass
     """
     shared = weights.shared.weight
-    if isinstance(shared, ops.LazyPanels) and shared.in_rows:
+    if isinstance(shared, LazyPanels) and shared.in_rows:
         if rows <= 1:
-            return ops.BlasThreadLimit(ops.num_threads())
-        # The shared matrix is the last of them: it says whether the others have been turned.
+            return BlasThreadLimit(num_threads())
+        # The shared matrix is the last of them: it says whether the others have been packed.
         for matrix in reversed(parameters(weights).values()):
-            if isinstance(matrix, ops.LazyPanels):
+            if isinstance(matrix, LazyPanels):
                 matrix.form(rows)
     return one_blas_thread(weights)
+
+
+def run(limit: AbstractContextManager[None], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """function(*args, **kwargs) as one pass: under a limit of the BLAS's threads, and with NumPy's warnings off.
+
+    They are turned off here once, since the operations of a pass do not (see `ops.unchecked`).
+
+    >>> run(NO_LIMIT, np.log, 0.0)
+    np.float64(-inf)
+    """
+    with limit, np.errstate(all="ignore"):
+        return function(*args, **kwargs)
 
 
 FEW = 16  # tokens a thread, below which reading the weights once more costs more than waiting saves
@@ -58,16 +81,15 @@ FEW = 16  # tokens a thread, below which reading the weights once more costs mor
 def groups_of_rows(batch: int, tokens: int, weights: Weights, context: Context) -> list[slice]:
     """How `batch` rows of `tokens` each are cut: a single group where cutting does not pay, or may not be.
 
-    >>> from npblender.models.example import example_model
-    >>> model = example_model()
-    >>> groups_of_rows(8, 128, model.weights, Context(model.config, model.dialect))
+    >>> groups_of_rows(8, 128, weights, context)
     [slice(0, 8, None)]
     """
-    threads = ops.num_threads()
+    threads = num_threads()
     matrix = weights.shared.weight
-    may = context.can_fuse and not context.collect_states and not context.collect_attentions
-    may = may and isinstance(matrix, ops.Panels | ops.LazyPanels) and matrix.keeps_rows_apart
-    if not may or threads == 1 or batch * tokens < FEW * threads:
+    whole = not context.can_fuse or context.collect_states or context.collect_attentions
+    if whole or not isinstance(matrix, Panels | LazyPanels) or not matrix.keeps_rows_apart:
+        return [slice(0, batch)]
+    if threads == 1 or batch * tokens < FEW * threads:
         return [slice(0, batch)]
     count = min(batch, threads)
     edges = [batch * n // count for n in range(count + 1)]
@@ -82,11 +104,43 @@ def each_group(job: Callable[[slice], None], groups: list[slice]) -> None:
     """
 
     def work(_worker: int, first: int, last: int) -> None:
-        with ops.use_threads(1):
+        with use_threads(1):
             for group in groups[first:last]:
                 job(group)
 
     if len(groups) == 1:
         job(groups[0])
     else:
-        ops.run_in_threads(work, len(groups), ops.num_threads())
+        run_in_threads(work, len(groups), num_threads())
+
+
+def encode_rows(weights: Weights, source: Source, context: Context) -> BaseModelOutput:
+    """What `encode` computes, by groups of rows where that is faster."""
+    groups = groups_of_rows(*source.size, weights, context)
+    if len(groups) == 1:
+        return encode(weights, source, context)
+    states = np.empty((*source.size, context.config.d_model), weights.dtype)  # [B, S, D]
+
+    def some_rows(group: slice) -> None:
+        states[group] = encode(weights, source.rows(group), context).last_hidden_state
+
+    each_group(some_rows, groups)
+    return BaseModelOutput(last_hidden_state=states)
+
+
+def decode_rows(
+    weights: Weights, target: Target, cache: Cache, context: Context
+) -> BaseModelOutputWithPastAndCrossAttentions:
+    """What `decode` computes, by groups of rows where that is faster."""
+    groups = groups_of_rows(*target.size, weights, context)
+    if len(groups) == 1:
+        return decode(weights, target, cache, context)
+    states = np.empty((*target.size, context.config.d_model), weights.dtype)  # [B, T, D]
+    longer = cache.extended(target.size[1])  # one cache, whose new tokens each group writes in its rows
+
+    def some_rows(group: slice) -> None:
+        before = longer.rows_before(group, cache.length)
+        states[group] = decode(weights, target.rows(group), before, context).last_hidden_state
+
+    each_group(some_rows, groups)
+    return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states, past_key_values=longer)

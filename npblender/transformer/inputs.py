@@ -1,4 +1,4 @@
-"""What the encoder and the decoder are called with: `Source` and `Target`, checked arrays in one record each."""
+"""The checked arrays that the encoder and the decoder read: `Source` and `Target`."""
 
 from __future__ import annotations
 

@@ -1,18 +1,14 @@
 """The keys and values of the tokens so far, as a value: in as an argument, out as a result.
 
-A step never changes the cache it was given; it returns a longer one. Both share one store with room behind the last
+In reading order: `Cache` is what a decoder remembers, a `LayerCache` a layer; `LayerCache.append` is how it grows; a
+`KVBuffer` is the memory behind it, which makes growing cheap.
+
+A step never changes the cache it was given; it returns a longer one. Both share a buffer with space behind the last
 token, so a step writes what is new and copies nothing. The position of the next token IS the cache's length, so the
-two can not disagree. Cross keys and values are computed once a source and only handed along.
+two cannot disagree. Cross keys and values are computed once a source and only handed along.
 
-What one decoder layer remembers: its own keys and values so far, and those of the source.
-
-It grows by `append`, which changes nothing that anybody sees; or, row by row, by `with_room`, `rows` and `filled`.
-Not here: the memory of all layers (see `cache`), and where the numbers lie (see `store`).
-
-The memory that a cache's keys and values lie in, with room behind the last token.
-
-Several caches may be the beginning of one store: each is as long as it was made, and only one of them goes on in it.
-Not here: what a cache is (see `cache`).
+Several caches may share a buffer as prefixes of it. Only the longest may append in place; appending to any other
+copies.
 """
 
 from __future__ import annotations
@@ -29,128 +25,7 @@ from npblender.common.array_types import Array
 
 
 @dataclass(frozen=True, eq=False)
-class LayerCache:
-    """What one decoder layer remembers. Unpacks as transformers' tuple (key, value, cross key, cross value)."""
-
-    key: Array  # [B, H, L, K]
-    value: Array  # [B, H, L, K]
-    cross_key: Array | None = None  # [B, H, S, K]; None in a decoder that sees no encoder
-    cross_value: Array | None = None  # [B, H, S, K]
-    store: KVBuffer | None = field(
-        default=None, repr=False, kw_only=True
-    )  # what key and value are the beginning of, if anything
-
-    def __post_init__(self) -> None:
-        if (self.cross_key is None) != (self.cross_value is None):
-            raise ValueError("a layer of a cache has cross keys and cross values, or neither")
-
-    def append(self, key: Array, value: Array) -> LayerCache:
-        """The layer's memory with T more tokens, [B, H, L, K] and [B, H, T, K] -> [B, H, L + T, K].
-
-        They are written behind the last token of the store, where nobody looks yet. Another memory that went on from
-        the same token before, or a full store, makes it a new store with a copy.
-
-        >>> five, two = np.ones((1, 3, 5, 2)), np.ones((1, 3, 2, 2))
-        >>> seven = LayerCache(five, five).append(two, two)
-        >>> seven.key.shape, seven.append(two, two).store is seven.store, seven.append(two, two).store is seven.store
-        ((1, 3, 7, 2), True, False)
-        """
-        begin = self.key.shape[2]
-        end = begin + key.shape[2]
-        if begin == 0 and self.store is None:
-            return LayerCache(key, value, self.cross_key, self.cross_value)
-        store = self._claimed(begin, end)
-        store.keys[:, :, begin:end], store.values[:, :, begin:end] = key, value
-        return self._beginning(store, end)
-
-    def _claimed(self, begin: int, end: int) -> KVBuffer:
-        """A store that holds this memory and has room for tokens `begin` to `end`, which are the caller's."""
-        store = self.store
-        if store is None or not store.claim(begin, end):
-            store = KVBuffer.of(self.key, self.value, end + max(SPARE, end // 2))
-            store.filled = end
-        return store
-
-    def _beginning(self, store: KVBuffer, end: int) -> LayerCache:
-        """The first `end` tokens of a store, as a layer's memory."""
-        longer = store.keys[:, :, :end], store.values[:, :, :end]
-        return LayerCache(*longer, self.cross_key, self.cross_value, store=store)
-
-    def with_room(self, new: int) -> LayerCache:
-        """The same memory, and room for `new` tokens behind it that nobody else can have; see `Cache.with_room`.
-
-        >>> LayerCache(np.ones((2, 3, 0, 2)), np.ones((2, 3, 0, 2))).with_room(1).key.shape
-        (2, 3, 0, 2)
-        """
-        begin = self.key.shape[2]
-        return self._beginning(self._claimed(begin, begin + new), begin)
-
-    def rows(self, group: slice) -> LayerCache:
-        """Some rows of a memory with room. What is appended to them is written into the same store.
-
-        >>> LayerCache(np.ones((2, 3, 0, 2)), np.ones((2, 3, 0, 2))).with_room(1).rows(slice(1)).key.shape
-        (1, 3, 0, 2)
-        """
-        assert self.store is not None, "rows are appended to a store that all of them share"
-        part = self.store.rows(group)
-        part.filled = self.key.shape[2]
-        cross = [None if array is None else array[group] for array in (self.cross_key, self.cross_value)]
-        return LayerCache(self.key[group], self.value[group], *cross, store=part)
-
-    def filled(self, new: int) -> LayerCache:
-        """The memory with the `new` tokens that have been appended to its rows.
-
-        >>> LayerCache(np.ones((2, 3, 0, 2)), np.ones((2, 3, 0, 2))).with_room(1).filled(1).key.shape
-        (2, 3, 1, 2)
-        """
-        assert self.store is not None
-        return self._beginning(self.store, self.key.shape[2] + new)
-
-    def take(self, rows: NDArray[np.int64]) -> LayerCache:
-        """The memory of the given rows, in that order.
-
-        Where all of them are one row, as at the start of a search with several beams, its cross keys and values are
-        not copied: they are never written to, and one source's can be read by all of its rows.
-
-        >>> LayerCache(np.ones((2, 3, 5, 2)), np.ones((2, 3, 5, 2))).take(np.array([1, 1, 0])).key.shape
-        (3, 3, 5, 2)
-        """
-        key, value, *cross = self.arrays
-        if len(rows) and (rows == rows[0]).all():
-            cross = [np.broadcast_to(array[rows[0]], (len(rows), *array.shape[1:])) for array in cross]
-        else:
-            cross = [array[rows] for array in cross]
-        return LayerCache(key[rows], value[rows], *cross)
-
-    def overwrite(self, target: int, origin: int, begin: int) -> None:
-        """Give row `target` what row `origin` remembers from token `begin` on. In place: this memory itself changes.
-
-        >>> layer = LayerCache(np.arange(4.0).reshape(2, 1, 2, 1), np.zeros((2, 1, 2, 1)))
-        >>> layer.overwrite(0, 1, 1)
-        >>> layer.key.ravel()
-        array([0., 3., 2., 3.])
-        """
-        self.key[target, :, begin:] = self.key[origin, :, begin:]
-        self.value[target, :, begin:] = self.value[origin, :, begin:]
-
-    @property
-    def arrays(self) -> tuple[Array, ...]:
-        """Two arrays, or four where the layer sees a source."""
-        own = (self.key, self.value)
-        return own if self.cross_key is None or self.cross_value is None else (*own, self.cross_key, self.cross_value)
-
-    def __iter__(self) -> Iterator[Array]:
-        return iter(self.arrays)
-
-    def __getitem__(self, index: int | slice) -> Any:
-        return self.arrays[index]
-
-    def __len__(self) -> int:
-        return len(self.arrays)
-
-
-@dataclass(frozen=True, eq=False)
-class Cache(Sequence[LayerCache]):
+class Cache(Sequence["LayerCache"]):
     """One `LayerCache` a decoder layer: transformers' `past_key_values`, which indexes and iterates the same way."""
 
     layers: tuple[LayerCache, ...]
@@ -215,36 +90,9 @@ class Cache(Sequence[LayerCache]):
         2
         """
         if not 0 <= length <= self.length:
-            raise ValueError(f"a cache of {self.length} tokens can not be cropped to {length}")
+            raise ValueError(f"a cache of {self.length} tokens cannot be cropped to {length}")
         shorter = tuple(replace(c, key=c.key[:, :, :length], value=c.value[:, :, :length]) for c in self.layers)
         return replace(self, layers=shorter)
-
-    def with_room(self, new: int) -> Cache:
-        """The same cache with room for `new` tokens, which are appended to its `rows`, some at a time.
-
-        >>> roomy = empty_cache(3, 2, 4, 1, np.float32).with_room(1)
-        >>> for group in (slice(0, 1), slice(1, 3)):
-        ...     _ = roomy.rows(group)[0].append(*[np.ones((group.stop - group.start, 2, 1, 4), np.float32)] * 2)
-        >>> roomy.length, roomy.filled(1).length, roomy.filled(1)[0].key[:, 0, 0, 0]
-        (0, 1, array([1., 1., 1.], dtype=float32))
-        """
-        return replace(self, layers=tuple(layer.with_room(new) for layer in self.layers))
-
-    def rows(self, group: slice) -> Cache:
-        """Some rows of a cache with room.
-
-        >>> empty_cache(3, 2, 4, 1, np.float32).with_room(1).rows(slice(1, 3)).batch
-        2
-        """
-        return replace(self, layers=tuple(layer.rows(group) for layer in self.layers))
-
-    def filled(self, new: int) -> Cache:
-        """The cache after `new` tokens have been appended to all its rows.
-
-        >>> empty_cache(3, 2, 4, 1, np.float32).with_room(1).filled(1).length
-        1
-        """
-        return replace(self, layers=tuple(layer.filled(new) for layer in self.layers))
 
     def allot(self, max_length: int) -> Cache:
         """This cache, with the number of tokens it is meant to hold in the end.
@@ -265,6 +113,26 @@ class Cache(Sequence[LayerCache]):
         pairs = zip(self.layers, started.layers, strict=True)
         layers = tuple(replace(a, cross_key=b.cross_key, cross_value=b.cross_value) for a, b in pairs)
         return replace(self, layers=layers)
+
+    def extended(self, new: int) -> Cache:
+        """The cache with `new` more tokens, whose keys and values are still to be written: see `rows_before`.
+
+        >>> empty_cache(3, 2, 4, 1, np.float32).extended(1).length
+        1
+        """
+        return replace(self, layers=tuple(layer.extended(new) for layer in self.layers))
+
+    def rows_before(self, group: slice, length: int) -> Cache:
+        """Some rows of an `extended` cache as they were at `length`: what is appended to them is written into it.
+
+        >>> longer = empty_cache(3, 2, 4, 1, np.float32).extended(1)
+        >>> for n, group in enumerate([slice(0, 1), slice(1, 3)]):
+        ...     new = np.full((group.stop - group.start, 2, 1, 4), n, np.float32)
+        ...     _ = longer.rows_before(group, 0)[0].append(new, new)
+        >>> longer[0].key[:, 0, 0, 0]
+        array([0., 1., 1.], dtype=float32)
+        """
+        return replace(self, layers=tuple(layer.rows_before(group, length) for layer in self.layers))
 
     def __getitem__(self, index: Any) -> Any:
         return self.layers[index]
@@ -291,22 +159,120 @@ def empty_cache(
     return Cache(tuple(LayerCache(nothing, nothing, key, value) for key, value in cross))
 
 
-SPARE = 32  # tokens of room at least behind the last
+@dataclass(frozen=True, eq=False)
+class LayerCache:
+    """What one decoder layer remembers. Unpacks as transformers' tuple (key, value, cross key, cross value)."""
+
+    key: Array  # [B, H, L, K]
+    value: Array  # [B, H, L, K]
+    cross_key: Array | None = None  # [B, H, S, K]; None in a decoder that sees no encoder
+    cross_value: Array | None = None  # [B, H, S, K]
+    buffer: KVBuffer | None = field(default=None, repr=False, kw_only=True)  # of which key and value are the beginning
+
+    def __post_init__(self) -> None:
+        if (self.cross_key is None) != (self.cross_value is None):
+            raise ValueError("a layer of a cache has cross keys and cross values, or neither")
+
+    def append(self, key: Array, value: Array) -> LayerCache:
+        """The layer's memory with T more tokens: [B, H, L, K] and [B, H, T, K] -> [B, H, L + T, K].
+
+        >>> one = LayerCache(np.array([[[[1.0]]]]), np.array([[[[5.0]]]]))
+        >>> two = one.append(np.array([[[[2.0]]]]), np.array([[[[6.0]]]]))
+        >>> two.key.ravel(), two.value.ravel(), one.key.ravel()
+        (array([1., 2.]), array([5., 6.]), array([1.]))
+        """
+        begin = self.key.shape[2]
+        if begin == 0 and self.buffer is None:
+            return LayerCache(key, value, self.cross_key, self.cross_value)
+        longer = self.extended(key.shape[2])
+        longer.key[:, :, begin:], longer.value[:, :, begin:] = key, value
+        return longer
+
+    def extended(self, new: int) -> LayerCache:
+        """The layer's memory with `new` more tokens, still to be written: the next ones of the buffer.
+
+        Where another memory went on from the same token before, or the buffer is full, it is copied to a new buffer.
+
+        >>> five = LayerCache(np.ones((1, 3, 5, 2)), np.ones((1, 3, 5, 2)))
+        >>> seven = five.extended(2)
+        >>> seven.key.shape, seven.extended(2).buffer is seven.buffer, seven.extended(2).buffer is seven.buffer
+        ((1, 3, 7, 2), True, False)
+        """
+        begin = self.key.shape[2]
+        end, buffer = begin + new, self.buffer
+        if buffer is None or not buffer.claim(begin, end):
+            buffer = KVBuffer.of(self.key, self.value, end + max(SPARE, end // 2))
+            buffer.used = end
+        keys, values = buffer.keys[:, :, :end], buffer.values[:, :, :end]
+        return LayerCache(keys, values, self.cross_key, self.cross_value, buffer=buffer)
+
+    def rows_before(self, group: slice, length: int) -> LayerCache:
+        """Some rows of an `extended` memory as they were at `length`; see `Cache.rows_before`."""
+        assert self.buffer is not None, "an extended memory has a buffer"
+        buffer = KVBuffer(self.buffer.keys[group], self.buffer.values[group], length)
+        cross = [None if array is None else array[group] for array in (self.cross_key, self.cross_value)]
+        return LayerCache(self.key[group, :, :length], self.value[group, :, :length], *cross, buffer=buffer)
+
+    def take(self, rows: NDArray[np.int64]) -> LayerCache:
+        """The memory of the given rows, in that order.
+
+        Where all of them are one row, as at the start of a search with several beams, its cross keys and values are
+        not copied: they are never written to, and one source's can be read by all of its rows.
+
+        >>> LayerCache(np.array([[[[1.0]]], [[[2.0]]]]), np.zeros((2, 1, 1, 1))).take(np.array([1, 1, 0])).key.ravel()
+        array([2., 2., 1.])
+        """
+        key, value, *cross = self.arrays
+        if len(rows) and (rows == rows[0]).all():
+            cross = [np.broadcast_to(array[rows[0]], (len(rows), *array.shape[1:])) for array in cross]
+        else:
+            cross = [array[rows] for array in cross]
+        return LayerCache(key[rows], value[rows], *cross)
+
+    def overwrite(self, target: int, origin: int, begin: int) -> None:
+        """Give row `target` what row `origin` remembers from token `begin` on. In place: this memory itself changes.
+
+        >>> layer = LayerCache(np.arange(4.0).reshape(2, 1, 2, 1), np.zeros((2, 1, 2, 1)))
+        >>> layer.overwrite(0, 1, 1)
+        >>> layer.key.ravel()
+        array([0., 3., 2., 3.])
+        """
+        self.key[target, :, begin:] = self.key[origin, :, begin:]
+        self.value[target, :, begin:] = self.value[origin, :, begin:]
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """Two arrays, or four where the layer sees a source."""
+        own = (self.key, self.value)
+        return own if self.cross_key is None or self.cross_value is None else (*own, self.cross_key, self.cross_value)
+
+    def __iter__(self) -> Iterator[Array]:
+        return iter(self.arrays)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return self.arrays[index]
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+
+SPARE = 32  # tokens of space at least behind the last
 
 
 class KVBuffer:
-    """Memory for keys and values [B, H, capacity, K], of which the first `filled` tokens are somebody's."""
+    """Memory for keys and values [B, H, capacity, K], of which the first `used` tokens belong to some cache."""
 
-    def __init__(self, keys: Array, values: Array, filled: int) -> None:
-        self.keys, self.values, self.filled = keys, values, filled
+    def __init__(self, keys: Array, values: Array, used: int) -> None:
+        self.keys, self.values, self.used = keys, values, used
         self._lock = threading.Lock()
 
     @classmethod
     def of(cls, key: Array, value: Array, capacity: int) -> KVBuffer:
-        """Keys and values [B, H, L, K], copied to where there is room for `capacity` tokens.
+        """Keys and values [B, H, L, K], copied to where there is space for `capacity` tokens.
 
-        >>> KVBuffer.of(np.ones((1, 3, 5, 2)), np.ones((1, 3, 5, 2)), 8).keys.shape
-        (1, 3, 8, 2)
+        >>> buffer = KVBuffer.of(np.ones((1, 3, 5, 2)), np.ones((1, 3, 5, 2)), 8)
+        >>> buffer.keys.shape, buffer.used
+        ((1, 3, 8, 2), 5)
         """
         batch, heads, length, size = key.shape
         keys, values = (np.empty((batch, heads, capacity, size), key.dtype) for _ in range(2))
@@ -314,23 +280,14 @@ class KVBuffer:
         return cls(keys, values, length)
 
     def claim(self, begin: int, end: int) -> bool:
-        """Whether tokens `begin` to `end` are free and behind the last; if so they are the caller's from now on.
+        """Whether tokens `begin` to `end` are free and next; if so they are the caller's from now on.
 
-        >>> store = KVBuffer.of(np.ones((1, 3, 5, 2)), np.ones((1, 3, 5, 2)), 8)
-        >>> store.claim(5, 7), store.claim(5, 6), store.claim(7, 9)
+        >>> buffer = KVBuffer.of(np.ones((1, 3, 5, 2)), np.ones((1, 3, 5, 2)), 8)
+        >>> buffer.claim(5, 7), buffer.claim(5, 6), buffer.claim(7, 9)
         (True, False, False)
         """
         with self._lock:
-            free = self.filled == begin and end <= self.keys.shape[2]
+            free = self.used == begin and end <= self.keys.shape[2]
             if free:
-                self.filled = end
+                self.used = end
             return free
-
-    def rows(self, group: slice) -> KVBuffer:
-        """The same memory of some rows: what is put into it is in this one too.
-
-        >>> store = KVBuffer.of(np.ones((3, 1, 0, 2)), np.ones((3, 1, 0, 2)), 8)
-        >>> store.rows(slice(1, 3)).keys.shape, np.shares_memory(store.rows(slice(1, 3)).keys, store.keys)
-        ((2, 1, 8, 2), True)
-        """
-        return KVBuffer(self.keys[group], self.values[group], self.filled)

@@ -1,7 +1,7 @@
-"""Who may attend to whom: boolean masks, True = may attend.
+"""Boolean masks of attention, True = may attend.
 
-Masks stay boolean until a score is replaced, so nothing is added to a score and no mask depends on a dtype. What a
-row becomes that may attend to nothing is decided here too: see `hide`.
+Masks stay boolean until a score is replaced, so nothing is added to a score and no mask depends on a dtype. `hide`
+decides what becomes of a row that may attend to nothing.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from npblender.common.array_types import Mask
 
 
 def causal_mask(new: int, keys: int) -> Mask:
-    """[T, L]: token i of the `new` = T last ones attends to keys 0 .. L - T + i, counted from the lower right corner.
+    """The causal mask [T, L], counted from the lower right corner.
+
+    Token i of the `new` = T last ones attends to keys 0 .. L - T + i.
 
     >>> causal_mask(2, 4).astype(int)
     array([[1, 1, 1, 0],
            [1, 1, 1, 1]])
     """
     if new > keys:
-        raise ValueError(f"{new} new tokens can not attend among {keys} keys: the new ones are part of the keys")
+        raise ValueError(f"{new} new tokens cannot attend among {keys} keys: the new ones are part of the keys")
     return np.tri(new, keys, keys - new, dtype=np.bool_)
 
 
 def key_mask(attention_mask: Mask | None) -> Mask | None:
-    """[B, L] -> [B, 1, 1, L], or None where every key may be attended to (then nothing needs hiding).
+    """A padding mask as attention takes it: [B, L] -> [B, 1, 1, L], or None where it hides nothing.
 
     >>> key_mask(np.array([[True, False]])).shape, key_mask(np.array([[True, True]]))
     ((1, 1, 1, 2), None)

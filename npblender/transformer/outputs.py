@@ -1,6 +1,6 @@
-"""What the models return: transformers' records, by attribute, by key and by index.
+"""The records that models return, as transformers has them: fields by attribute, by key and by index.
 
-Fields that were not asked for are None; like transformers, keys and indices count only those that are there.
+Fields that were not asked for are None; as in transformers, keys and indices count only those that are there.
 """
 
 from __future__ import annotations

@@ -1,35 +1,26 @@
-"""The parameters as a frozen tree, each with its shape beside it.
+"""The parameters as a frozen tree, each with its shape beside it; and how a tree is made, from arrays or at random.
 
 Field names are transformers' own, so the path of a field is the name in its files without the `model.` prefix:
 `weights.encoder.layers[0].self_attn.q_proj.weight` is `encoder.layers.0.self_attn.q_proj.weight`. Linear maps are
 stored [out, in] as in those files. Embedding, encoder input, decoder input and output projection share one matrix.
-
-Nothing here makes a tree (see `building`).
-
-The parameters: `tree` is what they are, `building` how a tree of them is made.
-
-Trees of parameters made: from arrays, from random numbers, and back to arrays.
-
-This module reads and writes no files (see `checkpoint`) and computes nothing but random numbers.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from npblender.common.array_types import Array
 from npblender.config import BlenderbotSmallConfig
-from npblender.ops import MatrixLike
+from npblender.ops.linear import Matrix as Matrix
 
-Matrix: TypeAlias = NDArray[Any] | MatrixLike  # as an array, or laid out for fast products: `layout` chooses
 Parts: TypeAlias = frozenset[str]
 
 ENCODER, DECODER, LOGITS_BIAS = "encoder", "decoder", "final_logits_bias"
@@ -38,9 +29,8 @@ BASE_MODEL: Parts = frozenset({ENCODER, DECODER})  # the model without a head
 CAUSAL_MODEL: Parts = frozenset({DECODER})  # the decoder alone, read as a language model
 
 
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """x @ weight.T + bias."""
+class Linear(NamedTuple):
+    """x @ weight.T + bias, which is `ops.linear(x, *w)`."""
 
     weight: Matrix  # [out, in]
     bias: Array  # [out]
@@ -134,9 +124,8 @@ Make: TypeAlias = Callable[[str, tuple[int, ...]], Any]  # an array, or a matrix
 def build(config: BlenderbotSmallConfig, make: Make, parts: Parts = FULL_MODEL) -> Weights:
     """The tree for `config`, each array given by `make(name, shape)`: the one place that knows every shape.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> build(EXAMPLE_CONFIG, lambda name, shape: np.zeros(shape)).decoder.layers[1].fc2.weight.shape
-    (6, 7)
+    >>> build(config, lambda name, shape: f"{name} {shape}").decoder.layers[1].fc2.weight
+    'decoder.layers.1.fc2.weight (6, 7)'
     """
     d, positions = config.d_model, config.max_position_embeddings
 
@@ -206,8 +195,7 @@ def parameter_count(config: BlenderbotSmallConfig) -> int:
 def from_arrays(config: BlenderbotSmallConfig, arrays: Mapping[str, Matrix], parts: Parts = FULL_MODEL) -> Weights:
     """The tree over the given arrays, which must be there under every expected name and in the expected shape.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> from_arrays(EXAMPLE_CONFIG, {})
+    >>> from_arrays(config, {})
     Traceback (most recent call last):
     ValueError: the parameter 'shared.weight' of shape (11, 6) is missing
     """
@@ -226,22 +214,25 @@ def from_arrays(config: BlenderbotSmallConfig, arrays: Mapping[str, Matrix], par
     return weights
 
 
+_RECORDS = (Linear, LayerNorm, Embedding, Attention, EncoderLayer, DecoderLayer, Encoder, Decoder, Weights)
+
+
 def _walk(node: Any, name: str) -> Iterator[tuple[str, Matrix]]:
-    if isinstance(node, np.ndarray | MatrixLike):
-        yield name, node
+    if isinstance(node, _RECORDS):
+        names = node._fields if isinstance(node, Linear) else tuple(field.name for field in fields(node))
+        for field in names:
+            yield from _walk(getattr(node, field), f"{name}.{field}" if name else field)
     elif isinstance(node, tuple):
         for n, child in enumerate(node):
             yield from _walk(child, f"{name}.{n}")
-    elif is_dataclass(node):
-        for field in fields(node):
-            yield from _walk(getattr(node, field.name), f"{name}.{field.name}" if name else field.name)
+    elif node is not None:
+        yield name, node
 
 
 def parameters(weights: Weights) -> dict[str, Matrix]:
     """Every parameter under its name as it is laid out, in the order of the tree; no copies.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> list(parameters(random_weights(EXAMPLE_CONFIG, seed=0)))[:2]
+    >>> list(parameters(random_weights(config, seed=0)))[:2]
     ['shared.weight', 'encoder.embed_positions.weight']
     """
     return dict(_walk(weights, ""))
@@ -250,9 +241,8 @@ def parameters(weights: Weights) -> dict[str, Matrix]:
 def to_arrays(weights: Weights) -> dict[str, Array]:
     """Every parameter under its name as an array, in the order of the tree; copies only of what is in panels.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> to_arrays(random_weights(EXAMPLE_CONFIG, seed=0))["shared.weight"].shape
-    (11, 6)
+    >>> to_arrays(weights)["shared.weight"][0, :2].round(4)
+    array([ 0.0513, -0.0539], dtype=float32)
     """
     return {name: np.asarray(parameter) for name, parameter in parameters(weights).items()}
 
@@ -266,9 +256,8 @@ def random_weights(
     a lost factor hides in the noise. Here matrices have variance 1/in, norms scatter around 1 and biases around 0.
     Drawn in float64 and rounded once, so the float32 model is the float64 one rounded.
 
-    >>> from npblender.models.example import EXAMPLE_CONFIG
-    >>> random_weights(EXAMPLE_CONFIG, seed=0).encoder.layers[0].fc1.weight.shape
-    (5, 6)
+    >>> random_weights(config, seed=0).shared.weight[0, :2].round(4)
+    array([ 0.0513, -0.0539], dtype=float32)
     """
     rng = np.random.default_rng(seed)
 

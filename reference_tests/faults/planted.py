@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npblender import ops
 from npblender.models import heads
+from npblender.ops import unchecked as ops
 from npblender.transformer import attention, context, decoder, encoder, forward, masks
 from npblender.transformer.kv_cache import LayerCache
 
@@ -56,9 +56,7 @@ def positions_restart(patch: Patch) -> None:
 
 
 def queries_unscaled(patch: Patch) -> None:
-    right = attention.project_queries
-    wrong = lambda w, x, heads, here: right(w, x, heads, here) * np.sqrt(x.shape[-1] / heads)  # noqa: E731
-    everywhere(patch, "project_queries", wrong, attention, decoder)
+    patch.setattr(attention, "scale_queries", lambda q: q)
 
 
 def attend_with(change: Callable[..., tuple[Any, ...]]) -> Callable[[Patch], None]:
@@ -72,10 +70,12 @@ def attend_with(change: Callable[..., tuple[Any, ...]]) -> Callable[[Patch], Non
 
 
 def of_neighbours(patch: Patch) -> None:
-    right = decoder.start
-    patch.setattr(
-        forward, "start", lambda w, batch, s, here: right(w, batch, None if s is None else np.roll(s, 1, axis=0), here)
-    )
+    right = decoder.start_cache
+
+    def start_cache(weights: Any, batch: int, states: Any, here: Any) -> Any:
+        return right(weights, batch, None if states is None else np.roll(states, 1, axis=0), here)
+
+    patch.setattr(forward, "start_cache", start_cache)
 
 
 def residual_lost(patch: Patch) -> None:
@@ -141,6 +141,23 @@ def silent_point(tap: context.Tap, name: str, array: np.ndarray) -> None:
         tap.sink(tap.path + name, array)
 
 
+def biases_dropped(patch: Patch) -> None:
+    for name in ("linear", "linears", "mlp"):
+        patch.setattr(ops, name, {"linear": unbiased, "linears": unbiased_maps, "mlp": unbiased_mlp}[name])
+
+
+def unbiased(x: np.ndarray, weight: Any, bias: Any = None) -> np.ndarray:
+    return right_linear(x, weight)
+
+
+def unbiased_maps(x: np.ndarray, maps: Any) -> list[np.ndarray]:
+    return [right_linear(x, weight) for weight, _ in maps]
+
+
+def unbiased_mlp(x: np.ndarray, fc1: Any, activation: Any, fc2: Any) -> np.ndarray:
+    return right_linear(activation(right_linear(x, fc1[0])), fc2[0])
+
+
 right_linear, right_dropout, right_entropy = ops.linear, ops.dropout, ops.cross_entropy
 FAULTS: dict[str, Fault] = {
     "tanh for erf": Fault(lambda p: p.setattr(ops, "ACTIVATIONS", {**ops.ACTIVATIONS, "gelu": ops.gelu_new}), "oracle"),
@@ -156,7 +173,7 @@ FAULTS: dict[str, Fault] = {
         lambda p: p.setattr(attention, "merge_heads", lambda x: x.reshape(len(x), x.shape[2], -1)), "oracle"
     ),
     "heads split by turns": Fault(lambda p: p.setattr(attention, "split_heads", split_by_turns), "oracle"),
-    "biases dropped": Fault(lambda p: p.setattr(ops, "linear", lambda x, w, b=None: right_linear(x, w)), "oracle"),
+    "biases dropped": Fault(biases_dropped, "oracle"),
     "final bias dropped": Fault(
         logits_with(lambda weights, here: (replace(weights, final_logits_bias=None), here)), "oracle"
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npblender import ops
+from npblender.ops import unchecked as ops
 from npblender.transformer import attention, masks, parameters
 from npblender.transformer.context import Context
 from reference_tests.faults.zoo import Array, Fault, Patch, everywhere
@@ -52,14 +52,18 @@ def scaled_queries(factor: Callable[[int, int], float]) -> Callable[[Patch], Non
     """Queries times a function of the head size and of d_model, as they are handed on and as they are recorded."""
 
     def make(right: Any) -> Any:
-        def project_queries(w: Any, x: Array, heads: int, context: Context, *rest: Any) -> Array:
+        def projected(w: Any, x: Array, heads: int, context: Context) -> Any:
             d = x.shape[-1]
             w = parameters.Attention(times(w.q_proj, factor(d // heads, d)), w.k_proj, w.v_proj, w.out_proj)
-            return right(w, x, heads, context, *rest)
+            return right(w, x, heads, context)
 
-        return project_queries
+        return projected
 
-    return everywhere(attention.project_queries, make)
+    def plant(patch: Patch) -> None:
+        everywhere(attention.project_queries, make)(patch)
+        everywhere(attention.project_qkv, make)(patch)
+
+    return plant
 
 
 def times(linear: Any, factor: float) -> Any:
@@ -169,7 +173,7 @@ ARITHMETIC: dict[str, Fault] = {
     "softmax over the queries": Fault(
         WEIGHTS,
         "Softmax over the wrong axis of the scores.",
-        everywhere(ops.softmax, lambda right: lambda x, **options: right(x, -2, **options)),
+        everywhere(ops.softmax, lambda right: lambda x: right(x.swapaxes(-1, -2)).swapaxes(-1, -2)),
     ),
     "-1e4 masks": Fault(
         MASKED,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from npblender import ops
 from npblender.config.dialect import PARLAI, TRANSFORMERS_5
+from npblender.ops import unchecked as ops
 from npblender.transformer import attention, context, encoder, forward
 from npblender.transformer.parameters import Embedding
 from reference_tests.faults.zoo import SCALED, TRANSFORMERS, Array, Arrays, Fault, Inputs, Patch, everywhere

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from npblender import ops
+from npblender.ops import unchecked as ops
 from npblender.transformer import attention, decoder, encoder, masks
 from npblender.transformer.context import Context
 from npblender.transformer.kv_cache import LayerCache
@@ -50,7 +50,7 @@ def decoder_norm_last(w: Any, tokens: Array, positions: Array, context: Context)
 def pre_norm(patch: Patch) -> None:
     """x + f(LN(x)) in place of LN(x + f(x)): what reads a block's input gets its norm, the sum stays as it is."""
     layer_norms: dict[int, Any] = {}
-    right_queries, right_keys = attention.project_queries, attention.project_keys_values
+    right_queries, right_qkv = attention.project_queries, attention.project_qkv
     right_encoder, right_decoder = encoder.encoder_layer, decoder.decoder_layer
 
     def of_layer(right: Any) -> Any:
@@ -69,9 +69,8 @@ def pre_norm(patch: Patch) -> None:
     def project_queries(w: Any, x: Array, *rest: Any) -> Any:
         return right_queries(w, before(w, x), *rest)
 
-    def project_keys_values(w: Any, x: Array, heads: int, context: Context) -> Any:
-        own = context.tap.path.endswith("self_attn.")
-        return right_keys(w, before(w, x) if own else x, heads, context)
+    def project_qkv(w: Any, x: Array, *rest: Any) -> Any:
+        return right_qkv(w, before(w, x), *rest)
 
     def add_only(norm: Any, residual: Array, output: Array, context: Context) -> Array:
         total = residual + output
@@ -92,7 +91,7 @@ def pre_norm(patch: Patch) -> None:
     everywhere(right_encoder, of_layer)(patch)
     everywhere(right_decoder, of_layer)(patch)
     everywhere(right_queries, lambda _: project_queries)(patch)
-    everywhere(right_keys, lambda _: project_keys_values)(patch)
+    everywhere(right_qkv, lambda _: project_qkv)(patch)
     everywhere(attention.feed_forward, lambda _: feed_forward)(patch)
     everywhere(attention.add_and_norm, lambda _: add_only)(patch)
 
@@ -116,18 +115,16 @@ def causal_from(shift: int, upper_left: bool = False) -> Callable[[Patch], None]
     return everywhere(masks.self_attention_mask, lambda _: self_attention_mask)
 
 
-def cross_attention_sees_pads(right: Any) -> Any:
-    def decode(*arguments: Any, encoder_attention_mask: Any = None, **others: Any) -> Any:
-        return right(*arguments, **others)
+def without(*fields: str) -> Callable[[Any], Any]:
+    """decode() that is not given some fields of its target."""
 
-    return decode
+    def make(right: Any) -> Any:
+        def decode(weights: Any, target: Any, cache: Any, context: Context) -> Any:
+            return right(weights, replace(target, **dict.fromkeys(fields)), cache, context)
 
+        return decode
 
-def target_pads_seen(right: Any) -> Any:
-    def decode(*arguments: Any, attention_mask: Any = None, **others: Any) -> Any:
-        return right(*arguments, **others)
-
-    return decode
+    return make
 
 
 def positions_from(change: Callable[[Array], Array]) -> Callable[[Any], Any]:
@@ -141,7 +138,7 @@ def source_positions_from(first: int) -> Callable[[Any], Any]:
 
 def start_with(change: Callable[[Array], Array]) -> Callable[[Any], Any]:
     """Other encoder states for the cross keys and values."""
-    return lambda right: lambda w, batch, states, context: right(w, batch, change(states), context)
+    return lambda right: lambda weights, batch, states, context: right(weights, batch, change(states), context)
 
 
 def cross_keys_of_the_embeddings(patch: Patch) -> None:
@@ -155,7 +152,7 @@ def cross_keys_of_the_embeddings(patch: Patch) -> None:
         return embed_source
 
     everywhere(encoder.embed_source, remember)(patch)
-    everywhere(decoder.start, start_with(lambda states: embedded[-1]))(patch)
+    everywhere(decoder.start_cache, start_with(lambda states: embedded[-1]))(patch)
 
 
 def merged_by_columns(x: Array) -> Array:
@@ -193,9 +190,9 @@ def cache_lost(patch: Patch) -> None:
 def last_normed(right: Any) -> Any:
     """A norm after the last layer, with the last layer's parameters for want of others."""
 
-    def encode(w: Any, shared: Any, context: Context, **arguments: Any) -> Any:
-        out = right(w, shared, replace(context, tap=muted(context.tap, "encoder.states")), **arguments)
-        norm = w.layers[-1].final_layer_norm
+    def encode(weights: Any, source: Any, context: Context) -> Any:
+        out = right(weights, source, replace(context, tap=muted(context.tap, "encoder.states")))
+        norm = weights.encoder.layers[-1].final_layer_norm
         x = ops.layer_norm(out.last_hidden_state, np.ones_like(norm.weight), np.zeros_like(norm.bias))
         context.at("encoder").tap("states", x)
         return replace(out, last_hidden_state=x)
@@ -227,12 +224,12 @@ WIRING: dict[str, Fault] = {
     "source pads attended by the decoder": Fault(
         f"{TARGET}.encoder_attn.masked_scores",
         "The source's mask is used in the encoder, but not in cross-attention.",
-        everywhere(decoder.decode, cross_attention_sees_pads),
+        everywhere(decoder.decode, without("encoder_attention_mask")),
     ),
     "target pads attended": Fault(
         f"{TARGET}.self_attn.masked_scores",
         "The decoder's mask is causal only, and the mask of a padded prompt is forgotten.",
-        everywhere(decoder.decode, target_pads_seen),
+        everywhere(decoder.decode, without("attention_mask")),
     ),
     "causal mask off by one": Fault(
         f"{TARGET}.self_attn.masked_scores",
@@ -288,7 +285,7 @@ WIRING: dict[str, Fault] = {
     "cross keys of another row": Fault(
         CROSS_KEYS,
         "The rows of a batch get each other's source, as after an expansion for beams in the wrong order.",
-        everywhere(decoder.start, start_with(lambda states: np.roll(states, 1, axis=0))),
+        everywhere(decoder.start_cache, start_with(lambda states: np.roll(states, 1, axis=0))),
     ),
     "heads merged by columns": Fault(
         f"{SOURCE}.context",

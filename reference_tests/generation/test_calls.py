@@ -98,7 +98,7 @@ def test_a_greedy_token_costs_few_calls_besides_the_model(dialect: str) -> None:
     sizes = {"d_model": 12, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "decoder_layers": 2}
     config = BlenderbotSmallConfig(vocab_size=50, encoder_ffn_dim=8, decoder_ffn_dim=8, encoder_layers=1, **sizes)
     model = BlenderbotSmallForConditionalGeneration.from_config(config, seed=0, dialect=dialect)
-    inside = {forward.run_decoder.__code__, forward.logits_of.__code__}
+    inside = {forward.next_logits.__code__}
 
     def calls(tokens: int) -> int:
         count, depth = 0, 0

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npblender import ops
+from npblender.ops import unchecked as ops
 from npblender.transformer import attention, decoder, encoder, forward, masks
 from tools.goldens.files import Golden
 from tools.originals.exchange import wanted
@@ -33,12 +33,14 @@ def everywhere(function: Any, make: Callable[[Any], Any]) -> Callable[[pytest.Mo
     """A fault that puts `make(function)` in its place in every module of the package that has it by name."""
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        faulty = make(function)
+        faulty, found = make(function), 0
         for module_name, module in list(sys.modules.items()):
             if module_name.split(".")[0] == "npblender":
                 for name, value in list(vars(module).items()):
                     if value is function:
                         patch.setattr(module, name, faulty)
+                        found += 1
+        assert found, f"nobody uses {function}"
 
     return plant
 
@@ -62,6 +64,11 @@ def restarted_positions(embed_target: Any) -> Any:
 
 def cross_states_shifted(start: Any) -> Any:
     return lambda w, batch, states, context: start(w, batch, None if states is None else states[:, ::-1], context)
+
+
+def keys_and_values_swapped(patch: pytest.MonkeyPatch) -> None:
+    everywhere(attention.project_keys_values, lambda f: lambda *a: f(*a)[::-1])(patch)
+    everywhere(attention.project_qkv, lambda f: lambda *a: [f(*a)[n] for n in (0, 2, 1)])(patch)
 
 
 def without_head_mask(attend: Any) -> Any:
@@ -97,9 +104,7 @@ FAULTS = {
     "LayerNorm with eps outside the root": Fault(everywhere(ops.layer_norm, lambda _: eps_outside_the_root)),
     "decoder norm after the positions": Fault(everywhere(decoder.embed_target, lambda _: norm_after_positions)),
     "positions restarted with the cache": Fault(everywhere(decoder.embed_target, restarted_positions)),
-    "queries never scaled": Fault(
-        everywhere(attention.project_queries, lambda f: lambda w, x, h, c: f(w, x, h, c) * 3**0.5)
-    ),
+    "queries never scaled": Fault(everywhere(attention.scale_queries, lambda _: lambda q: q)),
     "causal mask off by one": Fault(
         everywhere(masks.causal_mask, lambda _: lambda new, keys: np.tri(new, keys, keys - new + 1, dtype=bool))
     ),
@@ -107,8 +112,8 @@ FAULTS = {
     "heads merged in the wrong order": Fault(
         everywhere(attention.merge_heads, lambda _: lambda x: x.transpose(0, 2, 3, 1).reshape(*x.shape[::2], -1))
     ),
-    "keys and values swapped": Fault(everywhere(attention.project_keys_values, lambda f: lambda *a: f(*a)[::-1])),
-    "cross keys of the states in reverse": Fault(everywhere(decoder.start, cross_states_shifted)),
+    "keys and values swapped": Fault(keys_and_values_swapped),
+    "cross keys of the states in reverse": Fault(everywhere(decoder.start_cache, cross_states_shifted)),
     "linear maps without their bias": Fault(everywhere(ops.linear, lambda f: lambda x, w, b=None: f(x, w))),
     "final bias dropped": Fault(
         everywhere(

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import npblender
-from npblender import models, ops
+from npblender import models
 from npblender.config.dialect import resolve_dialect
-from npblender.ops import activations
+from npblender.ops import unchecked as ops
 from reference_tests.golden.forward_faults import FAULTS, SWAPPED, Fault, everywhere
 from reference_tests.support.tolerances import TOLERANCES
 from tools.differential.measure import relative_difference
@@ -79,7 +79,7 @@ def test_the_goldens_are_all_there() -> None:
     originals = {golden.answers[run].original for (_, run), golden in RUNS.items()}
     assert originals == {"transformers-5", "transformers-4", "parlai"}
     activations_seen = {golden.case.config["activation_function"] for golden in RUNS.values()}
-    assert activations_seen == set(activations.ACTIVATIONS)
+    assert activations_seen == set(ops.ACTIVATIONS)
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 1_000_000
 
 

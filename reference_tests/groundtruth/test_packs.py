@@ -21,7 +21,7 @@ from npblender.groundtruth.packs.export import export_pack, export_tiny
 from npblender.groundtruth.packs.files import read_json
 from npblender.groundtruth.packs.manifest import MANIFEST, damage, read_manifest
 from npblender.groundtruth.packs.verify import verify_pack
-from npblender.ops import activations
+from npblender.ops import activations, operations, unchecked
 from npblender.tokenizer import bpe
 from npblender.transformer import attention, decoder, encoder
 from reference_tests.support.cli_runs import one_error, run_cli
@@ -212,14 +212,19 @@ def _nudged(units: float) -> Callable[[Any], Any]:
 FAULTS: dict[str, tuple[Any, str, Callable[..., Any], tuple[str, ...]]] = {
     "tanh-gelu": (ops, "gelu", ops.gelu_new, ("ops/gelu.csv",)),
     "erf off": (ops, "erf", _wrong(ops.erf, _nudged(4)), ("ops/erf.csv",)),
-    "softmax off": (ops, "softmax", _wrong(ops.softmax, _nudged(64)), ("ops/softmax.safetensors", "forward/*")),
+    "softmax off": (
+        unchecked,
+        "softmax",
+        _wrong(unchecked.softmax, _nudged(64)),
+        ("ops/softmax.safetensors", "forward/*"),
+    ),
     "eps outside": (
-        ops,
+        unchecked,
         "layer_norm",
-        lambda x, weight, bias, eps=1e-5: ops.operations.layer_norm(x, weight, bias, 0.0),
+        lambda x, weight, bias, eps=1e-5: operations.layer_norm(x, weight, bias, 0.0),
         ("ops/layer_norm.safetensors",),
     ),
-    "q twice": (attention, "project_queries", _wrong(attention.project_queries, lambda q: q * 2), ("forward/batch*",)),
+    "q twice": (attention, "scale_queries", _wrong(attention.scale_queries, lambda q: q * 2), ("forward/batch*",)),
     "merged heads": (attention, "merge_heads", _wrong(attention.merge_heads, lambda x: x[..., ::-1]), ("forward/*",)),
     "positions": (
         encoder,

@@ -104,7 +104,7 @@ def test_a_cache_can_be_cut_and_rearranged() -> None:
     assert swapped.batch == 3
     assert np.array_equal(swapped[1][3], past[1][3][[1, 0, 1]])
     for wrong in (-1, 4):
-        with pytest.raises(ValueError, match="can not be cropped"):
+        with pytest.raises(ValueError, match="cannot be cropped"):
             past.crop(wrong)
     with pytest.raises(ValueError, match="not all among"):
         past.take(np.array([2]))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, ops
-from npblender.ops import Panels
-from npblender.ops.packed import blas
+from npblender.ops.packed import blas, fused_mlp
+from npblender.ops.packed.panels import Panels
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.tolerances import TOLERANCES
 
@@ -30,8 +30,8 @@ def test_the_steps_and_the_whole_agree_in_every_bit(block, shape, function):
     steps = ops.linear(function(ops.linear(x, first, first_bias)), second, second_bias)
     for threads in (2, 3, 8):
         with ops.use_threads(threads):
-            assert ops.can_be_shared(x, first, second)
-            whole = ops.two_linears(x, first, first_bias, function, second, second_bias)
+            assert fused_mlp.pays(x, first, second)
+            whole = ops.mlp(x, (first, first_bias), function, (second, second_bias))
         assert whole.shape == steps.shape
         if blas.core_name() in blas.WITH_SMALL_KERNELS:
             assert np.array_equal(whole, steps)
@@ -43,26 +43,26 @@ def test_a_single_row_is_not_worth_it_but_right(block):
     first, first_bias, second, second_bias = block
     x = matrix(1, D, 5)
     with ops.use_threads(2):
-        assert not ops.can_be_shared(x, first, second)
-        whole = ops.two_linears(x, first, first_bias, ops.gelu, second, second_bias)
+        assert not fused_mlp.pays(x, first, second)
+        whole = fused_mlp.compute(x, (first, first_bias), ops.gelu, (second, second_bias))
     steps = ops.linear(ops.gelu(ops.linear(x, first, first_bias)), second, second_bias)
     assert_close(whole, steps, TOLERANCES["float32 computed another way"])
 
 
-def test_what_can_not_be_shared_is_not(block):
+def test_what_cannot_be_shared_is_not(block):
     first, _, second, _ = block
     x = matrix(16, D, 5)
     with ops.use_threads(2):
-        assert ops.can_be_shared(x, first, second)
-        assert not ops.can_be_shared(x[:0], first, second)
-        assert not ops.can_be_shared(matrix(400, D, 5), first, second)  # more rows than the small products take
-        assert not ops.can_be_shared(x, np.asarray(first), second)
-        assert not ops.can_be_shared(x, first, np.asarray(second))
-        assert not ops.can_be_shared(x, first, Panels.of(matrix(D, 2049, 6)))  # sums of no equal parts
-        assert not ops.can_be_shared(x, Panels.of(matrix(F - 1, D, 6)), second)  # a panel that is not full
-        assert not ops.can_be_shared(x, first, Panels.of(matrix(D, 256, 6)))  # a single part, for a single thread
+        assert fused_mlp.pays(x, first, second)
+        assert not fused_mlp.pays(x[:0], first, second)
+        assert not fused_mlp.pays(matrix(400, D, 5), first, second)  # more rows than the small products take
+        assert not fused_mlp.pays(x, np.asarray(first), second)
+        assert not fused_mlp.pays(x, first, np.asarray(second))
+        assert not fused_mlp.pays(x, first, Panels.of(matrix(D, 2049, 6)))  # sums of no equal parts
+        assert not fused_mlp.pays(x, Panels.of(matrix(F - 1, D, 6)), second)  # a panel that is not full
+        assert not fused_mlp.pays(x, first, Panels.of(matrix(D, 256, 6)))  # a single part, for a single thread
     with ops.use_threads(1):
-        assert not ops.can_be_shared(x, first, second)
+        assert not fused_mlp.pays(x, first, second)
 
 
 def test_nobody_can_tell_from_a_pass(in_panels, monkeypatch):
@@ -80,8 +80,8 @@ def test_nobody_can_tell_from_a_pass(in_panels, monkeypatch):
     )
     model = BlenderbotSmallForConditionalGeneration.from_config(config, seed=0)
     ids, heard, taken = np.arange(20)[None], [], []
-    right = ops.two_linears
-    monkeypatch.setattr(ops, "two_linears", lambda *args: taken.append(1) or right(*args))
+    right = fused_mlp.compute
+    monkeypatch.setattr(fused_mlp, "compute", lambda *args: taken.append(1) or right(*args))
     with ops.use_threads(2):
         quiet = model.encode(ids).last_hidden_state
         assert len(taken) == 2

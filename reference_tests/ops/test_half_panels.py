@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, ops
-from npblender.ops import HalfPanels, Panels
-from npblender.ops.packed import blas, panels
+from npblender.ops.packed import blas, fused_mlp, panels
 from npblender.ops.packed.half_bits import FORMATS, fits, narrow, widen
+from npblender.ops.packed.half_panels import HalfPanels
+from npblender.ops.packed.panels import Panels
 from npblender.transformer import packing
 from npblender.transformer.context import Context
 from npblender.transformer.execution import groups_of_rows
@@ -58,7 +59,7 @@ def rounded(array, stored):
 
 
 def kept(plain, stored):
-    halves = HalfPanels.room(plain.shape, stored)
+    halves = HalfPanels.allocate(plain.shape, stored)
     halves.fill(0, plain)
     return halves
 
@@ -160,8 +161,8 @@ def test_a_feed_forward_block_in_one_is_its_steps(given_rows, stored, either_lay
     one, two = matrix(1, 2048, 2)[0], matrix(1, 512, 3)[0]
     steps = ops.linear(ops.relu(ops.linear(x, first, one)), second, two)
     with ops.use_threads(3):
-        assert ops.can_be_shared(x, first, second) == (either_layout != "rows")
-        whole = ops.two_linears(x, first, one, ops.relu, second, two)
+        assert fused_mlp.pays(x, first, second) == (either_layout != "rows")
+        whole = fused_mlp.compute(x, (first, one), ops.relu, (second, two))
     if blas.core_name() in blas.WITH_SMALL_KERNELS:
         assert same_bits(whole, steps)
     assert_close(whole, steps, TOLERANCES["float32 against float64"])

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender import BlenderbotSmallForConditionalGeneration, ops
-from npblender.ops import LazyPanels, Panels
 from npblender.ops.packed import blas
-from npblender.ops.packed.lazy_panels import joined
+from npblender.ops.packed.lazy_panels import LazyPanels, joined
+from npblender.ops.packed.panels import Panels
 from npblender.transformer.context import Context
 from npblender.transformer.forward import run_decoder, start_decoder
 from npblender.transformer.inputs import Target
@@ -78,7 +78,7 @@ def test_parts_are_multiplied_in_one_product(turn):
     if turn:
         whole.form(2)
     parts = whole.split(3)
-    assert joined(parts).kept is whole.kept
+    assert joined(parts).shared is whole.shared
     assert joined(parts[:2]) is None
     assert joined([*parts[:2], LazyPanels.of(rows[256:])]) is None
     assert all(part.is_part for part in parts)

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender import BlenderbotSmallForConditionalGeneration, ops
-from npblender.ops import Panels, threads
+from npblender.ops import threads
 from npblender.ops.packed import blas, panels
+from npblender.ops.packed.blas import ONE_THREAD, BlasThreadLimit
+from npblender.ops.packed.panels import Panels
 from npblender.transformer import packing
 from npblender.transformer.attention import project_qkv
 from npblender.transformer.context import Context, Tap
@@ -106,7 +108,7 @@ def test_threads_raise_what_their_work_raises():
         raise RuntimeError(f"worker {worker}")
 
     with pytest.raises(RuntimeError, match="worker"):
-        ops.run_in_threads(job, 4, 2)
+        threads.run_in_threads(job, 4, 2)
 
 
 @pytest.mark.parametrize(("parts", "count"), [(1, 4), (5, 2), (7, 3), (64, 64)])
@@ -118,7 +120,7 @@ def test_every_part_is_done_once(parts, count):
         workers.append(worker)
         done[first:last] += 1
 
-    ops.run_in_threads(job, parts, count)
+    threads.run_in_threads(job, parts, count)
     assert (done == 1).all()
     assert sorted(workers) == list(range(min(parts, count)))
 
@@ -149,7 +151,7 @@ def test_the_number_of_threads_comes_from_the_environment(monkeypatch):
 def test_an_unknown_layout_is_refused(lay_out_as):
     lay_out_as("columns")
     with pytest.raises(ValueError, match="NPBLENDER_LAYOUT is 'columns', but must be one of by-use, panels, rows"):
-        ops.layout()
+        blas.layout()
 
 
 def test_the_blas_gets_its_threads_back(all_blas_threads):
@@ -158,16 +160,16 @@ def test_the_blas_gets_its_threads_back(all_blas_threads):
         pytest.skip("NumPy's BLAS is not the OpenBLAS of its wheels: there is nothing to set")
     ask = blas.function(library, "get_num_threads")
     before = ask()
-    with ops.ONE_THREAD, ops.ONE_THREAD:
+    with ONE_THREAD, ONE_THREAD:
         assert ask() == 1
     assert ask() == before
-    with ops.BlasThreadLimit(before + 1):
+    with BlasThreadLimit(before + 1):
         assert ask() == before  # never more
-        with ops.ONE_THREAD, ops.BlasThreadLimit(2):
+        with ONE_THREAD, BlasThreadLimit(2):
             assert ask() == 1
         assert ask() == before
     assert ask() == before
-    with pytest.raises(KeyError), ops.ONE_THREAD:
+    with pytest.raises(KeyError), ONE_THREAD:
         raise KeyError
     assert ask() == before
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, ops
 from npblender.ops.packed import blas
-from npblender.transformer import forward
+from npblender.ops.packed.panels import Panels
+from npblender.transformer import execution
 from npblender.transformer.context import Context, Tap
 from npblender.transformer.execution import each_group, groups_of_rows
 from npblender.transformer.kv_cache import empty_cache
@@ -44,7 +45,7 @@ def cuts(monkeypatch):
         seen.append(len(groups))
         return groups
 
-    monkeypatch.setattr(forward, "groups_of_rows", counting)
+    monkeypatch.setattr(execution, "groups_of_rows", counting)
     return seen
 
 
@@ -148,7 +149,7 @@ def test_plain_matrices_stay_whole(lay_out_as):
 def test_groups_are_all_rows_in_order(batch, tokens, threads):
     class Laid:
         class shared:
-            weight = ops.Panels.of(np.ones((2, 2), np.float32))
+            weight = Panels.of(np.ones((2, 2), np.float32))
 
     with ops.use_threads(threads):
         groups = groups_of_rows(batch, tokens, Laid, Context(CONFIG, None))
@@ -178,16 +179,16 @@ def test_rows_fill_a_cache_in_any_order(heads, begin, new, order):
         cache = type(cache)((layer,))
     key, value = rng.random((6, heads, new, 3)), rng.random((6, heads, new, 3))
     whole = cache[0].append(key, value)
-    roomy = cache.with_room(new)
+    longer = cache.extended(new)
     groups = [slice(0, 1), slice(1, 4), slice(4, 6)]
     for n in order:
-        part = roomy.rows(groups[n])
-        longer = part[0].append(key[groups[n]], value[groups[n]])
+        part = longer.rows_before(groups[n], begin)
+        grown = part[0].append(key[groups[n]], value[groups[n]])
         assert part.length == begin
-        assert np.array_equal(longer.key, whole.key[groups[n]])
-        assert np.array_equal(longer.cross_key, whole.cross_key[groups[n]])
-    assert cache.length == roomy.length == begin
-    filled = roomy.filled(new)
-    assert all(np.array_equal(a, b) for a, b in zip(filled[0], whole, strict=True))
-    assert filled[0].append(key[:, :, :1], value[:, :, :1]).key.shape[2] == begin + new + 1
-    assert np.array_equal(filled[0].key, whole.key)
+        assert np.array_equal(grown.key, whole.key[groups[n]])
+        assert np.array_equal(grown.cross_key, whole.cross_key[groups[n]])
+    assert cache.length == begin
+    assert longer.length == begin + new
+    assert all(np.array_equal(a, b) for a, b in zip(longer[0], whole, strict=True))
+    assert longer[0].append(key[:, :, :1], value[:, :, :1]).key.shape[2] == begin + new + 1
+    assert np.array_equal(longer[0].key, whole.key)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from npblender import ops
 from npblender.config.dialect import DIALECTS, PARLAI, Dialect
 from npblender.groundtruth.tracing.points import (
     Point,
@@ -17,6 +16,7 @@ from npblender.groundtruth.tracing.points import (
     head_points,
     start_points,
 )
+from npblender.ops import unchecked as ops
 from npblender.transformer.parameters import to_arrays
 from reference_tests.support.forward_checks import heard
 from reference_tests.support.model_cases import Case, draw_case, draw_model, ids_of

@@ -121,11 +121,13 @@ def of_numbers() -> str:
     import numpy as np
 
     from npblender import ops
+    from npblender.ops.packed.blas import ONE_THREAD
     from npblender.ops.packed.half_bits import narrow, widen
     from npblender.ops.packed.half_panels import BLOCK
+    from npblender.ops.packed.panels import Panels
 
     matrix = np.random.default_rng(0).standard_normal((COLUMNS, INNER), dtype=np.float32)
-    weight, x = ops.Panels.of(matrix), np.ones((1, INNER), np.float32)
+    weight, x = Panels.of(matrix), np.ones((1, INNER), np.float32)
     out = np.empty(BLOCK, np.float32)
     stored = {name: narrow(matrix, name).reshape(-1, BLOCK) for name in WAYS[1:]}
 
@@ -146,7 +148,7 @@ def of_numbers() -> str:
         lambda block: np.copyto(out, block), stored["float16"].view(np.float16)
     )
     times: dict[str, list[float]] = {name: [] for name in works}
-    with ops.use_threads(1), ops.ONE_THREAD:
+    with ops.use_threads(1), ONE_THREAD:
         for _ in range(2 * ROUNDS):
             for name, work in works.items():
                 times[name].append(seconds(work))

@@ -22,7 +22,6 @@ import numpy as np
 from mpmath import mp, mpf
 
 from npblender import ops
-from npblender.ops import error_function
 from reference_tests.oracles import operations
 from reference_tests.support.asserts import exact, ulp_of, ulps
 from tools import ROOT
@@ -32,7 +31,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 DTYPES = (np.float32, np.float64, np.longdouble)
 ELEMENTWISE = {
     "erf": ops.erf,
-    "normal_cdf": error_function.normal_cdf,
+    "normal_cdf": ops.normal_cdf,
     "gelu": ops.gelu,
     "gelu_new": ops.gelu_new,
     "silu": ops.silu,

@@ -35,8 +35,8 @@ def measure(way: str) -> dict[str, Any]:
     """The seconds of this process a product, in one way, by shape and rows."""
     import numpy as np
 
-    from npblender import ops
-    from npblender.ops import Panels
+    from npblender.ops.packed.blas import ONE_THREAD, layout
+    from npblender.ops.packed.panels import Panels
 
     rng = np.random.default_rng(0)
     seconds = {}
@@ -48,13 +48,13 @@ def measure(way: str) -> dict[str, Any]:
             x = rng.standard_normal((rows, inner), dtype=np.float32)
             times = []
             for _ in range(ROUNDS):
-                with nullcontext() if way == "plain" else ops.ONE_THREAD:
+                with nullcontext() if way == "plain" else ONE_THREAD:
                     begun = time.perf_counter()
                     for matrix in matrices:
                         x @ matrix.T if way == "plain" else matrix.multiply(x)
                     times.append(time.perf_counter() - begun)
             seconds[f"{rows_out}x{inner} {rows}"] = statistics.median(times) / count
-    return {"kernels": kernels(), "layout": ops.layout(), "seconds": seconds}
+    return {"kernels": kernels(), "layout": layout(), "seconds": seconds}
 
 
 def kernels() -> str:

@@ -1,4 +1,4 @@
-"""What is known of the BLAS that NumPy multiplies with. Nothing here computes."""
+"""The BLAS that NumPy multiplies with: which it is, its threads, and the layout of matrices that it is fastest with."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def function(library: Any, name: str) -> Any:
 
 
 def core_name() -> str | None:
-    """The processor that OpenBLAS chose its kernels for; None where it can not be asked.
+    """The processor that OpenBLAS chose its kernels for; None where it cannot be asked.
 
     OPENBLAS_CORETYPE in the environment makes it choose those of another.
     """
@@ -60,7 +60,7 @@ def core_name() -> str | None:
 
 @functools.cache
 def layout() -> str:
-    """How large float32 matrices are best laid out here: in "panels", or as they are, in "rows", or "by-use".
+    """The fastest layout of large float32 matrices here: "panels", "rows" (as they are), or "by-use".
 
     Panels win by a factor of two and more for several rows where the BLAS multiplies small matrices without packing
     them, and lose elsewhere (docs/performance.md). There what may be multiplied by single rows is in panels only once
@@ -76,9 +76,9 @@ def layout() -> str:
 
 
 class BlasThreadLimit:
-    """While any `with` on one lasts, OpenBLAS uses no more threads than it says, in the whole process; then as before.
+    """A `with` block in which OpenBLAS uses at most `count` threads, in the whole process; afterwards as before.
 
-    Of several at a time the least number holds. Never are there more threads than without it.
+    Nested limits: the smallest wins. A limit never raises the number of threads.
 
     >>> with BlasThreadLimit(2), ONE_THREAD:
     ...     pass
@@ -101,7 +101,7 @@ class BlasThreadLimit:
         cls = BlasThreadLimit
         with cls._lock:
             cls._asked[self.count] -= 1
-            cls._asked += Counter()  # without those that nobody asks for any more
+            cls._asked += Counter()  # drops the counts of zero
             cls._set()
 
     @classmethod
@@ -111,5 +111,4 @@ class BlasThreadLimit:
 
 
 ONE_THREAD = BlasThreadLimit(1)
-"""For products that are shared out here: OpenBLAS's own threads wait for work by turning in circles, on the processors
-that ours are to run on."""
+"""For products that are shared out over threads here: OpenBLAS's idle threads busy-wait on the cores that ours use."""

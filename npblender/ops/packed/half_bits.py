@@ -1,8 +1,8 @@
-"""Numbers of 16 bits, float16 and bfloat16: rounded from float32, and made float32 again in few passes.
+"""Numbers of 16 bits, float16 and bfloat16: rounded from float32, and converted back in few passes.
 
 bfloat16 is the upper half of float32. NumPy's own conversion of float16 goes number by number; integers moved into
-place and one multiplication give the same values in an eighth of the time. Bits are uint16, whatever they mean, since
-NumPy has no bfloat16. Numbers must be finite: what is not is for the caller to refuse (see `fits`).
+place and one multiplication give the same values in an eighth of the time. Bits are uint16 in either format, since
+NumPy has no bfloat16. Numbers must be finite; `fits` finds those that are not.
 """
 
 from __future__ import annotations

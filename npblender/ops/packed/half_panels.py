@@ -1,7 +1,7 @@
-"""Panels whose numbers are kept in 16 bits: half the memory, and products in float32 all the same.
+"""Panels whose numbers are stored in 16 bits: half the memory, and products in float32 all the same.
 
-A few panels at a time are made float32 in a piece of memory that stays in a core's cache, and multiplied by there,
-exactly as panels of these numbers are: the results are equal bit for bit. What it costs: docs/performance.md.
+A few panels at a time are converted to float32 in memory that stays in a core's cache, and multiplied by there exactly
+as float32 panels of these numbers are: the results are bit-identical. docs/performance.md has the cost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BLOCK = 2**19  # numbers made float32 at a time: 2 MB. Fewer keep the interprete
 class HalfPanels(Panels):
     """A matrix [F, D] of float32, each number rounded to float16 or bfloat16, laid out as `Panels`.
 
-    >>> halves = HalfPanels.room((2, 3), "bfloat16")
+    >>> halves = HalfPanels.allocate((2, 3), "bfloat16")
     >>> halves.fill(0, np.array([[1.0, 2.0, 3.14159], [0, 0, 0]], np.float32))
     >>> halves.dtype, halves.nbytes, halves[0]
     (dtype('float32'), 12, array([1.      , 2.      , 3.140625], dtype=float32))
@@ -35,29 +35,29 @@ class HalfPanels(Panels):
 
     @property
     def keeps_rows_apart(self) -> bool:
-        """Only where this machine would have other matrices in panels as well, which these are in everywhere.
+        """True only where this machine has float32 matrices in panels as well; these are panels everywhere.
 
-        >>> HalfPanels.room((3, 2), "float16").keeps_rows_apart == (layout() != "rows")
+        >>> HalfPanels.allocate((3, 2), "float16").keeps_rows_apart == (layout() != "rows")
         True
         """
         return layout() != "rows"
 
     @classmethod
-    def room(cls, shape: tuple[int, int], stored: str) -> HalfPanels:
-        """Room for a matrix [F, D], to be filled by `fill`.
+    def allocate(cls, shape: tuple[int, int], stored: str) -> HalfPanels:
+        """Memory for a matrix [F, D], to be filled by `fill`.
 
-        >>> HalfPanels.room((128, 512), "float16").store.dtype
+        >>> HalfPanels.allocate((128, 512), "float16").store.dtype
         dtype('uint16')
         """
         rows = shape[0]
         return cls(Panels.empty(shape, np.uint16).store, rows, stored=stored)
 
     def fill(self, first: int, rows: Array) -> None:
-        """Put rows [n, D], from number `first` on, into their places, rounded to the nearest.
+        """Write some rows [rows, D], from number `first` on, rounded to the nearest.
 
         Raises OverflowError where one is not finite, or too large for the format; the rows are then of no use.
 
-        >>> halves = HalfPanels.room((2, 1), "float16")
+        >>> halves = HalfPanels.allocate((2, 1), "float16")
         >>> halves.fill(0, np.array([[0.1], [1e9]], np.float32))
         Traceback (most recent call last):
         OverflowError: not finite as float16
@@ -68,9 +68,9 @@ class HalfPanels(Panels):
             raise OverflowError(f"not finite as {self.stored}")
 
     def rounded(self, rows: Array) -> Array:
-        """What rows would be here, as float32.
+        """Rows as this matrix would store them, as float32.
 
-        >>> HalfPanels.room((2, 1), "float16").rounded(np.array([[0.1]], np.float32))
+        >>> HalfPanels.allocate((2, 1), "float16").rounded(np.array([[0.1]], np.float32))
         array([[0.09997559]], dtype=float32)
         """
         return self._wide(narrow(rows, self.stored))
@@ -78,7 +78,7 @@ class HalfPanels(Panels):
     def take(self, ids: Array, axis: int = 0) -> Array:
         """The rows of the matrix that `ids` name, ids [...] -> [..., D].
 
-        >>> halves = HalfPanels.room((2, 1), "float16")
+        >>> halves = HalfPanels.allocate((2, 1), "float16")
         >>> halves.fill(0, np.array([[1.0], [2.0]], np.float32))
         >>> halves.take(np.array([1, 1]))
         array([[2.],
@@ -91,17 +91,19 @@ class HalfPanels(Panels):
         return max(1, BLOCK // math.prod(self.store.shape[1:]))
 
     def scratch(self, workers: int, panels: int) -> Array:
-        """For each worker room for so many panels in float32.
+        """Memory for each worker to convert so many panels to float32 in.
 
-        >>> HalfPanels.room((64, 512), "float16").scratch(2, 1).shape
+        >>> HalfPanels.allocate((64, 512), "float16").scratch(2, 1).shape
         (2, 1, 2, 256, 64)
         """
         return np.empty((workers, panels, *self.store.shape[1:]), np.float32)
 
     def numbers(self, store: Array, scratch: Any = None) -> Array:
-        """A piece of the store in float32, [n, C, D/C, P], in this scratch and good until the next, or else new.
+        """A piece of the store in float32, [panels, parts, D/parts, width].
 
-        >>> halves = HalfPanels.room((64, 2), "float16")
+        It is written into `scratch`, where it lasts until the next call; without one it is a new array.
+
+        >>> halves = HalfPanels.allocate((64, 2), "float16")
         >>> halves.numbers(halves.store).shape
         (1, 1, 2, 64)
         """
@@ -112,7 +114,7 @@ class HalfPanels(Panels):
     def bits(self) -> Array:
         """The matrix as it is stored: [F, D], uint16.
 
-        >>> HalfPanels.room((3, 2), "float16").bits().shape
+        >>> HalfPanels.allocate((3, 2), "float16").bits().shape
         (3, 2)
         """
         return np.ascontiguousarray(in_rows(self.store, self.rows))

@@ -1,8 +1,8 @@
-"""A matrix that lies in rows, as files have it, until several rows are multiplied by it; in panels from then on.
+"""A matrix that stays in rows, as files have it, until several rows are multiplied by it; then it is packed in panels.
 
 A single row is multiplied fastest by a plain matrix, which all threads of the BLAS read together; several rows by
-panels (see `panels`). A decoder that searches greedily for one source never needs the second, so nothing is turned
-before it is asked for, and only once: never are both kept. Not here: which matrices are kept so (see `layout`).
+panels. A decoder that searches greedily for one source never needs panels, so a matrix is packed at first use, once,
+and never held in both forms.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from npblender.common.array_types import Array
-from npblender.ops.packed.matrix_like import MatrixLike
+from npblender.ops.packed.matrix_like import Matrix, MatrixLike
 from npblender.ops.packed.panels import WIDTH, Panels
 from npblender.ops.threads import num_threads, run_in_threads
 
-SHARED = 2**20  # numbers from which a second thread pays when they are turned
+SHARED = 2**20  # numbers from which a second thread pays when they are packed
 
 
 class _Packed:
-    """The numbers of a matrix [F, D], in either form. Whoever has taken one form may go on reading it."""
+    """The numbers of a matrix [F, D], in either form. A form that was taken out stays valid."""
 
     def __init__(self, form: Array | Panels) -> None:
         self.form = form
@@ -35,23 +34,23 @@ class _Packed:
         return _Packed, (self.form,)
 
     def panels(self) -> Panels:
-        """The matrix in panels, which it stays in.
+        """The matrix in panels; it is packed by the first call.
 
-        >>> kept = _Packed(np.ones((3, 2)))
-        >>> kept.panels() is kept.panels() is kept.form
+        >>> packed = _Packed(np.ones((3, 2)))
+        >>> packed.panels() is packed.panels() is packed.form
         True
         """
         with self._lock:
             if not isinstance(self.form, Panels):
-                self.form = turned(self.form)
+                self.form = packed(self.form)
             return self.form
 
 
-def turned(rows: Array) -> Panels:
-    """Rows [F, D] in panels, made by as many threads as there are.
+def packed(rows: Array) -> Panels:
+    """A matrix [F, D] in panels, packed by as many threads as there are.
 
-    >>> turned(np.ones((3, 2))).shape
-    (3, 2)
+    >>> packed(np.ones((3, 2)))
+    Panels of a matrix [3, 2], float64
     """
     panels = Panels.empty((rows.shape[0], rows.shape[1]), rows.dtype)
 
@@ -64,14 +63,14 @@ def turned(rows: Array) -> Panels:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LazyPanels(MatrixLike):
-    """A matrix [F, D], or one of `count` equal parts of one, as what it is multiplied by wants it.
+    """A matrix [F, D], or one of `count` equal parts of one, in rows or in panels as its products need it.
 
     >>> one, two = LazyPanels.of(np.arange(12.0).reshape(6, 2)).split(2)
     >>> one.form(1)[0], LazyPanels.joined([one, two]).shape
     (array([0., 1.]), (6, 2))
     """
 
-    kept: _Packed
+    shared: _Packed
     place: int = 0
     count: int = 1
 
@@ -86,17 +85,17 @@ class LazyPanels(MatrixLike):
 
     @property
     def in_rows(self) -> bool:
-        """Whether it has not been turned yet."""
-        return not isinstance(self.kept.form, Panels)
+        """Whether it has not been packed yet."""
+        return not isinstance(self.shared.form, Panels)
 
     def form(self, given: int) -> Array | Panels:
-        """What so many rows are to be multiplied by: an array or panels of this matrix.
+        """The form that so many rows are multiplied by: an array, or panels for more than one.
 
         >>> matrix = LazyPanels.of(np.ones((3, 2)))
         >>> [type(matrix.form(given)).__name__ for given in (1, 2, 1)]
         ['ndarray', 'Panels', 'Panels']
         """
-        form = self.kept.form if given <= 1 else self.kept.panels()
+        form = self.shared.form if given <= 1 else self.shared.panels()
         if self.count == 1:
             return form
         if isinstance(form, Panels):
@@ -112,7 +111,7 @@ class LazyPanels(MatrixLike):
         """
         assert not self.is_part, "what is a part is not split again"
         assert len(self) % count == 0, "parts are equal"
-        return tuple(LazyPanels(self.kept, place, count) for place in range(count))
+        return tuple(LazyPanels(self.shared, place, count) for place in range(count))
 
     @staticmethod
     def joined(parts: Sequence[Any]) -> LazyPanels | None:
@@ -122,13 +121,13 @@ class LazyPanels(MatrixLike):
         >>> LazyPanels.joined([two, one]) is None
         True
         """
-        if not all(isinstance(part, LazyPanels) and part.kept is parts[0].kept for part in parts):
+        if not all(isinstance(part, LazyPanels) and part.shared is parts[0].shared for part in parts):
             return None
         whole = [part.place for part in parts] == list(range(parts[0].count))
-        return LazyPanels(parts[0].kept) if whole and parts[0].count > 1 else None
+        return LazyPanels(parts[0].shared) if whole and parts[0].count > 1 else None
 
     def fill(self, first: int, rows: Array) -> None:
-        """Put rows [n, D] of the matrix, from number `first` on, into their places.
+        """Write some rows [rows, D] of the matrix, from number `first` on.
 
         >>> matrix = LazyPanels.of(np.zeros((3, 1)))
         >>> matrix.fill(1, np.ones((2, 1)))
@@ -162,13 +161,13 @@ class LazyPanels(MatrixLike):
     @property
     def shape(self) -> tuple[int, int]:
         """(F, D)."""
-        rows, inner = self.kept.form.shape
+        rows, inner = self.shared.form.shape
         return rows // self.count, inner
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of every number."""
-        return self.kept.form.dtype
+        return self.shared.form.dtype
 
     @property
     def nbytes(self) -> int:
@@ -180,19 +179,39 @@ class LazyPanels(MatrixLike):
         return np.array(self.form(1), order="C")
 
 
-def as_multiplied(matrix: npt.ArrayLike | MatrixLike, given: int) -> npt.ArrayLike | Panels:
-    """What so many rows are to be multiplied by; anything but a `LazyPanels` is that already.
+def as_multiplied(matrix: Matrix, given: int) -> Matrix:
+    """The form of a matrix that so many rows are multiplied by: an array or panels.
 
-    >>> as_multiplied(np.ones((3, 2)), 1).shape
-    (3, 2)
+    >>> as_multiplied(LazyPanels.of(np.eye(2)), 1)
+    array([[1., 0.],
+           [0., 1.]])
     """
     return matrix.form(given) if isinstance(matrix, LazyPanels) else matrix
 
 
-def joined(parts: Sequence[npt.ArrayLike | MatrixLike]) -> MatrixLike | None:
+def multiply(matrix: MatrixLike, x: Array, bias: Array | None) -> Array:
+    """x @ matrix.T + bias: [rows, D] -> [rows, F], by panels or, for a single row of a `LazyPanels`, as it lies.
+
+    >>> multiply(LazyPanels.of(np.eye(2)), np.array([[1.0, 2.0]]), np.array([0.5, 0.0]))
+    array([[1.5, 2. ]])
+    """
+    form = as_multiplied(matrix, len(x))
+    if isinstance(form, Panels):
+        return form.multiply(x, bias)
+    y: Array = np.matmul(x, np.asarray(form).T)
+    if bias is not None:
+        y += bias
+    return y
+
+
+def joined(parts: Sequence[Matrix]) -> MatrixLike | None:
     """The matrix of which these are all the parts, in order; None if there is none.
 
+    >>> joined(LazyPanels.of(np.ones((6, 2))).split(2))
+    LazyPanels of a matrix [6, 2], float64
     >>> joined([np.ones((3, 2))]) is None
     True
     """
+    if isinstance(parts[0], np.ndarray):
+        return None
     return LazyPanels.joined(parts) or Panels.joined(parts)

@@ -1,12 +1,9 @@
-"""What stands for a matrix without being an array: NumPy takes it wherever it takes one, by a copy.
-
-Not here: how the numbers lie (see `panels` and `halves`).
-"""
+"""The interface of a packed matrix: NumPy takes one wherever it takes an array, by a copy."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -41,13 +38,8 @@ class MatrixLike(NDArrayOperatorsMixin):
         raise NotImplementedError
 
     def fill(self, first: int, rows: Array) -> None:
-        """Put rows [n, D] of the matrix, from number `first` on, into their places."""
+        """Put rows [rows, D] of the matrix, from number `first` on, into their places."""
         raise NotImplementedError
-
-    @property
-    def is_part(self) -> bool:
-        """Whether it lies beside others, with which it is multiplied by in one product."""
-        return False
 
     def take(self, ids: Array, axis: int = 0) -> Array:
         """The rows that `ids` name, ids [...] -> [..., D]."""
@@ -103,3 +95,6 @@ class MatrixLike(NDArrayOperatorsMixin):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} of a matrix {list(self.shape)}, {self.dtype}"
+
+
+Matrix: TypeAlias = npt.NDArray[Any] | MatrixLike  # what a linear map is multiplied by: an array, or packed for speed

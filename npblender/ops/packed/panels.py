@@ -2,14 +2,13 @@
 
 To multiply a few rows by a large matrix is to read the matrix once. A BLAS made for large products copies it into its
 own order before, every time, and takes two to four times as long. Where it also has kernels for small matrices it
-reads those as they lie; so the matrix is kept as many small ones, contiguous, and the rows of x are taken a few at a
-time. All panels are independent, so threads share them (measurements: docs/performance.md).
+reads those as they lie; so the matrix is stored as many small ones, contiguous, and the rows of x are taken a few at a
+time. All panels are independent, so threads share them (measurements: docs/performance.md). Long sums are made in
+parts, which are added up at the end.
 
-Not here: which matrices are laid out so (see `weights`), or on which machines (see `blas`).
-
-Products of rows with the panels of a matrix: parts of sums, their addition, and what one thread does of them.
-
-Not here: what a panel is, and when a product is worth sharing (see `panels`).
+A matrix [F, D] in panels is an array [panels, parts, D/parts, width]: F = panels * width columns to the right of x, the
+last panel filled up with zeros, and `parts` parts of each sum over D. First here is such a matrix, then how rows are
+multiplied by it. Which matrices are laid out so: `transformer.packing`; on which machines: `blas`.
 """
 
 from __future__ import annotations
@@ -26,97 +25,16 @@ from npblender.common.array_types import Array
 from npblender.ops.packed.matrix_like import MatrixLike
 from npblender.ops.threads import num_threads, run_in_threads
 
+WIDTH = 64  # columns of a panel: a full set of vector registers
+DEPTH = 256  # rows of a panel at most: sums of more are made of several, which also halves their rounding errors
+SHARED = 2**24  # multiplications from which a second thread pays; a few rows count as four, for the reading
 SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS uses its kernels for small matrices
 CACHE = 2**19  # numbers of sums that are made at a time: more do not fit a cache, fewer keep the interpreter busy
 
 
-class InPanels(Protocol):
-    """A matrix in panels, whatever their numbers are kept as: what `share_of_products` asks of it (see `panels`)."""
-
-    @property
-    def store(self) -> Array:
-        """[N, C, D/C, P]."""
-
-    def at_once(self) -> int:
-        """How many panels are to be made numbers at a time, at most."""
-
-    def scratch(self, workers: int, panels: int) -> Any:
-        """For each worker what `numbers` needs for so many panels."""
-
-    def numbers(self, store: Array, scratch: Any = None) -> Array:
-        """A piece of the store as what it is multiplied by."""
-
-
-def multiply_parts(pieces: Array, store: Array, sums: Array) -> None:
-    """Rows in parts, [C, R, D/C], times panels, [N, C, D/C, P]: the parts of every sum, into [C, R, N, P].
-
-    >>> sums = np.empty((1, 2, 1, 3))
-    >>> multiply_parts(np.ones((1, 2, 4)), np.ones((1, 1, 4, 3)), sums)
-    >>> sums[0, 0, 0]
-    array([4., 4., 4.])
-    """
-    np.matmul(pieces, store, out=sums.transpose(2, 0, 1, 3))
-
-
-def add_up(sums: Array, out: Array, bias: Array | None) -> None:
-    """The parts of every sum, [C, R, N, P], and a bias [N * P], into [R, N * P], which may have fewer rows.
-
-    >>> out = np.empty((1, 3))
-    >>> add_up(np.ones((2, 2, 1, 3)), out, np.array([0.0, 1.0, 2.0]))
-    >>> out
-    array([[2., 3., 4.]])
-    """
-    flat = sums.reshape(*sums.shape[:2], -1)[:, : len(out)]
-    if len(flat) == 2:  # in one pass, where reducing takes two
-        np.add(flat[0], flat[1], out=out)
-    else:
-        np.add.reduce(flat, axis=0, out=out)
-    if bias is not None:  # while the result is in cache
-        np.add(out, bias, out=out)
-
-
-def multiply(pieces: Array, store: Array, out: Array, bias: Array | None, scratch: Array) -> None:
-    """Rows in parts, [C, R, D/C], times panels, [N, C, D/C, P], into [R, N * P], which may have fewer rows."""
-    shape = (*pieces.shape[:2], len(store), store.shape[3])
-    sums = scratch[: math.prod(shape)].reshape(shape)
-    multiply_parts(pieces, store, sums)
-    add_up(sums, out, bias)
-
-
-def share_of_products(
-    pieces: Array, panels: InPanels, y: Array, bias: Array | None, threads: int
-) -> Callable[[int, int, int], None]:
-    """What one thread does: the products of all rows, [C, R, D/C], with the panels from `first` to `last`."""
-    parts, given, depth = pieces.shape
-    count, _, _, width = panels.store.shape
-    blocks = -(-given // max(1, SMALL_PRODUCT // (depth * width)))
-    rows = -(-given // blocks)  # at a time
-    at_once = min(max(1, CACHE // (parts * rows * width)), -(-count // threads), panels.at_once())  # panels
-    scratch = np.empty((threads, at_once * parts * rows * width), y.dtype)
-    wide = panels.scratch(threads, at_once)
-
-    def job(worker: int, first: int, last: int) -> None:
-        with np.errstate(all="ignore"):
-            for panel in range(first, last, at_once):
-                end = min(panel + at_once, last)
-                columns = slice(panel * width, end * width)
-                shift = None if bias is None else bias[columns]
-                store = panels.numbers(panels.store[panel:end], wide[worker])
-                for row in range(0, given, rows):
-                    some = slice(row, row + rows)
-                    multiply(pieces[:, some], store, y[some, columns], shift, scratch[worker])
-
-    return job
-
-
-WIDTH = 64  # columns of a panel: a full set of vector registers
-DEPTH = 256  # rows of a panel at most: sums of more are made of several, which also halves their rounding errors
-SHARED = 2**24  # multiplications from which a second thread pays; a few rows count as four, for the reading
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Panels(MatrixLike):
-    """A matrix [F, D] as panels [N, C, D/C, P]: N times P columns, the last filled up with zeros; C parts of each sum.
+    """A matrix [F, D] as panels [panels, parts, D/parts, width]: the last panel is filled up with columns of zeros.
 
     It stands for the array wherever NumPy takes one, by a copy in the usual order.
 
@@ -126,14 +44,14 @@ class Panels(MatrixLike):
     ((3, 2), True, (2, 3))
     """
 
-    store: Array  # [N, C, D/C, P]
+    store: Array  # [panels, parts, D/parts, width]
     rows: int  # F
     reading: ClassVar[int] = 0  # multiplications that take as long as making a number what it is multiplied by
     whole: Panels | None = None  # the larger matrix of which this is a part, if it was made by `split`
 
     @classmethod
     def empty(cls, shape: tuple[int, int], dtype: npt.DTypeLike) -> Panels:
-        """Room for a matrix [F, D], to be filled by `fill`.
+        """Memory for a matrix [F, D], to be filled by `fill`.
 
         >>> Panels.empty((128, 512), np.float32).store.shape
         (2, 2, 256, 64)
@@ -158,7 +76,7 @@ class Panels(MatrixLike):
     def split(self, count: int) -> tuple[Panels, ...]:
         """The matrix as `count` matrices of as many rows each: views, which `joined` puts together again.
 
-        Raises ValueError where a part would not be whole panels; `splits` tells.
+        Raises ValueError where a part would not be whole panels.
 
         >>> one, two = Panels.of(np.ones((128, 5), np.float32)).split(2)
         >>> one.shape, Panels.joined([one, two]).shape, Panels.joined([two, one])
@@ -186,7 +104,7 @@ class Panels(MatrixLike):
         return whole if places == sorted(set(places)) else None
 
     def fill(self, first: int, rows: Array) -> None:
-        """Put rows [n, D] of the matrix, from number `first` on, into their places.
+        """Write some rows [rows, D] of the matrix, from number `first` on.
 
         >>> panels = Panels.empty((3, 2), np.float64)
         >>> panels.fill(1, np.ones((2, 2)))
@@ -218,7 +136,7 @@ class Panels(MatrixLike):
         return np.ascontiguousarray(self.store[panel, :, :, column]).reshape(*ids.shape, self.shape[1])
 
     def multiply(self, x: Array, bias: Array | None = None) -> Array:
-        """x @ matrix.T + bias: [R, D] -> [R, F].
+        """x @ matrix.T + bias: [rows, D] -> [rows, F].
 
         >>> Panels.of(np.array([[3.0, 4.0], [5.0, 6.0]])).multiply(np.array([[1.0, 2.0]]), np.array([0.5, 0.0]))
         array([[11.5, 17. ]])
@@ -228,7 +146,7 @@ class Panels(MatrixLike):
         small = self.store.size * max(given, 4) < SHARED and given * depth * width <= SMALL_PRODUCT
         if given == 1 and small:  # of a small matrix, the BLAS's kernel for a single row is slower than for two
             x = np.concatenate([x, x])
-        pieces = x.reshape(len(x), parts, depth).transpose(1, 0, 2)  # [C, R, D/C]
+        pieces = x.reshape(len(x), parts, depth).transpose(1, 0, 2)  # [parts, rows, D/parts]
         y = np.empty((given, count * width), x.dtype)
         bias = None if bias is None else self.padded(bias)
         shared = not small or self.store.size * (max(given, 4) + self.reading) >= SHARED
@@ -240,13 +158,8 @@ class Panels(MatrixLike):
         return y[:, : self.rows]
 
     @property
-    def is_part(self) -> bool:
-        """Whether it was made by `split`."""
-        return self.whole is not None
-
-    @property
     def keeps_rows_apart(self) -> bool:
-        """Whether the product of a row does not depend on how many rows there are, so that rows may be cut anywhere.
+        """True when the product of a row does not depend on how many rows there are, so that rows may be cut anywhere.
 
         >>> Panels.of(np.ones((3, 2))).keeps_rows_apart
         True
@@ -254,7 +167,7 @@ class Panels(MatrixLike):
         return True
 
     def at_once(self) -> int:
-        """How many panels are to be made numbers at a time, at most.
+        """How many panels `numbers` converts at a time, at most.
 
         >>> Panels.of(np.ones((128, 2))).at_once()
         2
@@ -262,7 +175,7 @@ class Panels(MatrixLike):
         return len(self.store)
 
     def scratch(self, workers: int, panels: int) -> Sequence[Any] | Array:
-        """For each worker what `numbers` needs for so many panels; here nothing.
+        """Memory for each worker that `numbers` needs for so many panels; float32 panels need none.
 
         >>> Panels.of(np.ones((3, 2))).scratch(2, 1)
         [None, None]
@@ -270,7 +183,7 @@ class Panels(MatrixLike):
         return [None] * workers
 
     def numbers(self, store: Array, scratch: Any = None) -> Array:
-        """A piece of the store as what it is multiplied by, [n, C, D/C, P]; here as it is.
+        """A piece of the store in the dtype of the product, [panels, parts, D/parts, width]; here it is that already.
 
         >>> panels = Panels.of(np.ones((3, 2)))
         >>> panels.numbers(panels.store).shape
@@ -308,7 +221,7 @@ class Panels(MatrixLike):
 
 
 def in_rows(store: Array, rows: int) -> Array:
-    """The first rows of what lies in panels, [N, C, D/C, P] -> [F, D].
+    """The first `rows` rows of a matrix in panels: [panels, parts, D/parts, width] -> [F, D].
 
     >>> in_rows(np.arange(6).reshape(1, 1, 2, 3), 3).tolist()
     [[0, 3], [1, 4], [2, 5]]
@@ -318,10 +231,92 @@ def in_rows(store: Array, rows: int) -> Array:
 
 
 def parts_of_sum(inner: int) -> int:
-    """Into how many equal parts the sums over `inner` numbers fall: as few as DEPTH allows, one where it is prime.
+    """How many equal parts a sum over `inner` numbers is made in: as few as DEPTH allows, one where it is prime.
 
     >>> [parts_of_sum(inner) for inner in (6, 256, 512, 960, 2048, 521)]
     [1, 1, 2, 4, 8, 1]
     """
     fewest = -(-inner // DEPTH) or 1
     return next((count for count in range(fewest, 4 * fewest) if inner % count == 0), 1)
+
+
+class InPanels(Protocol):
+    """A matrix in panels, in any number format, as `share_of_products` needs it."""
+
+    @property
+    def store(self) -> Array:
+        """[panels, parts, D/parts, width]."""
+
+    def at_once(self) -> int:
+        """How many panels `numbers` converts at a time, at most."""
+
+    def scratch(self, workers: int, panels: int) -> Any:
+        """Memory for each worker that `numbers` needs for so many panels."""
+
+    def numbers(self, store: Array, scratch: Any = None) -> Array:
+        """A piece of the store in the dtype of the product."""
+
+
+def multiply_parts(pieces: Array, store: Array, sums: Array) -> None:
+    """The parts of every sum: pieces of rows times panels.
+
+    [parts, rows, D/parts] @ [panels, parts, D/parts, width] -> `sums` [parts, rows, panels, width].
+
+    >>> sums = np.empty((1, 2, 1, 3))
+    >>> multiply_parts(np.ones((1, 2, 4)), np.ones((1, 1, 4, 3)), sums)
+    >>> sums[0, 0, 0]
+    array([4., 4., 4.])
+    """
+    np.matmul(pieces, store, out=sums.transpose(2, 0, 1, 3))
+
+
+def add_up(sums: Array, out: Array, bias: Array | None) -> None:
+    """Add up the parts of every sum, and a bias [panels * width].
+
+    [parts, rows, panels, width] -> `out` [rows, panels * width], which may have fewer rows.
+
+    >>> out = np.empty((1, 3))
+    >>> add_up(np.ones((2, 2, 1, 3)), out, np.array([0.0, 1.0, 2.0]))
+    >>> out
+    array([[2., 3., 4.]])
+    """
+    flat = sums.reshape(*sums.shape[:2], -1)[:, : len(out)]
+    if len(flat) == 2:  # in one pass, where reducing takes two
+        np.add(flat[0], flat[1], out=out)
+    else:
+        np.add.reduce(flat, axis=0, out=out)
+    if bias is not None:  # while the result is in cache
+        np.add(out, bias, out=out)
+
+
+def multiply(pieces: Array, store: Array, out: Array, bias: Array | None, scratch: Array) -> None:
+    """`multiply_parts`, then `add_up`: -> `out` [rows, panels * width], which may have fewer rows."""
+    shape = (*pieces.shape[:2], len(store), store.shape[3])
+    sums = scratch[: math.prod(shape)].reshape(shape)
+    multiply_parts(pieces, store, sums)
+    add_up(sums, out, bias)
+
+
+def share_of_products(
+    pieces: Array, panels: InPanels, y: Array, bias: Array | None, threads: int
+) -> Callable[[int, int, int], None]:
+    """The job of one thread: all rows [parts, rows, D/parts] times the panels from `first` to `last`."""
+    parts, given, depth = pieces.shape
+    count, _, _, width = panels.store.shape
+    blocks = -(-given // max(1, SMALL_PRODUCT // (depth * width)))
+    rows = -(-given // blocks)  # at a time
+    at_once = min(max(1, CACHE // (parts * rows * width)), -(-count // threads), panels.at_once())  # panels
+    scratch = np.empty((threads, at_once * parts * rows * width), y.dtype)
+    wide = panels.scratch(threads, at_once)
+
+    def job(worker: int, first: int, last: int) -> None:
+        for panel in range(first, last, at_once):
+            end = min(panel + at_once, last)
+            columns = slice(panel * width, end * width)
+            shift = None if bias is None else bias[columns]
+            store = panels.numbers(panels.store[panel:end], wide[worker])
+            for row in range(0, given, rows):
+                some = slice(row, row + rows)
+                multiply(pieces[:, some], store, y[some, columns], shift, scratch[worker])
+
+    return job

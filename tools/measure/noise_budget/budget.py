@@ -19,7 +19,7 @@ from npblender import BlenderbotSmallForConditionalGeneration
 from npblender.groundtruth import Trace, TraceInputs, record
 from npblender.groundtruth.tracing.inputs import check_inputs
 from npblender.transformer.checks import make_context
-from npblender.transformer.decoder import decoder_layer, start
+from npblender.transformer.decoder import decoder_layer, start_cache
 from npblender.transformer.encoder import encoder_layer
 from npblender.transformer.masks import key_mask, self_attention_mask
 from tools.measure.noise_budget.models import Model
@@ -84,7 +84,7 @@ def layers_alone(model: Any, inputs: TraceInputs, truth: Trace) -> dict[str, np.
     for n, layer in enumerate(weights.encoder.layers):
         encoder_layer(layer, exact(before), mask, None, context.at(f"encoder.layers.{n}"))
         before = f"encoder.layers.{n}.output"
-    cache = start(weights.decoder, run.batch, exact("encoder.states"), context)
+    cache = start_cache(weights, run.batch, exact("encoder.states"), context)
     masks = self_attention_mask(run.length, run.length, target_mask), key_mask(mask)
     before = "decoder.embed.output"
     for n, (layer, memory) in enumerate(zip(weights.decoder.layers, cache, strict=True)):

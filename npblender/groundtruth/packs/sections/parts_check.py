@@ -17,6 +17,7 @@ from npblender.transformer.attention import attend, feed_forward, project_keys_v
 from npblender.transformer.context import Context, Tap
 from npblender.transformer.decoder import decoder_layer, embed_target
 from npblender.transformer.encoder import embed_source, encoder_layer, scale_embeddings
+from npblender.transformer.execution import NO_LIMIT, run
 from npblender.transformer.forward import logits_of
 from npblender.transformer.kv_cache import LayerCache
 
@@ -31,7 +32,7 @@ def run_part(subject: Subject, part: Mapping[str, Any], tensors: Mapping[str, Ar
     context = Context(subject.model.config, subject.model.dialect, Tap(keep))
     inputs = {role: _joined(names, tensors, subject.dtype) for role, names in part.get("inputs", {}).items()}
     masks = {role: part.get(role) for role in ("mask", "cross_mask", "head_mask", "cross_head_mask")}
-    RUN[part["part"]](subject, part, inputs, masks, context)
+    run(NO_LIMIT, RUN[part["part"]], subject, part, inputs, masks, context)
     return found
 
 
