@@ -86,9 +86,25 @@ def test_the_reference_has_every_public_name() -> None:
 
 
 def test_an_entry_has_signature_sentence_and_errors() -> None:
-    entry = api.page().partition("### `gelu`\n")[2].partition("###")[0]
-    assert "gelu(x: npt.ArrayLike) -> FloatArray" in entry
+    entry = api.page().partition("### `softmax`\n")[2].partition("###")[0]
+    assert "softmax(x: npt.ArrayLike, axis: int = -1) -> FloatArray" in entry
+    assert "exp(x) divided by its sum along `axis`." in entry
     assert "Raises TypeError" in entry
+    assert ">>>" not in entry
+
+
+ROW = re.compile(r"^\| [^|]+ \| `(\w+)` \| \[[^\]]+\]\(\.\./(npblender/[\w/]+\.py)\) \|", re.MULTILINE)
+
+
+def test_the_way_of_the_data_names_functions_that_are_there() -> None:
+    rows = ROW.findall((links.ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
+    assert len(rows) > 10
+    lacking = [
+        (name, path)
+        for name, path in rows
+        if not re.search(rf"^ *def {name}\(", (links.ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert not lacking
 
 
 STEP = re.compile(r"^(\d)\. (.*?)(?=^\d\. |^$)", re.MULTILINE | re.DOTALL)

@@ -42,8 +42,13 @@ change in any version ([deprecation.md](deprecation.md)).
 
 MATHEMATICS = (
     *("ACTIVATIONS", "cross_entropy", "dropout", "embed", "erf", "gelu", "gelu_new", "layer_norm", "linear", "linears"),
-    *("log_softmax", "num_threads", "products", "relu", "silu", "softmax", "use_threads"),
+    *("log_softmax", "mlp", "normal_cdf", "num_threads", "products", "relu", "silu", "softmax", "use_threads"),
 )
+
+
+OPERATIONS = """\
+The elementary operations; [ops.md](ops.md) has their errors. Each takes what NumPy makes an array of float32, float64
+or longdouble, returns that dtype, and raises TypeError for any other."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ SECTIONS = (
     Section("npblender.generation", "What `generate` returns.", without=("GenerationMixin",)),
     Section("npblender.chat", "What a conversation returns.", without=("Conversation",)),
     Section("npblender.chat.batch", "Many conversations at once."),
-    Section("npblender.ops", "The elementary operations; [ops.md](ops.md) has their errors.", names=MATHEMATICS),
+    Section("npblender.ops", OPERATIONS, names=MATHEMATICS),
     Section("npblender.transformer.masks", "These and the formulas below take arrays that were checked before."),
     Section("npblender.transformer.attention", "Multi-head attention and the feed-forward block."),
     Section("npblender.transformer.encoder", "The encoder."),
