@@ -19,7 +19,7 @@ from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
 from npblender.config.generation_options import OPTIONS
 from npblender.config.searches import BEAM, BEAM_SAMPLE
-from npblender.generation.encode_source import CallerArrays
+from npblender.generation.decoder_state import CallerArrays
 from npblender.generation.generate import CallerHooks, Search, begin_search, run_to_end
 from npblender.generation.plan import Plan
 from npblender.generation.planning import check_options, longest, merge, plan_of, shortest

@@ -1,7 +1,7 @@
 """The kinds of values that settings of generation take: each with its words for people and its check.
 
 A check raises TypeError for a wrong type and ValueError for a value out of range, and names the setting. Relations
-between two settings are checked in `generation.plan_checks`.
+between two settings are checked in `generation.plan`.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
 """Generation: from an encoded source to the ids of a reply.
 
 In reading order:
-    plan, planning, plan_checks  what a call does, decided before anything is computed; what is refused
-    encode_source                the arrays of the call, checked; the encoder
-    decoder_state                the decoder, step by step, and its cache
-    logits/                      from logits to a choice: processors, warpers, sampling
-    stopping                     when a row ends
-    search/                      the searches, a file each
-    outputs                      what comes back
-    streaming                    text while it is made
-    generate, mixin              the way in, as a function and as the model's methods
+    plan, planning      what a call does, decided before anything is computed; what is refused
+    decoder_state       the arrays of the call, checked and encoded; the decoder, step by step, and its cache
+    logits/             from logits to a choice: processors, warpers, sampling
+    stopping            when a row ends
+    search/             the searches, a file each
+    outputs             what comes back
+    streaming           text while it is made
+    generate, mixin     the way in, as a function and as the model's methods
 
 It reads no files, and text only for stop strings and streaming.
 """

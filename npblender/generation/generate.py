@@ -29,12 +29,10 @@ from npblender.config.searches import (
     PARLAI,
     SAMPLE,
 )
-from npblender.generation.decoder_state import DecoderState
-from npblender.generation.encode_source import CallerArrays, encode_source
+from npblender.generation.decoder_state import CallerArrays, DecoderState, encode_source
 from npblender.generation.logits.chain import Allowed, ChainRequest, Processor, make_chain, make_parlai_chain
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
-from npblender.generation.plan import Plan
-from npblender.generation.plan_checks import check_other_arguments
+from npblender.generation.plan import Plan, check_other_arguments
 from npblender.generation.planning import make_plan
 from npblender.generation.search.beam import search_beams
 from npblender.generation.search.constrained_beam import search_constrained

@@ -13,7 +13,7 @@ from npblender.common.array_types import Ids
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
-from npblender.generation.encode_source import CallerArrays
+from npblender.generation.decoder_state import CallerArrays
 from npblender.generation.generate import CallerHooks, Record, Seed, Streamer, begin_call, generate
 from npblender.generation.logits.chain import Processor
 from npblender.generation.outputs import transition_scores

@@ -30,8 +30,7 @@ from npblender.config.searches import (
     PARLAI_SAMPLE,
     SAMPLE,
 )
-from npblender.generation.plan import Plan
-from npblender.generation.plan_checks import check_plan
+from npblender.generation.plan import Plan, check_plan
 
 Values = Mapping[str, Any]
 """Settings by name; a name that is missing is unset."""

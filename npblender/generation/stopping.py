@@ -49,13 +49,7 @@ def make_stopping(plan: Plan, tokenizer: Any = None, criteria: Iterable[Criterio
     if strings is not None:
         strings = strings if isinstance(strings, tuple) else (strings,)
         by_text = (StopStrings(strings, tokenizer, plan.prompt_length),)
-    return Stopping(plan.eos, plan.max_length, deadline_of(plan), (*by_text, *criteria))
-
-
-def deadline_of(plan: Plan) -> float | None:
-    """Return when `max_time` will be over, on the clock of `time.monotonic`; the clock starts now."""
-    seconds = plan.settings.max_time
-    return None if seconds is None else time.monotonic() + seconds
+    return Stopping(plan.eos, plan.max_length, plan.deadline(), (*by_text, *criteria))
 
 
 @dataclass(frozen=True)

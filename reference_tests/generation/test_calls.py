@@ -17,7 +17,7 @@ import pytest
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, Conversation, GenerationConfig
 from npblender.config.generation_config import of_checked
-from npblender.generation.encode_source import CallerArrays
+from npblender.generation.decoder_state import CallerArrays
 from npblender.generation.plan import Plan
 from npblender.generation.planning import plan_of
 from npblender.transformer import forward

@@ -27,7 +27,6 @@ from npblender.generation.logits.sampling import draw
 from npblender.generation.logits.top_k import top_k, top_k_of_sums
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, Hypothesis, StepRecord
 from npblender.generation.plan import Plan
-from npblender.generation.stopping import deadline_of
 from npblender.ops import log_softmax, softmax
 
 HOPELESS = np.float32(-1e20)
@@ -262,7 +261,7 @@ def search_parlai(
     trees = _trees(plan, decoder, rules_of(plan, rng))
     ids = decoder.prompts()[:, :1]
     record = StepRecord(plan, decoder)
-    deadline = deadline_of(plan)
+    deadline = plan.deadline()
     waiting: Ids | None = None
     while True:
         logits = decoder.logits(ids)[:, 0]
