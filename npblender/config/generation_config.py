@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from npblender.common import json_files
-from npblender.common.field_checks import check_mapping
+from npblender.common.checks import check_mapping
 from npblender.config.generation_options import (
     NOT_COVERED,
     OPTIONS,

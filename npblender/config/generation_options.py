@@ -15,7 +15,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from npblender.common.field_checks import closest_name
+from npblender.common.checks import closest_name
 from npblender.config.option_kinds import (
     BIASES,
     DECAY,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from npblender.common import json_files
-from npblender.common.field_checks import check_mapping, check_number, check_switch, check_token_id, check_whole
+from npblender.common.checks import check_mapping, check_number, check_switch, check_token_id, check_whole
 from npblender.ops.activations import ACTIVATIONS
 
 LAYER_NORM_EPS = 1e-5

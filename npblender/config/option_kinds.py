@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from npblender.common.field_checks import check_number, check_switch, check_whole
+from npblender.common.checks import check_number, check_switch, check_whole
 
 
 def as_tuples(value: Any) -> Any:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender.common.array_checks import check_head_mask, check_ids, check_mask
 from npblender.common.array_types import Array, Ids, Mask
+from npblender.common.checks import check_head_mask, check_ids, check_mask
 from npblender.config.dialect import Dialect
 from npblender.generation.plan import Plan
 from npblender.generation.planning import lacks_start

@@ -15,8 +15,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender.common.array_checks import check_ids
 from npblender.common.array_types import Ids
+from npblender.common.checks import check_ids
 from npblender.config.generation_config import GenerationConfig
 from npblender.config.searches import (
     BEAM,

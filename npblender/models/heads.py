@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender.common.array_checks import as_array, check_ids
 from npblender.common.array_types import IGNORED_LABEL, Array, Ids
-from npblender.common.field_checks import check_whole
+from npblender.common.checks import as_array, check_ids, check_whole
 from npblender.generation import GenerationMixin
 from npblender.models.pretrained import PreTrainedModel
 from npblender.models.seq2seq import EncoderDecoder, Passed

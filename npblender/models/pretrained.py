@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npblender import checkpoint, demo
-from npblender.common.array_checks import as_array, check_magnitude
 from npblender.common.array_types import Array
-from npblender.common.field_checks import check_whole, switch_or_default
+from npblender.common.checks import as_array, check_magnitude, check_whole, switch_or_default
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect, resolve_dialect
 from npblender.config.generation_config import GenerationConfig

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
-from npblender.common.array_checks import check_ids
 from npblender.common.array_types import IGNORED_LABEL, Array, Ids
-from npblender.common.field_checks import check_whole
+from npblender.common.checks import check_ids, check_whole
 from npblender.models.pretrained import PreTrainedModel
 from npblender.models.signatures import KERAS_ORDER, accepts_transformers_names
 from npblender.models.submodules import (

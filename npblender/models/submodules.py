@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from npblender.common.array_checks import check_embeddings
 from npblender.common.array_types import Array
-from npblender.common.field_checks import switch_or_default
+from npblender.common.checks import check_embeddings, switch_or_default
 from npblender.models.pretrained import PreTrainedModel
 from npblender.models.signatures import DECODER_ORDER, ENCODER_ORDER, accepts_transformers_names
 from npblender.transformer.checks import Seed, as_cache, check_encoder_outputs, check_source, check_target, make_context

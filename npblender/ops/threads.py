@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from npblender.common.field_checks import check_whole
+from npblender.common.checks import check_whole
 from npblender.ops.packed.blas import function, openblas
 
 VARIABLES = ("NPBLENDER_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

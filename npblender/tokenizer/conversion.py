@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from npblender.common.field_checks import switch_or_default
+from npblender.common.checks import switch_or_default
 from npblender.tokenizer.bpe import Merge
 from npblender.tokenizer.codec import Explanation
 from npblender.tokenizer.named_tokens import NamedTokens

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple, get_args
 
-from npblender.common.field_checks import check_switch, check_whole
+from npblender.common.checks import check_switch, check_whole
 from npblender.tokenizer.shortcuts import remembered
 
 Side = Literal["left", "right"]

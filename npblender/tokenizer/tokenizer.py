@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from npblender.common import json_files
-from npblender.common.field_checks import check_switch, check_whole
+from npblender.common.checks import check_switch, check_whole
 from npblender.config.dialect import PARLAI, Dialect, describe_dialect, resolve_dialect
 from npblender.tokenizer.bpe import MergeTable
 from npblender.tokenizer.codec import TextCodec

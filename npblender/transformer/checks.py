@@ -1,6 +1,6 @@
 """Check a call's arguments as a whole against a configuration, and make of them the records that a pass takes.
 
-This is the border: behind it nothing is checked again. `common.array_checks` checks one value at a time; here is what
+This is the border: behind it nothing is checked again. `common.checks` checks one value at a time; here is what
 values must be together, and what every public model accepts is decided in this file alone.
 
 It also validates outputs of earlier calls passed back in, `encoder_outputs` and `past_key_values`. Both come in several
@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from npblender.common.array_checks import (
+from npblender.common.array_types import Array, Ids
+from npblender.common.checks import (
     as_array,
     check_embeddings,
     check_head_mask,
@@ -23,9 +24,9 @@ from npblender.common.array_checks import (
     check_magnitude,
     check_mask,
     check_positions,
+    check_whole,
+    switch_or_default,
 )
-from npblender.common.array_types import Array, Ids
-from npblender.common.field_checks import check_whole, switch_or_default
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.transformer.context import Context, Sink, Tap, with_callers_warnings

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from npblender.common.array_checks import as_array, check_ids
 from npblender.common.array_types import IGNORED_LABEL, Array, Ids
-from npblender.common.field_checks import check_whole, closest_name, switch_or_default
+from npblender.common.checks import as_array, check_ids, check_whole, closest_name, switch_or_default
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.transformer.checks import check_source, check_target

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npblender.checkpoint import resolve_dtype
-from npblender.common.field_checks import closest_name, switch_or_default
+from npblender.common.checks import closest_name, switch_or_default
 from npblender.common.version import __version__
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.groundtruth.noise.measured import measure_noise, record_arrays
