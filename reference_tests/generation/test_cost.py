@@ -162,6 +162,22 @@ def test_a_chain_copies_only_what_it_does_not_own() -> None:
         assert not any(np.shares_memory(found, array) for array, _ in seen)
 
 
+@pytest.mark.parametrize("dialect", ["parlai", "transformers-4", "transformers-5"])
+@pytest.mark.parametrize("way", [{}, {"num_beams": 3}, {"do_sample": True, "seed": 0}])
+def test_what_a_callers_processor_saw_never_changes(dialect: str, way: dict[str, Any]) -> None:
+    """Neither by the processors after it, nor by ParlAI's blocks; it may keep what it received and what it returned."""
+    seen: list[tuple[Rows, Rows]] = []
+
+    def same(ids: Rows, scores: Rows) -> Rows:
+        seen.append((scores, scores.copy()))
+        return scores
+
+    settings = {"max_length": 8, "min_length": 5, "no_repeat_ngram_size": 1, "encoder_no_repeat_ngram_size": 1}
+    lively_model(0, dialect).generate([[5, 6, 7]], logits_processor=[same, same], **settings, **way)
+    assert len(seen) > 4
+    assert all(np.array_equal(array, then) for array, then in seen)
+
+
 def test_an_empty_chain_copies_nothing() -> None:
     scores = np.zeros((1, 5), np.float32)
     assert apply([], np.array([[1]]), scores) is scores
