@@ -88,10 +88,13 @@ class Conversation:
         *,
         dialect: Any = None,
         dtype: Any = "float32",
+        allow_pickle: bool = False,
         **options: Any,
     ) -> Conversation:
         """Loads the model of a folder, or the demo, for a conversation; `options` are those of the class."""
-        model = BlenderbotSmallForConditionalGeneration.from_pretrained(folder, dialect=dialect, dtype=dtype)
+        model = BlenderbotSmallForConditionalGeneration.from_pretrained(
+            folder, dialect=dialect, dtype=dtype, allow_pickle=allow_pickle
+        )
         tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder, dialect=model.dialect)
         return cls(model, tokenizer, **options)
 

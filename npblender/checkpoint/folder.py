@@ -6,18 +6,18 @@ of that name maps the whole file and copies out of it, which needs twice the mem
 is read and checked here, and read.py reads the bytes straight to where they stay.
 
 As in transformers, `model.safetensors` is taken if it exists, and `model.safetensors.index.json` with its shards
-otherwise. pytorch_model.bin and ParlAI's `model` are pickles, and unpickling a file runs whatever program its author
-put in; they are refused with the lines that convert them.
+otherwise. The files of other frameworks come behind it, each read by a module of `formats`. Those that are pickles need
+`allow_pickle=True`: what reads them here runs nothing, but a file of a stranger should be a decision.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, TypeAlias
 
 from npblender.checkpoint.dtypes import STORED_BITS
 from npblender.common import json_files
@@ -28,7 +28,11 @@ _LONGEST_HEADER = 100_000_000  # the library's own limit
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """The place of one tensor: `size` bytes of `file` from `start` on, as `dtype` in safetensors' naming."""
+    """The place of one tensor: `size` bytes of `file` from `start` on, as `dtype` in safetensors' naming.
+
+    `strides`, in numbers, are there if the rows do not lie one behind the other: a transposed kernel of Keras or
+    Flax, a slice that torch saved as it was.
+    """
 
     file: Path
     name: str
@@ -36,6 +40,30 @@ class StoredTensor:
     shape: tuple[int, ...]
     start: int
     size: int
+    strides: tuple[int, ...] | None = None
+
+
+def view_end(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """Counts how many numbers a tensor spans from its first to behind its last; 0 if it has none.
+
+    >>> view_end((2, 3), (10, 1)), view_end((0, 3), (3, 1)), view_end((), ())
+    (13, 0, 1)
+    """
+    if 0 in shape:
+        return 0
+    return 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+
+
+def with_weight_axes(tensor: StoredTensor) -> StoredTensor:
+    """Turns a kernel [in, out] of Keras or Flax into the weight [out, in] of everybody else; others stay as they are.
+
+    >>> with_weight_axes(StoredTensor(Path("file"), "fc1.kernel", "F32", (2, 3), 0, 24)).strides
+    (1, 3)
+    """
+    if not (tensor.name.endswith("kernel") and len(tensor.shape) == 2 and tensor.strides is None):
+        return tensor
+    inner, out = tensor.shape
+    return replace(tensor, shape=(out, inner), strides=(1, out))
 
 
 def read_header(path: Path) -> dict[str, StoredTensor]:
@@ -152,58 +180,100 @@ def _check_places(path: Path, tensors: list[StoredTensor], data_start: int, tota
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 
-_PICKLE = "{path} is a pickle, which can run any program when it is read, and is not read here. {how}"
-_CONVERT = (
-    "Convert it, in its folder, with torch's unpickler of plain data and safetensors:\n"
-    "    import torch; from safetensors.torch import save_file\n"
-    '    save_file({{k: v.contiguous().clone() for k, v in {load}.items()}}, "model.safetensors", '
-    '{{"format": "pt"}})'
-)
-_TORCH = _CONVERT.format(load='torch.load("pytorch_model.bin", map_location="cpu", weights_only=True)')
-_TORCH_SHARDS = (
-    "Let transformers convert it:\n"
-    "    from transformers import BlenderbotSmallForConditionalGeneration as Model\n"
-    "    Model.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
-)
-_PARLAI = (
-    _CONVERT.format(load='torch.load("model", map_location="cpu", weights_only=True)["model"]')
-    + "\nParlAI's names of tensors are understood; put a config.json with its sizes beside the new file."
-)
-_FROM_OTHER_FRAMEWORK = (
-    "{path} is not read here, only safetensors files. Let transformers 4 convert it:\n"
-    "    from transformers import BlenderbotSmallForConditionalGeneration as Model\n"
-    "    Model.from_pretrained(FOLDER, {option}=True).save_pretrained(NEW_FOLDER)"
-)
-_REFUSED = (
-    ("pytorch_model.bin", _PICKLE, {"how": _TORCH}),
-    ("pytorch_model.bin.index.json", _PICKLE, {"how": _TORCH_SHARDS}),
-    ("model", _PICKLE, {"how": _PARLAI}),
-    ("tf_model.h5", _FROM_OTHER_FRAMEWORK, {"option": "from_tf"}),
-    ("flax_model.msgpack", _FROM_OTHER_FRAMEWORK, {"option": "from_flax"}),
+_PICKLE = (
+    "{path} is a pickle, a kind of file that is a program where others read it. Here nothing in it is run, but whether "
+    "to read it is for you to decide: pass allow_pickle=True (--allow-pickle), or write it once as safetensors with\n"
+    "    npblender convert {folder} NEW_FOLDER --allow-pickle"
 )
 
+Reader: TypeAlias = Callable[[Path], dict[str, StoredTensor]]
 
-def find_tensors(folder: Path) -> dict[str, StoredTensor]:
+
+def read_torch(path: Path) -> dict[str, StoredTensor]:
+    """Reads what `torch.save` says of the tensors in a file, in its form of today or of before torch 1.6.
+
+    Raises:
+        ValueError: it is neither, is damaged, or asks for something that weights do not need.
+    """
+    from npblender.checkpoint.formats.errors import DamagedFileError
+    from npblender.checkpoint.formats.torch_legacy import read_torch_legacy
+    from npblender.checkpoint.formats.torch_zip import read_torch_zip
+
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == b"PK\3\4":
+        return read_torch_zip(path)
+    if start[:1] == b"\x80":
+        return read_torch_legacy(path)
+    raise DamagedFileError(f"{path} is no file of torch.save: it begins with {start!r}")
+
+
+def _read_flax(path: Path) -> dict[str, StoredTensor]:
+    from npblender.checkpoint.formats.flax_msgpack import read_flax
+
+    return read_flax(path)
+
+
+def _read_keras(path: Path) -> dict[str, StoredTensor]:
+    from npblender.checkpoint.formats.keras_h5 import read_keras
+
+    return read_keras(path)
+
+
+def _read_torch_shards(path: Path) -> dict[str, StoredTensor]:
+    return _read_shards(path, read_torch)
+
+
+def _read_safetensors_shards(path: Path) -> dict[str, StoredTensor]:
+    return _read_shards(path, read_header)
+
+
+_SAFETENSORS: tuple[tuple[str, Reader], ...] = ((SINGLE_FILE, read_header), (INDEX_FILE, _read_safetensors_shards))
+_PICKLES: tuple[tuple[str, Reader], ...] = (
+    ("pytorch_model.bin", read_torch),
+    ("pytorch_model.bin.index.json", _read_torch_shards),
+    ("model", read_torch),  # ParlAI's, best so far
+    ("model.checkpoint", read_torch),  # and at the end of its training
+)
+_OTHERS: tuple[tuple[str, Reader], ...] = (("flax_model.msgpack", _read_flax), ("tf_model.h5", _read_keras))
+
+
+def weights_file(folder: Path, allow_pickle: bool = False) -> tuple[Path, Reader]:
+    """Chooses the file that holds a folder's weights, or the index of several, and what reads it.
+
+    safetensors come first; then, if they are allowed, pickles; then Flax's and Keras's files.
+
+    Raises:
+        FileNotFoundError: there are no weights.
+        ValueError: they come as a pickle only, and `allow_pickle` is False.
+    """
+    for name, read in (*_SAFETENSORS, *(_PICKLES if allow_pickle else ()), *_OTHERS):
+        if (folder / name).is_file():
+            return folder / name, read
+    for name, _ in _PICKLES:
+        if (folder / name).is_file():
+            raise ValueError(_PICKLE.format(path=folder / name, folder=folder))
+    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    hint = f"; it holds {', '.join(others)}: rename the right one" if others else ""
+    raise FileNotFoundError(
+        f"{folder} holds neither {SINGLE_FILE} nor {INDEX_FILE}, nor another framework's file{hint}"
+    )
+
+
+def find_tensors(folder: Path, allow_pickle: bool = False) -> dict[str, StoredTensor]:
     """Finds every tensor of the folder's weights by its name in the file.
 
     Raises:
         FileNotFoundError: there are no weights, or the index names a file that is not there.
-        ValueError: the weights come as a pickle or in another framework's format, a file or the index is
-            damaged, or the index and the files disagree.
+        ValueError: the weights come as a pickle, which `allow_pickle` would allow; a file or the index is damaged, or
+            asks for something that weights do not need; or the index and the files disagree.
+        ImportError: they are in tf_model.h5, and h5py is not installed.
     """
-    if (folder / SINGLE_FILE).is_file():
-        return read_header(folder / SINGLE_FILE)
-    if (folder / INDEX_FILE).is_file():
-        return _read_shards(folder / INDEX_FILE)
-    for name, message, words in _REFUSED:
-        if (folder / name).is_file():
-            raise ValueError(message.format(path=folder / name, **words))
-    others = sorted(path.name for path in folder.glob("*.safetensors"))
-    hint = f"; it holds {', '.join(others)}: rename the right one" if others else ""
-    raise FileNotFoundError(f"{folder} holds neither {SINGLE_FILE} nor {INDEX_FILE}{hint}")
+    path, read = weights_file(folder, allow_pickle)
+    return {name: with_weight_axes(tensor) for name, tensor in read(path).items()}
 
 
-def _read_shards(index: Path) -> dict[str, StoredTensor]:
+def _read_shards(index: Path, read: Reader) -> dict[str, StoredTensor]:
     weight_map = json_files.read_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise ValueError(f"{index} needs a weight_map from the names of tensors to the names of files")
@@ -214,7 +284,7 @@ def _read_shards(index: Path) -> dict[str, StoredTensor]:
     absent = [name for name in names if not (index.parent / name).is_file()]
     if absent:
         raise FileNotFoundError(f"{index} names files that are not there: {', '.join(absent)}")
-    shards = {name: read_header(index.parent / name) for name in names}
+    shards = {name: read(index.parent / name) for name in names}
     problems = []
     for tensor, name in weight_map.items():
         if tensor not in shards[name]:

@@ -1,12 +1,13 @@
 """Maps the names of parameters in files to those of the tree of weights, and back.
 
 The tree's names are transformers' own without the `model.` prefix: `shared.weight`,
-`encoder.layers.0.self_attn.q_proj.weight`, `final_logits_bias`. Files differ from them in three ways:
+`encoder.layers.0.self_attn.q_proj.weight`, `final_logits_bias`. Files differ from them in four ways:
 
 - transformers puts `model.` before every parameter of a model with a head, and nothing before those of the
   bare model;
 - the one matrix of token embeddings may be stored under several names at once, or only under one of them;
-- ParlAI has names of its own.
+- ParlAI has names of its own;
+- Keras has paths with slashes, and it and Flax have other words for a weight.
 """
 
 import re
@@ -16,10 +17,20 @@ from npblender.transformer.parameters import BASE_MODEL, CAUSAL_MODEL, Parts
 
 SHARED = "shared.weight"
 
-# Applied one after another. The first two groups are transformers', the rest is ParlAI's.
+
+def _dotted(path: re.Match[str]) -> str:
+    return f"{path[1]}.{path[2].replace('/', '.')}"
+
+
+# Applied one after another: Keras's paths, Keras's and Flax's words, transformers' names, ParlAI's.
 _RENAMES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        (r"^(?:.*/)?(?:model\.)?shared/(?:weight|embeddings)$", SHARED),
+        (r"^final_logits_bias/final_logits_bias$", r"final_logits_bias"),
+        (r"^(?:[^/]+/)*?(encoder|decoder)/(.+)$", _dotted),
+        (r"\.(?:kernel|gamma|scale|embedding|embeddings)$", r".weight"),
+        (r"\.beta$", r".bias"),
         (r"^model\.", r""),
         (r"^(?:(?:encoder|decoder)\.embed_tokens|lm_head)\.weight$", SHARED),
         (r"^(?:(?:encoder|decoder)\.)?embeddings\.weight$", SHARED),
@@ -50,6 +61,8 @@ def canonical_name(stored: str) -> str | None:
     'encoder.layers.0.fc1.weight'
     >>> canonical_name("decoder.layers.3.encoder_attention.q_lin.bias")
     'decoder.layers.3.encoder_attn.q_proj.bias'
+    >>> canonical_name("model/tf_blenderbot_small_model/model/decoder/layers.1/fc2/kernel")
+    'decoder.layers.1.fc2.weight'
     >>> canonical_name("lm_head.weight"), canonical_name("START")
     ('shared.weight', None)
     """

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npblender.checkpoint.dtypes import STORED_BITS, STORED_FLOATS, decode, resolve_storage
-from npblender.checkpoint.folder import StoredTensor, find_tensors
+from npblender.checkpoint.folder import StoredTensor, find_tensors, view_end
 from npblender.checkpoint.parameter_names import SHARED, canonical_name, copies_in_order
 from npblender.common import json_files
 from npblender.common.array_types import Array
@@ -51,6 +51,8 @@ def load(
     config: BlenderbotSmallConfig,
     parts: Parts = FULL_MODEL,
     dtype: str | npt.DTypeLike = "float32",
+    *,
+    allow_pickle: bool = False,
 ) -> Weights:
     """Reads the weights in a folder as the tree for `config`, every parameter in `dtype`.
 
@@ -60,6 +62,8 @@ def load(
     `parts` says what the model has: `FULL_MODEL`, `BASE_MODEL` or `CAUSAL_MODEL`. Tensors of
     the other parts may be in the file and stay unread. `final_logits_bias` is zeros where the file has none,
     as in transformers. Peak memory is the weights and a few megabytes.
+
+    `allow_pickle` says that pytorch_model.bin or ParlAI's `model` may be read (see `find_tensors`).
 
     Raises:
         FileNotFoundError: no such folder, no weights in it, or a shard that is not there.
@@ -77,7 +81,7 @@ def load(
     place = json_files.model_folder(folder)
     target, storage = resolve_storage(dtype)
     problems: list[str] = []
-    sources = _match(find_tensors(place), config, parts, problems)
+    sources = _match(find_tensors(place, allow_pickle), config, parts, problems)
     arrays = _read_all({name: copies[0] for name, copies in sources.items()}, target, storage, problems)
     _compare_copies(sources, arrays, problems)
     if problems:
@@ -184,13 +188,13 @@ def each_piece(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], do: Do) ->
         ValueError: a file is shorter than its header said.
     """
     tensors = in_order(tensors)
-    waiting = deque(piece for tensor in tensors for piece in _pieces(tensor, dtype))
+    waiting = deque(piece for tensor in tensors for piece in _pieces_of(tensor, dtype))
 
     def job(_worker: int, _first: int, _last: int) -> None:
         buffer = np.empty(0, np.uint8)
         try:
             for (tensor, first, count), file in _opened(_taken(waiting)):
-                size, start = count * _row_bytes(tensor), tensor.start + first * _row_bytes(tensor)
+                start, size = _place_of(tensor, first, count)
                 if size > buffer.size:
                     buffer = np.empty(size, np.uint8)
                 raw = buffer[:size]
@@ -199,7 +203,8 @@ def each_piece(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], do: Do) ->
                     raise ValueError(
                         f"{tensor.file} ended inside tensor {tensor.name!r}: it was cut short while it was read"
                     )
-                do(tensor, first, decode(raw, tensor.dtype, dtype).reshape(-1, *tensor.shape[1:]))
+                for behind, rows in _rows_in(raw, tensor, count, dtype):
+                    do(tensor, first + behind, rows)
         finally:
             waiting.clear()  # after an error the others stop
 
@@ -207,17 +212,50 @@ def each_piece(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], do: Do) ->
     run_in_threads(job, threads, threads)
 
 
+def _pieces_of(tensor: StoredTensor, dtype: np.dtype[Any]) -> Iterator[Piece]:
+    """Cuts a tensor into as many rows as a buffer holds; into one piece if its rows lie within one another."""
+    count = tensor.shape[0] if tensor.shape else 1
+    at_once = _at_once(tensor, dtype) if _rows_apart(tensor) else max(count, 1)
+    for first in range(0, count, at_once):
+        yield tensor, first, min(at_once, count - first)
+
+
+def _place_of(tensor: StoredTensor, first: int, count: int) -> tuple[int, int]:
+    """Finds where some rows begin in the file, and how many bytes they span."""
+    if tensor.strides is None:
+        return tensor.start + first * _row_bytes(tensor), count * _row_bytes(tensor)
+    item = STORED_BITS[tensor.dtype] // 8
+    return tensor.start + first * tensor.strides[0] * item, view_end((count, *tensor.shape[1:]), tensor.strides) * item
+
+
+def _rows_in(
+    raw: npt.NDArray[np.uint8], tensor: StoredTensor, count: int, dtype: np.dtype[Any]
+) -> Iterator[tuple[int, Array]]:
+    """Yields the rows in the bytes of a piece, behind the number of the first; a few at a time if they are copied."""
+    if tensor.strides is None:
+        yield 0, decode(raw, tensor.dtype, dtype).reshape(-1, *tensor.shape[1:])
+        return
+    numbers = raw.view(STORED_FLOATS[tensor.dtype])
+    steps = [step * numbers.itemsize for step in tensor.strides]
+    view = np.lib.stride_tricks.as_strided(numbers, (count, *tensor.shape[1:]), steps, writeable=False)
+    at_once = _at_once(tensor, dtype)
+    for first in range(0, count, at_once):
+        some = np.ascontiguousarray(view[first : first + at_once])
+        yield first, decode(some.reshape(-1).view(np.uint8), tensor.dtype, dtype).reshape(some.shape)
+
+
 def _row_bytes(tensor: StoredTensor) -> int:
     return math.prod(tensor.shape[1:]) * STORED_BITS[tensor.dtype] // 8
 
 
-def _pieces(tensor: StoredTensor, dtype: np.dtype[Any]) -> Iterator[Piece]:
-    """Cuts a tensor into as many rows at a time as a buffer holds, stored or converted."""
+def _at_once(tensor: StoredTensor, dtype: np.dtype[Any]) -> int:
+    """How many rows a buffer holds, stored or converted."""
     widest = max(_row_bytes(tensor), math.prod(tensor.shape[1:]) * dtype.itemsize, 1)
-    at_once = max(1, BUFFER_BYTES // widest)
-    count = tensor.shape[0] if tensor.shape else 1
-    for first in range(0, count, at_once):
-        yield tensor, first, min(at_once, count - first)
+    return max(1, BUFFER_BYTES // widest)
+
+
+def _rows_apart(tensor: StoredTensor) -> bool:
+    return tensor.strides is None or view_end(tensor.shape[1:], tensor.strides[1:]) <= tensor.strides[0]
 
 
 def _taken(waiting: deque[Piece]) -> Iterator[Piece]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from npblender.cli.options import (
     add_model_options,
+    add_pickle_option,
     add_reply_options,
     block_phrases,
     check_text,
@@ -34,6 +35,7 @@ def add_parser(commands: Any, summary: str) -> None:
     parser.add_argument("--load", metavar="FILE", help="go on with a conversation that was saved")
     parser.add_argument("--save", metavar="FILE", help="save the conversation at the end")
     add_model_options(parser)
+    add_pickle_option(parser)
     add_reply_options(parser)
     parser.set_defaults(run=run, command="chat")
 
@@ -67,7 +69,13 @@ def begin(arguments: argparse.Namespace, persona: list[str]) -> Conversation:
     settings = search_settings(arguments)
     options = {"profile": arguments.profile, "block": block_phrases(arguments), "seed": arguments.seed}
     conversation = Conversation.from_pretrained(
-        arguments.model, dialect=arguments.dialect, dtype=arguments.dtype, persona=persona, **options, **settings
+        arguments.model,
+        dialect=arguments.dialect,
+        dtype=arguments.dtype,
+        allow_pickle=arguments.allow_pickle,
+        persona=persona,
+        **options,
+        **settings,
     )
     suit_threads(conversation.model.num_parameters())
     if arguments.load is not None:

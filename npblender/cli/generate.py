@@ -15,6 +15,7 @@ from typing import Any
 from npblender.cli.files import count_lines, is_regular, open_input, plain_writer
 from npblender.cli.options import (
     add_model_options,
+    add_pickle_option,
     add_reply_options,
     block_phrases,
     check_text,
@@ -47,6 +48,7 @@ def add_parser(commands: Any, summary: str) -> None:
     parser.add_argument("--n-best", type=whole_number, metavar="N", help="also report the N best replies")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_model_options(parser)
+    add_pickle_option(parser)
     add_reply_options(parser)
     parser.set_defaults(run=run, command="generate")
 
@@ -70,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings=search_settings(arguments),
         block=block_phrases(arguments),
         seed=arguments.seed,
+        allow_pickle=arguments.allow_pickle,
         n_best=arguments.n_best or 0,
     )
     prepared = prepare(job)

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from npblender.cli.options import THREAD_VARIABLES, add_model_options, blas_threads, count_parameters, suit_threads
+from npblender.cli.options import (
+    THREAD_VARIABLES,
+    add_model_options,
+    add_pickle_option,
+    blas_threads,
+    count_parameters,
+    suit_threads,
+)
 from npblender.common.printable import json_line, printable
 
 
@@ -18,6 +25,7 @@ def add_parser(commands: Any, summary: str) -> None:
     parser = commands.add_parser("info", help=summary, description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     add_model_options(parser)
+    add_pickle_option(parser)
     parser.set_defaults(run=run, command="info")
 
 
@@ -54,17 +62,17 @@ def model_facts(arguments: argparse.Namespace) -> dict[str, Any]:
         "dialect": resolve_dialect(arguments.dialect or config.npblender_dialect or "parlai").name,
         "parameters": count_parameters(config),
         "config": config.to_dict(),
-        "weights": stored_facts(Path(folder), expected_shapes(config)),
+        "weights": stored_facts(Path(folder), expected_shapes(config), arguments.allow_pickle),
         "generation": GenerationConfig.from_pretrained(folder).to_dict(),
     }
 
 
-def stored_facts(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def stored_facts(folder: Path, shapes: Mapping[str, tuple[int, ...]], allow_pickle: bool) -> dict[str, Any]:
     """How the weights are stored: their files, number formats and bytes; and the bytes of a model by its dtype."""
     from npblender.checkpoint.folder import find_tensors
     from npblender.transformer.packing import bytes_in_memory
 
-    tensors = find_tensors(folder).values()
+    tensors = find_tensors(folder, allow_pickle).values()
     return {
         "files": sorted({tensor.file.name for tensor in tensors}),
         "stored as": sorted({tensor.dtype for tensor in tensors}),

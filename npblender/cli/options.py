@@ -50,6 +50,15 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pickle_option(parser: argparse.ArgumentParser) -> None:
+    """Adds --allow-pickle."""
+    parser.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="read pytorch_model.bin or ParlAI's model, which are pickles; nothing in them is run",
+    )
+
+
 def add_reply_options(parser: argparse.ArgumentParser) -> None:
     """Adds everything that shapes a reply."""
     parser.add_argument(

@@ -12,7 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from npblender.cli.options import add_model_options, check_text, count_parameters, suit_threads, whole_number
+from npblender.cli.options import (
+    add_model_options,
+    add_pickle_option,
+    check_text,
+    count_parameters,
+    suit_threads,
+    whole_number,
+)
 from npblender.common.printable import printable
 
 if TYPE_CHECKING:
@@ -65,6 +72,7 @@ def add_parser(commands: Any, summary: str) -> None:
     )
     where.add_argument("--no-noise", action="store_true", help="do not measure the points' float32 noise")
     add_model_options(parser)
+    add_pickle_option(parser)
     parser.set_defaults(run=run, command="trace")
 
 
@@ -81,7 +89,10 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = given_inputs(arguments, config)
     suit_threads(count_parameters(config))
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(
-        folder, dialect=arguments.dialect, dtype=stored_dtype(Path(folder))
+        folder,
+        dialect=arguments.dialect,
+        dtype=stored_dtype(Path(folder), arguments.allow_pickle),
+        allow_pickle=arguments.allow_pickle,
     )
     if arguments.refed:
         from npblender.groundtruth.single_ops.refed import refed
@@ -100,11 +111,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def stored_dtype(folder: Path) -> str:
+def stored_dtype(folder: Path, allow_pickle: bool = False) -> str:
     """The dtype that holds every digit of the stored weights, which the true run needs."""
     from npblender.checkpoint.folder import find_tensors
 
-    return "float64" if any(tensor.dtype == "F64" for tensor in find_tensors(folder).values()) else "float32"
+    tensors = find_tensors(folder, allow_pickle).values()
+    return "float64" if any(tensor.dtype == "F64" for tensor in tensors) else "float32"
 
 
 def check_output(arguments: argparse.Namespace) -> None:

@@ -28,6 +28,7 @@ from npblender.config.generation_options import (
     unknown_setting,
 )
 from npblender.config.model_config import BlenderbotSmallConfig
+from npblender.config.parlai_folder import find_parlai
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +148,9 @@ class GenerationConfig(GenerationOptions):
         """
         place = json_files.model_folder(folder)
         path = place / "generation_config.json"
-        if path.exists():
-            content = json_files.read_object(path)
+        parlai = None if path.exists() or (place / "config.json").exists() else find_parlai(place)
+        if path.exists() or parlai is not None:
+            content = json_files.read_object(path) if parlai is None else parlai.generation_config()
             try:
                 settings = cls.from_dict(content)
             except (TypeError, ValueError) as error:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from npblender.common import json_files
 from npblender.common.checks import check_mapping, check_number, check_switch, check_token_id, check_whole
+from npblender.config.parlai_folder import find_parlai
 from npblender.ops.activations import ACTIVATIONS
 
 LAYER_NORM_EPS = 1e-5
@@ -123,14 +124,6 @@ def check_extra(extra: Mapping[str, Any]) -> None:
 def _same(found: Any, covered: Any) -> bool:
     """Whether two values are equal and alike: 1 is not true."""
     return bool(found == covered) and isinstance(found, bool) == isinstance(covered, bool)
-
-
-_FROM_PARLAI = (
-    "write one from it: d_model is embedding_size, encoder_layers and decoder_layers are n_encoder_layers and "
-    "n_decoder_layers, the attention heads of both are n_heads, the ffn_dim of both is ffn_size, "
-    "max_position_embeddings is n_positions, activation_function is activation, scale_embedding is "
-    "embeddings_scale, vocab_size is the number of rows of embeddings.weight"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,16 +278,17 @@ of 12
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], **changes: Any) -> "BlenderbotSmallConfig":
-        """Read `folder`/config.json; keyword arguments replace what the file says.
+        """Reads `folder`/config.json, or ParlAI's model.opt and dictionary; keyword arguments replace what they say.
 
         Raises:
             FileNotFoundError: no such folder, or no config.json in it.
             ValueError: the file is not a JSON object, or describes something that is not covered.
         """
         path = json_files.model_folder(folder) / "config.json"
-        if not path.exists() and path.with_name("model.opt").exists():
-            raise FileNotFoundError(f"{path.parent} holds ParlAI's model.opt and no config.json; {_FROM_PARLAI}")
-        content = json_files.read_object(path)
+        parlai = None if path.exists() else find_parlai(path.parent)
+        if parlai is not None:
+            path = parlai.path
+        content = json_files.read_object(path) if parlai is None else parlai.model_config()
         try:
             config = cls.from_dict(content)
         except (TypeError, ValueError) as error:

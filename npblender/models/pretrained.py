@@ -103,8 +103,9 @@ class PreTrainedModel:
         *,
         dialect: str | Dialect | None = None,
         dtype: DTypeLike = "float32",
+        allow_pickle: bool = False,
     ) -> Model:
-        """Loads the model in a folder: config.json, generation_config.json if there, and its safetensors.
+        """Loads the model in a folder: config.json, generation_config.json if there, and the weights.
 
         Without a folder it is the demo that comes with the package. `dialect` is the one the folder was saved with,
         else "parlai". `dtype` is "float32", "float64" or "longdouble", whatever the file stores.
@@ -113,6 +114,10 @@ class PreTrainedModel:
         1.3 times as long (docs/performance.md). Large matrices are then kept in this format, rounded to the nearest;
         everything else, all arithmetic and all results are float32. Results are those of the rounded weights: a
         checkpoint that was stored so anyway, as the demo is in float16, loses nothing; any other becomes another model.
+
+        The weights are safetensors, flax_model.msgpack, tf_model.h5 (with h5py: `npblender[formats]`), or, with
+        `allow_pickle=True`, pytorch_model.bin or ParlAI's `model`. What reads a pickle here runs nothing in it; the
+        switch is there because to read a file of a stranger should be a decision.
 
         Raises FileNotFoundError for a folder or file that is not there, ValueError for files that do not fit.
 
@@ -125,7 +130,7 @@ and the weights (nothing is downloaded)
         config = BlenderbotSmallConfig.from_pretrained(folder)
         if dialect is None:
             dialect = resolve_dialect(config.npblender_dialect or "parlai")
-        weights = checkpoint.load(folder, config, cls.parts, dtype)
+        weights = checkpoint.load(folder, config, cls.parts, dtype, allow_pickle=allow_pickle)
         settings = GenerationConfig.from_pretrained(folder)
         return cls(config, weights, dialect=dialect, generation_config=settings)
 

@@ -22,6 +22,7 @@ from typing import Any
 from npblender.common import json_files
 from npblender.common.checks import check_switch, check_whole
 from npblender.config.dialect import PARLAI, Dialect, describe_dialect, resolve_dialect
+from npblender.config.parlai_folder import ParlaiFolder, find_parlai
 from npblender.tokenizer.bpe import MergeTable
 from npblender.tokenizer.codec import TextCodec
 from npblender.tokenizer.encoding import BatchEncoder
@@ -154,8 +155,9 @@ class BlenderbotSmallTokenizer(BatchEncoder):
     ) -> BlenderbotSmallTokenizer:
         """Reads the tokenizer of a folder, or the demo's if no folder is given.
 
-        Needs vocab.json and merges.txt; reads tokenizer_config.json, special_tokens_map.json and added_tokens.json if
-        they exist. Without `dialect` the folder's own is used (`save_pretrained` keeps it), else "parlai".
+        Needs vocab.json and merges.txt, or ParlAI's dictionary and codecs. Reads tokenizer_config.json,
+        special_tokens_map.json and added_tokens.json if they exist. Without `dialect` the folder's own is used
+        (`save_pretrained` keeps it), else "parlai".
 
         Args:
             pretrained_model_name_or_path: a folder on this machine; nothing is downloaded.
@@ -173,9 +175,13 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         folder = json_files.model_folder(
             _DEMO if pretrained_model_name_or_path is None else pretrained_model_name_or_path
         )
-        vocab, merges = read_vocabulary(folder / "vocab.json"), read_merges(folder / "merges.txt")
+        parlai = None if (folder / "vocab.json").is_file() else find_parlai(folder)
+        if parlai is None:
+            vocab, merges = read_vocabulary(folder / "vocab.json"), read_merges(folder / "merges.txt")
+        else:
+            vocab, merges = {token: at for at, token in enumerate(parlai.tokens())}, read_merges(parlai.codecs())
         try:
-            settings = read_settings(folder)
+            settings = read_settings(folder) if parlai is None else _settings_of(parlai)
             kept = settings.pop(DIALECT_KEY, PARLAI)
             extra = {key: settings.pop(key) for key in list(settings) if key not in _OPTIONS}
             settings = {"dialect": kept if dialect is None else dialect, "extra": extra, **settings, **options}
@@ -252,6 +258,11 @@ class BlenderbotSmallTokenizer(BatchEncoder):
             f"padding_side={self.padding_side!r}, truncation_side={self.truncation_side!r}, "
             f"special_tokens={self.special_tokens_map})"
         )
+
+
+def _settings_of(parlai: ParlaiFolder) -> dict[str, Any]:
+    names = zip(("pad_token", "bos_token", "eos_token", "unk_token"), parlai.special_tokens().values(), strict=True)
+    return {**dict(names), "model_max_length": parlai.longest_text(), "truncation_side": "left"}
 
 
 def _prefix(filename_prefix: str | None) -> str:

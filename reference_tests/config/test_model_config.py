@@ -307,9 +307,9 @@ def test_a_folder_that_is_not_there(tmp_path: Path):
             BlenderbotSmallConfig.from_pretrained(nonsense)
 
 
-def test_a_folder_of_parlai_is_told_what_it_lacks(tmp_path: Path):
+def test_a_folder_of_parlai_without_its_options_says_so(tmp_path: Path):
     (tmp_path / "model.opt").write_text("{}")
-    with pytest.raises(FileNotFoundError, match=r"model.opt.*embedding_size"):
+    with pytest.raises(ValueError, match=r"model.opt.*embedding_size"):
         BlenderbotSmallConfig.from_pretrained(tmp_path)
 
 

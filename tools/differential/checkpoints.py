@@ -6,7 +6,7 @@
 Seeded random models of odd sizes are saved by npblender and loaded by both transformers, in all three classes:
 nothing may be missing, unexpected or mis-shaped, and the state dict must be equal to the last bit. The other way
 round, npblender loads what transformers saved (whole, sharded, with and without tied copies, in four dtypes, and
-a pickle after the conversion that npblender's own refusal prints) and what ParlAI saved. Class defaults,
+pickled, which is refused until it is allowed) and what ParlAI saved. Class defaults,
 configurations and settings of generation are compared as well.
 
 Exits with 1 if anything differs. The originals' environments are made by `python -m tools originals`. This file does
@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -35,7 +33,7 @@ from npblender.config.generation_options import defaults
 from npblender.transformer.parameters import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL, random_weights, to_arrays
 from reference_tests.support.random_models import draw_config
 from tools.originals import asking
-from tools.originals.environments import ORACLES, oracle_python
+from tools.originals.environments import ORACLES
 
 CLASSES = {
     "full": ("BlenderbotSmallForConditionalGeneration", FULL_MODEL),
@@ -138,9 +136,7 @@ def compare_config(
             tally.same(f"{what}: config {key}", value, theirs[key])
 
 
-def compare_theirs(
-    answers: Path, python: Path, original: str, configs: dict[str, dict[str, Any]], tally: Tally
-) -> None:
+def compare_theirs(answers: Path, original: str, configs: dict[str, dict[str, Any]], tally: Tally) -> None:
     """What we read from the original's folders."""
     folders = sorted(path for path in (answers / "theirs").iterdir() if path.is_dir())
     tally.same(f"{original}: there are folders", bool(folders), True)
@@ -159,14 +155,14 @@ def compare_theirs(
             compare_settings(what, folder, variant, configs[name], tally)
         dtype = "float64" if variant.endswith("float64") else "float32"
         if "pickled" in variant:
-            convert(what, folder, python, config, tally)
+            refused(what, folder, config, tally)
         else:
             tally.same(f"{what}: sharded", not (folder / "model.safetensors").exists(), "sharded" in variant)
-        arrays = to_arrays(checkpoint.load(folder, config, parts, dtype))
+        arrays = to_arrays(checkpoint.load(folder, config, parts, dtype, allow_pickle=True))
         compare_state(what, arrays, load_file(folder.with_name(folder.name + ".truth")), tally)
         if parts == FULL_MODEL:  # a full file also serves the other classes
             for smaller in (BASE_MODEL, CAUSAL_MODEL):
-                for key, value in to_arrays(checkpoint.load(folder, config, smaller, dtype)).items():
+                for key, value in to_arrays(checkpoint.load(folder, config, smaller, dtype, allow_pickle=True)).items():
                     tally.same_bits(f"{what}: {key} of {sorted(smaller)}", value, arrays[key])
 
 
@@ -186,14 +182,12 @@ def parlai_config(content: dict[str, Any]) -> BlenderbotSmallConfig:
     )
 
 
-def convert(what: str, folder: Path, python: Path, config: BlenderbotSmallConfig, tally: Tally) -> None:
-    """A pickle must be refused, and the lines that the refusal prints must make a file that loads."""
+def refused(what: str, folder: Path, config: BlenderbotSmallConfig, tally: Tally) -> None:
+    """A pickle must be refused until it is allowed."""
     try:
         checkpoint.load(folder, config)
     except ValueError as error:
-        lines = re.findall(r"^    (.*)$", str(error), re.MULTILINE)
-        tally.same(f"{what}: lines of the conversion", len(lines), 2)
-        subprocess.run([python, "-W", "ignore", "-c", "\n".join(lines)], cwd=folder, check=True)
+        tally.same(f"{what}: the way out is named", "npblender convert" in str(error), True)
     else:
         tally.faults.append(f"{what}: a pickle was not refused")
 
@@ -212,7 +206,7 @@ def run(original: str, work: Path, configs: dict[str, dict[str, Any]]) -> Tally:
     if original != "parlai":
         compare_defaults(answers, original, tally)
         compare_ours(work, answers, configs, tally)
-    compare_theirs(answers, oracle_python(original), original, configs, tally)
+    compare_theirs(answers, original, configs, tally)
     return tally
 
 

@@ -35,6 +35,8 @@ class BatchJob:
     seed: int | None = None
     n_best: int = 0
     """How many of the best replies to report."""
+    allow_pickle: bool = False
+    """Whether the weights may be read from a pickle, as in `from_pretrained`."""
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,13 @@ _LOADING = Lock()
 
 
 @lru_cache(maxsize=1)
-def _load(folder: str | None, dialect: str | Dialect | None, dtype: str, block: tuple[str, ...]) -> _Loaded:
+def _load(
+    folder: str | None, dialect: str | Dialect | None, dtype: str, block: tuple[str, ...], allow_pickle: bool
+) -> _Loaded:
     """Loads the one model of a worker process, once."""
-    model = BlenderbotSmallForConditionalGeneration.from_pretrained(folder, dialect=dialect, dtype=dtype)
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(
+        folder, dialect=dialect, dtype=dtype, allow_pickle=allow_pickle
+    )
     tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder, dialect=model.dialect)
     return model, tokenizer, BlockList(block, tokenizer) if block else None
 
@@ -49,7 +53,7 @@ def reply_to_batch(job: BatchJob, sources: Sequence[Ids], first: int) -> list[An
     If the batch fails as a whole, its sources are tried one by one, so that one of them cannot spoil the others.
     """
     with _LOADING:  # two threads of a worker must not load the model twice
-        loaded = _load(job.folder, job.dialect, job.dtype, job.block)
+        loaded = _load(job.folder, job.dialect, job.dtype, job.block, job.allow_pickle)
     try:
         return _search(job, loaded, sources, first)
     except Exception as error:

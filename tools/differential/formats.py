@@ -1,0 +1,154 @@
+"""Shows that every file format of the originals gives their numbers, and that what we write is theirs again.
+
+    python -m tools compare formats
+
+One tiny model is saved by torch 2.13 and both transformers (torch's zip form, its old form, shards, half precision,
+shared, sliced and transposed storages), by transformers 4's Keras and Flax classes, and an agent with an optimizer's
+state by ParlAI. npblender reads each of them: every tensor must be equal to the last bit. Then `npblender convert`
+writes each as safetensors, and both transformers load the folder: nothing may be missing or unexpected, and the state
+dict must be the same. What ParlAI's agent replied must come from the folder that ParlAI saved, and from the
+converted one.
+
+Exits with 1 if anything differs. The originals' environments are made by `python -m tools originals`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from npblender import (
+    BlenderbotSmallConfig,
+    BlenderbotSmallForConditionalGeneration,
+    BlenderbotSmallTokenizer,
+    checkpoint,
+)
+from npblender.checkpoint.parameter_names import canonical_name
+from npblender.transformer.parameters import BASE_MODEL, FULL_MODEL, to_arrays
+from tools.goldens.checkpoints import write_case, write_parlai_case
+from tools.originals import asking
+
+SAVERS = ("transformers-4", "transformers-5", "keras-flax")
+LOADERS = ("transformers-4", "transformers-5")
+ROUNDED = {"half": np.float16, "legacy-float16": np.float16}
+
+
+def expected(folder: str, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The model's arrays as the folder's file rounds them."""
+    if folder == "brain":  # bfloat16 is float32's upper half, rounded to the nearest even
+        bits = {name: array.view(np.uint32).astype(np.uint64) for name, array in weights.items()}
+        kept = {name: (n + 0x7FFF + ((n >> 16) & 1)) >> 16 << 16 for name, n in bits.items()}
+        return {name: n.astype(np.uint32).view(np.float32) for name, n in kept.items()}
+    if folder == "odd":
+        return {**weights, "final_logits_bias": np.zeros_like(weights["final_logits_bias"])}
+    dtype = ROUNDED.get(folder, np.float32)
+    return {name: array.astype(dtype).astype(np.float32) for name, array in weights.items()}
+
+
+def differences(what: str, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> list[str]:
+    names = [name for name in ours if name != "final_logits_bias" or name in theirs]
+    wrong = [
+        f"{what}: {name} differs" for name in names if not np.array_equal(ours[name], theirs.get(name, np.empty(0)))
+    ]
+    return wrong if names else [f"{what}: nothing to compare"]
+
+
+def read_all(work: Path) -> tuple[int, list[str]]:
+    """Every folder that an original saved, read and converted."""
+    from npblender.cli.main import main as npblender
+
+    stored = load_file(work / "case" / "weights.safetensors")
+    weights = {str(canonical_name(name)): array for name, array in stored.items()}
+    faults, count = [], 0
+    (work / "ours").mkdir()
+    for original in SAVERS:
+        for folder in sorted((work / original).iterdir()):
+            what = f"{original} {folder.name}"
+            parts = BASE_MODEL if folder.name.endswith("base") else FULL_MODEL
+            config = BlenderbotSmallConfig.from_pretrained(folder)
+            found = to_arrays(checkpoint.load(folder, config, parts, allow_pickle=True))
+            faults += differences(what, found, expected(folder.name, weights))
+            target = work / "ours" / f"{original}-{folder.name}"
+            shard = ("--shard-size", "8KB") if folder.name == "pickled" else ()
+            if npblender(["convert", str(folder), str(target), "--allow-pickle", "--dtype", "float32", *shard]):
+                faults.append(f"{what}: npblender convert failed")
+            class_name = "BlenderbotSmallModel" if parts == BASE_MODEL else "BlenderbotSmallForConditionalGeneration"
+            note = {"class": class_name, "dtype": "float32"}
+            target.with_name(target.name + ".json").write_text(json.dumps(note))
+            count += 1
+    return count, faults
+
+
+def read_back(work: Path) -> tuple[int, list[str]]:
+    """What both transformers load from the folders that `npblender convert` wrote."""
+    faults, count = [], 0
+    (work / "configs").mkdir()
+    for original in LOADERS:
+        answers = work / f"{original}-answers"
+        asking.run(original, "run_checkpoints", work, answers)
+        for path in sorted((answers / "ours").glob("*.json")):
+            report = {key: value for key, value in json.loads(path.read_text())["report"].items() if value}
+            if report:
+                faults.append(f"{original} reports of {path.stem}: {report}")
+            folder = work / "ours" / path.stem
+            config = BlenderbotSmallConfig.from_pretrained(folder)
+            parts = BASE_MODEL if path.stem.endswith("base") else FULL_MODEL
+            found = to_arrays(checkpoint.load(folder, config, parts))
+            state = {str(canonical_name(k)): v for k, v in load_file(path.with_suffix(".safetensors")).items()}
+            faults += differences(f"{original} loads {path.stem}", found, state)
+            count += 1
+    return count, faults
+
+
+def replies(folder: Path, asked: list[dict[str, object]]) -> list[str]:
+    """Which of ParlAI's replies do not come out of a folder."""
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(folder, allow_pickle=True)
+    tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder)
+    wrong = []
+    for each in asked:
+        text = str(each["text"])
+        ids = tokenizer(text)["input_ids"]
+        reply = tokenizer.decode(model.generate([ids])[0], skip_special_tokens=True)
+        if ids != each["ids"] or reply != each["reply"]:
+            wrong.append(f"{folder.name}: to {text!r} ParlAI replies {each['reply']!r}, here it is {reply!r}")
+    return wrong
+
+
+def main() -> int:
+    from npblender.cli.main import main as npblender
+
+    with tempfile.TemporaryDirectory() as place:
+        work = Path(place)
+        write_case(work / "case", seed=11)
+        for original in SAVERS:
+            asking.run(original, "save_formats", work / "case", work / original)
+        folders, faults = read_all(work)
+        loaded, more = read_back(work)
+        faults += more
+        agents = 0
+        for number, optimizer in enumerate(("adam", "sgd")):
+            case, saved = work / f"{optimizer}-case", work / f"parlai-{optimizer}"
+            write_parlai_case(case, seed=number, optimizer=optimizer)
+            asking.run("parlai", "save_parlai", case, saved)
+            asked = json.loads((saved / "replies.json").read_text())
+            faults += replies(saved, asked)
+            if npblender(["convert", str(saved), str(work / optimizer), "--allow-pickle"]):
+                faults.append(f"{saved.name}: npblender convert failed")
+            faults += replies(work / optimizer, asked)
+            agents += 1
+    print(
+        f"{folders} folders of the originals, {loaded} converted ones loaded by transformers, {agents} agents of ParlAI"
+    )
+    for fault in faults:
+        print(f"    {fault}")
+    print(f"{len(faults) or 'no'} differences")
+    return 1 if faults or not (folders and loaded and agents) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
