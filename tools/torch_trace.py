@@ -9,13 +9,13 @@ FILE.json holds `input_ids`, `attention_mask`, `decoder_input_ids`, `decoder_att
         model(input_ids=ids, decoder_input_ids=target)
     trace.save("mine.safetensors")          # `npblender compare REF mine.safetensors` reads it
 
-With `hooked(model, steps=True)` several calls with a cache, or `generate`, are heard as `prefill.…`, `step1.…`, ….
+With `hooked(model, steps=True)` several calls with a cache, or `generate`, are recorded as `prefill.…`, `step1.…`, ….
 
 This file needs torch, safetensors and transformers 4.52 or 5 and nothing else, npblender neither: it can be copied.
-Modules are heard by hooks, what happens between them (scores, the sums before a norm) by watching torch's functions.
+Modules are recorded by hooks, what happens between them (scores, the sums before a norm) by watching torch's functions.
 Nothing is computed here: a tensor is copied as it was, at most with its heads split or its batch axis repeated. A point
-that the model does not compute, or not where it can be heard, is left out and named in `trace.unheard` with the reason.
-Load the model with `attn_implementation="eager"`: the fused attentions show no scores and no weights.
+that the model does not compute, or not where it can be recorded, is left out and named in `trace.unrecorded` with the
+reason. Load the model with `attn_implementation="eager"`: the fused attentions show no scores and no weights.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ EMBEDDING = {
 }
 ATTENTION = ("q", "k", "v", "scores", "masked_scores", "weights", "context", "output", "sum", "norm")
 FEED_FORWARD = ("hidden", "activation", "output", "sum", "norm")
-NOT_COMPUTED = "the calls that were heard did not compute it"
+NOT_COMPUTED = "the calls that were recorded did not compute it"
 
 
 def stack_points(side: str, layers: int, cross: bool) -> Iterator[str]:
@@ -79,7 +79,7 @@ def point_names(
 
 @dataclass
 class TorchTrace:
-    """What was heard: NumPy arrays by point, and why the other points were not."""
+    """What was recorded: NumPy arrays by point, and why the other points were not."""
 
     producer: dict[str, str] = field(default_factory=dict)
     dialect: str = ""
@@ -87,12 +87,12 @@ class TorchTrace:
     config: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, Any] = field(default_factory=dict)
-    unheard: dict[str, str] = field(default_factory=dict)
+    unrecorded: dict[str, str] = field(default_factory=dict)
     with_encoder: bool = True
     passes: list[str] = field(default_factory=list)
 
     def expected(self) -> list[str]:
-        """The names of all points of the calls that were heard, in causal order."""
+        """The names of all points of the calls that were recorded, in causal order."""
         layers = self.config["encoder_layers"] if self.with_encoder else None
         return point_names(
             layers, self.config["decoder_layers"], tuple(self.passes) or ("",), labels="labels" in self.inputs
@@ -100,7 +100,7 @@ class TorchTrace:
 
     @property
     def points(self) -> list[str]:
-        """The names of what was heard, in causal order."""
+        """The names of what was recorded, in causal order."""
         return [name for name in self.expected() if name in self.arrays]
 
     def save(self, path: str | Path) -> None:
@@ -118,12 +118,12 @@ class TorchTrace:
             "config": json.dumps(self.config),
             "inputs": json.dumps(self.inputs),
             "producer": json.dumps(self.producer),
-            "unheard": json.dumps(self.unheard),
+            "unrecorded": json.dumps(self.unrecorded),
         }
         save_file({name: np.array(self.arrays[name], order="C") for name in self.points}, path, metadata)
 
 
-class Listener:
+class Recorder:
     """Hears one model: what the hooks and the watched functions call, and the names for what they bring."""
 
     def __init__(self, model: Any, trace: TorchTrace, steps: bool) -> None:
@@ -136,7 +136,7 @@ class Listener:
 
     # names ------------------------------------------------------------------------------------------------------
 
-    def hear(self, name: str, tensor: Any) -> None:
+    def record(self, name: str, tensor: Any) -> None:
         if name in self.trace.arrays:
             hint = "give later calls encoder_outputs and the cache" if self.steps else "hook it with steps=True"
             raise ValueError(f"{name} was computed twice; one trace holds one call: {hint}, or hook every call anew")
@@ -145,7 +145,7 @@ class Listener:
         self.trace.arrays[name] = wide.numpy().copy()
 
     def here(self, name: str) -> str:
-        """A point of the stack that runs, with the pass in front where several are heard."""
+        """A point of the stack that runs, with the pass in front where several are recorded."""
         passing = self.trace.passes[-1] if name.startswith("decoder") and self.trace.passes else ""
         return passing + name
 
@@ -167,13 +167,13 @@ class Listener:
             self.passes += 1
 
     def leave(self, side: str, result: Any) -> None:
-        self.hear(self.here(f"{side}.states"), result[0])
+        self.record(self.here(f"{side}.states"), result[0])
         self.side = ""
 
     def embedded(self, tokens: Any) -> None:
         if self.side:
             self.kept["tokens"] = tokens
-            self.hear(self.here(f"{self.side}.embed.tokens"), tokens)
+            self.record(self.here(f"{self.side}.embed.tokens"), tokens)
 
     def positioned(self, rows: Any) -> None:
         self.kept["positions"] = rows
@@ -184,9 +184,9 @@ class Listener:
         self.after(stack, lambda result: self.leave(side, result))
         self.after(stack.embed_positions, self.positioned)
         if side == "decoder":
-            self.before(stack.layernorm_embedding, lambda a, _: self.hear(self.here(f"{embed}.scaled"), a[0]))
-        self.after(stack.layernorm_embedding, lambda r: self.hear(self.here(f"{embed}.norm"), r))
-        self.before(stack.layers[0], lambda args, _: self.hear(self.here(f"{embed}.output"), args[0]))
+            self.before(stack.layernorm_embedding, lambda a, _: self.record(self.here(f"{embed}.scaled"), a[0]))
+        self.after(stack.layernorm_embedding, lambda r: self.record(self.here(f"{embed}.norm"), r))
+        self.before(stack.layers[0], lambda args, _: self.record(self.here(f"{embed}.output"), args[0]))
         for n, layer in enumerate(stack.layers):
             name = f"{side}.layers.{n}"
             self.one_attention(f"{name}.self_attn", layer.self_attn, layer.self_attn_layer_norm)
@@ -202,9 +202,9 @@ class Listener:
     def listen(self, name: str, module: Any, *, given: bool = False) -> None:
         """What a module gives back, or what it is given."""
         if given:
-            self.before(module, lambda args, _: self.hear(self.here(name), args[0]))
+            self.before(module, lambda args, _: self.record(self.here(name), args[0]))
         else:
-            self.after(module, lambda r: self.hear(self.here(name), r[0] if isinstance(r, tuple) else r))
+            self.after(module, lambda r: self.record(self.here(name), r[0] if isinstance(r, tuple) else r))
 
     def one_attention(self, name: str, module: Any, norm: Any) -> None:
         heads = module.num_heads
@@ -223,7 +223,9 @@ class Listener:
         self.after(module, stop)
         for part, projection in (("k", module.k_proj), ("v", module.v_proj)):
             point = f"{name}.{part}"
-            self.after(projection, lambda x, point=point: self.hear(point if crossing else self.here(point), split(x)))
+            self.after(
+                projection, lambda x, point=point: self.record(point if crossing else self.here(point), split(x))
+            )
         self.listen(f"{name}.context", module.out_proj, given=True)
         self.listen(f"{name}.output", module.out_proj)
         self.listen(f"{name}.sum", norm, given=True)
@@ -240,10 +242,10 @@ class Listener:
             rows = self.kept.pop("positions")
             other = args[1] if args[0] is rows else args[0]
             embed = self.here(f"{self.side}.embed")
-            self.hear(f"{embed}.positions", rows.expand(other.shape))  # [T, D] -> [B, T, D], repeated
+            self.record(f"{embed}.positions", rows.expand(other.shape))  # [T, D] -> [B, T, D], repeated
             if self.side == "encoder":
-                self.hear(f"{embed}.scaled", other)
-            self.hear(f"{embed}.sum", result)
+                self.record(f"{embed}.scaled", other)
+            self.record(f"{embed}.sum", result)
 
     def within_attention(self, name: str, args: tuple[Any, ...], result: Any) -> None:
         kept, here = self.kept, self.here(self.attention)
@@ -262,14 +264,14 @@ class Listener:
         elif name == "softmax" and "weights" not in kept:
             kept["weights"] = result
             if "scaled later" in kept:
-                self.trace.unheard[f"{here}.q"] = "this version divides the products, not the queries"
+                self.trace.unrecorded[f"{here}.q"] = "this version divides the products, not the queries"
             else:
-                self.hear(f"{here}.q", kept["queries"])
+                self.record(f"{here}.q", kept["queries"])
             masked = by_head(args[0])
-            self.hear(f"{here}.scores", kept.get("before mask", masked))
-            self.hear(f"{here}.masked_scores", masked)
+            self.record(f"{here}.scores", kept.get("before mask", masked))
+            self.record(f"{here}.masked_scores", masked)
         elif name in ("matmul", "bmm"):
-            self.hear(f"{here}.weights", by_head(args[0]))
+            self.record(f"{here}.weights", by_head(args[0]))
 
     # the head ---------------------------------------------------------------------------------------------------
 
@@ -286,11 +288,11 @@ class Listener:
 
     def answered(self, result: Any) -> None:
         if not hasattr(result, "keys"):
-            self.trace.unheard[self.here_head("logits")] = "return_dict=False gives them no name"
+            self.trace.unrecorded[self.here_head("logits")] = "return_dict=False gives them no name"
             return
         for name in ("logits", "loss"):
             if result.get(name) is not None:
-                self.hear(self.here_head(name), result[name])
+                self.record(self.here_head(name), result[name])
 
     def here_head(self, name: str) -> str:
         return (self.trace.passes[-1] if self.trace.passes else "") + name
@@ -300,7 +302,7 @@ class Listener:
             handle.remove()
         fused = getattr(self.model.config, "_attn_implementation", "eager")
         for name in self.trace.expected():
-            if name in self.trace.arrays or name in self.trace.unheard:
+            if name in self.trace.arrays or name in self.trace.unrecorded:
                 continue
             last = name.rsplit(".", 1)[-1]
             reason = NOT_COMPUTED
@@ -308,7 +310,7 @@ class Listener:
                 reason = "the model computes none; npblender does when it is traced"
             elif fused != "eager" and last in ("q", "scores", "masked_scores", "weights"):
                 reason = f"hidden inside the attention {fused!r}; load with attn_implementation='eager'"
-            self.trace.unheard[name] = reason
+            self.trace.unrecorded[name] = reason
 
 
 @contextlib.contextmanager
@@ -317,7 +319,7 @@ def hooked(model: Any, *, steps: bool = False) -> Iterator[TorchTrace]:
 
     `model` is any of transformers' three classes (or of one's own derived from them), in evaluation mode. The trace is
     complete when the block ends. Raises ValueError for another model, for one in training mode, and where a point is
-    computed a second time: without `steps` one call is heard.
+    computed a second time: without `steps` one call is recorded.
     """
     import torch
     import transformers
@@ -326,7 +328,7 @@ def hooked(model: Any, *, steps: bool = False) -> Iterator[TorchTrace]:
     kinds = ("BlenderbotSmallForConditionalGeneration", "BlenderbotSmallModel", "BlenderbotSmallForCausalLM")
     known = tuple(getattr(transformers, name) for name in kinds)
     if not isinstance(model, known):
-        raise ValueError(f"this hears {', '.join(kinds)} of transformers, not {type(model).__name__}")
+        raise ValueError(f"this records {', '.join(kinds)} of transformers, not {type(model).__name__}")
     if model.training:
         raise ValueError("the model is in training mode, in which dropout changes every number: call model.eval()")
     major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
@@ -337,28 +339,28 @@ def hooked(model: Any, *, steps: bool = False) -> Iterator[TorchTrace]:
         config={name: getattr(model.config, name) for name in SIZES},
         with_encoder=not isinstance(model, known[2]),
     )
-    listener = Listener(model, trace, steps)
+    recorder = Recorder(model, trace, steps)
     decoder = model.get_decoder()
     stacks = {"encoder": model.get_encoder(), "decoder": decoder} if trace.with_encoder else {"decoder": decoder}
     for side, stack in stacks.items():
-        listener.stack(side, stack)
+        recorder.stack(side, stack)
     for tokens in {id(stack.embed_tokens): stack.embed_tokens for stack in stacks.values()}.values():
-        listener.after(tokens, listener.embedded)
-    listener.before(model, lambda args, kwargs: listener.called(kwargs))
-    listener.after(model, listener.answered)
+        recorder.after(tokens, recorder.embedded)
+    recorder.before(model, lambda args, kwargs: recorder.called(kwargs))
+    recorder.after(model, recorder.answered)
 
     class Watch(TorchFunctionMode):
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = function(*args, **(kwargs or {}))
-            if listener.side:
-                listener.function(getattr(function, "__name__", ""), args, result)
+            if recorder.side:
+                recorder.function(getattr(function, "__name__", ""), args, result)
             return result
 
     try:
         with Watch():
             yield trace
     finally:
-        listener.finish()
+        recorder.finish()
 
 
 def run(model: Any, inputs: dict[str, Any], steps: bool, prefill: int) -> TorchTrace:
@@ -436,9 +438,9 @@ def main(arguments: list[str] | None = None) -> int:
     trace.save(options.out)
     made = ", ".join(f"{name} {version}" for name, version in trace.producer.items())
     print(f"{options.out}: {len(trace.arrays)} points of {made}, {trace.dtype}")
-    for reason in dict.fromkeys(trace.unheard.values()):
-        names = [name for name, why in trace.unheard.items() if why == reason]
-        print(f"not heard, {reason}: {len(names)}, {', '.join(names[:3])}{', …' if len(names) > 3 else ''}")
+    for reason in dict.fromkeys(trace.unrecorded.values()):
+        names = [name for name, why in trace.unrecorded.items() if why == reason]
+        print(f"not recorded, {reason}: {len(names)}, {', '.join(names[:3])}{', …' if len(names) > 3 else ''}")
     return 0
 
 

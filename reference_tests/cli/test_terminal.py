@@ -249,7 +249,7 @@ class Screen:
     def interrupt_until(self, text: str, behind: int = 0) -> int:
         """Press Ctrl-C at a prompt until this is shown; where it ends.
 
-        Between showing its prompt and waiting for a key Python is not woken by a signal, so a press may go unheard
+        Between showing its prompt and waiting for a key Python is not woken by a signal, so a press may go unrecorded
         until the next one, as it may for a person.
         """
         deadline = time.monotonic() + 30

@@ -139,7 +139,7 @@ FUSED_PROJECTIONS: dict[str, Bad] = {
         ValueError,
         "use_cache LayerDrop",
     ),
-    "a tap that can not be called": Bad(call(tap=5), TypeError, "tap callable int"),
+    "a tap that cannot be called": Bad(call(tap=5), TypeError, "tap callable int"),
     "cache positions of the past": Bad(call(cache_position=[1, 2]), ValueError, "cache_position 0 to 1 [1, 2]"),
     "cache positions as text": Bad(call(cache_position="01"), TypeError, "cache_position text"),
     "ragged cache positions": Bad(call(cache_position=[0, [1]]), ValueError, "cache_position"),

@@ -67,7 +67,7 @@ def everywhere(function: Any, make: Callable[[Any], Any]) -> Callable[[Patch], N
                     if value is function:
                         patch.setattr(module, name, faulty)
                         found += 1
-        assert found, f"nobody uses {function}"
+        assert found, f"{function} has no user"
 
     return plant
 

@@ -33,7 +33,7 @@ NEVER_HEARD = {"encoder.embed.scaled", "decoder.embed.sum", "log_probabilities"}
 
 @cache
 def ours(dialect: str, dtype: str = "float64") -> Trace:
-    """npblender's trace of what the originals' modules were heard for."""
+    """npblender's trace of what the originals' modules were recorded for."""
     golden = read_golden(MODEL, FORWARD)
     config = BlenderbotSmallConfig.from_dict(golden.case.config)
     weights = {name.removeprefix("model."): array.astype("float32") for name, array in golden.case.weights.items()}
@@ -42,7 +42,7 @@ def ours(dialect: str, dtype: str = "float64") -> Trace:
 
 
 @cache
-def heard(original: str) -> dict[str, Any]:
+def recorded(original: str) -> dict[str, Any]:
     return read_tensors(file_of(original))[0]
 
 
@@ -67,7 +67,7 @@ def test_what_is_not_understood_is_no_point_of_its_own(original: str) -> None:
     lacking = [each for each in lacking if not any(np.array_equal(each, other) for other in seen)]
     assert lacking
     for name in report.surplus:
-        found = heard(original)[name.partition(" ")[0]]
+        found = recorded(original)[name.partition(" ")[0]]
         assert all(found.shape != each.shape or np.abs(found - each).max() > 1e-5 for each in lacking), name
 
 
@@ -75,14 +75,14 @@ def test_what_is_not_understood_is_no_point_of_its_own(original: str) -> None:
 def test_each_table_says_every_name_that_it_lists(original: str) -> None:
     """An entry of a table that no module has would be a mistake; those of outputs' fields are no modules."""
     table = PARLAI if original == "parlai" else TRANSFORMERS
-    names = {name.removeprefix("model.") for name in heard(original)}
+    names = {name.removeprefix("model.") for name in recorded(original)}
     fields = ("_hidden_states", "_attentions", "past_key_values", "_last_hidden_state", "cross_")
-    unheard = [
+    unrecorded = [
         left.text
         for left, _ in table.entries
         if not any(left.match(name) is not None for name in names) and not any(field in left.text for field in fields)
     ]
-    assert unheard == []
+    assert unrecorded == []
 
 
 @pytest.mark.parametrize("original", ["transformers-4", "transformers-5"])
@@ -103,9 +103,9 @@ def test_the_fields_of_outputs_are_understood(original: str) -> None:
 
 
 def test_queries_are_divided_where_a_module_gives_them() -> None:
-    """`q_proj` is heard before the division; our own name is of what comes behind it."""
+    """`q_proj` is recorded before the division; our own name is of what comes behind it."""
     truth, name = ours("transformers-5"), "encoder.layers.0.self_attn.q"
-    raw = heard("transformers-5")["model.encoder.layers.0.self_attn.q_proj"]
+    raw = recorded("transformers-5")["model.encoder.layers.0.self_attn.q_proj"]
     report = compare(truth, {"model.encoder.layers.0.self_attn.q_proj": raw})
     point = next(point for point in report.compared)
     assert (point.name, point.status) == (name, "within noise")

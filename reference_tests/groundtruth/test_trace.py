@@ -25,7 +25,7 @@ from npblender.groundtruth.tracing.points import (
     without_step,
 )
 from npblender.models.example import example_model
-from reference_tests.support.forward_checks import HIDDEN, heard
+from reference_tests.support.forward_checks import HIDDEN, traced
 from reference_tests.support.model_cases import draw_model, ids_of
 from reference_tests.support.strategies import seeds
 from reference_tests.support.tolerances import TOLERANCES
@@ -42,7 +42,7 @@ def test_a_trace_is_what_the_taps_of_the_model_tell(seed: int, dialect: Dialect)
     drawn = draw_trace_case(np.random.default_rng(seed), dialect, steps=False)
     for dtype in (np.float32, np.float64):
         model = drawn.model(dtype)
-        points, _ = heard(model, **drawn.case.arguments)
+        points, _ = traced(model, **drawn.case.arguments)
         found = record(model, drawn.inputs, noise=False)
         assert found.points == tuple(points) == tuple(planned_points(drawn.evaluation(dtype)))
         for name, array in points.items():

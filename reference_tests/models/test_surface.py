@@ -10,7 +10,7 @@ import pytest
 from npblender.config.dialect import PARLAI, TRANSFORMERS_4
 from npblender.models.signatures import KERAS_ORDER, argument_names
 from reference_tests.support.asserts import assert_close
-from reference_tests.support.forward_checks import heard
+from reference_tests.support.forward_checks import traced
 from reference_tests.support.model_cases import draw_model, ids_of
 from reference_tests.support.original_signatures import SIGNATURES, names
 from reference_tests.support.tolerances import TOLERANCES
@@ -217,8 +217,8 @@ def test_decoder_with_and_without_a_source() -> None:
     decoder = CAUSAL.get_decoder()(DECODER_IDS, encoder_hidden_states=STATES, output_hidden_states=True)
     assert len(decoder.hidden_states) == 3
     assert_close(decoder.last_hidden_state @ CAUSAL.get_input_embeddings().weight.T, over.logits, AGAIN)
-    assert set(heard(CAUSAL, input_ids=DECODER_IDS)[0]) < set(
-        heard(CAUSAL, input_ids=DECODER_IDS, encoder_hidden_states=STATES)[0]
+    assert set(traced(CAUSAL, input_ids=DECODER_IDS)[0]) < set(
+        traced(CAUSAL, input_ids=DECODER_IDS, encoder_hidden_states=STATES)[0]
     )
     # A source may come later than the first tokens: the past then gets its cross keys.
     later = CAUSAL(

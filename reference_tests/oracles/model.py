@@ -1,4 +1,4 @@
-"""The whole forward pass again, as slowly and plainly as it can be said: the oracle of the forward pass.
+"""The whole forward pass in plain, slow Python: the oracle of the forward pass.
 
 Written from the model's equations and from the table of what its originals do, not from the package: Python floats,
 lists and loops, one row at a time, every target computed whole from its first token. There are no arrays, no batches

@@ -1,4 +1,4 @@
-"""The tokenizer from its definitions, as slowly and as plainly as can be: what the fast one is held to.
+"""The tokenizer from its definitions, in plain, slow Python: the oracle of the fast one.
 
 It shares no code with npblender. Text is walked character by character, words are merged by whole rounds.
 """

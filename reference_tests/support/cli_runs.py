@@ -1,4 +1,4 @@
-"""Running the command line: within this process with streams of our own, or as a process of its own."""
+"""Runs the command line: within this process with streams of its own, or as a process of its own."""
 
 import contextlib
 import io

@@ -14,12 +14,12 @@ from reference_tests.support.tolerances import TOLERANCES, Tolerance
 HIDDEN = -1e19  # scores and logits at or below this stand for "never" and are compared exactly
 
 
-def heard(model: Any, **arguments: Any) -> tuple[dict[str, np.ndarray], Any]:
+def traced(model: Any, **arguments: Any) -> tuple[dict[str, np.ndarray], Any]:
     """Every point of one call, copied, in the order in which they came, and the call's result."""
     points: dict[str, np.ndarray] = {}
 
     def tap(name: str, array: np.ndarray) -> None:
-        assert name not in points, f"{name} was heard twice"
+        assert name not in points, f"{name} was traced twice"
         points[name] = np.array(array)
 
     return points, model(**arguments, tap=tap)
@@ -42,7 +42,7 @@ def assert_near(name: str, found: Any, expected: Any, tolerance: Tolerance) -> N
 
 def assert_like_oracle(case: Case, tolerance: Tolerance = TOLERANCES["float64 against the oracle"]) -> dict[str, Any]:
     """Every point that either of the two computes, and the loss."""
-    found, output = heard(case.model(), **case.arguments)
+    found, output = traced(case.model(), **case.arguments)
     rows = rows_of(case)
     parameters = case.plain_parameters()
     expected = [naive.forward(case.config, case.dialect, parameters, row, head=case.kind != "base") for row in rows]

@@ -1,6 +1,6 @@
 """Seeded random configurations, weights and arrays for the comparison with the originals.
 
-Sizes are odd and distinct, so that two axes taken for each other can not fit by accident, and they differ
+Sizes are odd and distinct, so that two axes taken for each other cannot fit by accident, and they differ
 between encoder and decoder wherever the model lets them. Weights are lively: transformers' own start, N(0,
 0.02), would leave attention all but uniform and hide differences. This module draws; it does NOT decide
 which calls are made.

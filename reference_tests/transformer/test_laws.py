@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from npblender.config.dialect import DIALECTS, PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
 from reference_tests.support.asserts import assert_close
-from reference_tests.support.forward_checks import assert_near, heard
+from reference_tests.support.forward_checks import assert_near, traced
 from reference_tests.support.model_cases import draw_case, draw_mask, draw_model, ids_of
 from reference_tests.support.strategies import seeds
 from reference_tests.support.tolerances import TOLERANCES
@@ -192,16 +192,16 @@ def test_head_masks_zero_what_they_say(seed: int, dialect: Dialect) -> None:
     model = draw_model(rng, dialect)
     config = model.config
     call = {"input_ids": ids_of(rng, config, 2, 4), "decoder_input_ids": ids_of(rng, config, 2, 3)}
-    plain, _ = heard(model, **call)
+    plain, _ = traced(model, **call)
     sides = {"head_mask": "encoder", "decoder_head_mask": "decoder", "cross_attn_head_mask": "decoder"}
     for name, side in sides.items():
         shape = (getattr(config, f"{side}_layers"), getattr(config, f"{side}_attention_heads"))
-        same, _ = heard(model, **call, **{name: np.ones(shape)})
+        same, _ = traced(model, **call, **{name: np.ones(shape)})
         assert all(np.array_equal(same[point], plain[point]) for point in plain)
         layer, head = int(rng.integers(shape[0])), int(rng.integers(shape[1]))
         mask = np.ones(shape)
         mask[layer, head] = 0
-        points, _ = heard(model, **call, **{name: mask})
+        points, _ = traced(model, **call, **{name: mask})
         where = f"{side}.layers.{layer}.{'encoder_attn' if name == 'cross_attn_head_mask' else 'self_attn'}"
         size = config.d_model // shape[1]
         context = points[f"{where}.context"].reshape(2, -1, shape[1], size)
@@ -221,8 +221,8 @@ def test_permuting_the_batch_permutes_the_result(seed: int, dialect: Dialect) ->
     model, batch = draw_model(rng, dialect), int(rng.integers(2, 5))
     source, target = source_of(rng, model, "seq2seq", batch), ids_of(rng, model.config, batch, 4)
     order = rng.permutation(batch)
-    points, _ = heard(model, **source, decoder_input_ids=target)
-    permuted, _ = heard(model, **{name: v[order] for name, v in source.items()}, decoder_input_ids=target[order])
+    points, _ = traced(model, **source, decoder_input_ids=target)
+    permuted, _ = traced(model, **{name: v[order] for name, v in source.items()}, decoder_input_ids=target[order])
     for name, value in points.items():
         assert_near(name, permuted[name], value[order], AGAIN)
 
@@ -260,7 +260,7 @@ def test_every_point_has_the_digits_of_its_dtype(dialect: Dialect) -> None:
     for dtype, narrower in ((np.float64, np.float32), (np.longdouble, np.float64)):
         model = draw_model(rng, dialect, dtype=dtype)
         ids, target = rng.integers(7, 17, size=(2, 5)), rng.integers(7, 17, size=(2, 4))
-        points, _ = heard(model, input_ids=ids, decoder_input_ids=target)
+        points, _ = traced(model, input_ids=ids, decoder_input_ids=target)
         for name, value in points.items():
             assert value.dtype == dtype, name
             if name.partition(".")[2] in given:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from npblender.config.dialect import DIALECTS, TRANSFORMERS_4, Dialect
 from npblender.groundtruth.tracing.points import catalogue
 from reference_tests.oracles import hand_example as hand
-from reference_tests.support.forward_checks import assert_like_oracle, assert_near, heard
+from reference_tests.support.forward_checks import assert_like_oracle, assert_near, traced
 from reference_tests.support.model_cases import build, draw_case
 from reference_tests.support.strategies import seeds
 from reference_tests.support.tolerances import TOLERANCES
@@ -40,7 +40,7 @@ def test_hand_solved_example() -> None:
     """The example that tests the oracle, solved by the package itself, point by point and in the catalogue's order."""
     parameters = {name: np.array(value) for name, value in hand.PARAMETERS.items()}
     model = build(hand.CONFIG, TRANSFORMERS_4, parameters, "seq2seq")
-    points, output = heard(model, input_ids=[hand.SOURCE], decoder_input_ids=[hand.TARGET], labels=[hand.LABELS])
+    points, output = traced(model, input_ids=[hand.SOURCE], decoder_input_ids=[hand.TARGET], labels=[hand.LABELS])
     loss = points.pop("loss")
     assert list(points) == list(hand.POINTS) == [point.name for point in catalogue(hand.CONFIG)]
     compared = 0

@@ -18,7 +18,7 @@ from npblender.groundtruth.tracing.points import (
 )
 from npblender.ops import unchecked as ops
 from npblender.transformer.parameters import to_arrays
-from reference_tests.support.forward_checks import heard
+from reference_tests.support.forward_checks import traced
 from reference_tests.support.model_cases import Case, draw_case, draw_model, ids_of
 from reference_tests.support.strategies import read_only, seeds
 
@@ -46,11 +46,11 @@ def test_a_whole_pass_tells_the_catalogue(seed: int, dialect: Dialect, labels: b
     batch, source, target = 2, int(rng.integers(1, 8)), int(rng.integers(1, 8))
     ids, decoder_ids = ids_of(rng, model.config, batch, source), ids_of(rng, model.config, batch, target)
     given_labels = {"labels": decoder_ids} if labels else {}
-    found, _ = heard(model, input_ids=ids, decoder_input_ids=decoder_ids, **given_labels)
+    found, _ = traced(model, input_ids=ids, decoder_input_ids=decoder_ids, **given_labels)
     points = catalogue(model.config, labels=labels)
     assert_catalogue(found, points, model.config, B=batch, S=source, T=target, L=target)
     embeds = rng.standard_normal((batch, source, model.config.d_model))
-    found, _ = heard(model, inputs_embeds=embeds, decoder_input_ids=decoder_ids)
+    found, _ = traced(model, inputs_embeds=embeds, decoder_input_ids=decoder_ids)
     assert list(found) == [p.name for p in catalogue(model.config) if p.name != "encoder.embed.tokens"]
 
 
@@ -81,7 +81,7 @@ def test_a_pass_in_steps_tells_its_part_of_the_catalogue(dialect: Dialect) -> No
 def test_a_decoder_alone_tells_no_cross_attention() -> None:
     rng = np.random.default_rng(12)
     model = draw_model(rng, PARLAI, "causal")
-    found, _ = heard(model, input_ids=ids_of(rng, model.config, 2, 3))
+    found, _ = traced(model, input_ids=ids_of(rng, model.config, 2, 3))
     points = [*decoder_points(model.config.decoder_layers, cross=False), *head_points()]
     assert_catalogue(found, points, model.config, B=2, T=3, L=3)
 
@@ -91,7 +91,7 @@ def test_a_decoder_alone_tells_no_cross_attention() -> None:
 def test_taps_change_nothing(seed: int) -> None:
     case = draw_case(np.random.default_rng(seed))
     model, everything = case.model(), {"output_hidden_states": True, "output_attentions": True}
-    _, loud = heard(model, **case.arguments, **everything)
+    _, loud = traced(model, **case.arguments, **everything)
     quiet = model(**case.arguments, **everything)
     assert list(loud) == list(quiet)
     for name in quiet:
@@ -108,7 +108,7 @@ def assert_same_bits(a: Any, b: Any) -> None:
 
 
 def test_a_tap_can_not_write() -> None:
-    """Whatever a listener does with an array, the pass goes on with its own numbers."""
+    """Whatever a recorder does with an array, the pass goes on with its own numbers."""
     model = draw_model(np.random.default_rng(13), PARLAI)
     heard_names = []
 
@@ -128,7 +128,7 @@ def test_what_is_only_heard_is_not_computed_unheard(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(ops, "log_softmax", lambda x: asked.append(x) or x)
     model([[3, 4]], decoder_input_ids=[[1]])
     assert not asked
-    heard(model, input_ids=[[3, 4]], decoder_input_ids=[[1]])
+    traced(model, input_ids=[[3, 4]], decoder_input_ids=[[1]])
     assert len(asked) == 1
 
 

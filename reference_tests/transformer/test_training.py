@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npblender.config.dialect import DIALECTS, TRANSFORMERS_4, Dialect
-from reference_tests.support.forward_checks import assert_near, heard
+from reference_tests.support.forward_checks import assert_near, traced
 from reference_tests.support.model_cases import draw_model, ids_of
 from reference_tests.support.strategies import seeds
 from reference_tests.support.tolerances import TOLERANCES
@@ -47,7 +47,7 @@ def dropout_places(config: Any) -> dict[str, tuple[str, str, str | None]]:
 def test_dropout_strikes_every_place_and_scales_what_it_keeps() -> None:
     """After embeddings, attention and feed-forward each number is zero, with probability p, or divided by 1 - p."""
     model = two_layers(dropout=P)
-    points, _ = heard(model, **call_of(model, copies=40), training=True, generator=0)
+    points, _ = traced(model, **call_of(model, copies=40), training=True, generator=0)
     places = dropout_places(model.config)
     assert len(places) == 2 + 2 * 2 + 2 * 3
     drawn = 0
@@ -86,8 +86,8 @@ def test_dropout_keeps_expectations(field: str, before: str, after: str) -> None
     copies = 1500
     model = two_layers(dropout=0.0, **{field: P})
     call = call_of(model)
-    plain, _ = heard(model, **call)
-    points, _ = heard(model, **call_of(model, copies), training=True, generator=1)
+    plain, _ = traced(model, **call)
+    points, _ = traced(model, **call_of(model, copies), training=True, generator=1)
     if after.startswith("encoder.layers.0"):  # elsewhere noise from further up has arrived already
         assert_near(before, points[before][:1], plain[before], TOLERANCES["float64 computed another way"])
         samples, expected = points[after], plain[after][0]
@@ -112,7 +112,7 @@ def expectation(model: Any, point: str, points: dict[str, np.ndarray]) -> np.nda
 @pytest.mark.parametrize("field", ["attention_dropout", "activation_dropout"])
 def test_one_number_is_drawn_for_each_that_may_be_dropped(field: str) -> None:
     model = two_layers(dropout=0.0, **{field: P})
-    points, _ = heard(model, **call_of(model, copies=40))
+    points, _ = traced(model, **call_of(model, copies=40))
     suffix = ".weights" if field == "attention_dropout" else ".activation"
     assert_draws(model, sum(value.size for name, value in points.items() if name.endswith(suffix)))
 
@@ -126,15 +126,15 @@ def test_dropout_of_nothing_is_the_identity(seed: int, dialect: Dialect, trainin
     model = draw_model(np.random.default_rng(seed), dialect, **dict.fromkeys(rates, p))
     plain = draw_model(np.random.default_rng(seed), dialect)
     call = call_of(model)
-    points, _ = heard(model, **call, **({"training": True, "generator": 0} if training else {}))
-    expected, _ = heard(plain, **call)
+    points, _ = traced(model, **call, **({"training": True, "generator": 0} if training else {}))
+    expected, _ = traced(plain, **call)
     assert points.keys() == expected.keys()
     assert all(np.array_equal(points[name], expected[name]) for name in expected)
 
 
 def test_layerdrop_of_one_skips_every_layer() -> None:
     model = two_layers(dropout=0.0, encoder_layerdrop=1.0, decoder_layerdrop=1.0)
-    points, output = heard(
+    points, output = traced(
         model, **call_of(model), training=True, generator=0, output_hidden_states=True, output_attentions=True
     )
     assert not [name for name in points if ".layers." in name and ".encoder_attn." not in name]
@@ -151,7 +151,7 @@ def test_layerdrop_skips_its_share_of_layers() -> None:
     model = two_layers(dropout=0.0, encoder_layerdrop=P, decoder_layerdrop=P)
     skipped = np.zeros((300, 4), bool)
     for seed in range(len(skipped)):
-        points, _ = heard(model, **call_of(model), training=True, generator=seed)
+        points, _ = traced(model, **call_of(model), training=True, generator=seed)
         layers = [f"{side}.layers.{n}.output" for side in ("encoder", "decoder") for n in range(2)]
         skipped[seed] = [name not in points for name in layers]
     noise = np.sqrt(P * (1 - P) / len(skipped))
@@ -164,7 +164,7 @@ def test_a_skipped_layer_leaves_the_others_as_they_are() -> None:
     model = two_layers(dropout=0.0, encoder_layerdrop=0.5)
     short = two_layers(dropout=0.0).get_encoder()(call_of(model)["input_ids"], output_hidden_states=True)
     for seed in range(60):
-        points, output = heard(model, **call_of(model), training=True, generator=seed, output_attentions=True)
+        points, output = traced(model, **call_of(model), training=True, generator=seed, output_attentions=True)
         if [layer is None for layer in output.encoder_attentions] == [False, True]:
             assert np.array_equal(points["encoder.states"], short.hidden_states[1])
             return
@@ -188,5 +188,5 @@ def test_a_seed_drops_the_same_places_in_every_dtype() -> None:
     double = two_layers(dropout=P)
     single = two_layers(dropout=P, dtype=np.float32)
     for point in ("encoder.embed.output", "decoder.embed.output"):
-        dropped = [heard(m, **call_of(m), training=True, generator=7)[0][point] == 0 for m in (double, single)]
+        dropped = [traced(m, **call_of(m), training=True, generator=7)[0][point] == 0 for m in (double, single)]
         assert np.array_equal(*dropped)

@@ -1,4 +1,4 @@
-"""Time npblender beside other engines: the same works in turn, with fresh inputs in every round.
+"""Times npblender beside other engines: the same works in turn, with fresh inputs in every round.
 
     python -m tools bench                                # everything that is installed
     python -m tools bench --works greedy,beam --peers transformers,ctranslate2

@@ -1,4 +1,4 @@
-"""Asks every engine in turn, A B A B: each in a process of its own, kept loaded, of which one at a time computes.
+"""Times every engine in turn, A B A B: each is a process of its own, kept loaded, and only one computes at a time.
 
 Every round has inputs of its own, the same for all, so nothing that was remembered can win and nothing that drifts is
 compared with what came long before it.

@@ -1,4 +1,4 @@
-"""Shows that folders go both ways between npblender and the originals, bit for bit.
+"""Loads npblender's model folders with the originals and theirs with npblender: equal bit for bit.
 
     python -m tools compare folders                 # all originals
     python -m tools compare folders transformers-5  # or only some

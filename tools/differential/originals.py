@@ -1,4 +1,4 @@
-"""Has the originals answer folders of cases, each in its own environment, several at the same time."""
+"""Runs the originals on folders of cases, each in its own environment, several at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How precise float32 is here: its error against float64 truth, next to transformers' own float32 error.
+"""Measures the float32 error of npblender against float64 truth, next to that of transformers.
 
 Truth is transformers' float64 result, so it is not made by the code under test. The error of a float32
 result is its root mean square over the logits; the figure is npblender's error over transformers' error, as

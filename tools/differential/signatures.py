@@ -1,4 +1,4 @@
-"""Holds the table of the originals' arguments against the installed originals, and npblender against the table.
+"""Compares a table of the originals' arguments with the installed originals, and npblender with the table.
 
     python -m tools compare arguments
 

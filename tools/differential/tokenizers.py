@@ -1,4 +1,4 @@
-"""Holds npblender's tokenizer to the originals' by running them, text by text and call by call.
+"""Compares npblender's tokenizer with the originals', text by text and call by call.
 
     python -m tools compare tokenizers                          # everything; minutes
     python -m tools compare tokenizers --sample 3000 --seed 1   # that many turns of each corpus, fewer random texts

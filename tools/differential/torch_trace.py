@@ -1,4 +1,4 @@
-"""Asks `tools/torch_trace.py` for all that it promises, with both versions of transformers.
+"""Checks every promise of `tools/torch_trace.py` with both versions of transformers.
 
     python -m tools compare torch-trace
 

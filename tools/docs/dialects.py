@@ -1,4 +1,4 @@
-"""What each disagreement of the originals does to a model's logits and replies, field by field.
+"""Measures what each disagreement of the originals does to a model's logits and replies, field by field.
 
     python -m tools dialects                     # the demo, all fields
     python -m tools dialects --model FOLDER      # any other model

@@ -1,4 +1,4 @@
-"""The tables of docs/points.md: every named point, its shape in letters and numbers, and what the originals call it.
+"""Writes the tables of docs/points.md: every named point, its shape in letters and numbers, its names elsewhere.
 
     python -m tools points                 # print them
     python -m tools points --write-docs    # put them into the page

@@ -1,4 +1,4 @@
-"""The README's two commands, read from the README, so that what is tested is what is written there.
+"""Runs the README's two commands as they stand there and compares the end of what they print.
 
     python -m tools readme show 1      # print the first command
     python -m tools readme run 1       # run it, and hold its last lines to the output shown below it

@@ -1,4 +1,4 @@
-"""Run every code block of README.md and docs/, and hold the output printed beside it to what it printed.
+"""Runs every code block of README.md and docs/ and compares what it prints with the output shown beside it.
 
     python -m tools docs                    # check all pages; exit 1 where one differs
     python -m tools docs README.md          # one page

@@ -1,4 +1,4 @@
-"""The signature of every fault of the zoo: where `npblender compare` first sees it, and how the error goes on.
+"""Writes the signature of every fault of the zoo: the first point that `npblender compare` names, and what follows.
 
     python -m tools zoo                 # print the tables
     python -m tools zoo --write-docs    # and put them into docs/porting.md

@@ -40,7 +40,7 @@ def arrays_of(original: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         write_case(dataclasses.replace(case, dtype=DTYPE, weights=weights), Path(place) / "cases")
         out = Path(place) / "out.safetensors"
-        asking.run(original, "hear_modules", Path(place) / "cases", out, "--original", original)
+        asking.run(original, "record_modules", Path(place) / "cases", out, "--original", original)
         return dict(sorted(read_tensors(out)[0].items()))
 
 

@@ -1,4 +1,4 @@
-"""Golden packs of a tiny model and of the demo, about which the originals are asked before they are published.
+"""Golden packs of a tiny model and of the demo, checked by the originals before they are published.
 
 A pack's truth is npblender's float64 run, or a definition worked out number by number. ParlAI and both transformers
 are asked the same: forward passes in float64 by the original of the pack's dialect, its searches by the same, filters

@@ -1,4 +1,4 @@
-"""Derive the coefficients of `npblender/ops/erf_tables.py` from the definition of erf, with mpmath's digits.
+"""Derives the coefficients of `npblender/ops/erf_tables.py` from the definition of erf, with mpmath's digits.
 
 Four functions are fitted, all smooth and small, so that plain polynomials do and lose nothing by rounding:
 

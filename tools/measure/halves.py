@@ -1,4 +1,4 @@
-"""Measures what weights kept in 16 bits cost and save, beside float32: time of three works, and memory of a process.
+"""Measures what 16-bit weights cost and save beside float32: the time of three works, and the memory of a process.
 
     python -m tools measure halves [--write-docs]    # the tables of docs/performance.md
 
@@ -38,7 +38,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def resident(field: str) -> float:
-    """Megabytes of this process as Linux tells them: VmRSS now, VmHWM at most."""
+    """Megabytes of this process as Linux reports them: VmRSS now, VmHWM at most."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
 

@@ -1,4 +1,4 @@
-"""Measure what prompt lookup brings on replies of a model: tokens accepted a decoder call, and time a reply.
+"""Measures what prompt lookup brings on replies of a model: tokens accepted a decoder call, and time a reply.
 
     python -m tools measure lookup [--model FOLDER] [--count 2 4 8] [--sources 40] [--write-docs]
 

@@ -1,4 +1,4 @@
-"""Show what transformers lost between 4.52.4 and 4.53, with nothing but the two versions of transformers.
+"""Shows what transformers lost between 4.52.4 and 4.53, with nothing but the two versions of transformers.
 
     python -m tools originals transformers-4 transformers-5      # once
     python -m tools measure lost-scale

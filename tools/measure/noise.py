@@ -1,4 +1,4 @@
-"""Whether the unit of error is an honest one: correct float32 ports, scored in it at every point.
+"""Scores correct float32 ports in units of noise at every point, to test that the unit is an honest one.
 
     python -m tools measure noise                     # tiny models, the demo, and one of the published size
     python -m tools measure noise --tiny 2 --small    # quickly: without the large one

@@ -1,4 +1,4 @@
-"""Measure the elementary operations: how far they are from the exact value, and what an element costs.
+"""Measures the elementary operations: how far they are from the exact value, and what an element costs.
 
 Errors are against mpmath, through the slow oracle of `reference_tests/oracles/operations.py`, at seeded points.
 Elementwise operations are measured in ulps of the result; the others, whose values can cancel, in ulps of the largest

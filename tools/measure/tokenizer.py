@@ -1,4 +1,4 @@
-"""Measure the tokenizer against transformers' slow one and the Rust library: chat never seen, chat seen, loading.
+"""Measures the tokenizer beside transformers' slow one and the Rust library: chat never seen, chat seen, loading.
 
     python -m tools measure tokenizer [--words 2000 20000 200000] [--rounds 5] [--json FILE]
 

@@ -1,4 +1,4 @@
-"""How far float64, the truth of every golden, may be trusted: held against wider arithmetic and against the originals.
+"""Measures the error of the float64 pass, the truth of every golden: by wider arithmetic and by the originals.
 
     python -m tools measure truth                 # 300 random models; the demo in both transformers, if they are there
     python -m tools measure truth --write-docs    # and the table into docs/numbers-you-can-trust.md
@@ -24,7 +24,7 @@ from npblender import BlenderbotSmallForConditionalGeneration
 from npblender.config.dialect import DIALECTS
 from npblender.groundtruth import Trace, TraceInputs, record
 from reference_tests.oracles import model as naive_model
-from reference_tests.support.forward_checks import HIDDEN, heard
+from reference_tests.support.forward_checks import HIDDEN, traced
 from reference_tests.support.model_cases import draw_case, rows_of
 from reference_tests.support.tolerances import TOLERANCES
 from tools import ROOT
@@ -84,10 +84,10 @@ def held_to_arithmetic(count: int) -> Iterator[Held]:
     slow = Held("plain Python with exactly rounded sums", "some of them", "float64 against the oracle")
     for seed in range(count):
         case = draw_case(np.random.default_rng([seed, 13]), DIALECTS[seed % len(DIALECTS)])
-        mine, _ = heard(case.model(), **case.arguments)
+        mine, _ = traced(case.model(), **case.arguments)
         mine.pop("loss", None)
         if digits > 53:
-            theirs, _ = heard(case.model(np.longdouble), **case.arguments)
+            theirs, _ = traced(case.model(np.longdouble), **case.arguments)
             wide.add(mine, {name: value for name, value in theirs.items() if name != "loss"})
         if seed % ORACLE_EVERY == 0:
             parameters = case.plain_parameters()

@@ -1,4 +1,4 @@
-"""Runs the graphs and holds every value that has a name to npblender in float64, with the same float32 weights.
+"""Runs the graphs and compares every named value with npblender in float64, with the same float32 weights.
 
     PYTHON tools/onnx_graph/check.py [--cases N]
 

@@ -1,4 +1,4 @@
-"""Asks `tools/torch_trace.py` for all that it promises, with the transformers that is installed here.
+"""Checks every promise of `tools/torch_trace.py` with the transformers that is installed here.
 
     PYTHON -m tools.originals.check_torch_trace MODEL_FOLDER
 
@@ -36,8 +36,8 @@ def refusal(call: Callable[[], Any]) -> str:
 
 
 def hidden(trace: Any) -> set[str]:
-    """The last parts of the names that were not heard."""
-    return {name.rsplit(".", 1)[-1] for name in trace.unheard}
+    """The last parts of the names that were not recorded."""
+    return {name.rsplit(".", 1)[-1] for name in trace.unrecorded}
 
 
 def check(folder: str) -> list[str]:
@@ -56,9 +56,9 @@ def check(folder: str) -> list[str]:
             during = model(input_ids=IDS, decoder_input_ids=TARGET, labels=TARGET)
         holds("hooks change no number", torch.equal(before, during.logits))
         holds("the logits are the model's", bool((torch.from_numpy(trace.arrays["logits"]) == before).all()))
-        holds("the loss is heard with labels", float(trace.arrays["loss"]) == float(during.loss))
-        holds("only what is not computed is unheard", hidden(trace) == silent)
-        holds("heard and unheard are all points", {*trace.points, *trace.unheard} == set(trace.expected()))
+        holds("the loss is recorded with labels", float(trace.arrays["loss"]) == float(during.loss))
+        holds("only what is not computed is unrecorded", hidden(trace) == silent)
+        holds("recorded and unrecorded are all points", {*trace.points, *trace.unrecorded} == set(trace.expected()))
         count = len(trace.arrays)
         model(input_ids=IDS, decoder_input_ids=TARGET)
         holds("the hooks are gone after the block", len(trace.arrays) == count)
@@ -66,8 +66,8 @@ def check(folder: str) -> list[str]:
         with hooked(model, steps=True) as steps:
             model.generate(input_ids=IDS, attention_mask=torch.ones_like(IDS), max_new_tokens=4, min_new_tokens=4,
                            num_beams=1, do_sample=False)  # fmt: skip
-        holds("generate is heard step by step", steps.passes == ["prefill.", "step1.", "step2.", "step3."])
-        holds("every step is heard whole", hidden(steps) == silent)
+        holds("generate is recorded step by step", steps.passes == ["prefill.", "step1.", "step2.", "step3."])
+        holds("every step is recorded whole", hidden(steps) == silent)
         scores = steps.arrays["step3.decoder.layers.0.self_attn.scores"]
         holds("a step sees the keys of all before it", scores.shape[-2:] == (1, 4))
 
@@ -80,7 +80,7 @@ def check(folder: str) -> list[str]:
         holds("hooks are gone after an error too", not model.get_encoder()._forward_hooks)
         with hooked(load(folder, "Model")) as base:
             base_model = load(folder, "Model")
-        holds("a model that was not called gives nothing", base.points == [] and "logits" in base.unheard)
+        holds("a model that was not called gives nothing", base.points == [] and "logits" in base.unrecorded)
         with hooked(base_model) as base:
             base_model(input_ids=IDS, decoder_input_ids=TARGET)
         holds("the base model has all but a head", hidden(base) == {"logits", *silent})

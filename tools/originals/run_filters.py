@@ -1,4 +1,4 @@
-"""Has transformers' own logits processors filter the scores of a pack's filter cases.
+"""Runs transformers' own logits processors on the filter cases of a pack.
 
     PYTHON -m tools.originals.run_filters CASES ANSWERS
 

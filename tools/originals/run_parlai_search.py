@@ -1,4 +1,4 @@
-"""Has ParlAI's own agents search for replies, and writes every finished hypothesis with its score.
+"""Searches for replies with ParlAI's own agents, and writes every finished hypothesis with its score.
 
     PYTHON -m tools.originals.run_parlai_search CASES ANSWERS [--original parlai]
 

@@ -1,4 +1,4 @@
-"""Has transformers generate replies to a folder of cases, whichever version is installed, and writes all it returns.
+"""Generates replies to a folder of cases with the installed transformers, and writes all that it returns.
 
     PYTHON -m tools.originals.run_transformers_search CASES ANSWERS --original transformers-5
 

@@ -1,4 +1,4 @@
-"""Tokenizes texts one at a time with a tokenizer made anew, as often as it is told to, and says how long that took.
+"""Tokenizes texts one at a time with a tokenizer made anew, as often as asked, and reports how long that took.
 
     PYTHON -m tools.originals.time_tokenizer PROGRAM FOLDER
 

@@ -1,4 +1,4 @@
-"""Asks transformers' logits processors for the filter cases of a pack."""
+"""Compares the filter cases of a pack with transformers' logits processors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks an original for the forward passes of a pack, and says how far its float64 answers lie from the pack's."""
+"""Compares the forward passes of a pack with an original's, in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks the original of a pack's dialect for its searches: ids must be equal, scores but for the rounding of a search.
+"""Compares the searches of a pack with the original of its dialect: ids equal, scores within a search's rounding.
 
 ParlAI's agents compute in float32, transformers' models in float64. A search in which a near tie decides is compared
 like any other: the originals make the same choices, or the pack says that they do not.

@@ -1,4 +1,4 @@
-"""Asks the originals' tokenizers for the texts of a pack: ids and decoded texts must be equal."""
+"""Compares the texts of a pack with the originals' tokenizers: ids and decoded texts must be equal."""
 
 from __future__ import annotations
 

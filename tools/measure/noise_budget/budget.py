@@ -70,9 +70,9 @@ def rms(x: np.ndarray) -> float:
 
 def layers_alone(model: Any, inputs: TraceInputs, truth: Trace) -> dict[str, np.ndarray]:
     """Every point of every layer, each layer in float32 from the truth."""
-    heard: dict[str, np.ndarray] = {}
+    recorded: dict[str, np.ndarray] = {}
     config, weights, dialect = model.config, model.weights, model.dialect
-    context = make_context(config, dialect, lambda name, array: heard.__setitem__(name, np.array(array)))
+    context = make_context(config, dialect, lambda name, array: recorded.__setitem__(name, np.array(array)))
     run = check_inputs(config, weights, dialect, inputs)
     assert run.source is not None
     mask, target_mask = run.source.attention_mask, run.target.attention_mask
@@ -90,7 +90,7 @@ def layers_alone(model: Any, inputs: TraceInputs, truth: Trace) -> dict[str, np.
     for n, (layer, memory) in enumerate(zip(weights.decoder.layers, cache, strict=True)):
         decoder_layer(layer, exact(before), memory, *masks, None, None, context.at(f"decoder.layers.{n}"))
         before = f"decoder.layers.{n}.output"
-    return heard
+    return recorded
 
 
 def measure(model: Model, place: Path) -> Budget:

@@ -1,6 +1,6 @@
 """Float32 ports of the model that are known to be correct, each run in a process of its own, and how they score.
 
-transformers 4 and 5 are heard by `tools/torch_trace.py`, ONNX Runtime runs the graph of `tools/onnx_graph`, and
+transformers 4 and 5 are recorded by `tools/torch_trace.py`, ONNX Runtime runs the graph of `tools/onnx_graph`, and
 npblender's own float32 is run under other BLAS kernels, thread counts and SIMD extensions than this process has.
 """
 
