@@ -9,7 +9,7 @@ In reading order:
     error_function   erf and the normal distribution function; erf_tables has the coefficients
     checked          the same operations behind checks of their arguments: what this module exports
     unchecked        the same operations by the same names without checks: what a forward pass computes with
-    blocks, threads  how an operation is evaluated: in blocks that stay in cache, in a few threads
+    threads          how an operation is evaluated: in blocks that stay in cache, in a few threads
     packed           how a large matrix is laid out so that products with it are fast
 
 Import what you call from here. Every function below checks its arguments, keeps their dtype and raises no warning.

@@ -12,10 +12,10 @@ from types import MappingProxyType
 import numpy as np
 
 from npblender.common.array_types import FloatArray
-from npblender.ops.blocks import in_blocks
 from npblender.ops.erf_tables import GELU_NEW_CUBIC, GELU_NEW_LINEAR
 from npblender.ops.error_function import short_head
 from npblender.ops.gelu import gelu
+from npblender.ops.threads import in_blocks
 
 
 def relu(x: FloatArray) -> FloatArray:

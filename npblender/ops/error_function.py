@@ -28,7 +28,7 @@ import numpy as np
 
 from npblender.common.array_types import FloatArray
 from npblender.ops import erf_tables
-from npblender.ops.blocks import in_blocks
+from npblender.ops.threads import in_blocks
 
 Scalar: TypeAlias = np.floating[Any]
 Kernel: TypeAlias = Callable[[FloatArray], FloatArray]

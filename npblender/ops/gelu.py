@@ -20,9 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from npblender.common.array_types import FloatArray
-from npblender.ops.blocks import SHARED, in_blocks
 from npblender.ops.error_function import near_or_far, normal_cdf, normal_near, normal_tail
-from npblender.ops.threads import num_threads, run_in_threads
+from npblender.ops.threads import SHARED, in_blocks, num_threads, run_in_threads
 
 
 def gelu(x: FloatArray) -> FloatArray:

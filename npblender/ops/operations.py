@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from npblender.common.array_types import FloatArray, IntArray, Mask
-from npblender.ops.blocks import by_rows
 from npblender.ops.packed.blas import openblas
 from npblender.ops.packed.matrix_like import Matrix
+from npblender.ops.threads import by_rows
 
 
 def softmax(x: FloatArray) -> FloatArray:

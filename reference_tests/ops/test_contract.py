@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from npblender import ops
-from npblender.ops import blocks, unchecked
+from npblender.ops import threads, unchecked
 from reference_tests.support.asserts import assert_same
 from reference_tests.support.strategies import FLOATS, read_only
 
@@ -121,13 +121,13 @@ def test_scalars_give_arrays_without_axes():
 
 
 def test_blocks_cover_every_element(rng):
-    for size in (0, 1, blocks.BLOCK - 1, blocks.BLOCK, blocks.BLOCK + 1, 3 * blocks.BLOCK + 5):
+    for size in (0, 1, threads.BLOCK - 1, threads.BLOCK, threads.BLOCK + 1, 3 * threads.BLOCK + 5):
         x = rng.standard_normal(size)
-        assert_same(blocks.in_blocks(np.negative, x), -x)
+        assert_same(threads.in_blocks(np.negative, x), -x)
 
     def negate(rows, out):
         np.negative(rows, out=out)
 
     for shape in ((0, 3), (1, 3), (5000, 17), (3, 40_000), (2, 3, 5)):
         x = rng.standard_normal(shape)
-        assert_same(blocks.by_rows(negate, x), -x)
+        assert_same(threads.by_rows(negate, x), -x)

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from npblender import ops
 from npblender.ops import error_function as module
-from npblender.ops.blocks import BLOCK
+from npblender.ops.threads import BLOCK
 from reference_tests.oracles import operations
 from reference_tests.support.asserts import assert_close, assert_same, call_text, exact, ulps
 from reference_tests.support.strategies import FLOATS, any_floats, float_arrays
