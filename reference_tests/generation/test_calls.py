@@ -6,11 +6,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import CodeType, FrameType
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -21,33 +18,17 @@ from npblender.generation.decoder_state import CallerArrays
 from npblender.generation.plan import Plan
 from npblender.generation.planning import plan_of
 from npblender.transformer import forward
+from reference_tests.support.calls import calls_of, profiled
 from reference_tests.support.generation_cases import lively_model
 
 DIALECTS = ["parlai", "transformers-4", "transformers-5"]
 SOURCE = [[5, 6, 7]]
 
 
-@contextmanager
-def profiled(hook: Callable[[FrameType, str, Any], None]) -> Iterator[None]:
-    before = sys.getprofile()
-    sys.setprofile(hook)
-    try:
-        yield
-    finally:
-        sys.setprofile(before)
-
-
 def times_called(work: Callable[[], Any], *functions: Any) -> list[int]:
     """How often each function is called by `work`."""
-    codes: Counter[CodeType] = Counter()
-
-    def hook(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call":
-            codes[frame.f_code] += 1
-
-    with profiled(hook):
-        work()
-    return [codes[function.__code__] for function in functions]
+    calls = calls_of(work)
+    return [calls[function.__code__] for function in functions]
 
 
 MADE = (plan_of, Plan.__init__, of_checked, GenerationConfig.__post_init__)
@@ -116,3 +97,37 @@ def test_a_greedy_token_costs_few_calls_besides_the_model(dialect: str) -> None:
 
     calls(4)  # what is made once a process
     assert (calls(24) - calls(4)) / 20 <= 250
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_one_token_of_the_demo_costs_few_functions(dialect: str) -> None:
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(dialect=dialect)
+
+    def one_token() -> None:
+        model.generate([[5, 6, 7]], num_beams=1, max_new_tokens=1)
+
+    one_token()  # what is made once a process
+    assert calls_of(one_token).total() <= 1600
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_greedy_token_of_eight_layers_costs_few_calls(dialect: str) -> None:
+    """C functions included: what a token costs besides arithmetic, with as many layers as the published model has."""
+    sizes = {"d_model": 32, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = BlenderbotSmallConfig(vocab_size=100, encoder_ffn_dim=64, decoder_ffn_dim=64, **sizes)
+    assert (config.encoder_layers, config.decoder_layers) == (8, 8)
+    model = BlenderbotSmallForConditionalGeneration.from_config(config, seed=0, dialect=dialect)
+
+    def calls(tokens: int) -> int:
+        count = 0
+
+        def hook(_: FrameType, event: str, __: Any) -> None:
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        with profiled(hook):
+            model.generate(SOURCE, num_beams=1, min_new_tokens=tokens, max_new_tokens=tokens)
+        return count
+
+    calls(4)
+    assert (calls(24) - calls(4)) / 20 <= 2000

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -12,6 +13,17 @@ from typing import Any
 import npblender
 
 ROOT = Path(npblender.__file__).resolve().parent
+
+
+@contextmanager
+def profiled(hook: Callable[[FrameType, str, Any], None]) -> Iterator[None]:
+    """`hook` is called for every call of this thread: "call" of a Python function, "c_call" of a C function."""
+    before = sys.getprofile()
+    sys.setprofile(hook)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
 
 
 def calls_of(do: Callable[[], Any]) -> Counter[CodeType]:
@@ -22,12 +34,8 @@ def calls_of(do: Callable[[], Any]) -> Counter[CodeType]:
         if event == "call":
             found[frame.f_code] += 1
 
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
+    with profiled(note):
         do()
-    finally:
-        sys.setprofile(before)
     return found
 
 
