@@ -2,14 +2,10 @@
 
 import ast
 import doctest
-import functools
 import graphlib
-import importlib
-import io
 import re
 import subprocess
 import sys
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +14,7 @@ import pytest
 import npblender
 from npblender.cli.main import main
 from reference_tests.support.calls import calls_of, files_entered
-
-ROOT = Path(npblender.__file__).resolve().parent
-REPOSITORY = ROOT.parent
+from reference_tests.support.sources import MODULES, REPOSITORY, imported, own, parsed, room, text_files
 
 ROOMS = [
     "common",
@@ -60,46 +54,6 @@ FORMULAS = ["attention", "encoder", "decoder", "forward", "masks"]
 RUNTIME = {"numpy", "safetensors", "npblender"}
 MOST_LINES = 400
 MOST_FILES_A_REPLY = 60
-
-
-def modules() -> dict[str, Path]:
-    """Every module of the package by its name without `npblender.`; packages by the name of their folder."""
-    found = {}
-    for path in ROOT.rglob("*.py"):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
-    return found
-
-
-MODULES = modules()
-
-
-@functools.cache
-def parsed(name: str) -> ast.Module:
-    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
-
-
-def imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """(module, name) for everything that a tree imports; the name is empty for a plain import."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute here"
-            yield from ((node.module or "", alias.name) for alias in node.names)
-
-
-def own(tree: ast.AST) -> Iterator[str]:
-    """Which of the package's modules a tree imports."""
-    for module, name in imported(tree):
-        if module.partition(".")[0] == "npblender":
-            inside = module.removeprefix("npblender").removeprefix(".")
-            longer = f"{inside}.{name}".strip(".")
-            yield longer if longer in MODULES else inside or "__init__"
-
-
-def room(module: str) -> str:
-    return module.partition(".")[0]
 
 
 def test_every_module_has_its_room() -> None:
@@ -301,12 +255,6 @@ def test_nothing_changes_the_import_path() -> None:
     assert not wrong
 
 
-def text_files() -> list[Path]:
-    kinds = ("*.py", "*.md", "*.toml")
-    folders = [ROOT, REPOSITORY / "reference_tests", REPOSITORY / "tools", REPOSITORY / "docs"]
-    return [path for folder in folders for kind in kinds for path in folder.rglob(kind)]
-
-
 def test_no_file_knows_the_machine_it_was_written_on() -> None:
     """No absolute path of a home, a checkout or a temporary folder; no note to oneself."""
     machine = re.compile(r"(?<![\w./~-])/(?:home|root|work|tmp|Users)/\w")
@@ -320,145 +268,6 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
         if machine.search(line) or notes.search(line)
     ]
     assert not found
-
-
-FOREIGN = {"configuration_blenderbot_small.py", "modeling_blenderbot_small.py", "tokenization_blenderbot_small.py"}
-"""Files of the originals, which are not here."""
-
-
-def mentions(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a page, or of the docstrings and comments of a module, by number."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".md":
-        yield from enumerate(text.splitlines(), start=1)
-        return
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            yield from enumerate(node.value.value.splitlines(), start=node.lineno)
-
-
-def is_a_file_here(name: str, mentioned_in: Path) -> bool:
-    """Whether a mentioned file exists: seen from where it is mentioned, or by the end of its path anywhere here.
-
-    The package points to its own files only, so that a name there cannot mean a file of the tests.
-    """
-    if (mentioned_in.parent / name).exists() or name in FOREIGN:
-        return True
-    return ends_a_path(name, inside=mentioned_in.is_relative_to(ROOT) and "/" not in name)
-
-
-@functools.cache
-def ends_a_path(name: str, inside: bool) -> bool:
-    """Whether a path ends so: of the package only, or of the tests and tools too."""
-    return any(
-        path.as_posix().endswith(f"/{name}") for path in python_files() if path.is_relative_to(ROOT) or not inside
-    )
-
-
-@functools.cache
-def python_files() -> list[Path]:
-    folders = [ROOT, REPOSITORY / "reference_tests", REPOSITORY / "tools"]
-    return [path for folder in folders for path in folder.rglob("*.py")]
-
-
-@functools.cache
-def is_importable(dotted: str) -> bool:
-    """Whether a dotted name leads to a module of this repository or to something in one."""
-    parts = dotted.split(".")
-    for count in range(len(parts), 0, -1):
-        try:
-            found = importlib.import_module(".".join(parts[:count]))
-        except ImportError:
-            continue
-        return all(hasattr(found, name) and (found := getattr(found, name), True)[1] for name in parts[count:])
-    return False
-
-
-POINTING = [path for path in text_files() if path.suffix in (".py", ".md")] + [REPOSITORY / "README.md"]
-
-
-@pytest.mark.parametrize("folder", sorted({path.relative_to(REPOSITORY).parts[0] for path in POINTING}))
-def test_what_is_pointed_to_exists(folder: str) -> None:
-    """Every file and every dotted name of this package in a docstring, a comment or a page is there."""
-    paths = [path for path in POINTING if path.relative_to(REPOSITORY).parts[0] == folder]
-    stale = [f"{path.relative_to(REPOSITORY)}, {pointer}" for path in paths for pointer in stale_pointers(path)]
-    assert not stale, "they point to what is not there"
-
-
-def stale_pointers(path: Path) -> list[str]:
-    """What a file mentions and is not there, with the number of the line."""
-    stale = []
-    for number, line in mentions(path):
-        for mention in re.findall(r"(?<![\w*<{])[\w./-]*\w\.py\b", line):
-            if not is_a_file_here(mention, path):
-                stale.append(f"line {number}: {mention}")
-        for mention in re.findall(r"(?<![\w./-])npblender(?:\.[A-Za-z_]\w*)+", line):
-            is_file = mention.rpartition(".")[2] in ("json", "md", "py", "svg", "toml", "txt")
-            if not is_file and not is_importable(mention):
-                stale.append(f"line {number}: {mention}")
-    return stale
-
-
-ORDINARY_WORDS = {"asses", "dict_lower", "test_data_set_N"}
-"""Set like code in a docstring, and no name of ours: a word of text, ParlAI's option, ONNX's folder."""
-
-ROOMS_IN_PREPARATION = {"groundtruth"}
-"""Rooms whose docstrings are being rewritten; empty when they are done."""
-
-
-READY = [name for name in MODULES if room(name) not in ROOMS_IN_PREPARATION]
-
-
-def docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
-    """Docstrings, and the strings under fields and constants that serve as theirs."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            yield node.value
-
-
-@functools.cache
-def names_in_code() -> set[str]:
-    """Every module, identifier, and word of a string that is no docstring, in the package."""
-    names = set()
-    for path in MODULES.values():
-        text = path.read_text(encoding="utf-8")
-        names |= {path.stem, path.parent.name}
-        starts = {node.lineno for node in docstrings(ast.parse(text))}
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type == tokenize.NAME:
-                names.add(token.string)
-            elif token.type == tokenize.STRING and token.start[0] not in starts:
-                names |= set(re.findall(r"\w+", token.string))
-    return names
-
-
-def test_names_in_docstrings_exist() -> None:
-    """A word that a docstring sets in backquotes is the name of something in the package, and not what it was once."""
-    wrong = []
-    for name in READY:
-        text = "\n".join(node.value for node in docstrings(parsed(name)) if isinstance(node.value, str))
-        found = set(re.findall(r"(?<!`)`([a-z]\w*_\w*|[a-z]{4,})`(?!`)", text))
-        wrong += [f"{name}: {word}" for word in sorted(found - names_in_code() - ORDINARY_WORDS)]
-    assert not wrong
-
-
-UNPLAIN = re.compile(r"\bcan not\b|\b(?:whoever|nobody|somebody|listens)\b|\b(?:is|was|are|were|been) (?:told|heard)\b")
-"""Two words for one, and arrays, programs and readers spoken of as people: say what happens instead."""
-
-
-LEFT_OUT = {"demo", "releases"}
-"""Folders of `tools` that quote people, and messages of earlier releases."""
-
-
-def test_the_english_is_plain() -> None:
-    paths = {name: MODULES[name] for name in READY}
-    for folder in ("tools", "reference_tests/support", "reference_tests/oracles", "reference_tests/faults"):
-        paths |= {path.name: path for path in (REPOSITORY / folder).rglob("*.py") if not LEFT_OUT & set(path.parts)}
-    lines = [(name, line.strip()) for name, path in paths.items() for line in path.read_text("utf-8").splitlines()]
-    assert [f"{name}: {line}" for name, line in lines if UNPLAIN.search(line)] == []
 
 
 FACES = {"ops.unchecked"}

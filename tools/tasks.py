@@ -21,7 +21,14 @@ class Task:
 
 
 LINT = (("ruff", "check", "."), ("ruff", "format", "--check", "."))
-STRUCTURE = ("pytest", "-q", "-p", "no:cacheprovider", "reference_tests/test_structure.py")
+STRUCTURE = (
+    "pytest",
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "reference_tests/test_structure.py",
+    "reference_tests/test_words.py",
+)
 DOCTESTS = (
     ("pytest", "-q", "-p", "no:cacheprovider", "-p", "reference_tests.support.doctest_names", "--doctest-modules"),
     (
