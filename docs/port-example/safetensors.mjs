@@ -2,7 +2,7 @@
 // A tensor here is {shape, data}, with data a typed array in C order. Not here: dtypes that the example does not meet.
 import { readFileSync, writeFileSync } from "node:fs";
 
-const READERS = { F32: Float32Array, F64: Float64Array };
+const READERS = { F32: Float32Array, F64: Float64Array, I32: Int32Array };
 
 /** All tensors of a file by name, and the header's `__metadata__`. */
 export function readSafetensors(path) {

@@ -1,16 +1,21 @@
 """`npblender compare REF MINE`: where a port first leaves the reference, and by how many units of rounding noise.
 
-Exit codes: 0 everything compared is within noise, 1 something diverged, 2 the two cannot be compared.
+Exit codes: 0 everything compared is within noise, 1 something diverged, 2 the two cannot be compared, or too few points
+were there, 3 borderline: as far off as a plain float32 loop may be.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from npblender.common.printable import json_line
+from npblender.common.printable import json_line, printable
+
+if TYPE_CHECKING:
+    from npblender.models.pretrained import PreTrainedModel
 
 NAME = "compare"
 
@@ -30,6 +35,18 @@ def add_parser(commands: Any, summary: str) -> None:
     parser.add_argument("--html", metavar="FILE", help="write a report for a browser, too")
     parser.add_argument("--refed", action="store_true", help="REF holds re-fed cases, MINE the answers to them")
     parser.add_argument("--map", metavar="NAMES", help="a JSON file of patterns for MINE's names: {pattern: point}")
+    parser.add_argument(
+        "--model",
+        metavar="FOLDER",
+        help="the model that REF ran, to try mistakes with its weights (default: a pack's own model, or the demo)",
+    )
+    parser.add_argument("--runs", action="store_true", help="REF and MINE are two runs of one port: find a race")
+    parser.add_argument(
+        "--require",
+        action="append",
+        metavar="GLOB",
+        help="points that MINE must have, or `all`; repeatable (default: half of REF's)",
+    )
     parser.set_defaults(run=run, command=NAME)
 
 
@@ -59,13 +76,54 @@ def run(arguments: argparse.Namespace) -> int:
     from npblender.groundtruth.comparison.text_report import as_text
 
     check_page(arguments)
+    if arguments.runs:
+        return compare_two_runs(arguments)
     chosen = compare_refed if arguments.refed else compare
-    report = chosen(arguments.reference, arguments.mine, names=arguments.map)
+    require = "all" if arguments.require == ["all"] else arguments.require
+    report = chosen(
+        arguments.reference, arguments.mine, names=arguments.map, require=require, model=model_of(arguments)
+    )
     if arguments.html is not None:
         with replacing(Path(arguments.html)) as unfinished:
             unfinished.write_text(as_html(report), encoding="utf-8", newline="\n")
     print(json_line(as_json(report)) if arguments.json else as_text(report))
-    return 0 if report.first is None else 1
+    return report.exit_code
+
+
+def compare_two_runs(arguments: argparse.Namespace) -> int:
+    """Compare two runs of one port."""
+    from npblender.groundtruth import Trace
+    from npblender.groundtruth.comparison.runs import compare_runs
+
+    others = {
+        **{"--refed": arguments.refed, "--map": arguments.map, "--html": arguments.html, "--json": arguments.json},
+        **{"--require": arguments.require, "--model": arguments.model},
+    }
+    for option, value in others.items():
+        if value:
+            raise ValueError(f"--runs compares two runs bit by bit: leave out {option}")
+    found = compare_runs(Trace.load(arguments.reference), Trace.load(arguments.mine))
+    print("\n".join(map(printable, found.lines())))
+    return found.exit_code
+
+
+def model_of(arguments: argparse.Namespace) -> PreTrainedModel | None:
+    """Load the model that the reference ran: the one named, the model of REF's pack, or the demo if REF is of it."""
+    from npblender import BlenderbotSmallForConditionalGeneration, demo
+    from npblender.config import BlenderbotSmallConfig
+    from npblender.groundtruth.tracing.tensor_file import read_tensors
+
+    if arguments.model is not None:
+        return BlenderbotSmallForConditionalGeneration.from_pretrained(arguments.model)
+    path = Path(arguments.reference)
+    own = path.resolve().parent.parent / "model"
+    for folder in (own, demo.folder()) if path.is_file() else ():
+        if (folder / "config.json").is_file():
+            config = BlenderbotSmallConfig.from_pretrained(folder).to_dict()
+            stored = read_tensors(path)[1].get("config")
+            if stored is not None and json.loads(stored) == config:
+                return BlenderbotSmallForConditionalGeneration.from_pretrained(folder)
+    return None
 
 
 def check_page(arguments: argparse.Namespace) -> None:

@@ -93,7 +93,8 @@ def zoo_model(dialect: Dialect) -> BlenderbotSmallForConditionalGeneration:
 
 def reference(dialect: Dialect) -> Trace:
     """The truth, with the noise of every point: what a porter is given."""
-    return npblender.trace(zoo_model(dialect), **INPUTS, steps=True, prefill=PREFILL, dtype="float64")
+    given: Inputs = {**INPUTS, "steps": True, "prefill": PREFILL}
+    return npblender.trace(zoo_model(dialect), **given, dtype="float64")
 
 
 def harmed(fault: Fault | None, dialect: Dialect) -> dict[str, Array]:
@@ -111,7 +112,7 @@ def harmed_run(
     dtype: str,
 ) -> dict[str, Array]:
     """The same for any model and any inputs of a trace."""
-    arrays, inputs = dict(arrays), deepcopy(dict(inputs))
+    arrays, given = dict(arrays), deepcopy(dict(inputs))
     with pytest.MonkeyPatch.context() as patch:
         if fault is not None:
             if fault.patch is not None:
@@ -119,9 +120,9 @@ def harmed_run(
             if fault.weights is not None:
                 fault.weights(arrays)
             if fault.inputs is not None:
-                fault.inputs(inputs)
+                fault.inputs(given)
             if fault.dialect is not None:
                 dialect = replace(fault.dialect(dialect), name="faulty")
         weights = from_arrays(config, arrays)
         model = BlenderbotSmallForConditionalGeneration(config, weights, dialect=dialect)
-        return dict(npblender.trace(model, **inputs, dtype=dtype, noise=False).arrays)
+        return dict(npblender.trace(model, **given, dtype=dtype, noise=False).arrays)

@@ -21,7 +21,7 @@ CROSS_KEYS = "decoder.layers.0.encoder_attn.k"
 def encoder_norm_first(w: Any, tokens: Array, mask: Any, positions: Any, context: Context) -> Array:
     """The decoder's order in the encoder."""
     if positions is None:
-        positions = encoder.source_positions(*tokens.shape[:2], mask, context)
+        positions = encoder.source_positions(tokens.shape[0], tokens.shape[1], mask, context)
     x = decoder.embed_target(w, tokens, positions, replace(context, tap=muted(context.tap, "output")))
     x = encoder.zero_pads(x, mask, context)
     context.tap("output", x)

@@ -100,7 +100,9 @@ def test_what_a_trace_says_of_itself_to_any_reader_of_safetensors(tmp_path: Path
     some_trace().save(tmp_path / "t")
     with safe_open(tmp_path / "t", "np") as file:
         said = file.metadata()
-        assert sorted(file.keys()) == ["encoder.states", "logits"]
+        assert sorted(file.keys()) == ["encoder.states", "inputs.input_ids", "logits"]
+        assert file.get_tensor("inputs.input_ids").tolist() == [[5, 6, 7]]
+        assert file.get_slice("inputs.input_ids").get_dtype() == "I32"
     assert {name: json.loads(said[name]) for name in ("points", "noise", "config", "inputs", "producer")} == {
         "points": ["encoder.states", "logits"],
         "noise": {"encoder.states": {"rms": 1e-8, "max": 3e-8}, "logits": {"rms": 0.0, "max": 0.0}},
@@ -110,7 +112,7 @@ def test_what_a_trace_says_of_itself_to_any_reader_of_safetensors(tmp_path: Path
     }
     assert (said["format"], said["version"], said["dtype"], said["dialect"]) == (
         "npblender-trace",
-        "1",
+        "2",
         "float32",
         '"parlai"',
     )
@@ -123,6 +125,29 @@ def test_the_same_trace_gives_the_same_bytes_in_another_process(tmp_path: Path) 
     arguments = [sys.executable, "-c", code, str(tmp_path / "theirs")]
     subprocess.run(arguments, env=environment(PYTHONHASHSEED="3"), check=True, timeout=600)
     assert (tmp_path / "mine").read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
+def test_a_trace_of_version_1_is_read(tmp_path: Path) -> None:
+    """As 0.1.0 wrote it: without tensors of the inputs."""
+    trace = some_trace()
+    write_tensors(tmp_path / "t", trace.arrays, trace.metadata | {"version": "1"})
+    again = Trace.load(tmp_path / "t")
+    assert (again.points, again.inputs, again.noise) == (trace.points, trace.inputs, trace.noise)
+
+
+def test_inputs_are_tensors_too(tmp_path: Path) -> None:
+    """Ids, masks and the length of a prompt as int32, head masks as float32; they are no points."""
+    given = {"input_ids": [[5, 6]], "attention_mask": [[1, 0]], "head_mask": [[0.5]], "steps": True, "prefill": 2}
+    Trace({"logits": np.ones(1)}, inputs=given).save(tmp_path / "t")
+    stored = load_file(tmp_path / "t")
+    assert {name: (array.dtype.name, array.tolist()) for name, array in stored.items() if name != "logits"} == {
+        "inputs.input_ids": ("int32", [[5, 6]]),
+        "inputs.attention_mask": ("int32", [[1, 0]]),
+        "inputs.head_mask": ("float32", [[0.5]]),
+        "inputs.prefill": ("int32", 2),
+    }
+    assert Trace.load(tmp_path / "t").points == ("logits",)
+    assert Trace.load(tmp_path / "t").inputs == given
 
 
 def test_points_are_in_causal_order_whatever_the_bytes_are_in(tmp_path: Path) -> None:
@@ -180,7 +205,7 @@ def rewritten(path: Path, **changes: str | None) -> Path:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"version": "2"}, "a trace of version '2'; version 1 is read"),
+        ({"version": "3"}, "a trace of version '3'; versions 1 and 2 are read"),
         ({"version": None}, "a trace of version None"),
         ({"points": None}, "'points' does not list its tensors"),
         ({"points": '["encoder.states"]'}, "'points' does not list its tensors"),

@@ -16,6 +16,7 @@ from npblender.groundtruth import TraceInputs, diverged, record, score
 from npblender.groundtruth.noise import measured as measuring
 from npblender.groundtruth.noise.measured import measure_noise, record_arrays
 from npblender.groundtruth.noise.permuted_model import draw_permutation, permuted, restore
+from npblender.groundtruth.noise.plain_loops import Loops, run_plainly
 from npblender.groundtruth.noise.units import Noise
 from npblender.groundtruth.noise.variants import (
     Variant,
@@ -183,6 +184,7 @@ def test_noise_solved_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
             yield Variant("one", original, lambda name, array, added=added: array + np.reshape(added, (1, 2, size)))
 
     monkeypatch.setattr(measuring, "legitimate_variants", variants)
+    monkeypatch.setattr(measuring, "LOOPS", ())
     found = measure_noise(original, record_arrays(original, {name}))[name]
     assert found == Noise(float(f"{math.sqrt(50 / (4 * size)):.2e}"), 5.0)
 
@@ -195,6 +197,7 @@ def test_noise_of_some_rows_is_of_those_rows(monkeypatch: pytest.MonkeyPatch) ->
         yield Variant("the second", original, lambda name, array: array[1:] + 1.0, slice(1, 2))
 
     monkeypatch.setattr(measuring, "legitimate_variants", variants)
+    monkeypatch.setattr(measuring, "LOOPS", ())
     assert measure_noise(original, truth)[name] == Noise(1.0, 1.0)
 
 
@@ -267,3 +270,44 @@ def test_a_config_without_a_pad_has_noise_too() -> None:
     config = EXAMPLE_CONFIG.replace(pad_token_id=None)
     model = BlenderbotSmallForConditionalGeneration.from_config(config, seed=0)
     assert trace(model, [[5, 6]]).noise["logits"].rms > 0
+
+
+@given(seed=seeds(), accumulators=st.sampled_from([1, 2, 3, 8]), fused=st.booleans())
+@settings(max_examples=20)
+def test_plain_loops_add_one_term_after_the_other(seed: int, accumulators: int, fused: bool) -> None:
+    """Against loops written out over Python's numbers, each operation rounded to float32 as C rounds it."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.standard_normal((2, 11)).astype(np.float32), rng.standard_normal((11, 3)).astype(np.float32)
+
+    def added(terms: list[tuple[np.float32, np.float32]]) -> np.float32:
+        lanes = [np.float32(0)] * min(accumulators, len(terms))
+        for n, (x, y) in enumerate(terms):
+            lane = n % len(lanes)
+            if fused:  # the product is not rounded
+                lanes[lane] = np.float32(np.float64(x) * np.float64(y) + np.float64(lanes[lane]))
+            else:
+                lanes[lane] = np.float32(lanes[lane] + np.float32(x * y))
+        total = lanes[0]
+        for lane_sum in lanes[1:]:
+            total = np.float32(total + lane_sum)
+        return total
+
+    loops = Loops(accumulators, fused)
+    found = loops.product(a, b)
+    for row in range(2):
+        for column in range(3):
+            assert found[row, column] == added(list(zip(a[row], b[:, column], strict=True)))
+        assert loops.total(a[row]) == Loops(accumulators).product(a[row : row + 1], np.ones((11, 1), np.float32))[0, 0]
+
+
+@given(seed=seeds(), dialect=dialects)
+@settings(max_examples=10)
+def test_plain_loops_run_every_point(seed: int, dialect: Dialect) -> None:
+    """All points of the run, under their names, near the truth: with inputs of every kind."""
+    original = draw_trace_case(np.random.default_rng(seed), dialect).evaluation()
+    truth = record_arrays(original, planned_points(original))
+    noise = measure_noise(original, truth)
+    found = dict(run_plainly(original.in_dtype(np.dtype(np.float32)), Loops(3)))
+    assert list(found) == list(truth)
+    for name, array in truth.items():
+        assert not diverged(score(array, found[name], noise[name])), name

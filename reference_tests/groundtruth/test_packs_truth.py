@@ -77,7 +77,7 @@ def test_truths_that_disagree_are_not_exported(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_every_operation_has_its_definition() -> None:
-    assert set(OPERATIONS) == {"softmax", "log_softmax", "layer_norm", "linear", "embed", "cross_entropy"}
+    assert set(OPERATIONS) == {*("softmax", "log_softmax", "layer_norm", "linear", "embed", "cross_entropy", "argmax")}
 
 
 FILTERED: list[tuple[str, list[float], list[int], dict[str, Any], list[float]]] = [

@@ -21,6 +21,7 @@ from npblender.groundtruth import Trace, TraceInputs, record
 from npblender.groundtruth.packs.export import export_pack, export_tiny
 from npblender.groundtruth.packs.files import read_cases, read_json
 from npblender.groundtruth.packs.manifest import Manifest, read_manifest, write_manifest
+from npblender.groundtruth.packs.sections.forward import subject_of_path
 from npblender.groundtruth.packs.verdict import Subject
 from npblender.groundtruth.packs.verify import subject_of, verify_pack
 from tools import ROOT
@@ -50,7 +51,10 @@ def cross_checks(folder: Path) -> list[dict[str, Any]]:
     of_kind = {path: record.kind for path, record in manifest.files.items()}
     traces = {path: Trace.load(folder / path) for path, kind in of_kind.items() if kind == "trace"}
     replaced = None if dialect.start_logit is None else config["decoder_start_token_id"]
-    answers = forward.ask_all(original, config, subject.model.weights, traces, replaced)
+    answers: dict[str, forward.Found | None] = {}
+    for path, trace in traces.items():
+        weights = subject_of_path(subject, path).model.weights
+        answers |= forward.ask_all(original, config, weights, {path: trace}, replaced)
     checks = [forward.record_of(path, original, found) for path, found in answers.items()]
     checks += asked_elsewhere(subject, [path for path, found in answers.items() if found is None], traces)
     for path, kind in of_kind.items():

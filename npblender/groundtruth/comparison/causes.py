@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from npblender.groundtruth.comparison.diagnose import is_telling
+from npblender.groundtruth.comparison.findings import PointReport
 from npblender.groundtruth.tracing.points import pattern_of
+
+EXPLAINS = "it would be right with"
 
 _PROJECTION = "the weight taken as [in, out] where the file has [out, in]; its bias left out; another layer's weights"
 
@@ -24,6 +28,7 @@ _CAUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "eps outside the root, or not 1e-5; variance divided by n - 1",
             "the norm taken before the positions are added: that is the decoder's order, not the encoder's",
         ),
+        "encoder.embed.sum": ("the norm taken before the positions are added: that is the decoder's order",),
         "encoder.embed.output": ("states of pads: ParlAI sets them to zero, transformers does not",),
         "decoder.embed.tokens": ("the target not shifted right; a decoder that starts with another token than 1",),
         "decoder.embed.scaled": (
@@ -85,6 +90,13 @@ _CAUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "loss": ("labels of -100 counted; labels shifted a second time",),
     }
 )
+
+
+def causes_of(point: PointReport | None) -> tuple[str, ...]:
+    """Returns the usual causes of a divergence, unless it is too small or a mistake was found that explains it."""
+    if point is None or not is_telling(point.score) or any(EXPLAINS in remark for remark in point.remarks):
+        return ()
+    return likely_causes(point.name)
 
 
 def likely_causes(name: str) -> tuple[str, ...]:

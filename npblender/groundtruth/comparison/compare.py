@@ -7,8 +7,9 @@ the first point whose error is more than rounding noise (`noise.units`).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,18 +18,33 @@ from npblender.common.array_types import Array
 from npblender.config.dialect import resolve_dialect
 from npblender.groundtruth.comparison.diagnose import diagnose
 from npblender.groundtruth.comparison.findings import PointReport, Report, Side
+from npblender.groundtruth.comparison.hypotheses import Weights
 from npblender.groundtruth.comparison.name_patterns import NameTable, read_name_table
 from npblender.groundtruth.comparison.point_names import Meaning, meaning_of
 from npblender.groundtruth.comparison.reading import Reading, read_as
+from npblender.groundtruth.single_ops.cases import list_cases, run_arrays
 from npblender.groundtruth.single_ops.refed import GIVEN, Refed
-from npblender.groundtruth.tracing.points import causal_order, head_count, known_point
+from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points
+from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
+from npblender.groundtruth.tracing.points import causal_order, head_count, known_point, points_of_run
+from npblender.groundtruth.tracing.record import select_points
 from npblender.groundtruth.tracing.trace_file import Trace
+from npblender.models.pretrained import PreTrainedModel
+from npblender.transformer.parameters import to_arrays
 
 Given = Trace | str | os.PathLike[str] | Mapping[str, ArrayLike]
 Names = NameTable | Mapping[str, str] | str | os.PathLike[str] | None
+Require = str | Sequence[str] | None
 
 
-def compare(reference: Given, mine: Given, *, names: Names = None) -> Report:
+def compare(
+    reference: Given,
+    mine: Given,
+    *,
+    names: Names = None,
+    require: Require = None,
+    model: PreTrainedModel | None = None,
+) -> Report:
     """Finds where `mine` first leaves `reference`, and by how many units of float32 rounding noise.
 
     Args:
@@ -37,6 +53,9 @@ def compare(reference: Given, mine: Given, *, names: Names = None) -> Report:
         mine: the same. Its names may be those of the points, of transformers' or ParlAI's modules, or those of
             `names`; its arrays may have another axis order, where their shape shows it.
         names: a table `{pattern: name}`, or a JSON file of one (`name_patterns`).
+        require: "all", or globs: the points of the reference that `mine` must have. None asks for half of them. What
+            lacks required points is "incomplete", unless it diverges.
+        model: the model that the reference ran. With its parameters, mistakes are tried on the operation that diverges.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -58,16 +77,24 @@ def compare(reference: Given, mine: Given, *, names: Names = None) -> Report:
     if any(name.startswith(GIVEN) for name in expected.arrays):
         raise ValueError(f"{first.source} holds re-fed cases: compare answers with it by --refed, or compare_refed")
     _check_inputs(expected, found)
-    return _compared(expected, first, found, second, _table(names), {})
+    known = None if model is None else partial(_known_of_run, expected, model)
+    return _compared(expected, first, found, second, _table(names), {}, require, known)
 
 
-def compare_refed(reference: Refed | str | os.PathLike[str], answers: Given, *, names: Names = None) -> Report:
+def compare_refed(
+    reference: Refed | str | os.PathLike[str],
+    answers: Given,
+    *,
+    names: Names = None,
+    require: Require = None,
+    model: PreTrainedModel | None = None,
+) -> Report:
     """Compares what each operation of a port gives from the reference's own inputs, in units of that operation's noise.
 
     Args:
         reference: `Refed` cases, or a file of them.
         answers: arrays by the names of the cases, in any of the forms that `compare` takes.
-        names: as in `compare`.
+        names, require, model: as in `compare`.
 
     Raises: as `compare` does.
 
@@ -84,15 +111,45 @@ def compare_refed(reference: Refed | str | os.PathLike[str], answers: Given, *, 
     if not isinstance(reference, Refed):
         raise TypeError(f"the reference is a {type(reference).__name__}; give re-fed cases or a file of them")
     about = reference.about
-    expected = Trace(reference.outputs, reference.noise, "float64", about.get("dialect"), about.get("config"))
+    expected = Trace(
+        *(reference.outputs, reference.noise, "float64"),
+        *(about.get("dialect"), about.get("config"), about.get("inputs")),
+    )
     found, second = _opened("what is compared", answers)
     _, first = _opened("the reference", expected)
     ops = {case.name: case.op for case in reference.cases}
-    return _compared(expected, replace(first, source=source), found, second, _table(names), ops)
+    parameters = {} if model is None else to_arrays(model.weights)
+    known = Weights({case.name: case for case in reference.cases}, reference.given, parameters)
+    first = replace(first, source=source)
+    return _compared(expected, first, found, second, _table(names), ops, require, lambda: known)
+
+
+def _known_of_run(expected: Trace, model: PreTrainedModel) -> Weights | None:
+    """Gathers what the operations of a trace can be recomputed from; None where the model cannot have run it."""
+    if expected.inputs is None or (expected.config is not None and dict(expected.config) != model.config.to_dict()):
+        return None
+    dialect = model.dialect if expected.dialect is None else resolve_dialect(expected.dialect)
+    run = check_inputs(model.config, model.weights, dialect, TraceInputs.from_json(expected.inputs))
+    evaluation = Evaluation(model.config, dialect, model.weights, run)
+    arrays = {**run_arrays(evaluation), **expected.arrays}
+    before: str | None = None
+    cases = {case.name: case for case in list_cases(evaluation)}
+    for name in planned_points(evaluation):  # a point that is no operation repeats the one before it
+        if name not in cases and name not in arrays and before in arrays:
+            arrays[name] = arrays[before]
+        before = name
+    return Weights(cases, arrays, to_arrays(model.weights))
 
 
 def _compared(
-    expected: Trace, first: Side, found: Trace, second: Side, table: NameTable | None, ops: Mapping[str, str]
+    expected: Trace,
+    first: Side,
+    found: Trace,
+    second: Side,
+    table: NameTable | None,
+    ops: Mapping[str, str],
+    require: Require,
+    known: Callable[[], Weights | None] | None = None,
 ) -> Report:
     """Makes the report of two traces; with `ops`, every diverging point is diagnosed and not the first alone."""
     order, noted = _order(expected)
@@ -100,14 +157,20 @@ def _compared(
     pairs, surplus, used = _paired(arrays, found, table)
     if not pairs:
         raise ValueError(_nothing_common(first, second, list(arrays), list(found.arrays)))
+    required = _required(order, require)
     points: list[PointReport] = []
     is_first = True
     for name in order:
-        reported = _judged(name, arrays, expected, found, pairs.get(name, []), is_first or bool(ops))
+        reported = _judged(
+            name, arrays, expected, found, pairs.get(name, []), bool(ops), known if is_first or ops else None, is_first
+        )
         reported = replace(reported, op=ops.get(name))
         is_first &= reported.status != "diverged"
         points.append(reported)
-    return Report(
+    lacking = [name for name in required if name not in pairs]
+    if require is None and 2 * len(pairs) >= len(order):
+        lacking = []
+    report = Report(
         reference=first,
         mine=second,
         points=tuple(points),
@@ -115,7 +178,25 @@ def _compared(
         unmatched_patterns=tuple(left.text for left, _ in table.entries if left.text not in used) if table else (),
         noise_measured=all(point.score is None or point.score.measured for point in points),
         notes=(*noted, *_notes(first, second)),
+        lacking=tuple(lacking),
+        inputs=expected.inputs,
     )
+    return report if ops else replace(report, thin=_thin(report, expected))
+
+
+def _required(order: list[str], require: Require) -> list[str]:
+    """Selects the points that must be there; all of them where nothing is asked for."""
+    return select_points(order, None if require is None or require == "all" else require)
+
+
+def _thin(report: Report, expected: Trace) -> tuple[str, ...]:
+    """Lists the model's points between the last that agrees and the first that diverges which no reference shows."""
+    every = points_of_run(expected.points, expected.config)
+    if report.first_divergence not in every:
+        return ()
+    start = 0 if report.last_good is None or report.last_good.name not in every else every.index(report.last_good.name)
+    between = every[start : every.index(report.first_divergence)]
+    return tuple(name for name in between if name not in expected.arrays)
 
 
 def _opened(what: str, given: Given) -> tuple[Trace, Side]:
@@ -188,7 +269,9 @@ def _judged(
     expected: Trace,
     found: Trace,
     candidates: list[tuple[str, Meaning]],
-    with_diagnosis: bool,
+    alone: bool,
+    known: Callable[[], Weights | None] | None,
+    is_first: bool,
 ) -> PointReport:
     """Judges one point by the worst of the arrays that stand for it."""
     reference = arrays[name]
@@ -203,18 +286,18 @@ def _judged(
         if meaning.unscaled and reference.ndim:
             factors = (1.0 / float(np.sqrt(reference.shape[-1])), 1.0)
         noise = expected.noise.get(name)
-        reading = read_as(reference, found.arrays[theirs], noise, axes=axes, heads=heads, factors=factors)
-        if worst is None or (reading.diverged, reading.units) > (worst[1].diverged, worst[1].units):
+        reading = read_as(reference, found.arrays[theirs], noise, axes=axes, heads=heads, factors=factors, alone=alone)
+        if worst is None or _badness(reading) > _badness(worst[1]):
             worst = (theirs, reading)
     assert worst is not None
     theirs, reading = worst
     mine = found.arrays[theirs]
     said: tuple[str, ...] = ()
-    if reading.diverged and with_diagnosis:
-        said = diagnose(name, arrays, expected.noise, mine, reading, heads)
+    if reading.diverged and (is_first or alone):
+        said = diagnose(name, arrays, expected.noise, mine, reading, heads, None if known is None else known())
     return PointReport(
         name=name,
-        status="diverged" if reading.diverged else "within noise",
+        status=reading.verdict,
         reference_shape=reference.shape,
         reference_dtype=str(reference.dtype),
         mine_name=theirs,
@@ -226,6 +309,10 @@ def _judged(
         hidden=reading.hidden,
         remarks=said,
     )
+
+
+def _badness(reading: Reading) -> tuple[int, float]:
+    return ("within noise", "borderline", "diverged").index(reading.verdict), reading.units
 
 
 def _notes(first: Side, second: Side) -> list[str]:

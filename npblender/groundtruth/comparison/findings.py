@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from npblender.groundtruth.noise.units import BUG, Score
 
-Status = Literal["within noise", "diverged", "missing"]
+Status = Literal["within noise", "borderline", "diverged", "missing"]
+EXIT_CODES: Mapping[str, int] = MappingProxyType({"within noise": 0, "diverged": 1, "incomplete": 2, "borderline": 3})
+"""Of each verdict; a comparison that is not possible is 2, too."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,23 @@ class Report:
     unmatched_patterns: tuple[str, ...] = ()  # entries of the table of names that no name of mine fits
     noise_measured: bool = True  # False: some noise was assumed, since the reference does not hold it
     notes: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()  # points that had to be compared and are missing
+    thin: tuple[str, ...] = ()  # points of the model before the first divergence that the reference does not hold
+    inputs: Mapping[str, Any] | None = None  # what the reference ran
+
+    @property
+    def verdict(self) -> str:
+        """ "diverged", "borderline" or "within noise"; "incomplete" where too little was compared to say the latter."""
+        if self.diverged:
+            return "diverged"
+        if self.lacking:
+            return "incomplete"
+        return "borderline" if self.borderline else "within noise"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of `npblender compare`: 0 within noise, 1 diverged, 2 incomplete, 3 borderline."""
+        return EXIT_CODES[self.verdict]
 
     @property
     def refed(self) -> bool:
@@ -70,6 +91,12 @@ class Report:
     def diverged(self) -> tuple[PointReport, ...]:
         """The points that are further off than noise, in causal order."""
         return tuple(point for point in self.points if point.status == "diverged")
+
+    @property
+    def borderline(self) -> tuple[PointReport, ...]:
+        """The points that are as far off as plain float32 loops may be, up to the first divergence."""
+        before = self.points if self.first is None else self.points[: self.points.index(self.first)]
+        return tuple(point for point in before if point.status == "borderline")
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -90,7 +117,7 @@ class Report:
     def last_good(self) -> PointReport | None:
         """The last compared point before the first divergence; the last of all if nothing diverges."""
         before = self.points if self.first is None else self.points[: self.points.index(self.first)]
-        return next((point for point in reversed(before) if point.status == "within noise"), None)
+        return next((point for point in reversed(before) if point.status != "missing"), None)
 
     @property
     def unseen(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from html import escape
 
 from npblender.common.printable import printable
-from npblender.groundtruth.comparison.causes import likely_causes
+from npblender.groundtruth.comparison.causes import causes_of
 from npblender.groundtruth.comparison.findings import PointReport, Report
 from npblender.groundtruth.comparison.text_report import as_text, short
 from npblender.groundtruth.noise.units import BUG, DIVERGED
@@ -35,6 +35,7 @@ td.n { text-align: right } .diverged { color: var(--bad) } .missing { color: var
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif } svg .grid { stroke: var(--line) }
 svg .limit { stroke: var(--bad); stroke-dasharray: 4 3 } svg .first { stroke: var(--bad) }
 svg .good { fill: var(--good) } svg .bad { fill: var(--bad) } svg .gap { fill: none; stroke: var(--gap) }
+svg .edge { fill: none; stroke: var(--bad) }
 """
 
 
@@ -103,7 +104,7 @@ def _mark(point: PointReport, x: float) -> str:
     elif point.score is None:
         kind, y, said = "bad", _height(math.inf), "another shape"
     else:
-        kind = "bad" if point.status == "diverged" else "good"
+        kind = {"diverged": "bad", "borderline": "edge"}.get(point.status, "good")
         y, said = _height(point.score.units), f"{short(point.score.units)} units rms, worst {short(point.score.worst)}"
     title = f"<title>{_shown(point.name)}: {_shown(said)}</title>"
     return f'<circle class="{kind}" cx="{x}" cy="{y:.1f}" r="3.5">{title}</circle>'
@@ -121,7 +122,7 @@ def _rows(report: Report) -> Iterator[str]:
         if point.layout is not None:
             said.append(f"read as {point.layout}")
         said += point.remarks
-        kind = {"diverged": "diverged", "missing": "missing"}.get(point.status, "good")
+        kind = {"diverged": "diverged", "borderline": "diverged", "missing": "missing"}.get(point.status, "good")
         shape = "&times;".join(map(str, point.reference_shape)) or "1"
         cells = "".join(f'<td class="n">{_shown(each)}</td>' for each in numbers)
         name, remarks = _shown(point.name), _shown("; ".join(said))
@@ -136,8 +137,8 @@ def as_html(report: Report) -> str:
     >>> page.startswith("<!doctype html>"), "<logits>" in page, "&lt;logits&gt;" in page
     (True, False, True)
     """
-    verdict = "within noise" if report.first is None else f"diverged at {report.first.name}"
-    causes = () if report.first is None else likely_causes(report.first.name)
+    verdict = report.verdict if report.first is None else f"diverged at {report.first.name}"
+    causes = causes_of(report.first)
     lines = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -149,8 +150,8 @@ def as_html(report: Report) -> str:
         '<div class="picture">',
         *_picture(report),
         "</div>",
-        "<p>A dot is one point: 1 unit is as good as float32 gets, beyond 10 it is diverged. Rings at the foot are "
-        "points that were not given.</p>",
+        "<p>A dot is one point: 1 unit is usual for float32, beyond 10 it is diverged. Red rings are borderline, grey "
+        "ones at the foot are points that were not given.</p>",
         *(["<h2>Usual causes</h2><ul>", *(f"<li>{_shown(cause)}</li>" for cause in causes), "</ul>"] if causes else []),
         "<h2>In words</h2>",
         f"<pre>{escape(as_text(report))}</pre>",

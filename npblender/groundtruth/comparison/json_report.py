@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from npblender.groundtruth.comparison.causes import likely_causes
+from npblender.groundtruth.comparison.causes import causes_of
 from npblender.groundtruth.comparison.findings import PointReport, Report, Side
 
 FORMAT, VERSION = "npblender-comparison", 1
@@ -43,7 +43,16 @@ def _point(point: PointReport) -> dict[str, Any]:
         "remarks": list(point.remarks),
     }
     score = point.score
-    measures = ("units", "worst", "worst_limit", "reference_value", "mine_value", "max_error", "rms_error")
+    measures = (
+        "units",
+        "units_limit",
+        "worst",
+        "worst_limit",
+        "reference_value",
+        "mine_value",
+        "max_error",
+        "rms_error",
+    )
     counts = ("values", "reference_nan", "mine_nan", "reference_infinite", "mine_infinite")
     found |= {name: None if score is None else number(getattr(score, name)) for name in measures}
     found |= {name: None if score is None else getattr(score, name) for name in counts}
@@ -57,11 +66,13 @@ def _point(point: PointReport) -> dict[str, Any]:
 def as_json(report: Report) -> dict[str, Any]:
     """Converts the report to one JSON object.
 
-    `verdict` is "within noise", "diverged" or "not comparable", which is `exit_code` 0, 1 or 2 (130: interrupted), with
-    the reason in `error`. `first_divergence` is a point or null; `last_good` the last before it that agrees, and
-    `unseen` the points between them that mine lacks; `causes` what usually goes wrong there. `points` has an object
-    for every point of the reference, in causal order, with the fields of `PointReport` and of its `Score`; infinity and
-    NaN are the texts "Infinity", "-Infinity" and "NaN".
+    `verdict` is "within noise", "diverged", "borderline", "incomplete" or "not comparable", which is `exit_code` 0, 1,
+    3, 2 or 2 (130: interrupted), with the reason in `error`. `first_divergence` is a point or null; `last_good` the
+    last before it that agrees; `unseen` the points between them that mine lacks, `thin` those that the reference lacks;
+    `borderline` the points before it that are as far off as plain float32 loops may be; `lacking` the points that had
+    to be there and are missing; `causes` what usually goes wrong there. `points` has an object for every point of the
+    reference, in causal order, with the fields of `PointReport` and of its `Score`; infinity and NaN are the texts
+    "Infinity", "-Infinity" and "NaN".
 
     >>> from npblender.groundtruth.comparison.compare import compare
     >>> found = as_json(compare({"logits": [1.0]}, {"logits": [2.0]}))
@@ -72,14 +83,17 @@ def as_json(report: Report) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
-        "verdict": "within noise" if first is None else "diverged",
-        "exit_code": 0 if first is None else 1,
-        "error": None,
+        "verdict": report.verdict,
+        "exit_code": report.exit_code,
+        "error": f"{len(report.lacking)} points are missing" if report.verdict == "incomplete" else None,
         "refed": report.refed,
         "first_divergence": report.first_divergence,
         "last_good": None if report.last_good is None else report.last_good.name,
         "unseen": list(report.unseen),
-        "causes": [] if first is None else list(likely_causes(first.name)),
+        "thin": list(report.thin),
+        "borderline": [point.name for point in report.borderline],
+        "lacking": list(report.lacking),
+        "causes": list(causes_of(first)),
         "reference": _side(report.reference),
         "mine": _side(report.mine),
         "noise_measured": report.noise_measured,
@@ -99,7 +113,10 @@ def failure_as_json(error: str, exit_code: int) -> dict[str, Any]:
     >>> failure_as_json("there is no file 'x'", 2)["verdict"]
     'not comparable'
     """
-    lists = ("unseen", "causes", "diverged", "missing", "surplus", "unmatched_patterns", "notes", "points")
+    lists = (
+        *("unseen", "thin", "borderline", "lacking", "causes", "diverged"),
+        *("missing", "surplus", "unmatched_patterns", "notes", "points"),
+    )
     nothing = {
         "refed": None,
         "first_divergence": None,

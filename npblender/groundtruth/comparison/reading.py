@@ -12,7 +12,7 @@ import numpy as np
 
 from npblender.common.array_types import Array
 from npblender.groundtruth.comparison.axis_layouts import AxisLayout, axis_layouts
-from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise, Score, diverged, score
+from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise, Score, Verdict, judge, score
 
 HIDES = -5e8
 """A score at or below this hides a key completely: beside a visible key its weight is 0 in every dtype."""
@@ -32,9 +32,14 @@ class Reading:
     values: Array | None = None  # as they were compared
 
     @property
+    def verdict(self) -> Verdict:
+        """How far off it is; another shape is diverged."""
+        return "diverged" if self.score is None else judge(self.score)
+
+    @property
     def diverged(self) -> bool:
         """Whether it is further off than noise, or of another shape."""
-        return self.score is None or diverged(self.score)
+        return self.verdict == "diverged"
 
     @property
     def units(self) -> float:
@@ -74,6 +79,7 @@ def read_as(
     axes: str | None = None,
     heads: int | None = None,
     factors: tuple[float, ...] = (1.0,),
+    alone: bool = False,
 ) -> Reading:
     """Returns the first reading of `mine` that agrees with the reference, or the nearest.
 
@@ -90,7 +96,7 @@ def read_as(
         for factor in factors:
             values = mine if layout is None else layout.read(mine)
             values, hidden = agree_hidden(reference, values if factor == 1.0 else values * factor)
-            found = Reading(score(reference, values, noise), layout, factor, hidden, values)
+            found = Reading(score(reference, values, noise, alone=alone), layout, factor, hidden, values)
             if not found.diverged:
                 return found
             if best.score is None or found.units < best.units:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from npblender.common.printable import printable
-from npblender.groundtruth.comparison.causes import likely_causes
+from npblender.groundtruth.comparison.causes import causes_of
+from npblender.groundtruth.comparison.commands import globs_of, needs_file, trace_command
 from npblender.groundtruth.comparison.findings import PointReport, Report
-from npblender.groundtruth.noise.units import DIVERGED, FALLBACK_ULPS
+from npblender.groundtruth.noise.units import FALLBACK_ULPS
 
 MOST_AFTER = 12
 """How many points after the first divergence are listed."""
@@ -38,7 +39,7 @@ def as_text(report: Report) -> str:
 
     >>> from npblender.groundtruth.comparison.compare import compare
     >>> print(as_text(compare({"logits": [1.0, 2.0]}, {"logits": [1.0, 2.0]})))
-    WITHIN NOISE: all 1 compared points
+    WITHIN NOISE: 1 of 1 points compared
       largest error  0 units rms at logits
       note           the noise of the reference was not measured: 16 float32 ulps stand in for it
     """
@@ -47,22 +48,31 @@ def as_text(report: Report) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     first = report.first
-    things = "operations" if report.refed else "compared points"
+    things = "operations" if report.refed else "points"
+    counted = f"{len(report.compared):,} of {len(report.points):,} {things} compared"
     if first is None:
-        yield f"WITHIN NOISE: all {len(report.compared)} {things}"
+        if report.verdict == "incomplete":
+            yield f"INCOMPLETE: {counted}, and what was compared is within noise"
+            yield f"  {'why':14} {_why_incomplete(report)}"
+        elif report.verdict == "borderline":
+            yield f"BORDERLINE at {report.borderline[0].name}: {counted}"
+        else:
+            yield f"WITHIN NOISE: {counted}"
         largest = max(report.compared, key=lambda point: 0.0 if point.score is None else point.score.units)
         assert largest.score is not None, "what agrees has a score"
         yield f"  {'largest error':14} {short(largest.score.units)} units rms at {largest.name}"
+        yield from _borderline(report)
     elif report.refed:
-        yield f"DIVERGED in {len(report.diverged)} of {len(report.compared)} {things}, each from the reference's inputs"
+        yield f"DIVERGED in {len(report.diverged):,} of {counted}, each from the reference's inputs"
         for point in report.diverged[:MOST_FULL]:
             yield f"{point.name} ({point.op})"
             yield from _first(point)
         yield from _entry("diverged, too", [point.name for point in report.diverged[MOST_FULL:]])
     else:
-        yield f"DIVERGED at {first.name}"
+        yield f"DIVERGED at {first.name}: {counted}"
         yield from _first(first)
         yield from _before(report)
+        yield from _borderline(report)
         yield from _after(report)
     yield from _by_op(report)
     yield from _readings(report)
@@ -77,6 +87,29 @@ def _lines(report: Report) -> Iterator[str]:
         notes.append(f"the noise of the reference was not measured: {FALLBACK_ULPS:g} float32 ulps stand in for it")
     for note in notes:
         yield f"  {'note':14} {note}"
+
+
+def _why_incomplete(report: Report) -> str:
+    names = ", ".join(report.lacking[:MOST_NAMES]) + (", ..." if len(report.lacking) > MOST_NAMES else "")
+    return f"{len(report.lacking):,} points are missing ({names}); --require GLOB says which ones are enough"
+
+
+def _borderline(report: Report) -> Iterator[str]:
+    """Lists the borderline points, with the command that decides whether they are rounding."""
+    points = report.borderline
+    if not points:
+        return
+    for point in points[:MOST_FULL]:
+        assert point.score is not None
+        size = (
+            f"{short(point.score.units)} units rms, worst {short(point.score.worst)} of {point.score.worst_limit:.3g}"
+        )
+        yield f"  {'borderline':14} {point.name}: {size}"
+    yield from _entry("borderline, too", [point.name for point in points[MOST_FULL:]])
+    later = "" if report.first is None else ", or here, since a later point diverges"
+    yield f"  {'':14} as far as a plain float32 loop may be; look here only if a later point diverges{later}"
+    command = trace_command(report.inputs, "--refed", "--out", "CASES.safetensors")
+    yield f"  {'':14} decided by: {command}; npblender compare --refed CASES.safetensors ANSWERS{needs_file(command)}"
 
 
 def _by_op(report: Report) -> Iterator[str]:
@@ -134,7 +167,7 @@ def _first(point: PointReport) -> Iterator[str]:
         yield f"  {'shape':14} {list(point.mine_shape or ())}, and the reference has {shape}: no known layout fits"
     else:
         rms, worst = short(score.units), short(score.worst)
-        yield f"  {'error':14} {rms} units rms (noise up to {DIVERGED:g}){', a bug' if point.is_bug else ''}"
+        yield f"  {'error':14} {rms} units rms (noise up to {score.units_limit:g}){', a bug' if point.is_bug else ''}"
         yield f"  {'worst':14} {worst} units (noise up to {score.worst_limit:.3g}) at {list(score.worst_index or ())}"
         yield f"  {'values there':14} reference {score.reference_value:.9g}, mine {score.mine_value:.9g}"
         one = f"{score.noise.rms:.3g}" if score.noise.rms else "half a float32 ulp: nothing is rounded here"
@@ -155,7 +188,7 @@ def _first(point: PointReport) -> Iterator[str]:
         yield f"  {'read as':14} {_reading(point)}"
     for remark in point.remarks:
         yield f"  {'remark':14} {remark}"
-    for cause in likely_causes(point.name):
+    for cause in causes_of(point):
         yield f"  {'usual cause':14} {cause}"
 
 
@@ -167,6 +200,11 @@ def _before(report: Report) -> Iterator[str]:
         good = [point for point in report.points[: report.points.index(report.first)] if point.score is not None]
         yield f"  {'before it':14} {len(good):,} points within noise, the last {report.last_good.name}"
     yield from _entry("unseen", report.unseen, "points in between were not given, the fault may lie there")
+    yield from _entry("unseen", report.thin, "points in between are not in the reference, the fault may lie there")
+    if report.thin:
+        globs = [word for glob in globs_of(report.thin)[:4] for word in ("--points", f"'{glob}'")]
+        command = trace_command(report.inputs, *globs, "--dtype", "float64", "--out", "MORE.safetensors")
+        yield f"  {'':14} shown by: {command}{needs_file(command)}"
 
 
 def _after(report: Report) -> Iterator[str]:
@@ -181,6 +219,6 @@ def _after(report: Report) -> Iterator[str]:
     width = max(len(point.name) for point in after[:MOST_AFTER])
     for point in after[:MOST_AFTER]:
         measure = "another shape" if point.score is None else f"{short(point.score.units):>9} units"
-        yield f"    {point.name:{width}} {measure}{'' if point.status == 'diverged' else '  within noise'}"
+        yield f"    {point.name:{width}} {measure}{'' if point.status == 'diverged' else f'  {point.status}'}"
     if len(after) > MOST_AFTER:
         yield f"    and {len(after) - MOST_AFTER:,} more, which --json and --html have"

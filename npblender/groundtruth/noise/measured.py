@@ -1,8 +1,9 @@
 """Measures the float32 noise of every point: how far correct float32 evaluations lie from the float64 one.
 
 The truth is the float64 run of the model's own weights. Each of the `legitimate_variants` is run in float32 and
-returned to the original's order; its deviation from the truth counts towards the rms and the max of its point. Values
-that are set and not computed (hidden scores, a logit that is never chosen) do not count.
+returned to the original's order, and the original is run with each of the `plain_loops`; their deviations from the
+truth count towards the rms and the max of each point. Values that are set and not computed (hidden scores, a logit that
+is never chosen) do not count.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender.common.array_types import Array
+from npblender.groundtruth.noise.plain_loops import LOOPS, run_plainly
 from npblender.groundtruth.noise.units import Noise
 from npblender.groundtruth.noise.variants import Variant, legitimate_variants
 from npblender.groundtruth.tracing.evaluate import Evaluation, evaluate
@@ -72,8 +74,14 @@ def measure_noise(evaluation: Evaluation, truth: Mapping[str, Array]) -> dict[st
     """
     computed = {name: _computed(evaluation, name, array) for name, array in truth.items()}
     seen = {name: _Deviations() for name in truth}
-    for variant in legitimate_variants(evaluation.in_dtype(FLOAT32)):
+    narrow = evaluation.in_dtype(FLOAT32)
+    for variant in legitimate_variants(narrow):
         _add_deviations(variant, truth, computed, seen)
+    with np.errstate(all="ignore"):
+        for loops in LOOPS:
+            for name, array in run_plainly(narrow, loops):
+                if name in truth:
+                    seen[name].add(_deviation(name, array, truth[name], computed[name]))
     return {name: each.noise() for name, each in seen.items()}
 
 
@@ -87,15 +95,19 @@ def _add_deviations(
         expected, counts = truth[name][rows], computed[name][rows]
         found = variant.restore(name, array)
         assert found.shape == expected.shape, f"{name} of {variant.name!r} is {found.shape}, not {expected.shape}"
-        deviation = np.abs(found.astype(np.float64)[counts] - expected[counts])
-        if not np.isfinite(deviation).all():
-            raise ValueError(
-                f"{name} is not finite when it is computed in float32, so it has no float32 noise; "
-                "trace without noise, or another model"
-            )
-        seen[name].add(deviation)
+        seen[name].add(_deviation(name, found, expected, counts))
 
     evaluate(variant.evaluation, compare)
+
+
+def _deviation(name: str, found: Array, truth: Array, counts: NDArray[np.bool_]) -> NDArray[np.float64]:
+    deviation = np.abs(found.astype(np.float64)[counts] - truth[counts])
+    if not np.isfinite(deviation).all():
+        raise ValueError(
+            f"{name} is not finite when it is computed in float32, so it has no float32 noise; "
+            "trace without noise, or another model"
+        )
+    return deviation
 
 
 def _computed(evaluation: Evaluation, name: str, truth: Array) -> NDArray[np.bool_]:

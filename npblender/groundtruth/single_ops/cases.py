@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,21 @@ class Case:
     inputs: Mapping[str, tuple[str, ...]]  # role -> points, or arrays of `run_arrays`
     parameters: Mapping[str, str] = field(default_factory=dict)  # role -> name of a tensor in the checkpoint
     settings: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    def gather(self, arrays: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
+        """Returns the inputs by role, numbers in `dtype`; keys and values of several passes are concatenated.
+
+        >>> case = Case("x", "context", {"weights": ("w",), "v": ("prefill.v", "step1.v")})
+        >>> arrays = {"w": np.ones((1, 1, 1, 2)), "prefill.v": np.ones((1, 1, 1, 1)), "step1.v": np.zeros((1, 1, 1, 1))}
+        >>> case.gather(arrays, np.float32)["v"].ravel()
+        array([1., 0.], dtype=float32)
+        """
+        roles = {}
+        for role, names in self.inputs.items():
+            listed = [arrays[name] for name in names]
+            whole = listed[0] if len(listed) == 1 else np.concatenate(listed, axis=2)  # [B, H, L, K]
+            roles[role] = whole.astype(dtype) if whole.dtype.kind == "f" else whole
+        return roles
 
 
 def _linear(name: str, x: str, module: str, **settings: float | int | str) -> Case:
@@ -205,6 +221,7 @@ def run_arrays(evaluation: Evaluation) -> dict[str, Array]:
         context = make_context(evaluation.config, evaluation.dialect, SILENT.sink)
         counted = source_positions(*source.size, source.attention_mask, context)
         found["encoder.input_ids"] = source.input_ids
+        found["encoder.inputs_embeds"] = source.inputs_embeds
         found["encoder.position_ids"] = counted if source.position_ids is None else source.position_ids
         found["encoder.attention_mask"] = source.attention_mask
         found["encoder.key_mask"] = key_mask(source.attention_mask)
@@ -218,6 +235,7 @@ def run_arrays(evaluation: Evaluation) -> dict[str, Array]:
         here = f"{step}.decoder" if step else "decoder"
         ids, positions = target.input_ids, target.position_ids
         found[f"{here}.input_ids"] = None if ids is None else ids[:, start:stop]
+        found[f"{here}.inputs_embeds"] = None if target.inputs_embeds is None else target.inputs_embeds[:, start:stop]
         counted = np.broadcast_to(np.arange(start, stop), (evaluation.run.batch, stop - start))
         found[f"{here}.position_ids"] = counted if positions is None else positions[:, start:stop]
         seen = None if target.attention_mask is None else target.attention_mask[:, :stop]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,7 +28,8 @@ from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.groundtruth.noise.measured import record_arrays
 from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise
 from npblender.groundtruth.single_ops.cases import Case, list_cases, run_arrays
-from npblender.groundtruth.single_ops.compute import compute, reordered
+from npblender.groundtruth.single_ops.compute import compute
+from npblender.groundtruth.single_ops.rounding import float32_results, typical_error
 from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points
 from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
 from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
@@ -37,6 +38,9 @@ from npblender.transformer.parameters import to_arrays
 
 FORMAT, VERSION = "npblender-refed", "1"
 GIVEN = "given."
+
+LARGEST_OF_TYPICAL = 3.0
+"""How many times its typical error a single value may be off where few values show how far they spread."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -58,7 +62,7 @@ class Refed:
         >>> found.cases[0].name, found.inputs_of(found.cases[0])
         ('encoder.embed.tokens', {'ids': array([[5, 6, 7]])})
         """
-        return _by_role(case, self.given, np.dtype(dtype))
+        return case.gather(self.given, dtype)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes one safetensors file; the same cases give the same bytes. Raises ValueError where that is refused."""
@@ -101,20 +105,12 @@ def _case(entry: Mapping[str, Any]) -> Case:
     return Case(entry["name"], entry["op"], inputs, entry["parameters"], entry["settings"])
 
 
-def _by_role(case: Case, given: Mapping[str, Array], dtype: np.dtype[Any]) -> dict[str, Array]:
-    roles = {}
-    for role, names in case.inputs.items():
-        arrays: Sequence[Array] = [given[name] for name in names]
-        whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=2)  # [B, H, L, K]
-        roles[role] = whole.astype(dtype) if whole.dtype.kind == "f" else whole
-    return roles
-
-
 def refed(model: PreTrainedModel, inputs: TraceInputs, *, dialect: str | Dialect | None = None) -> Refed:
     """Makes a case of every operation of one run of a model, with the inputs that it had there.
 
     The run is in float64. Its points are rounded to float32 to become inputs, and each output is computed from these in
-    float64; its noise is the deviation of the same operation in float32, in several orders of summation.
+    float64. Its noise is the deviation of the same operation in float32, in several orders of summation and in plain
+    loops, and no less than the condition of its sums lets a loop with one accumulator deviate.
 
     >>> found = refed(model, TraceInputs([[5, 6, 7]]))
     >>> len(found.cases), found.cases[0].op, found.cases[-1].op
@@ -155,20 +151,18 @@ def _measured(case: Case, given: Mapping[str, Array], parameters: Mapping[str, A
     """Computes a case in float64, and how far float32 results lie from that."""
     single = {role: parameters[name] for role, name in case.parameters.items()}
     double = {role: array.astype(np.float64) for role, array in single.items()}
-    truth = compute(case, _by_role(case, given, np.dtype(np.float64)), double)
-    rows = _by_role(case, given, np.dtype(np.float32))
-    rng = np.random.default_rng(0)
-    far = []
-    for found in (compute(case, rows, single), *reordered(case, rows, single, rng)):
-        assert found.dtype == np.float32, f"{case.name} is {found.dtype}"
-        with np.errstate(invalid="ignore"):
-            deviation = np.abs(found.astype(np.float64) - truth)
-        far.append(deviation[np.isfinite(truth) & (np.abs(truth) < STANDS_FOR_HIDDEN)])
-    every = np.concatenate([each.ravel() for each in far]) if far else np.zeros(0)
-    if every.size == 0:
-        return truth, Noise(0.0, 0.0)
-    largest = float(every.max())
-    return truth, Noise(min(_short(float(np.sqrt(np.mean(np.square(every))))), _short(largest)), _short(largest))
+    wide, rows = case.gather(given, np.float64), case.gather(given, np.float32)
+    truth = compute(case, wide, double)
+    shown = np.isfinite(truth) & (np.abs(truth) < STANDS_FOR_HIDDEN)
+    squares, largest = [], [0.0]
+    for found in (*float32_results(case, rows, single), truth + typical_error(case, wide, double)):
+        deviation = np.abs(found.astype(np.float64)[shown] - truth[shown])
+        deviation = deviation[np.isfinite(deviation)]
+        squares.append(float(np.mean(np.square(deviation))) if deviation.size else 0.0)
+        largest.append(float(deviation.max(initial=0.0)))
+    rms = max(float(np.mean(squares[:-1])), squares[-1]) ** 0.5
+    most = max(max(largest[:-1]), LARGEST_OF_TYPICAL * largest[-1])
+    return truth, Noise(min(_short(rms), _short(most)), _short(most))
 
 
 def _short(value: float) -> float:

@@ -225,6 +225,23 @@ def causal_order(names: Sequence[str]) -> list[str] | None:
     return sorted(names, key=_place)
 
 
+def points_of_run(names: Sequence[str], config: Mapping[str, Any] | None) -> list[str]:
+    """Lists all points of the run that recorded `names`, in causal order; nothing where `config` lacks its layers.
+
+    >>> names = points_of_run(["prefill.logits", "step1.logits"], {"encoder_layers": 1, "decoder_layers": 1})
+    >>> names[0], names[-1], len(names)
+    ('prefill.decoder.embed.tokens', 'step1.log_probabilities', 50)
+    """
+    layers = [(config or {}).get(f"{stack}_layers") for stack in ("encoder", "decoder")]
+    if not all(isinstance(number, int) for number in layers):
+        return []
+    source = any(without_step(name).startswith("encoder.") or ".encoder_attn." in name for name in names)
+    steps = list(dict.fromkeys(split_step(name)[0] for name in names if split_step(name)[0])) or [""]
+    once = [*encoder_points(layers[0]), *start_points(layers[1])] if source else []  # type: ignore[arg-type]
+    each = [*decoder_points(layers[1], cross=source), *head_points(labels="loss" in names)]  # type: ignore[arg-type]
+    return [point.name for point in once] + [f"{step}{point.name}" for step in steps for point in each]
+
+
 def head_count(name: str, arrays: Mapping[str, NDArray[Any]], config: Mapping[str, Any] | None) -> int | None:
     """Counts the heads of the attention that a point belongs to, from its sibling points or the configuration.
 

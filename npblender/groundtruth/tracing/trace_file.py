@@ -14,11 +14,15 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from npblender.common.array_types import Array
 from npblender.groundtruth.noise.units import Noise
 from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
 
-FORMAT, VERSION = "npblender-trace", "1"
+FORMAT, VERSION, READ = "npblender-trace", "2", ("1", "2")
+INPUT = "inputs."
+"""What the names of input tensors begin with; no point's name begins so. Version 1 of the format had none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,19 @@ class Trace:
         ('encoder.states', 'logits')
         """
         return tuple(self.arrays)
+
+    @property
+    def tensors(self) -> dict[str, Array]:
+        """The tensors of the file: the points, then the inputs, ids and masks as int32, so that no JSON need be read.
+
+        >>> found = Trace({"logits": np.ones(1)}, inputs={"input_ids": [[5, 6]], "steps": True, "prefill": 1}).tensors
+        >>> list(found), found["inputs.input_ids"]
+        (['logits', 'inputs.input_ids', 'inputs.prefill'], array([[5, 6]], dtype=int32))
+        """
+        return {
+            **self.arrays,
+            **{INPUT + name: _as_tensor(value) for name, value in (self.inputs or {}).items() if name != "steps"},
+        }
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -84,7 +101,7 @@ class Trace:
         ...     Trace.load(f"{folder}/t.safetensors").points
         ('logits',)
         """
-        write_tensors(path, self.arrays, self.metadata)
+        write_tensors(path, self.tensors, self.metadata)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Trace:
@@ -97,8 +114,10 @@ class Trace:
         arrays, metadata = read_tensors(path)
         if metadata.get("format") != FORMAT:
             return Trace(arrays)
-        if metadata.get("version") != VERSION:
-            raise ValueError(f"{path} is a trace of version {metadata.get('version')!r}; version {VERSION} is read")
+        if metadata.get("version") not in READ:
+            known = " and ".join(READ)
+            raise ValueError(f"{path} is a trace of version {metadata.get('version')!r}; versions {known} are read")
+        arrays = {name: array for name, array in arrays.items() if not name.startswith(INPUT)}
         said = {name: _parsed(path, name, text) for name, text in metadata.items() if name in _SHAPES}
         points = said.pop("points", None)
         if points is None or sorted(map(str, points)) != sorted(arrays):
@@ -120,6 +139,11 @@ _SHAPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "producer": (dict,),
     }
 )
+
+
+def _as_tensor(value: Any) -> Array:
+    array = np.asarray(value)
+    return array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
 
 
 def _parsed(path: Any, name: str, text: str) -> Any:

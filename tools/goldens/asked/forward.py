@@ -46,7 +46,10 @@ def case_of(name: str, config: dict[str, Any], weights: Weights, trace: Trace, o
         given.pop("labels", None)
     arrays = {key: np.array(value) for key, value in given.items()}
     target = arrays.pop("decoder_input_ids")
+    own_mask = arrays.pop("decoder_attention_mask", None)
     first = target[:, :prefill] if steps else target
+    if own_mask is not None:
+        arrays["decoder_attention_mask"] = own_mask[:, : first.shape[1]]
     flags = {"use_cache": True, "output_attentions": True, "output_hidden_states": True}
     if "labels" in arrays:
         flags.pop("use_cache")
@@ -55,6 +58,8 @@ def case_of(name: str, config: dict[str, Any], weights: Weights, trace: Trace, o
         for n in range(prefill, target.shape[1]):
             over = {"encoder_outputs": {"encoder_of": 0}, "past_key_values": {"past_of": len(case.calls) - 1}}
             masks = {key: arrays[key] for key in ("attention_mask",) if key in arrays}
+            if own_mask is not None:
+                masks["decoder_attention_mask"] = own_mask[:, : n + 1]
             _add(case, {**masks, "decoder_input_ids": target[:, n : n + 1]}, {**flags, **over})
     return case
 

@@ -2,7 +2,7 @@
 
 Small models are traced at every point and in every scenario: padding on either side, holes, a row whose keys are all
 hidden, masks of the target, masks of heads, pads without a mask, cached steps. For large ones a pack holds one
-exchange at the points of the embeddings and first layers, the outputs of the others, and the logits.
+exchange at the points of the encoder and of the decoder's first layer, the outputs of the others, and the logits.
 """
 
 from __future__ import annotations
@@ -22,14 +22,21 @@ from npblender.groundtruth.tracing.inputs import TraceInputs
 from npblender.groundtruth.tracing.record import record
 from npblender.groundtruth.tracing.tensor_file import tensor_bytes
 from npblender.groundtruth.tracing.trace_file import Trace
+from npblender.transformer.parameters import from_arrays, to_arrays
 
 Ids = NDArray[np.int64]
 KIND = "trace"
 FIRST_LAYERS = (
-    *("encoder.embed.output", "encoder.layers.0.*", "encoder.layers.*.output", "encoder.states"),
-    *("decoder.embed.output", "decoder.layers.0.*", "decoder.layers.*.output", "decoder.states", "logits", "loss"),
+    *("encoder.*", "decoder.embed.*", "decoder.layers.0.*"),
+    *("decoder.layers.*.output", "decoder.states", "logits", "loss"),
 )
+TWIN = "twin"
+"""The scenario whose first encoder layer has every parameter times `TWIN_FACTOR`."""
+TWIN_FACTOR = 1 + 2.0**-13
+"""Times this, a float16 number is a float32 number that float16 rounds back: 8193/8192."""
 OUTPUTS = ("encoder.states", "decoder.states", "logits")
+MASKED = ("decoder.embed.positions", "*.masked_scores", "*.weights")
+LONG_TARGET = 38
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +118,15 @@ def small_scenarios(config: BlenderbotSmallConfig, dialect: Dialect, seed: int) 
     yield Scenario("pads_without_mask", f"pads and no mask: this dialect {said}", padded, OUTPUTS)
     shortest = TraceInputs(ids[:1, :1], decoder_input_ids=target[:1, :1])
     yield Scenario("shortest", "one token on either side", shortest, OUTPUTS)
+    hidden = np.array([[1, 1, 1, 1, 1, 1], [0, 1, 1, 1, 0, 1]])
+    masked = TraceInputs(
+        *(ids[[2, 1]], mask[[2, 1]], target[:2, :6]), decoder_attention_mask=hidden, steps=True, prefill=3
+    )
+    why = "a prompt of three tokens, then three one at a time, with pads in the source and in the target"
+    yield Scenario("masks_in_steps", why, masked, (*MASKED, *OUTPUTS))
+    longest = min(LONG_TARGET, config.max_position_embeddings)
+    long = TraceInputs(ids[:1], decoder_input_ids=_target(config, rng, 1, longest))
+    yield Scenario("long", f"a target of {longest} tokens", long, ("decoder.embed.positions", *OUTPUTS))
 
 
 def exchange_scenarios(
@@ -130,13 +146,37 @@ def exchange_scenarios(
     padding = np.full((1, 2), config.pad_token_id or 0)
     padded = np.concatenate([source, padding], axis=1)
     mask = np.concatenate([np.ones_like(source), np.zeros_like(padding)], axis=1)
+    start = TraceInputs(source[:, :1], decoder_input_ids=target[:, :1])
+    yield Scenario("shortest", "one token on either side", start, FIRST_LAYERS[:-1])
+    short = TraceInputs(source[:, :3], decoder_input_ids=target[:, :1])
+    why = "the first encoder layer with every parameter times 8193/8192, exact in float32 and not in float16"
+    yield Scenario(TWIN, why, short, ("encoder.embed.output", "encoder.layers.0.*"))
     steps = TraceInputs(padded, mask, target, steps=True, prefill=2)
     yield Scenario("steps", "the same with two pads, a prompt of two tokens and then one at a time", steps, OUTPUTS)
 
 
+def twin_of(subject: Subject) -> Subject:
+    """Multiplies every parameter of the first encoder layer by `TWIN_FACTOR`: exactly, if they are float16 numbers."""
+    model = subject.model
+    arrays = {
+        name: array * array.dtype.type(TWIN_FACTOR if name.startswith("encoder.layers.0.") else 1)
+        for name, array in to_arrays(model.weights).items()
+    }
+    return replace(subject, model=type(model)(model.config, from_arrays(model.config, arrays), dialect=model.dialect))
+
+
+def subject_of_path(subject: Subject, path: str) -> Subject:
+    """Returns the model that a file of the pack was traced with: the pack's, or its twin."""
+    return twin_of(subject) if Path(path).stem == TWIN else subject
+
+
 def traces(subject: Subject, scenarios: list[Scenario]) -> dict[str, Trace]:
     """Traces every scenario in float64, with the noise of each point, by the scenario's path."""
-    return {each.path: record(subject.model, each.inputs, points=each.points, dtype="float64") for each in scenarios}
+    found = {}
+    for each in scenarios:
+        model = subject_of_path(subject, each.path).model
+        found[each.path] = record(model, each.inputs, points=each.points, dtype="float64")
+    return found
 
 
 def make(found: dict[str, Trace], scenarios: list[Scenario], stored: str) -> Iterator[PackFile]:
@@ -145,8 +185,8 @@ def make(found: dict[str, Trace], scenarios: list[Scenario], stored: str) -> Ite
         trace = found[scenario.path]
         arrays = {name: as_stored(array, stored) for name, array in trace.arrays.items()}
         kept = replace(trace, arrays=arrays)
-        content = tensor_bytes(kept.arrays, kept.metadata)
-        yield PackFile(scenario.path, KIND, scenario.why, content, tensor_records(arrays, trace.noise))
+        content = tensor_bytes(kept.tensors, kept.metadata)
+        yield PackFile(scenario.path, KIND, scenario.why, content, tensor_records(kept.tensors, trace.noise))
 
 
 def check(path: Path, subject: Subject) -> Verdict:
@@ -155,7 +195,8 @@ def check(path: Path, subject: Subject) -> Verdict:
     if reference.inputs is None:
         raise ValueError(f"{path} does not say what was run")
     inputs = TraceInputs.from_json(reference.inputs)
-    mine = record(subject.model, inputs, points=list(reference.points), noise=False)
+    model = subject_of_path(subject, str(path)).model
+    mine = record(model, inputs, points=list(reference.points), noise=False)
     tally = Tally()
     for name, array in reference.arrays.items():
         tally.compare(name, array, mine.arrays[name], reference.noise.get(name))

@@ -3,7 +3,8 @@
     x,y,ulps,region
     0x1.8000000000000p+0,0x1.6...p+0,4,middle
 x is a float32 number, y the exact value at x rounded to float64, `ulps` the largest error of a float32 result in
-float32 ulps of y, and `region` one of special, tiny, middle, tail. NaN and infinities are written `nan`, `inf`, `-inf`.
+float32 ulps of y, and `region` one of special, tiny, middle, tail, large. NaN and infinities are written `nan`, `inf`,
+`-inf`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ TAILS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"erf": (-4.5, -1.0), "gelu": (-14.6, -1.0), "gelu_new": (-11.5, -1.0), "silu": (-110.0, -1.0), "relu": (-9, -1)}
 )
 """The tails: from where float32 underflows (or the function reaches its limit) to where the middle begins."""
+LARGE = (6.0, 6.5, 7.25, 12.0, 24.0, 50.0, 88.75, 90.0, 100.0, 1000.0)
+"""Beyond the middle: activations that a clipped function cuts off, and where an exponential overflows in float32."""
 AGREE = 1e-12
 """The largest relative difference between mpmath's and float64's values in an export."""
 
@@ -50,6 +53,7 @@ def points(name: str, rng: np.random.Generator, count: int = 48) -> Iterator[tup
     yield from ((float(np.float32(x)), "middle") for x in rng.uniform(1, 9, count // 2))
     low, high = TAILS[name]
     yield from ((float(np.float32(x)), "tail") for x in rng.uniform(low, high, count))
+    yield from ((x, "large") for x in LARGE)
 
 
 def make(seed: int, a: Arithmetic) -> Iterator[PackFile]:

@@ -1,4 +1,4 @@
-"""Tensor operations in a pack: softmax, log_softmax, layer_norm, linear, embed and cross_entropy, a file each.
+"""Tensor operations in a pack: softmax, log_softmax, layer_norm, linear, embed, cross_entropy and argmax, a file each.
 
 The truth is computed number by number (`truth.operations`); the noise of an output is how far the package's float32
 results lie from it over several orders of summation.
@@ -65,6 +65,10 @@ def _cross_entropy(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) 
     return np.array(float(loss))
 
 
+def _argmax(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
+    return np.array([row.index(max(row)) for row in x["x"].tolist()])
+
+
 OPERATIONS: Mapping[str, Callable[[Arithmetic, Mapping[str, Array], Mapping[str, Any]], Array]] = {
     "softmax": _softmax,
     "log_softmax": _log_softmax,
@@ -72,12 +76,15 @@ OPERATIONS: Mapping[str, Callable[[Arithmetic, Mapping[str, Array], Mapping[str,
     "linear": _linear,
     "embed": _embed,
     "cross_entropy": _cross_entropy,
+    "argmax": _argmax,
 }
 
 
 def _run(name: str, x: Mapping[str, Array], p: Mapping[str, Any], dtype: Any) -> Array:
     """Computes the package's own result in a dtype."""
     given = {key: array.astype(dtype) if array.dtype.kind == "f" else array for key, array in x.items()}
+    if name == "argmax":
+        return np.asarray(np.argmax(given["x"], axis=-1))
     return np.asarray(getattr(ops, name)(**given, **p))
 
 
@@ -127,6 +134,10 @@ def cases_of(name: str, rng: np.random.Generator) -> Iterator[PackCase]:
             "replaced", "scores replaced by -1e20", {"x": np.where(masked < -9e9, np.float32(-1e20), masked)}, {}
         )
         yield PackCase("one", "a single key", {"x": normal(2, 1)}, {})
+        above = normal(2, 6, scale=2) + np.array([[95], [89]], np.float32)
+        yield PackCase(
+            "above 90", "scores whose exponential overflows in float32: exp(88.73) is infinite", {"x": above}, {}
+        )
     elif name == "layer_norm":
         eps = {"eps": 1e-5}
         for width, scale, offset, case, why in (
@@ -143,9 +154,22 @@ def cases_of(name: str, rng: np.random.Generator) -> Iterator[PackCase]:
         for rows, inner, out, case in ((3, 13, 5, "small"), (2, 96, 7, "deep"), (1, 4, 11, "one row")):
             inputs = {"x": normal(rows, inner), "weight": normal(out, inner), "bias": normal(out)}
             yield PackCase(case, "x [N, D] @ weight [F, D].T + bias [F]", inputs, {})
+        inputs = {"x": normal(3, 13), "weight": normal(17, 13, scale=0.3), "bias": normal(17, scale=2)}
+        yield PackCase(
+            "final bias", "logits: states, the shared matrix, and a final_logits_bias that is not zero", inputs, {}
+        )
     elif name == "embed":
         inputs = {"ids": np.array([4, 0, 6, 4]), "table": normal(7, 5)}
         yield PackCase("rows", "a row twice, the first and the last one", inputs, {})
+    elif name == "argmax":
+        ties = normal(4, 9)
+        ties[0, [2, 7]], ties[1, [0, 8]], ties[2], ties[3, [3, 4, 5]] = 3.0, 3.0, 1.5, -0.0
+        ties[3, [4, 6]] = 0.0
+        yield PackCase(
+            "ties", "the first of several largest scores; -0 and 0 are equal", {"x": np.minimum(ties, 3)}, {}
+        )
+        equal = np.array([[-np.inf, 1, 1, -np.inf], [-1e20, -1e20, -1e20, -1e20]], np.float32)
+        yield PackCase("blocked", "ties beside scores that are never chosen, and nothing else", {"x": equal}, {})
     else:
         for labels, case, why in (
             ([3, 0, 8, 2], "all", "every label counts"),

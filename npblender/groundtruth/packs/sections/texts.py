@@ -32,6 +32,12 @@ TEXTS = (
     ".",
     "don't... stop",
     "wörld 日本 🙂",
+    "½ ² ⅷ ① ª º x_y",  # \w for Python, no letters for iswalnum of some C libraries
+    "e\u0301tude cafe\u0301 हिन्दी",  # combining marks are no \w
+    "٣ ۴ 五 snake_case __init__",
+    "a\u200db a\u00adb \u2060x",  # joiners and soft hyphens
+    "ﬁne ǅ ß İstanbul ΟΔΟΣ",  # letters whose lower case is another length or depends on their place
+    "don’t “quote” – dash… ♪",
     "",
 )
 

@@ -1,0 +1,126 @@
+"""Float32 sums as plain loops compute them: from left to right, with one accumulator or several, fused or not.
+
+A kernel of NumPy's BLAS adds in blocks, which rounds less than the loops that a port in C, Zig or WGSL begins with.
+`Loops` emulates such loops; `run_plainly` evaluates a run with them, operation by operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from npblender.common.array_types import IGNORED_LABEL, Array
+from npblender.groundtruth.single_ops.cases import Case, list_cases, run_arrays
+from npblender.groundtruth.single_ops.compute import compute
+from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points
+from npblender.transformer.attention import merge_heads, split_heads
+from npblender.transformer.parameters import to_arrays
+
+FLOAT32 = np.float32
+
+
+@dataclass(frozen=True)
+class Loops:
+    """How a program adds: how many accumulators take turns, and whether a product is rounded before it is added."""
+
+    accumulators: int = 1
+    fused: bool = False
+
+    def total(self, x: Array) -> Array:
+        """Adds along the last axis in float32, [..., n] -> [...].
+
+        >>> one, small = 1.0, 2.0**-24  # half an ulp of 1: added to it one by one, it is lost
+        >>> [float(Loops(n).total(np.float32([one, small, small, small])) - 1) * 2**23 for n in (1, 2)]
+        [0.0, 1.0]
+        """
+        lanes = [
+            np.add.accumulate(x[..., n :: self.accumulators], axis=-1, dtype=FLOAT32)[..., -1:]
+            for n in range(min(self.accumulators, x.shape[-1]))
+        ]
+        return np.asarray(np.add.accumulate(np.concatenate(lanes, axis=-1), axis=-1, dtype=FLOAT32)[..., -1])
+
+    def product(self, a: Array, b: Array) -> Array:
+        """Multiplies matrices in float32, [..., N, n] by [..., n, F] -> [..., N, F].
+
+        >>> big, small = np.float32([[1.0, 2.0**-12]]), np.float32([[1.0], [2.0**-12]])
+        >>> float(Loops(1).product(big, small)[0, 0])
+        1.0
+        """
+        size, lanes = a.shape[-1], min(self.accumulators, a.shape[-1])
+        shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+        sums = [np.zeros(shape, FLOAT32) for _ in range(lanes)]
+        columns = np.ascontiguousarray(a.swapaxes(-1, -2))  # [..., n, N]
+        wide_a, wide_b = (columns.astype(np.float64), b.astype(np.float64)) if self.fused else (columns, b)
+        for n in range(size):
+            lane = sums[n % lanes]
+            term = wide_a[..., n, :, None] * wide_b[..., n, None, :]  # exact where fused
+            if self.fused:
+                term += lane
+                lane[...] = term
+            else:
+                lane += term
+        for lane in sums[1:]:
+            sums[0] += lane
+        return sums[0]
+
+
+LOOPS = tuple(Loops(accumulators, fused) for accumulators in (1, 2, 4, 8, 16) for fused in (False, True))
+"""The loops over which noise is measured: one accumulator as in C, several as compilers and vector units make them."""
+
+
+def compute_plainly(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array], loops: Loops) -> Array:
+    """Computes a case's output in float32 with plain loops; arrays by role, as in `compute`."""
+    op, one = case.op, FLOAT32(1)
+    if op == "linear":
+        y = loops.product(given["x"], np.ascontiguousarray(parameters["weight"].T)) + parameters["bias"]
+        if "heads" in case.settings:
+            y = split_heads(y, int(case.settings["heads"]))  # [B, T, D] -> [B, H, T, K]
+        return np.asarray(y / FLOAT32(case.settings["divide_by"])) if "divide_by" in case.settings else y
+    if op == "scores":
+        return loops.product(given["q"], given["k"].swapaxes(-1, -2))
+    if op == "context":
+        return merge_heads(loops.product(given["weights"], given["v"]))
+    if op == "softmax":
+        powers = np.exp(given["x"] - given["x"].max(axis=-1, keepdims=True))
+        weights = powers / loops.total(powers)[..., None]
+        return np.asarray(weights * given["head_mask"][:, None, None] if "head_mask" in given else weights)
+    if op in ("log_softmax", "cross_entropy"):
+        x = given["x"] - given["x"].max(axis=-1, keepdims=True)
+        logs = np.asarray(x - np.log(loops.total(np.exp(x)))[..., None])
+        if op == "log_softmax":
+            return logs
+        kept = given["labels"] != IGNORED_LABEL
+        picked = logs[kept][np.arange(kept.sum()), given["labels"][kept]]
+        return np.asarray(-loops.total(picked) / FLOAT32(picked.size) if picked.size else FLOAT32(np.nan))
+    if op == "layer_norm":
+        x, size = given["x"], FLOAT32(given["x"].shape[-1])
+        x = x - (loops.total(x) / size)[..., None]
+        scale = one / np.sqrt(loops.total(x * x) / size + FLOAT32(case.settings["eps"]))
+        return np.asarray(x * scale[..., None] * parameters["weight"] + parameters["bias"])
+    if op == "logits":
+        y = loops.product(given["x"], np.ascontiguousarray(parameters["weight"].T))
+        y = y + parameters["bias"][0] if "bias" in parameters else y
+        if "start_token" in case.settings:
+            y[..., int(case.settings["start_token"])] = FLOAT32(case.settings["start_logit"])
+        return y
+    return compute(case, given, parameters)
+
+
+def run_plainly(evaluation: Evaluation, loops: Loops) -> Iterator[tuple[str, Array]]:
+    """Evaluates a run in float32 with plain loops and yields every point in causal order, under its name."""
+    cases = {case.name: case for case in list_cases(evaluation)}
+    known, parameters = run_arrays(evaluation), to_arrays(evaluation.weights)
+    previous: Array | None = None
+    for name in planned_points(evaluation):
+        if name in cases:
+            case = cases[name]
+            named = {role: parameters[parameter] for role, parameter in case.parameters.items()}
+            previous = compute_plainly(case, case.gather(known, FLOAT32), named, loops)
+            assert previous.dtype == FLOAT32, f"{name} is {previous.dtype}"
+        elif name.endswith("embed.scaled"):
+            previous = known[name.removesuffix("embed.scaled") + "inputs_embeds"]
+        assert previous is not None
+        known[name] = previous  # a point that is no operation repeats the one before it
+        yield name, previous
