@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from npblender.checkpoint.dtypes import FORMAT_OF, STORAGE
-from npblender.checkpoint.folder import SINGLE_FILE
+from npblender.checkpoint.folder import INDEX_FILE, SINGLE_FILE
 from npblender.checkpoint.parameter_names import stored_name
 from npblender.common import json_files
 from npblender.common.array_types import Array
@@ -39,6 +39,7 @@ def save(
     generation_config: GenerationConfig | None = None,
     dialect: str | Dialect | None = None,
     dtype: str | None = None,
+    shard_size: int | None = None,
 ) -> None:
     """Writes model.safetensors, config.json and, if there are settings, generation_config.json.
 
@@ -46,7 +47,8 @@ def save(
     parts that `weights` has. `dtype` is the format of all parameters, "float16", "bfloat16" (by way of float32),
     "float32" or "float64"; None stores the weights as they are, large matrices that are kept in 16 bits in 16 bits and
     the rest in float32, so that nothing is lost. `dialect`, if given, is kept in config.json under a key of ours, which
-    transformers ignores.
+    transformers ignores. With `shard_size` no file has more bytes of tensors than that, unless one tensor alone has:
+    then there are several, and model.safetensors.index.json says which tensor is where.
 
     Raises:
         ValueError: weights that `config` does not describe, that hold NaN or infinity, or that `dtype`
@@ -64,7 +66,7 @@ def save(
         config = config.replace(npblender_dialect=describe_dialect(resolve_dialect(dialect)))
     arrays = _checked(weights, config, parts, stored, rounded_to_storage=dtype is None)
     place = json_files.new_folder(folder)
-    _write_tensors(place / SINGLE_FILE, {stored_name(name, parts): array for name, array in arrays.items()})
+    _write_shards(place, {stored_name(name, parts): array for name, array in arrays.items()}, shard_size)
     _with_stored_dtype(config, stored).save_pretrained(place)
     if generation_config is not None:
         generation_config.save_pretrained(place)
@@ -106,6 +108,36 @@ def _checked(
     if problems:
         raise ValueError("\n    ".join(["these weights cannot be saved:", *problems]))
     return out
+
+
+def _write_shards(place: Path, tensors: dict[str, Stored], shard_size: int | None) -> None:
+    """Writes one file, or as many as the size asks for, their index, and no single one, which would be read first."""
+    shards = _dealt(tensors, shard_size)
+    if len(shards) == 1:
+        _write_tensors(place / SINGLE_FILE, tensors)
+        return
+    names = [f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
+    for name, shard in zip(names, shards, strict=True):
+        _write_tensors(place / name, shard)
+    index = {
+        "metadata": {"total_size": sum(array.nbytes for _, array in tensors.values())},
+        "weight_map": {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard},
+    }
+    json_files.write_object(place / INDEX_FILE, index)
+    (place / SINGLE_FILE).unlink(missing_ok=True)
+
+
+def _dealt(tensors: dict[str, Stored], shard_size: int | None) -> list[dict[str, Stored]]:
+    """Deals tensors out in their order, a new file where the next one would make it too large."""
+    shards: list[dict[str, Stored]] = [{}]
+    filled = 0
+    for name, (dtype, array) in tensors.items():
+        if shard_size is not None and shards[-1] and filled + array.nbytes > shard_size:
+            shards.append({})
+            filled = 0
+        shards[-1][name] = dtype, array
+        filled += array.nbytes
+    return shards
 
 
 def _write_tensors(path: Path, tensors: dict[str, Stored]) -> None:

@@ -21,6 +21,8 @@ SUBCOMMANDS = {
     "generate": "reply to every line of a file",
     "tokenize": "show how a text becomes ids",
     "info": "show the model and the machine",
+    "convert": "write any checkpoint as safetensors",
+    "verify": "tell what a model's folder holds, and whether it is in order",
     "trace": "write every named number of one run",
     "compare": "find the first point at which a port diverges",
     "golden": "make, check and convert golden packs",

@@ -17,6 +17,7 @@ import pytest
 
 from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
 from npblender.generation.search.parlai import HOPELESS, Rules, Tree, beam_paths
+from npblender.groundtruth.published import BLENDERBOT_SMALL_90M, PublishedReply
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.tolerances import TOLERANCES
 
@@ -156,46 +157,7 @@ def test_recorded_lists_have_the_length_and_order_that_the_search_gives(
 # With the real weights
 
 
-@dataclass(frozen=True)
-class Published:
-    """A published reply: what was said, and every answer that a correct model has been seen to give."""
-
-    text: str
-    replies: tuple[str, ...]
-    source: str
-
-
-PUBLISHED = (
-    Published(
-        "sam",
-        (
-            "have you ever been to a sam club? it's a great club in the south.",
-            "have you ever heard of sam harris? he's an american singer, songwriter, and actor.",
-        ),
-        "transformers' own tests, short input",
-    ),
-    Published(
-        "Social anxiety\nWow, I am never shy. Do you have anxiety?\nYes. I end up sweating and blushing and feel like "
-        "      i'm going to throw up.\nand why is that?",
-        (
-            "i don't know. i just feel like i'm going to throw up. it's not fun.",
-            "i'm not sure. i just feel like i've been feeling like i have to be in a certain place",
-            "i'm not sure. i just feel like i've been in a bad situation.",
-        ),
-        "transformers' own tests, long input (torch, TensorFlow, Flax)",
-    ),
-    Published(
-        "My friends are cool but they eat too many carbs.",
-        ("what kind of carbs do they eat? i don't know much about carbs.",),
-        "the example of transformers' documentation, first turn",
-    ),
-    Published(
-        "My friends are cool but they eat too many carbs.__end__ __start__what kind of carbs do they eat? i don't know "
-        "much about carbs__end__ __start__ I'm not sure.",
-        ("they eat a lot of carbs. carbs are high in fat, protein, and fats.",),
-        "the same, second turn",
-    ),
-)
+PUBLISHED = BLENDERBOT_SMALL_90M.replies
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +170,7 @@ def real_folder() -> Path:
 
 @pytest.mark.real_weights
 @pytest.mark.parametrize("case", PUBLISHED, ids=[case.source for case in PUBLISHED])
-def test_published_replies(real_folder: Path, case: Published) -> None:
+def test_published_replies(real_folder: Path, case: PublishedReply) -> None:
     """By the settings of the model's own files, as transformers 4 reads them, with spaces cleaned up."""
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(real_folder, dialect="transformers-4")
     words = BlenderbotSmallTokenizer.from_pretrained(real_folder, dialect="transformers-4")

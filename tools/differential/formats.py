@@ -14,6 +14,8 @@ Exits with 1 if anything differs. The originals' environments are made by `pytho
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import sys
 import tempfile
@@ -122,7 +124,11 @@ def replies(folder: Path, asked: list[dict[str, object]]) -> list[str]:
 def main() -> int:
     from npblender.cli.main import main as npblender
 
-    with tempfile.TemporaryDirectory() as place:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         work = Path(place)
         write_case(work / "case", seed=11)
         for original in SAVERS:

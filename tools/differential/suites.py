@@ -39,6 +39,7 @@ SUITES = {
     "noise": Suite("correct float32 ports in units of noise", "tools.measure.noise", ("--check",), True),
     "budget": Suite("the error budget", "tools.measure.draw_budget", ("--check",), True),
     "folders": Suite("model folders, both ways", "tools.differential.checkpoints"),
+    "formats": Suite("every file format of the originals, and what they load again", "tools.differential.formats"),
     "generation": Suite(
         "searches of random models", "tools.differential.generation", ("--configs", "100", "--seed", "1")
     ),

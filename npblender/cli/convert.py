@@ -1,0 +1,53 @@
+"""`npblender convert`: any checkpoint of this model as safetensors, in a folder that both transformers load."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from npblender.cli.options import add_pickle_option
+from npblender.common.printable import printable
+
+EPILOG = """The source holds safetensors, pytorch_model.bin, tf_model.h5, flax_model.msgpack, or ParlAI's model with its
+options and dictionary. Nothing is left behind if it fails."""
+
+
+def add_parser(commands: Any, summary: str) -> None:
+    """Adds the subcommand's options."""
+    parser = commands.add_parser("convert", help=summary, description=__doc__, epilog=EPILOG)
+    parser.add_argument("source", metavar="SRC", help="the folder to read")
+    parser.add_argument("target", metavar="DST", help="a new folder")
+    parser.add_argument(
+        "--dtype",
+        choices=["float16", "bfloat16", "float32", "float64"],
+        help="how numbers are stored (default: as in SRC)",
+    )
+    parser.add_argument("--shard-size", metavar="SIZE", help="most bytes of a file, such as 500MB (default: one file)")
+    parser.add_argument("--json", action="store_true", help="the report as one JSON object")
+    add_pickle_option(parser)
+    parser.set_defaults(run=run, command="convert")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Converts, and prints each new file with its size and sha256."""
+    from npblender.models.convert import bytes_of, convert
+
+    done = convert(
+        arguments.source,
+        arguments.target,
+        dtype=arguments.dtype,
+        shard_size=None if arguments.shard_size is None else bytes_of(arguments.shard_size),
+        allow_pickle=arguments.allow_pickle,
+        say=lambda line: print(printable(f"npblender convert: {line}"), file=sys.stderr, flush=True),
+    )
+    if arguments.json:
+        files = {name: {"bytes": size, "sha256": digest} for name, (size, digest) in done.files.items()}
+        report = {"source": str(done.source), "parts": sorted(done.parts), "dtype": done.dtype, "files": files}
+        print(json.dumps({**report, "parameters": done.tensors}))
+        return 0
+    print(printable(f"{arguments.target}: {done.tensors} parameters in {done.dtype}, from {done.source.name}"))
+    for name, (size, digest) in done.files.items():
+        print(printable(f"{digest}  {name}  {size:,} bytes"))
+    return 0
