@@ -27,11 +27,21 @@ if TYPE_CHECKING:
     from npblender.chat import Conversation
     from npblender.chat.batch import reply_to_all
     from npblender.groundtruth import Trace, compare, trace
+    from npblender.models.auto import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
+    from npblender.models.keras_flax import (
+        FlaxBlenderbotSmallForConditionalGeneration,
+        FlaxBlenderbotSmallModel,
+        TFBlenderbotSmallForConditionalGeneration,
+        TFBlenderbotSmallModel,
+    )
 
 __all__ = [
     "PARLAI",
     "TRANSFORMERS_4",
     "TRANSFORMERS_5",
+    "AutoConfig",
+    "AutoModelForSeq2SeqLM",
+    "AutoTokenizer",
     "BlenderbotSmallConfig",
     "BlenderbotSmallForCausalLM",
     "BlenderbotSmallForConditionalGeneration",
@@ -40,7 +50,11 @@ __all__ = [
     "Cache",
     "Conversation",
     "Dialect",
+    "FlaxBlenderbotSmallForConditionalGeneration",
+    "FlaxBlenderbotSmallModel",
     "GenerationConfig",
+    "TFBlenderbotSmallForConditionalGeneration",
+    "TFBlenderbotSmallModel",
     "Trace",
     "compare",
     "reply_to_all",
@@ -48,7 +62,14 @@ __all__ = [
 ]
 
 _IMPORTED_LATER = {
+    "AutoConfig": "models.auto",
+    "AutoModelForSeq2SeqLM": "models.auto",
+    "AutoTokenizer": "models.auto",
     "Conversation": "chat",
+    "FlaxBlenderbotSmallForConditionalGeneration": "models.keras_flax",
+    "FlaxBlenderbotSmallModel": "models.keras_flax",
+    "TFBlenderbotSmallForConditionalGeneration": "models.keras_flax",
+    "TFBlenderbotSmallModel": "models.keras_flax",
     "Trace": "groundtruth",
     "compare": "groundtruth",
     "reply_to_all": "chat.batch",

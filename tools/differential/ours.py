@@ -10,20 +10,26 @@ from typing import Any
 
 import numpy as np
 
-from npblender import models
+import npblender
 from npblender.config import BlenderbotSmallConfig
+from npblender.models.flax_params import params_of
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput
-from npblender.transformer.parameters import from_arrays
+from npblender.transformer.parameters import expected_shapes, from_arrays
 from tools.originals.exchange import ENCODER_OUTPUTS, Answer, Case, answer_calls, flatten, flatten_cache
 
 
 def build(case: Case, class_name: str, dialect: str, dtype: str) -> Any:
     """The public model of one case."""
-    model_class = getattr(models, class_name)
+    model_class = getattr(npblender, class_name)
     config = BlenderbotSmallConfig.from_dict(case.config)
     arrays = {name.removeprefix("model."): value.astype(dtype) for name, value in case.weights.items()}
-    return model_class(config, from_arrays(config, arrays, model_class.parts), dialect=dialect)
+    flax = class_name.startswith("Flax")
+    parts = (model_class.model_class if flax else model_class).parts
+    weights = from_arrays(config, {name: arrays[name] for name in expected_shapes(config, parts)}, parts)
+    if flax:
+        return model_class(config, dtype=dtype, dialect=dialect, params=params_of(weights, parts))
+    return model_class(config, weights, dialect=dialect)
 
 
 def flat_output(output: Any) -> Iterator[tuple[str, np.ndarray]]:
@@ -66,8 +72,7 @@ class Runner:
         raise ValueError(f"a case holds an argument of the unknown form {form!r}")
 
     def call(self, number: int, call: dict[str, Any]) -> dict[str, np.ndarray]:
-        class_name = call["class"].removeprefix("TF").removeprefix("Flax")
-        method = getattr(self.model(class_name, call.get("dtype", self.case.dtype)), call.get("method", "__call__"))
+        method = getattr(self.model(call["class"], call.get("dtype", self.case.dtype)), call.get("method", "__call__"))
         arguments = {name: self.value(value) for name, value in call["arguments"].items()}
         if "packed" in call:
             switches = {name: arguments.pop(name) for name in list(arguments) if name.startswith(("output_", "use_"))}
