@@ -105,8 +105,8 @@ def attend(
     if head_mask is not None:
         probabilities = probabilities * head_mask[:, None, None]  # [H, 1, 1]
     context.tap("weights", probabilities)
-    kept = context.dropout(probabilities, context.config.attention_dropout)
-    mixed = merge_heads(ops.products(kept, v))  # [B, H, T, L] @ [B, H, L, K] -> [B, H, T, K] -> [B, T, D]
+    dropped = context.dropout(probabilities, context.config.attention_dropout)
+    mixed = merge_heads(ops.products(dropped, v))  # [B, H, T, L] @ [B, H, L, K] -> [B, H, T, K] -> [B, T, D]
     context.tap("context", mixed)
     output = ops.linear(mixed, *w.out_proj)  # [B, T, D] -> [B, T, D]
     context.tap("output", output)

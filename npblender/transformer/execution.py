@@ -30,16 +30,16 @@ from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
 from npblender.transformer.parameters import Weights, parameters
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 NO_LIMIT = nullcontext()
 
 
 def one_blas_thread(weights: Weights) -> AbstractContextManager[None]:
     """A limit of one thread for the BLAS where matrices are packed, since products are shared out over threads here.
 
-    >>> with one_blas_thread(weights):
-    ...     pass
+    >>> one_blas_thread(weights) is NO_LIMIT  # this model's matrices are small, and not packed
+    True
     """
     return NO_LIMIT if isinstance(weights.shared.weight, np.ndarray) else ONE_THREAD
 
@@ -48,9 +48,6 @@ def packed_for(weights: Weights, rows: int) -> AbstractContextManager[None]:
     """Pack the matrices that the decoder multiplies so many rows by, if they are not; return the BLAS's limit for it.
 
     A single row and matrices in rows are for the BLAS's own threads, as many as are wanted here.
-
-    >>> with packed_for(weights, 2):
-    ...     pass
     """
     shared = weights.shared.weight
     if isinstance(shared, LazyPanels) and shared.in_rows:
@@ -63,7 +60,12 @@ def packed_for(weights: Weights, rows: int) -> AbstractContextManager[None]:
     return one_blas_thread(weights)
 
 
-def run(limit: AbstractContextManager[None], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+def run(
+    limit: AbstractContextManager[None],
+    function: Callable[Arguments, Result],
+    *args: Arguments.args,
+    **kwargs: Arguments.kwargs,
+) -> Result:
     """function(*args, **kwargs) as one pass: under a limit of the BLAS's threads, and with NumPy's warnings off.
 
     They are turned off here once, since the operations of a pass do not (see `ops.unchecked`).

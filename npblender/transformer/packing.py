@@ -54,7 +54,7 @@ def is_large(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def storage_of(weights: Weights) -> str:
-    """How the large matrices are kept: "float16" or "bfloat16", or else the dtype of all.
+    """The format that the large matrices are stored in: "float16" or "bfloat16", or else the dtype of all.
 
     Raises ValueError where some are kept in one and some in the other.
 
@@ -216,8 +216,8 @@ def is_half(matrix: Matrix) -> bool:
 def lay_out(config: BlenderbotSmallConfig, weights: Weights, parts: Parts, storage: str | None = None) -> Weights:
     """The same weights, each matrix as it is multiplied fastest, or rounded to `storage` if that is one of 16 bits.
 
-    What is laid out already is kept. Without `storage` it is that of the weights (see `storage_of`): where some are in
-    16 bits, other large matrices become so. Raises ValueError for numbers that 16 bits cannot hold.
+    What is laid out already stays as it is. Without `storage` it is that of the weights (see `storage_of`): where some
+    are in 16 bits, other large matrices become so. Raises ValueError for numbers that 16 bits cannot hold.
 
     >>> lay_out(config, weights, frozenset({"encoder", "decoder", "final_logits_bias"}), "bfloat16").shared.weight.dtype
     dtype('float32')

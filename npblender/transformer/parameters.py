@@ -48,7 +48,7 @@ class LayerNorm:
 class Embedding:
     """A table of rows."""
 
-    weight: Matrix  # [V, D] for tokens, [P, D] for positions
+    weight: Matrix  # [V, D] for tokens, [positions, D] for positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ class DecoderLayer:
 class Encoder:
     """Positions, the norm of the embeddings, and the layers."""
 
-    embed_positions: Embedding  # [P, D]
+    embed_positions: Embedding  # [positions, D]
     layernorm_embedding: LayerNorm
     layers: tuple[EncoderLayer, ...]
 
@@ -98,7 +98,7 @@ class Encoder:
 class Decoder:
     """As the encoder, with layers that see the source."""
 
-    embed_positions: Embedding  # [P, D]
+    embed_positions: Embedding  # [positions, D]
     layernorm_embedding: LayerNorm
     layers: tuple[DecoderLayer, ...]
 

@@ -89,7 +89,7 @@ def test_gelu_is_x_or_zero_far_from_zero(dtype, rng):
     assert_same(ops.gelu(x), np.full_like(x, -0.0))
 
 
-def test_the_gelu_table_can_not_be_written_to():
+def test_the_gelu_table_is_read_only():
     for table in (gelu_module._PHI, gelu_module._HALF_DENSITY):
         with pytest.raises(ValueError, match="read-only"):
             table[3] = 0
@@ -160,7 +160,7 @@ def test_gelu_and_its_approximation_differ_by_what_is_known():
     assert 4.7e-4 < np.abs(ops.gelu(x) - ops.gelu_new(x)).max() < 4.8e-4
 
 
-def test_the_mapping_has_the_four_names_and_can_not_be_changed():
+def test_the_mapping_has_the_four_names_and_cannot_be_changed():
     assert dict(ops.ACTIVATIONS) == {
         "gelu": ops.gelu,
         "relu": ops.relu,

@@ -230,7 +230,7 @@ def test_a_loaded_model_is_laid_out_as_a_made_one(in_panels, tmp_path):
 
 
 def test_a_step_multiplies_by_every_matrix_once(in_panels, monkeypatch):
-    """The cost of a step, as a count that can not flake: each matrix of the decoder is read once, and no other."""
+    """The cost of a step, as a count that does not flake: each matrix of the decoder is read once, and no other."""
     model = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
     first = model.forward([[5, 6, 7]], decoder_input_ids=[[1]], use_cache=True)
     read = []

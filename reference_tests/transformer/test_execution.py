@@ -123,7 +123,7 @@ def test_a_step_leaves_the_cache_that_it_was_given(model, cuts):
         assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
 
 
-def test_what_is_heard_collected_or_noisy_stays_whole(model):
+def test_a_pass_with_a_tap_or_dropout_or_collected_arrays_stays_whole(model):
     quiet = Context(CONFIG, model.dialect)
     with ops.use_threads(2):
         assert len(groups_of_rows(32, 1, model.weights, quiet)) == 2

@@ -65,7 +65,7 @@ CHECKS: dict[str, Callable[[], None]] = {
         [body(tap_tests.test_nothing_given_is_written_to)(seed=s, training=False) for s in range(9)] and None
     ),
     "taps": on_seeds(tap_tests.test_a_whole_pass_tells_the_catalogue, 3, labels=True),
-    "vandal": tap_tests.test_a_tap_can_not_write,
+    "vandal": tap_tests.test_a_tap_cannot_write,
 }
 
 

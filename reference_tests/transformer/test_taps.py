@@ -107,7 +107,7 @@ def assert_same_bits(a: Any, b: Any) -> None:
             assert_same_bits(x, y)
 
 
-def test_a_tap_can_not_write() -> None:
+def test_a_tap_cannot_write() -> None:
     """Whatever a recorder does with an array, the pass goes on with its own numbers."""
     model = draw_model(np.random.default_rng(13), PARLAI)
     heard_names = []
@@ -121,8 +121,8 @@ def test_a_tap_can_not_write() -> None:
     assert heard_names == [point.name for point in catalogue(model.config, labels=True)]
 
 
-def test_what_is_only_heard_is_not_computed_unheard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Log-probabilities exist for taps alone: without one nobody pays for them."""
+def test_what_only_a_tap_needs_is_not_computed_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log-probabilities are computed for taps alone."""
     model = draw_model(np.random.default_rng(14), PARLAI)
     asked = []
     monkeypatch.setattr(ops, "log_softmax", lambda x: asked.append(x) or x)

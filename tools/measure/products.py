@@ -7,7 +7,7 @@
 OpenBLAS chooses its kernels by OPENBLAS_CORETYPE, so that an older processor can be tried on a newer one. Each is a
 process of its own, and so is each way, since OpenBLAS's threads turn in circles for a while after a product and would
 disturb ours; the matrices together do not fit any cache. Every entry is how many times as long the plain product takes;
-NPBLENDER_LAYOUT chooses for a model what `ops.layout` would not.
+NPBLENDER_LAYOUT chooses for a model what `layout` in `ops.packed.blas` would not.
 """
 
 import argparse
