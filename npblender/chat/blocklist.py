@@ -18,6 +18,8 @@ from typing import Protocol
 import numpy as np
 
 from npblender.common.array_types import Array, Ids
+from npblender.common.checks import lines_of
+from npblender.common.printable import shown
 from npblender.tokenizer.bpe import CONTINUED
 from npblender.tokenizer.pretokenize import NEWLINE
 
@@ -62,10 +64,8 @@ class BlockList:
     ['er']
     """
 
-    def __init__(self, phrases: Iterable[str], tokenizer: Vocabulary) -> None:
-        if isinstance(phrases, str):
-            raise TypeError("the block list must be a list of phrases, not one string")
-        self.phrases: tuple[str, ...] = tuple(phrases)
+    def __init__(self, phrases: str | Iterable[str], tokenizer: Vocabulary) -> None:
+        self.phrases: tuple[str, ...] = lines_of("the block list", phrases)
         vocabulary = tokenizer.get_vocab()
         special = set(tokenizer.all_special_ids)
         self._spelling = [""] * len(vocabulary)  # the text that a token adds
@@ -95,11 +95,9 @@ class BlockList:
             self._add(phrase)
 
     def _add(self, phrase: str) -> None:
-        if not isinstance(phrase, str):
-            raise TypeError(f"the block list must hold strings, not {phrase!r}")
         words = _WORD.findall(phrase.lower())
         if not words:
-            raise ValueError(f"the block list holds {phrase!r}, which is no word")
+            raise ValueError(f"the block list holds {shown(phrase)}, which is no word")
         *before, last = words
         self._longest = max(self._longest, len(words))
         self._always.extend(self._holding.get(last, ()))

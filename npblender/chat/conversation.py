@@ -25,6 +25,7 @@ from npblender.chat.history import (
 )
 from npblender.chat.replies import Reply, Settings, make_settings, stream_reply
 from npblender.chat.transcript import Transcript, read_transcript, write_transcript
+from npblender.common.checks import lines_of
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
@@ -34,7 +35,7 @@ class Conversation:
 
     Args:
         model, tokenizer: of one folder. Their dialects decide how text is cut and how a reply is searched for.
-        persona: lines about the character that the model plays, such as "i have two cats.".
+        persona: a line, or several, about the character that the model plays, such as "i have two cats.".
         profile: "parlai" (the format that the model was trained with, and ParlAI's settings where the model names no
             own), "transformers-documentation" or "transformers-pipeline" (the separators used with transformers).
         block: words and phrases that are never generated.
@@ -57,9 +58,9 @@ class Conversation:
         model: BlenderbotSmallForConditionalGeneration,
         tokenizer: BlenderbotSmallTokenizer,
         *,
-        persona: Iterable[str] = (),
+        persona: str | Iterable[str] = (),
         profile: str | Profile = "parlai",
-        block: Iterable[str] = (),
+        block: str | Iterable[str] = (),
         seed: int | np.random.Generator | None = None,
         **settings: Any,
     ) -> None:
@@ -75,11 +76,11 @@ class Conversation:
         self._turns: tuple[Turn, ...] = ()
         self.last_reply: Reply | None = None
         self._rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
-        phrases = [block] if isinstance(block, str) else list(block)
+        phrases = lines_of("block", block)
         self._block = BlockList(phrases, tokenizer) if phrases else None
         self._settings: dict[str, Any] = {}
         self.configure(**settings)
-        self.persona = tuple(persona)
+        self.persona = persona
 
     @classmethod
     def from_pretrained(
@@ -104,10 +105,8 @@ class Conversation:
         return self._persona
 
     @persona.setter
-    def persona(self, lines: Iterable[str]) -> None:
-        if isinstance(lines, str):
-            raise TypeError("persona must be a list of lines, not one string")
-        checked = tuple(persona_line(line) for line in lines)
+    def persona(self, lines: str | Iterable[str]) -> None:
+        checked = tuple(persona_line(line) for line in lines_of("persona", lines))
         self._source_of(checked, (Turn("user", "?"),))  # raises here, not at the next reply
         self._persona = checked
 

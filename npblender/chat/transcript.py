@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from npblender.chat.history import Turn, resolve_profile
+from npblender.common.replacing import replacing
 
 FORMAT = "npblender transcript"
 VERSION = 1
@@ -98,21 +99,12 @@ def write_transcript(path: str | os.PathLike[str], transcript: Transcript) -> No
         ValueError: the place cannot be written to.
         TypeError: a setting that has no form in JSON.
     """
-    import tempfile  # imported here: a chat that saves nothing starts sooner
-
     text = json.dumps(transcript.to_dict(), indent=2) + "\n"
-    place = Path(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=place.name, suffix=".new")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-            os.replace(temporary, place)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with replacing(Path(path)) as unfinished:
+            unfinished.write_text(text, encoding="utf-8", newline="\n")
     except (OSError, ValueError) as error:
-        raise ValueError(f"the transcript cannot be written to {str(place)!r}: {error}") from error
+        raise ValueError(f"the transcript cannot be written to {str(path)!r}: {error}") from error
 
 
 def read_transcript(path: str | os.PathLike[str]) -> Transcript:

@@ -1,6 +1,6 @@
 """Writes weights and configuration to a folder, as transformers 4 and 5 read them.
 
-The same weights give the same bytes. A file appears under its name only when it is complete.
+The same weights give the same bytes. The files appear under their names together, when all of them are complete.
 """
 
 import json
@@ -13,6 +13,7 @@ from npblender.checkpoint.folder import INDEX_FILE, SINGLE_FILE
 from npblender.checkpoint.parameter_names import stored_name
 from npblender.common import json_files
 from npblender.common.array_types import Array
+from npblender.common.replacing import FilesTogether, replacing_files
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.config.generation_config import GenerationConfig
@@ -66,10 +67,15 @@ def save(
         config = config.replace(npblender_dialect=describe_dialect(resolve_dialect(dialect)))
     arrays = _checked(weights, config, parts, stored, rounded_to_storage=dtype is None)
     place = json_files.new_folder(folder)
-    _write_shards(place, {stored_name(name, parts): array for name, array in arrays.items()}, shard_size)
-    _with_stored_dtype(config, stored).save_pretrained(place)
+    contents = {"config.json": _with_stored_dtype(config, stored).to_dict()}
     if generation_config is not None:
-        generation_config.save_pretrained(place)
+        contents["generation_config.json"] = generation_config.to_dict()
+    data = {name: json_files.object_bytes(name, content) for name, content in contents.items()}
+    tensors = {stored_name(name, parts): array for name, array in arrays.items()}
+    with replacing_files(place) as files:
+        _write_shards(files, tensors, shard_size)
+        for name, content in data.items():
+            files.beside(name).write_bytes(content)
 
 
 def _parts(weights: Weights) -> Parts:
@@ -110,21 +116,21 @@ def _checked(
     return out
 
 
-def _write_shards(place: Path, tensors: dict[str, Stored], shard_size: int | None) -> None:
+def _write_shards(files: FilesTogether, tensors: dict[str, Stored], shard_size: int | None) -> None:
     """Writes one file, or as many as the size asks for, their index, and no single one, which would be read first."""
     shards = _dealt(tensors, shard_size)
     if len(shards) == 1:
-        _write_tensors(place / SINGLE_FILE, tensors)
+        _write_tensors(files.beside(SINGLE_FILE), tensors)
         return
     names = [f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
     for name, shard in zip(names, shards, strict=True):
-        _write_tensors(place / name, shard)
+        _write_tensors(files.beside(name), shard)
     index = {
         "metadata": {"total_size": sum(array.nbytes for _, array in tensors.values())},
         "weight_map": {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard},
     }
-    json_files.write_object(place / INDEX_FILE, index)
-    (place / SINGLE_FILE).unlink(missing_ok=True)
+    files.beside(INDEX_FILE).write_bytes(json_files.object_bytes(INDEX_FILE, index))
+    files.remove(SINGLE_FILE)
 
 
 def _dealt(tensors: dict[str, Stored], shard_size: int | None) -> list[dict[str, Stored]]:
@@ -144,15 +150,14 @@ def _write_tensors(path: Path, tensors: dict[str, Stored]) -> None:
     from safetensors import SafetensorError  # only to write: a reply starts sooner without it
     from safetensors.numpy import save_file
 
-    with json_files.replacing(path) as unfinished:
-        if any(dtype == "bfloat16" for dtype, _ in tensors.values()):
-            _write_bytes(unfinished, tensors)
-            return
-        try:
-            arrays = {name: array for name, (_, array) in tensors.items()}
-            save_file(arrays, unfinished, metadata=METADATA)
-        except SafetensorError as error:
-            raise ValueError(f"{path} cannot be written: {error}") from error
+    if any(dtype == "bfloat16" for dtype, _ in tensors.values()):
+        _write_bytes(path, tensors)
+        return
+    try:
+        arrays = {name: array for name, (_, array) in tensors.items()}
+        save_file(arrays, path, metadata=METADATA)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error  # which file it is stands in the error that becomes of it
 
 
 def _write_bytes(path: Path, tensors: dict[str, Stored]) -> None:

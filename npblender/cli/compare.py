@@ -69,7 +69,7 @@ def failure(message: str, code: int) -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compares, and reports."""
-    from npblender.common.json_files import replacing
+    from npblender.common.replacing import replacing
     from npblender.groundtruth.comparison.compare import compare, compare_refed
     from npblender.groundtruth.comparison.html_report import as_html
     from npblender.groundtruth.comparison.json_report import as_json

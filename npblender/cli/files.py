@@ -24,6 +24,7 @@ def open_input(name: str, output: str | None) -> Iterator[BinaryIO]:
     if name == "-":
         if sys.stdin is None:
             raise ValueError("there is nothing to read from: stdin is closed; name a file")
+        _refuse_output_as_input(sys.stdin.buffer, output)
         yield sys.stdin.buffer
         return
     path = Path(name)
@@ -31,10 +32,23 @@ def open_input(name: str, output: str | None) -> Iterator[BinaryIO]:
         raise ValueError(f"{name!r} is a folder; name a file of lines")
     if not path.exists():
         raise FileNotFoundError(f"there is no file {name!r}")
-    if output is not None and Path(output).exists() and path.samefile(output):
-        raise ValueError(f"--out {output} is the input itself; name another file")
     with path.open("rb") as file:
+        _refuse_output_as_input(file, output)
         yield file
+
+
+def _refuse_output_as_input(file: BinaryIO, output: str | None) -> None:
+    """Refuses an output that is the input, or whose unfinished records would be kept in it."""
+    if output is None:
+        return
+    kept = f"keeps its unfinished records in {output}.run, which is the input"
+    for name, reason in ((output, "is the input itself"), (output + ".run", kept)):
+        try:
+            same = os.path.samestat(os.fstat(file.fileno()), os.stat(name))
+        except (OSError, ValueError):  # no such file, or an input that is none
+            continue
+        if same and _is_file(file):
+            raise ValueError(f"--out {output} {reason}; name another file")
 
 
 def is_regular(name: str) -> bool:
@@ -69,7 +83,7 @@ def count_lines(file: BinaryIO) -> int | None:
     return lines + (last != b"\n")
 
 
-def _is_file(file: io.BufferedReader) -> bool:
+def _is_file(file: BinaryIO) -> bool:
     return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Replies to every line."""
     from npblender.chat.batch import replies_in_order
     from npblender.chat.batch.jobs import BatchJob, prepare, run_fingerprint
-    from npblender.chat.batch.requests import BadLine, Request, parse_lines
+    from npblender.chat.batch.requests import BadLine, Request, parse_lines, whole_lines
     from npblender.chat.batch.resumable import ResumableOutput
     from npblender.chat.batch.workers import local_processes
 
@@ -83,7 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
         source = stack.enter_context(open_input(arguments.input, arguments.out))
         output: ResumableOutput | None = None
         if arguments.out is not None and is_regular(arguments.out):
-            what = {**run_fingerprint(job, prepared), "persona": list(persona), "input": "jsonl" if jsonl else "text"}
+            # Which lines are searched together, and so with which random numbers, belongs to what decides a reply.
+            together = {"batch_size": arguments.batch_size, "window": arguments.window or 32 * arguments.batch_size}
+            read = {"persona": list(persona), "input": "jsonl" if jsonl else "text"}
+            what = {**run_fingerprint(job, prepared), **read, **together}
             output = stack.enter_context(ResumableOutput(arguments.out, what, overwrite=arguments.overwrite))
         write = output.write if output else plain_writer(stack, arguments.out)
         skip = output.done if output else 0
@@ -92,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
             progress.note(f"{output.beside} is gone, so nothing tells whether {arguments.out} was made alike")
 
         def requests() -> Iterator[Request | BadLine]:
-            for line in parse_lines(source, jsonl):
+            for line in parse_lines(whole_lines(source), jsonl):
                 if output:
                     output.check(line)
                 yield replace(line, persona=(*persona, *line.persona)) if isinstance(line, Request) else line

@@ -3,6 +3,8 @@
 array_types    the types that signatures name: `Array`, `Ids`, `Mask`
 checks         checks of one value: a whole number, a switch, a misspelt name, ids, masks, embeddings
 json_files     a model's folder and the JSON files in it
+locking        a lock on a file that one process writes to
 printable      text of unknown origin, made safe to print
+replacing      a file or folder is replaced whole, or not at all
 version        the version of this package
 """

@@ -104,6 +104,26 @@ def check_token_id(name: str, value: Any, vocab_size: int) -> None:
         )
 
 
+def lines_of(name: str, value: Any) -> tuple[str, ...]:
+    """Returns a list of texts as a tuple; a single text is a list of one, and never one of its letters.
+
+    >>> lines_of("persona", "i have a dog."), lines_of("persona", ["i sing.", "i am 30."])
+    (('i have a dog.',), ('i sing.', 'i am 30.'))
+    >>> lines_of("persona", [b"i sing."])
+    Traceback (most recent call last):
+    TypeError: persona must be a text or a list of texts, and its item 1 is bytes
+    """
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, bytes | bytearray | Mapping) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a text or a list of texts, not {type(value).__name__}")
+    lines = tuple(value)
+    for number, line in enumerate(lines, start=1):
+        if not isinstance(line, str):
+            raise TypeError(f"{name} must be a text or a list of texts, and its item {number} is {type(line).__name__}")
+    return lines
+
+
 def closest_name(name: Any, names: Iterable[str]) -> str | None:
     """Returns the name that a misspelt one was probably meant to be, or None.
 

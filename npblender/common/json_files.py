@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from npblender.common.replacing import finish_replacing, replacing
 
 
 def model_folder(folder: str | os.PathLike[str]) -> Path:
@@ -14,7 +16,7 @@ def model_folder(folder: str | os.PathLike[str]) -> Path:
     Raises:
         TypeError: `folder` is neither a string nor a path.
         FileNotFoundError: there is nothing of that name.
-        ValueError: it is a file, not a folder.
+        ValueError: it is a file, not a folder, or a save into it was interrupted and cannot be finished.
 
     >>> model_folder("no/such/folder")
     Traceback (most recent call last):
@@ -35,6 +37,8 @@ config.json and the weights (nothing is downloaded)
         )
     if not is_folder:
         raise ValueError(f"{str(folder)!r} is a file; give the folder that holds config.json and the weights")
+    with contextlib.suppress(OSError):  # a folder whose names cannot be listed
+        finish_replacing(path)
     return path
 
 
@@ -77,35 +81,30 @@ def read_object(path: Path) -> dict[str, Any]:
     return found
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Opens a file beside `path` to write to, which replaces it when it is complete, and only then.
-
-    Raises:
-        ValueError: the system refuses to write there. The file at `path` is unchanged.
-    """
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        yield unfinished
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be written: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def write_object(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes one JSON object, keys sorted, indented by two: the same content gives the same bytes.
+    """Writes one JSON object to a file, as `object_bytes` makes it, completely or not at all.
 
     Raises:
         TypeError: a value has no form in JSON; the message names its key.
         ValueError: the system refuses to write there.
     """
+    data = object_bytes(path.name, content)
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(data)
+
+
+def object_bytes(name: str, content: Mapping[str, Any]) -> bytes:
+    r"""Encodes one JSON object, keys sorted, indented by two: the same content gives the same bytes.
+
+    Raises:
+        TypeError: a value has no form in JSON; the message names its key and `name`, the file it was meant for.
+
+    >>> object_bytes("config.json", {"d_model": 4})
+    b'{\n  "d_model": 4\n}\n'
+    """
     for key, value in content.items():
         try:
             json.dumps(value)
         except (TypeError, ValueError) as error:
-            raise TypeError(f"{key!r} cannot be written to {path.name}: {error}") from error
-    text = json.dumps(dict(content), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    with replacing(path) as unfinished:
-        unfinished.write_bytes(text.encode("utf-8"))
+            raise TypeError(f"{key!r} cannot be written to {name}: {error}") from error
+    return (json.dumps(dict(content), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8")

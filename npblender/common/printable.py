@@ -42,6 +42,42 @@ def one_line(text: str) -> str:
     return printable(" ".join(part.strip() for part in text.split("\n")).strip())
 
 
+SHOWN = 200
+"""How many letters of a value an error shows at most: enough to recognize it by."""
+
+
+def shown(value: Any, most: int = SHOWN) -> str:
+    r"""Writes a value into an error: as Python writes it, printable, and cut after `most` letters.
+
+    >>> shown("a" * 1000, 12), shown([1, "\x1b"])
+    ("'aaaaaaaaaaa... (1,002 letters)", "[1, '\\x1b']")
+    """
+    if isinstance(value, str | bytes) and len(value) > 4 * most:
+        text, length = repr(value[: 4 * most]), len(value) + 2
+    else:
+        try:
+            text = repr(value)
+        except Exception as error:  # whole numbers of more digits than Python writes, and objects of others
+            return f"a {type(value).__name__} that cannot be shown ({type(error).__name__})"
+        length = len(text)
+    return cut(text, most, length)
+
+
+def cut(text: str, most: int = SHOWN, length: int | None = None) -> str:
+    """Makes a text printable and cuts it after `most` letters, with a count of all of them.
+
+    >>> cut("abcdefgh", 3)
+    'abc... (8 letters)'
+    """
+    whole = len(text) if length is None else length
+    return printable(text) if whole <= most else f"{printable(text[:most])}... ({whole:,} letters)"
+
+
+def shown_json(value: Any, most: int = SHOWN) -> str:
+    """Writes a value of JSON into an error, cut after `most` letters."""
+    return cut(json.dumps(value, ensure_ascii=False), most)
+
+
 def json_line(content: Any) -> str:
     r"""Writes one JSON value on one line; characters that could steer a terminal are escaped as JSON does it.
 

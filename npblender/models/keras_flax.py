@@ -54,9 +54,7 @@ class _KerasHabits(PreTrainedModel):
         super().__init__(config, weights, dialect=dialect, generation_config=generation_config)
 
     @classmethod
-    def from_pretrained(
-        cls: type[Keras], folder: str | os.PathLike[str] | None = None, **options: Any
-    ) -> Keras:
+    def from_pretrained(cls: type[Keras], folder: str | os.PathLike[str] | None = None, **options: Any) -> Keras:
         """Loads a folder as `BlenderbotSmallModel.from_pretrained` does, in transformers 4's dialect.
 
         >>> TFBlenderbotSmallModel.from_pretrained().dialect.name

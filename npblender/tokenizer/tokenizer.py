@@ -21,6 +21,7 @@ from typing import Any
 
 from npblender.common import json_files
 from npblender.common.checks import check_switch, check_whole
+from npblender.common.replacing import replacing_files
 from npblender.config.dialect import PARLAI, Dialect, describe_dialect, resolve_dialect
 from npblender.config.parlai_folder import ParlaiFolder, find_parlai
 from npblender.tokenizer.bpe import MergeTable
@@ -30,12 +31,12 @@ from npblender.tokenizer.encoding_options import UNBOUNDED, check_side
 from npblender.tokenizer.pretokenize import AddedToken, as_added_token
 from npblender.tokenizer.vocabulary import (
     DIALECT_KEY,
+    merges_bytes,
     read_merges,
     read_settings,
     read_vocabulary,
-    write_merges,
-    write_settings,
-    write_vocabulary,
+    settings_bytes,
+    vocabulary_bytes,
 )
 
 _INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
@@ -215,11 +216,13 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         Raises:
             FileNotFoundError, ValueError: the folder is not there, or is a file.
         """
-        folder, prefix = json_files.model_folder(save_directory), _prefix(filename_prefix)
-        vocab_file, merges_file = folder / f"{prefix}vocab.json", folder / f"{prefix}merges.txt"
-        write_vocabulary(vocab_file, {token: at for token, at in self.codec.ids.items() if at < self.vocab_size})
-        write_merges(merges_file, self.codec.bpe.table.pairs)
-        return str(vocab_file), str(merges_file)
+        folder = json_files.model_folder(save_directory)
+        vocab_file, merges_file = _write(folder, _prefix(filename_prefix), self._vocabulary_files())
+        return vocab_file, merges_file
+
+    def _vocabulary_files(self) -> dict[str, bytes]:
+        entries = {token: at for token, at in self.codec.ids.items() if at < self.vocab_size}
+        return {"vocab.json": vocabulary_bytes(entries), "merges.txt": merges_bytes(self.codec.bpe.table.pairs)}
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
@@ -248,8 +251,11 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         if self.extra_special_tokens:
             # Under transformers 4's name: 5 reads it too, and 4 means something else by the new one.
             settings["additional_special_tokens"] = self.extra_special_tokens
-        paths = write_settings(folder, _prefix(filename_prefix), settings, self.codec.added, self.vocab_size)
-        return (*map(str, paths), *self.save_vocabulary(folder, filename_prefix))
+        prefix = _prefix(filename_prefix)
+        # A file of added tokens that an earlier save left would be read with this one's.
+        there = (folder / f"{prefix}added_tokens.json").exists()
+        files = settings_bytes(settings, self.codec.added, self.vocab_size, with_added_tokens=there)
+        return _write(folder, prefix, {**files, **self._vocabulary_files()})
 
     def __repr__(self) -> str:
         return (
@@ -263,6 +269,14 @@ class BlenderbotSmallTokenizer(BatchEncoder):
 def _settings_of(parlai: ParlaiFolder) -> dict[str, Any]:
     names = zip(("pad_token", "bos_token", "eos_token", "unk_token"), parlai.special_tokens().values(), strict=True)
     return {**dict(names), "model_max_length": parlai.longest_text(), "truncation_side": "left"}
+
+
+def _write(folder: Path, prefix: str, files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Writes files of one folder together, all or none of them; returns their paths."""
+    with replacing_files(folder) as together:
+        for name, content in files.items():
+            together.beside(prefix + name).write_bytes(content)
+    return tuple(str(folder / (prefix + name)) for name in files)
 
 
 def _prefix(filename_prefix: str | None) -> str:

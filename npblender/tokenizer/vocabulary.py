@@ -215,10 +215,10 @@ def read_vocabulary(path: Path) -> dict[str, Any]:
     return json_files.read_object(path)
 
 
-def write_vocabulary(path: Path, vocab: Mapping[str, int]) -> None:
-    """Writes one line of JSON, in id order, as the published file has it."""
+def vocabulary_bytes(vocab: Mapping[str, int]) -> bytes:
+    """Encodes a vocab.json: one line, in id order, as the published file has it."""
     ordered = dict(sorted(vocab.items(), key=lambda item: item[1]))
-    path.write_text(json.dumps(ordered, ensure_ascii=False), encoding="utf-8", newline="\n")
+    return json.dumps(ordered, ensure_ascii=False).encode("utf-8")
 
 
 def read_merges(path: Path) -> MergeTable:
@@ -252,10 +252,10 @@ def read_merges(path: Path) -> MergeTable:
     return table
 
 
-def write_merges(path: Path, merges: Iterable[tuple[str, str]]) -> None:
-    """Writes merges as subword-nmt writes its codes: a header, then a line a merge, in their order."""
+def merges_bytes(merges: Iterable[tuple[str, str]]) -> bytes:
+    """Encodes a merges.txt as subword-nmt writes its codes: a header, then a line a merge, in their order."""
     lines = [_MERGES_HEADER, *(f"{left} {right}" for left, right in merges)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    return ("\n".join(lines) + "\n").encode("utf-8")
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -315,10 +315,10 @@ def _content(token: Any) -> Any:
     return token["content"] if isinstance(token, Mapping) and "content" in token else token
 
 
-def write_settings(
-    folder: Path, prefix: str, settings: Mapping[str, Any], added: Mapping[int, AddedToken], vocab_size: int
-) -> list[Path]:
-    """Writes tokenizer_config.json, special_tokens_map.json and, if tokens were added, added_tokens.json."""
+def settings_bytes(
+    settings: Mapping[str, Any], added: Mapping[int, AddedToken], vocab_size: int, *, with_added_tokens: bool
+) -> dict[str, bytes]:
+    """Encodes tokenizer_config.json, special_tokens_map.json and, if tokens were added or asked, added_tokens.json."""
     config = {
         **settings,
         "added_tokens_decoder": {str(index): asdict(token) for index, token in sorted(added.items())},
@@ -330,10 +330,6 @@ def write_settings(
         "special_tokens_map.json": {name: settings[name] for name in names if settings.get(name)},
     }
     beyond = {token.content: index for index, token in added.items() if index >= vocab_size}
-    if beyond:
+    if beyond or with_added_tokens:
         files["added_tokens.json"] = beyond
-    paths = []
-    for name, content in files.items():
-        paths.append(folder / f"{prefix}{name}")
-        json_files.write_object(paths[-1], content)
-    return paths
+    return {name: json_files.object_bytes(name, content) for name, content in files.items()}

@@ -1,22 +1,19 @@
 """Many inputs: order, batches by length, bad lines, repeatability, executors, and going on after a kill."""
 
-import json
-import os
+import io
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import npblender.chat.batch.running
 from npblender.chat import Conversation
 from npblender.chat.batch import replies_in_order, reply_to_all
-from npblender.chat.batch.jobs import BatchJob, prepare, run_fingerprint
-from npblender.chat.batch.requests import BadLine, Request, as_request, parse_lines
-from npblender.chat.batch.resumable import ResumableOutput
+from npblender.chat.batch.jobs import BatchJob, prepare
+from npblender.chat.batch.requests import BadLine, Request, as_request, parse_lines, whole_lines
 from npblender.chat.batch.workers import local_processes, reply_to_batch
+from npblender.common.printable import json_line
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.tiny_folder import WORDS, make_model, make_tokenizer
 from reference_tests.support.tolerances import TOLERANCES
@@ -45,7 +42,7 @@ def test_lines_of_text_and_of_json() -> None:
     assert isinstance(objects[2], Request)
     assert [getattr(line, "reason", "")[:20] for line in objects[1::2]] == [
         "the line is not JSON",
-        "a line must be an ob",
+        "a line must be a str",
     ]
     assert "NaN is no number of JSON" in objects[4].reason
 
@@ -68,10 +65,21 @@ BAD = {
     '{"turns": ["hi", 5]}': '"turns" must be a list of strings',
     '{"turns": []}': "nothing to reply to",
     '{"text": "  "}': "nothing to reply to",
-    '{"text": "hi", "persona": "i sing"}': '"persona" must be a list',
+    '{"text": "hi", "persona": 5}': '"persona" must be a text or a list of texts, not int',
+    '{"text": "hi", "persona": ["i sing", null]}': "its item 2 is NoneType",
+    '{"turns": ["Hi", ""]}': "turn 2 is empty",
+    '{"turns": [" ", "Hi"]}': "turn 1 is empty",
+    '{"text": "hi", "text": "you"}': "the name 'text' stands there twice",
+    '{"text": "hi", "a": {"b": 1, "b": 2}}': "the name 'b' stands there twice",
+    '{"text": "hi", "id": 1e999}': "1e999 is too large a number",
+    '{"text": "hi", "id": -1e999}': "-1e999 is too large a number",
+    '{"text": "hi", "id": Infinity}': "Infinity is no number of JSON",
+    '{"text": "hi", "id": ' + "7" * 5000 + "}": "the line is not JSON: Exceeds the limit",
+    '{"text": "hi", "id": ' + "[" * 100_000 + "]" * 100_000 + "}": "recursion",
+    '{"text": "hi", "id": ' + "9" * 400 + ".5e9999999}": "is too large a number",
     '{"text": "hi", "persona": [" "]}': "a persona line is empty",
     '{"text": "hi", "reply": 1}': "the field 'reply' is one that the output adds",
-    "[1]": "must be an object, not [1]",
+    "[1]": "must be a string or an object, not [1]",
 }
 
 
@@ -80,6 +88,41 @@ def test_bad_objects_say_why(line: str, reason: str) -> None:
     (found,) = parse_lines([line.encode()], jsonl=True)
     assert isinstance(found, BadLine)
     assert reason in found.reason
+    assert len(found.reason) < 300
+    json_line(dict(found.carried))  # the line's error object can be written
+
+
+def test_a_persona_of_one_line_may_be_a_string() -> None:
+    assert as_request(1, {"text": "hi", "persona": "i sing"}).persona == ("i sing",)
+
+
+def test_a_line_of_any_size_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npblender.chat.batch.requests, "LINE_LIMIT", 10)
+    content = b"short\n" + b"x" * 25 + b"\n" + b"y" * 10 + b"\n" + b"z" * 9 + b"\n" + b"w" * 11
+    found = list(parse_lines(whole_lines(io.BytesIO(content)), jsonl=False))
+    reasons = [getattr(line, "reason", None) for line in found]
+    assert reasons == [None, *["the line has more than 10 bytes"] * 2, None, "the line has more than 10 bytes"]
+
+
+def test_bad_items_do_not_end_the_others(tiny_folder: Path) -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    inputs = ["hi", b"hi", None, 5, ["hi"], {"text": b"hi"}, {"turns": "hi"}, {5: 6}, "\ud800", {"a": deep}, "you"]
+    records = list(reply_to_all(inputs, tiny_folder, **SHORT))  # type: ignore[arg-type]
+    assert [record["line"] for record in records] == list(range(1, len(inputs) + 1))
+    assert [at for at, record in enumerate(records) if "reply" in record] in ([0, 10], [0, 8, 10])
+
+
+@pytest.mark.parametrize("inputs", ["hello", b"hello", {"text": "hello"}, 5])
+def test_one_input_is_not_taken_for_many(tiny_folder: Path, inputs: object) -> None:
+    with pytest.raises(TypeError, match="inputs must be a list of texts or objects, not one "):
+        reply_to_all(inputs, tiny_folder)  # type: ignore[arg-type]
+
+
+def test_a_block_of_one_phrase_may_be_a_string(tiny_folder: Path) -> None:
+    one, many = (list(reply_to_all(["hi"], tiny_folder, block=block, **SHORT)) for block in ("you", ["you"]))
+    assert one == many
 
 
 # Replies.
@@ -147,8 +190,8 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_done(tiny_folde
         reply_to_all(["hi"], tiny_folder, num_beems=3)
     with pytest.raises(FileNotFoundError, match="no folder"):
         reply_to_all(["hi"], tmp_path / "none")
-    with pytest.raises(TypeError, match="block must be a list"):
-        reply_to_all(["hi"], tiny_folder, block="darn")
+    with pytest.raises(TypeError, match="block must be a text or a list of texts"):
+        reply_to_all(["hi"], tiny_folder, block=b"darn")
     with pytest.raises(ValueError, match="hold at least one line"):
         list(reply_to_all(["hi"], tiny_folder, batch_size=0))
 
@@ -263,206 +306,3 @@ def test_a_worker_that_fails_ends_the_run_and_what_waits_is_given_up(tiny_folder
     with pytest.raises(ConnectionError, match="gone"):
         list(reply_to_all(TEXTS, tiny_folder, executor=executor, batch_size=2, **SHORT))
     assert all(future.cancelled() for number, future in enumerate(executor.futures) if number != 2)
-
-
-# Going on after a kill.
-
-
-class Quick(Executor):
-    """Answers at once, with what the ids and the batch's number say: a model that costs nothing."""
-
-    def submit(self, fn, /, job, sources, first):
-        future: Future[object] = Future()
-        future.set_result([{"reply": f"{sum(ids)} of batch {first}", "score": -sum(ids) / 7} for ids in sources])
-        return future
-
-
-LINES = [*TEXTS[:14], "", *TEXTS[14:]]
-
-
-def run_into(path: Path, folder: Path, texts: list[str], stop_after: int | None = None, **options: object) -> None:
-    """A run into a file, given up after so many records if that is asked."""
-    job = BatchJob(str(folder), seed=1)
-    prepared = prepare(job)
-    with ResumableOutput(path, run_fingerprint(job, prepared), **options) as output:
-        requests = [as_request(number, text) for number, text in enumerate(texts, start=1)]
-        for request in requests:
-            output.check(request)
-        output.check_end()
-        replies = replies_in_order(
-            *(requests, job, prepared, Quick()),
-            batch_size=3,
-            window=9,
-            skip=output.done,
-            known=output.known,
-            on_batch=output.keep,
-        )
-        for count, record in enumerate(replies):
-            if count == stop_after:
-                break
-            output.write(record)
-
-
-@pytest.fixture(scope="module")
-def whole_run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> bytes:
-    """What an undisturbed run writes."""
-    path = tmp_path_factory.mktemp("run") / "whole.jsonl"
-    run_into(path, tiny_folder, LINES)
-    assert path.read_bytes().count(b"\n") == 21
-    return path.read_bytes()
-
-
-@pytest.mark.slow
-@given(st.lists(st.integers(0, 12), min_size=1, max_size=3), st.integers(0, 400), st.integers(0, 400))
-@settings(max_examples=40)
-def test_cut_anywhere_a_run_ends_with_the_same_bytes(
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny_folder: Path,
-    whole_run: bytes,
-    stops: list[int],
-    cut: int,
-    cut_beside: int,
-) -> None:
-    """A kill leaves a prefix of what was written, of both files. Draw where the run stops and what the kill takes."""
-    path = tmp_path_factory.mktemp("run") / "out.jsonl"
-    beside = path.with_name("out.jsonl.run")
-    for stop in stops:
-        run_into(path, tiny_folder, LINES, stop_after=stop)
-        for file, bytes_lost in ((path, cut), (beside, cut_beside)):
-            data = file.read_bytes()
-            whole_lines = data.rfind(b"\n", 0, -1) + 1 if file == path else data.find(b"\n") + 1
-            file.write_bytes(data[: max(whole_lines, len(data) - bytes_lost)])
-    run_into(path, tiny_folder, LINES)
-    assert path.read_bytes() == whole_run
-    assert beside.read_bytes().count(b"\n") == 1  # nothing waits any more
-    run_into(path, tiny_folder, LINES)
-    assert path.read_bytes() == whole_run
-
-
-def test_finished_records_that_wait_for_their_turn_are_kept(tmp_path: Path, tiny_folder: Path) -> None:
-    path = tmp_path / "out.jsonl"
-    run_into(path, tiny_folder, LINES, stop_after=0)
-    job = BatchJob(str(tiny_folder), seed=1)
-    with ResumableOutput(path, run_fingerprint(job, prepare(job))) as output:
-        assert output.done == 0
-        assert sorted(output.known) == list(range(1, 10))  # a window of three batches
-
-
-def test_what_is_finished_is_not_done_again(tmp_path: Path, tiny_folder: Path) -> None:
-    """Every batch is searched once, however often the run is stopped between two of its records."""
-    searched: list[int] = []
-
-    class Counting(Quick):
-        def submit(self, fn, /, job, sources, first):
-            searched.append(first)
-            return super().submit(fn, job, sources, first)
-
-    job = BatchJob(str(tiny_folder), seed=1)
-    prepared = prepare(job)
-    requests = [as_request(number, text) for number, text in enumerate(LINES, start=1)]
-    for number, records_a_run in enumerate(([1] * len(LINES), [0, 99], [0, 0, 5, 99], [7, 99])):
-        searched.clear()
-        for most in records_a_run:
-            with ResumableOutput(tmp_path / f"{number}.jsonl", {}) as output:
-                options = {"skip": output.done, "known": output.known, "on_batch": output.keep}
-                replies = replies_in_order(requests, job, prepared, Counting(), batch_size=3, window=9, **options)
-                for count, record in enumerate(replies, start=1):
-                    if count > most:
-                        break
-                    output.write(record)
-                    if count == most:
-                        break
-                replies.close()
-        assert output.done == len(LINES)
-        assert len(searched) == len(set(searched)) == 7  # windows of nine, nine and three lines
-
-
-def test_a_batch_that_is_done_again_reports_what_was_missing_only(tiny_folder: Path) -> None:
-    job = BatchJob(str(tiny_folder), seed=1)
-    requests = [as_request(number, text) for number, text in enumerate(LINES[:6], start=1)]
-    known = {2: {"line": 2, "reply": "known"}}
-    told_of: list[int] = []
-    found = replies_in_order(
-        *(requests, job, prepare(job), Quick()),
-        batch_size=6,
-        skip=1,
-        known=known,
-        on_batch=lambda batch: told_of.extend(record["line"] for record in batch),
-    )
-    assert [(record["line"], record["reply"] == "known") for record in found] == [
-        *((2, True), (3, False), (4, False), (5, False), (6, False))
-    ]
-    assert sorted(told_of) == [3, 4, 5, 6]
-
-
-@pytest.mark.parametrize("missing", ["output", "beside"])
-def test_either_file_alone_is_enough_to_go_on(
-    tmp_path: Path, tiny_folder: Path, whole_run: bytes, missing: str
-) -> None:
-    path = tmp_path / "out.jsonl"
-    run_into(path, tiny_folder, LINES, stop_after=10)
-    (path if missing == "output" else path.with_name("out.jsonl.run")).unlink()
-    run_into(path, tiny_folder, LINES)
-    assert path.read_bytes() == whole_run
-
-
-def test_what_belongs_to_another_run_is_refused_and_kept(tmp_path: Path, tiny_folder: Path) -> None:
-    path = tmp_path / "out.jsonl"
-    run_into(path, tiny_folder, TEXTS[:6])
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match="another input: they differ in line 2"):
-        run_into(path, tiny_folder, [TEXTS[0], "else"])
-    with pytest.raises(ValueError, match="had 6 lines and the input has 3"):
-        run_into(path, tiny_folder, TEXTS[:3])
-    job = BatchJob(str(tiny_folder), seed=2)
-    other = run_fingerprint(job, prepare(job))
-    with pytest.raises(ValueError, match=r"was begun with seed 1, and now it is 2: .*--overwrite"):
-        ResumableOutput(path, other)
-    assert path.read_bytes() == before
-    run_into(path, tiny_folder, TEXTS[:2], overwrite=True)
-    assert path.read_bytes().count(b"\n") == 2
-
-
-@pytest.mark.parametrize("content", [b"precious notes", b"precious notes\n", b'{"mine": 1}\n', b"[1]\n"])
-def test_a_file_that_no_run_has_written_is_left_alone(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "notes.txt"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"notes\.txt"):
-        ResumableOutput(path, {})
-    assert path.read_bytes() == content
-    assert os.listdir(tmp_path) == ["notes.txt"]
-
-
-def test_two_runs_can_not_write_to_one_output(tmp_path: Path) -> None:
-    pytest.importorskip("fcntl", reason="this system has no such locks")
-    path = tmp_path / "out.jsonl"
-    with (
-        ResumableOutput(path, {"seed": 1}),
-        pytest.raises(ValueError, match="another run is writing to"),
-    ):
-        ResumableOutput(path, {"seed": 1})
-    with ResumableOutput(path, {"seed": 1}) as output:  # the first has let go
-        output.write({"line": 1, "reply": "hi"})
-    assert json.loads(path.read_text()) == {"line": 1, "reply": "hi"}
-
-
-def test_a_place_that_can_not_be_written_to_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="cannot be written to"):
-        ResumableOutput(tmp_path / "none" / "out.jsonl", {})
-    with pytest.raises(ValueError, match="cannot be written to"):
-        ResumableOutput(tmp_path, {})
-    assert os.listdir(tmp_path) == []
-
-
-def test_what_a_run_was_told_knows_the_model_by_its_files(tiny_folder: Path, tmp_path: Path) -> None:
-    import shutil
-
-    copy = tmp_path / "copy"
-    shutil.copytree(tiny_folder, copy)
-    job, elsewhere = BatchJob(str(tiny_folder)), BatchJob(str(copy))
-    assert run_fingerprint(job, prepare(job)) == run_fingerprint(elsewhere, prepare(elsewhere))
-    weights = copy / "model.safetensors"
-    data = bytearray(weights.read_bytes())
-    data[-1] ^= 1
-    weights.write_bytes(bytes(data))
-    assert run_fingerprint(job, prepare(job)) != run_fingerprint(elsewhere, prepare(elsewhere))

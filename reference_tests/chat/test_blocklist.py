@@ -126,11 +126,15 @@ def test_phrases_of_a_file() -> None:
     assert read_phrases("\ufeff".strip("\ufeff") + "# why\n darn \r\n\nheck no") == ("darn", "heck no")
 
 
+def test_one_text_is_one_phrase() -> None:
+    assert BlockList("heck no", SMALL).phrases == ("heck no",)
+
+
 @pytest.mark.parametrize(
     ("phrases", "error", "message"),
     [
-        ("darn", TypeError, "not one string"),
-        (["darn", 5], TypeError, "must hold strings, not 5"),
+        (b"darn", TypeError, "the block list must be a text or a list of texts, not bytes"),
+        (["darn", 5], TypeError, "its item 2 is int"),
         (["darn", " "], ValueError, "' ', which is no word"),
     ],
 )

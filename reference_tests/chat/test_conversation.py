@@ -296,8 +296,11 @@ def test_a_persona_that_leaves_no_room_is_refused_and_the_old_one_stays() -> Non
     with pytest.raises(ValueError, match=rf"of the model's {POSITIONS} positions"):
         talk.persona = ["i like cats " * 30]
     assert talk.persona == ("your persona: i like cats",)
-    with pytest.raises(TypeError, match="not one string"):
-        talk.persona = "i like cats"
+    talk.persona = "i like dogs"  # one text is one line, and never its letters
+    assert talk.persona == make_talk(persona="i like dogs").persona == ("your persona: i like dogs",)
+    with pytest.raises(TypeError, match="persona must be a text or a list of texts, and its item 2 is int"):
+        talk.persona = ["i like dogs", 5]  # type: ignore[list-item]
+    assert talk.persona == ("your persona: i like dogs",)
     talk.persona = ()
     assert talk.persona == ()
 

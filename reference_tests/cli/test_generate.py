@@ -152,7 +152,22 @@ def test_errors_are_one_line_and_exit_2(generate, arguments: tuple[str, ...], me
 def test_the_input_is_never_the_output(generate, lines_file: Path) -> None:
     before = lines_file.read_bytes()
     assert "is the input itself" in one_error(generate(lines_file, "--out", lines_file, "--overwrite"))
-    assert lines_file.read_bytes() == before
+    run = lines_file.rename(lines_file.with_name("notes.run"))
+    message = "--out notes keeps its unfinished records in notes.run, which is the input"
+    for overwrite in ([], ["--overwrite"]):
+        found = one_error(generate(run, "--out", run.with_suffix(""), *overwrite))
+        assert found.replace(f"{run.parent}{os.sep}", "").endswith(message + "; name another file")
+    assert run.read_bytes() == before
+    assert os.listdir(run.parent) == ["notes.run"]
+
+
+def test_what_is_searched_together_belongs_to_a_run(generate, lines_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    generate(lines_file, "--out", path)
+    assert "begun with batch_size 16, and now it is 4" in one_error(
+        generate(lines_file, "--out", path, "--batch-size", "4", "--window", "512")
+    )
+    assert "begun with window 512, and now it is 30" in one_error(generate(lines_file, "--out", path, "--window", "30"))
 
 
 def test_a_lost_note_of_what_a_run_was_told_is_said(generate, lines_file: Path, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def prepare(job: BatchJob) -> PreparedJob:
 def run_fingerprint(job: BatchJob, prepared: PreparedJob) -> dict[str, Any]:
     """Everything that decides a run's replies, as JSON: runs with equal fingerprints may resume each other's output.
 
-    The model is identified by its files' sizes and the ends of their contents, wherever the folder is.
+    The model is identified by the sizes and contents of its files, all of each, wherever the folder is.
     """
     files = {key: value for key, value in prepared.generation_config.extra.items() if key != "_from_model_config"}
     return {
@@ -104,11 +104,10 @@ def _counts(path: Path) -> bool:
 
 
 def _fingerprint(path: Path) -> str:
-    """Size and ends of a file: enough to distinguish checkpoints of one training run without reading all of them."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        ends = file.read(1 << 16)
-        file.seek(max(0, size - (1 << 16)))
-        ends += file.read()
-    return f"{size} bytes, {hashlib.sha256(ends).hexdigest()[:16]}"
+    """Size and hash of a file."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            size += len(block)
+    return f"{size} bytes, {digest.hexdigest()[:16]}"

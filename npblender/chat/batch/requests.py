@@ -9,15 +9,20 @@ A line that cannot be parsed becomes a value too, `BadLine`, so that it is repor
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from npblender.chat.history import PERSONA_PREFIX, Turn
+from npblender.common.checks import lines_of
+from npblender.common.printable import cut, json_line, shown
 
 READ_FIELDS = ("text", "turns", "persona")
 ADDED_FIELDS = ("line", "reply", "score", "n_best", "dropped_turns", "cut_tokens", "error")
 """The fields of an output record besides those of its input."""
+LINE_LIMIT = 1 << 24
+"""The most bytes of one line: 16 MiB, a thousand times what any model here can read; more is a file of another kind."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,14 @@ class BadLine:
     carried: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
+def whole_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yields the lines of a file; of one above `LINE_LIMIT` only its beginning, which cannot fill the memory."""
+    while line := file.readline(LINE_LIMIT + 1):
+        yield line
+        while len(line) > LINE_LIMIT and not line.endswith(b"\n"):
+            line = file.readline(LINE_LIMIT + 1) or b"\n"
+
+
 def parse_lines(lines: Iterable[bytes], jsonl: bool) -> Iterator[Request | BadLine]:
     r"""Yields the requests of a file's lines, in order, numbered from 1.
 
@@ -50,6 +63,10 @@ def parse_lines(lines: Iterable[bytes], jsonl: bool) -> Iterator[Request | BadLi
     BadLine(number=2, reason='the line is empty', carried={'input': ''})
     """
     for number, line in enumerate(lines, start=1):
+        if len(line) > LINE_LIMIT:
+            begins = cut(line[:1000].decode("utf-8", "backslashreplace"))
+            yield BadLine(number, f"the line has more than {LINE_LIMIT:,} bytes", {"input": begins})
+            continue
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
@@ -67,14 +84,33 @@ def parse_text(number: int, text: str, jsonl: bool) -> Request | BadLine:
     if not jsonl:
         return as_request(number, text)
     try:
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_without_repetition
+        )
+        json_line(content)  # what cannot be written again cannot be carried over either
     except (ValueError, RecursionError) as error:
-        return BadLine(number, f"the line is not JSON: {error}", carried)
+        return BadLine(number, f"the line is not JSON: {cut(str(error))}", carried)
     return as_request(number, content)
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{cut(digits, 40)} is too large a number to be carried over")
+    return number
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for at, name in enumerate(names) if name in names[:at])
+        raise ValueError(f"the name {shown(twice, 40)} stands there twice")
+    return found
 
 
 def as_request(number: int, content: Any) -> Request | BadLine:
@@ -90,7 +126,7 @@ def as_request(number: int, content: Any) -> Request | BadLine:
         content = {"input": content}
         lines: Any = [content["input"]]
     elif not isinstance(content, Mapping):
-        return BadLine(number, f"a line must be an object, not {json.dumps(content)[:40]}", {"input": content})
+        return BadLine(number, f"a line must be a string or an object, not {shown(content, 40)}", {"input": content})
     else:
         taken = sorted(set(content) & {*ADDED_FIELDS, "input"})
         if taken:
@@ -100,11 +136,15 @@ def as_request(number: int, content: Any) -> Request | BadLine:
         if "text" in content and not isinstance(content["text"], str):
             return BadLine(number, '"text" must be a string', content)
         lines = content["text"].split("\n") if "text" in content else content["turns"]
-    persona = content.get("persona", [])
-    if not _is_list_of_text(persona):
-        return BadLine(number, '"persona" must be a list of strings', content)
+    try:
+        persona: Any = lines_of('"persona"', content.get("persona", ()))
+    except TypeError as error:
+        return BadLine(number, str(error), content)
     if not _is_list_of_text(lines):
         return BadLine(number, '"turns" must be a list of strings, the last one to be replied to', content)
+    if "turns" in content and not all(line.strip() for line in lines):
+        empty = next(at for at, line in enumerate(lines, start=1) if not line.strip())
+        return BadLine(number, f"turn {empty} is empty", content)
     spoken = [line for line in lines if line.strip()]
     said = [line for line in spoken if "text" not in content or not _is_persona(line)]
     persona = [*persona, *(line for line in spoken if line not in said)]
@@ -120,4 +160,4 @@ def _is_persona(line: str) -> bool:
 
 
 def _is_list_of_text(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(each, str) for each in value)
+    return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)

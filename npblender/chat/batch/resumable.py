@@ -3,11 +3,14 @@
 Records are written to the output in the order of the input, one JSON object a line. Records that are finished out of
 order are kept meanwhile in a file beside it, OUTPUT.run, whose first line is the run's fingerprint. After a kill at any
 moment each file holds whole lines and perhaps the beginning of one, which is removed. Opened again, the two say what is
-left to do. A loss of power is not covered.
+left to do. Every record, waiting or written, is compared with the input first. A loss of power is not covered.
+
+The output is locked while a run writes to it. A file of any other origin, whatever its name, is refused and not touched.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,11 +18,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from npblender.chat.batch.requests import ADDED_FIELDS, BadLine, Request
-from npblender.common.printable import json_line
+from npblender.common.locking import lock
+from npblender.common.printable import json_line, shown_json
+from npblender.common.replacing import replacing
 
 Record = dict[str, Any]
 
-_FINGERPRINT = "told"
+_FINGERPRINT = "fingerprint"
 """The key of the fingerprint in OUTPUT.run."""
 
 
@@ -58,70 +63,85 @@ class ResumableOutput:
         self.errors = 0
         """How many of the checked lines of the output report an error."""
         self._checked = 0
+        self._unchecked: set[int] = set()  # lines of waiting records that were not yet compared with the input
         fingerprint = json.loads(json.dumps(dict(fingerprint)))
-        is_new = not self.beside.exists()
         try:
-            self._output = _open(self.path)
-            self._beside = _open(self.beside)
+            self._output, is_new = _open_locked(self.path)
         except OSError as error:
             raise ValueError(f"{self.path} cannot be written to: {error}") from error
         try:
-            _lock(self._beside, self.path)
             self._continue(fingerprint, overwrite)
-        except BaseException:
+        except BaseException as error:
+            if is_new:  # and ours alone, since it is locked
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
             self.close()
-            if is_new:
-                self.beside.unlink()
+            if isinstance(error, OSError):
+                raise ValueError(f"{self.path} cannot be written to: {error}") from error
             raise
 
     def _continue(self, fingerprint: Mapping[str, Any], overwrite: bool) -> None:
-        if overwrite:
-            self._output.truncate(0)
-            self._beside.truncate(0)
-        begun = _first_record(self.beside)
-        if begun is not None:
-            self._compare(begun, fingerprint)
-        elif _first_record(self.path) is not None:
-            self.fingerprint_is_lost = True
-        elif self.path.stat().st_size and not self.beside.stat().st_size:
-            raise ValueError(f"{self.path} is there and no run has written it; name another output, or --overwrite it")
+        """Goes on with what is there. Until everything was found to be a run's, nothing is changed."""
+        begun = None
+        if os.path.lexists(self.beside):
+            begun = _first_record(self.beside)
+            if begun is None or not isinstance(begun.get(_FINGERPRINT), Mapping):
+                raise ValueError(
+                    f"{self.beside} is not what a run leaves beside its output, which would be written there: "
+                    f"move it away, or name another output"
+                )
+        if begun is not None and not overwrite:
+            self._compare(begun[_FINGERPRINT], fingerprint)
+        else:
+            if overwrite:
+                self._output.truncate(0)
+            else:
+                self._refuse_what_no_run_wrote()
+            self.fingerprint_is_lost = self.path.stat().st_size > 0
+            with replacing(self.beside) as unfinished:
+                unfinished.write_bytes(_as_lines([{_FINGERPRINT: fingerprint}]))
+        self._beside = _open(self.beside)
         self.done = self._done_before = _keep_whole_lines(self._output)
-        if not _keep_whole_lines(self._beside):
-            _append(self._beside, [{_FINGERPRINT: fingerprint}])
+        _keep_whole_lines(self._beside)
         with self.beside.open("rb") as kept:
             self._head = len(kept.readline())
             for line in kept:
                 record = _parse(line, self.beside)
                 if record["line"] > self.done:
                     self.known[record["line"]] = record
+        self._unchecked = set(self.known)
         self._checking = self.path.open("rb")
 
-    def _compare(self, found: Record, fingerprint: Mapping[str, Any]) -> None:
-        before = found.get(_FINGERPRINT)
-        if not isinstance(before, Mapping):
-            raise ValueError(
-                f"{self.beside} is not what a run leaves beside its output; remove it or name another output"
-            )
+    def _refuse_what_no_run_wrote(self) -> None:
+        """Refuses an output without the file beside it, unless its first line is a record."""
+        if _first_record(self.path) is None and self.path.stat().st_size:
+            raise ValueError(f"{self.path} is there and no run has written it; name another output, or --overwrite it")
+
+    def _compare(self, before: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
         for name in sorted({*before, *fingerprint}):
             was, now = before.get(name), fingerprint.get(name)
             if was != now:
                 raise ValueError(
-                    f"{self.path} was begun with {name} {json_line(was)}, and now it is {json_line(now)}: "
+                    f"{self.path} was begun with {name} {shown_json(was)}, and now it is {shown_json(now)}: "
                     f"run as before, name another output, or begin anew (--overwrite)"
                 )
 
     def check(self, line: Request | BadLine) -> None:
-        """Compares a line of the input with its record in the output; lines come in order, from the first.
+        """Compares a line of the input with its record, written or waiting; lines come in order, from the first.
 
         Raises:
             ValueError: they differ, so the output belongs to another input.
         """
-        if line.number > self._done_before:
-            return
         assert line.number == self._checked + 1, "lines are checked in order"
         self._checked = line.number
-        record = _parse(self._checking.readline(), self.path)
-        self.errors += "error" in record
+        if line.number <= self._done_before:
+            record = _parse(self._checking.readline(), self.path)
+            self.errors += "error" in record
+        elif line.number in self._unchecked:
+            self._unchecked.remove(line.number)
+            record = self.known[line.number]
+        else:
+            return
         same = {name: value for name, value in record.items() if name not in ADDED_FIELDS}
         if record.get("line") != line.number or same != json.loads(json.dumps(dict(line.carried))):
             raise ValueError(
@@ -135,10 +155,11 @@ class ResumableOutput:
         Raises:
             ValueError: it had fewer.
         """
-        if self._checked < self._done_before:
+        begun = max([self._done_before, *self._unchecked])
+        if self._checked < begun:
             raise ValueError(
-                f"{self.path} had {self._done_before} lines and the input has {self._checked}: it belongs to another "
-                f"input. Name another output, or begin anew (--overwrite)"
+                f"{self.path} was begun with an input of {begun} lines or more, and now it has "
+                f"{self._checked}: it belongs to another input. Name another output, or begin anew (--overwrite)"
             )
 
     def keep(self, records: Sequence[Record]) -> None:
@@ -175,16 +196,27 @@ def _open(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b", buffering=0)
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Refuses a second run on the same output, if the system has such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise ValueError(f"another run is writing to {path}; wait for it, or name another output") from error
+def _open_locked(path: Path) -> tuple[BinaryIO, bool]:
+    """Opens an output that no other run has open, and says whether it was made here.
+
+    A run that ends in an error removes the output that it made, perhaps between our opening and locking it. So a lock
+    counts only if the place still has the file that was locked.
+    """
+    while True:
+        if path.is_symlink() and not path.exists():
+            raise ValueError(f"{path} is a link to nothing; name the output itself")
+        is_new = not os.path.lexists(path)
+        file = _open(path)
+        try:
+            if not lock(file):
+                raise ValueError(f"another run is writing to {path}; wait for it, or name another output")
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return file, is_new and not os.fstat(file.fileno()).st_size
+        except BaseException:
+            file.close()
+            raise
+        file.close()
 
 
 def _first_record(path: Path) -> Record | None:
@@ -221,6 +253,10 @@ def _parse(line: bytes, path: Path) -> Record:
 
 def _append(file: BinaryIO, records: Iterable[Mapping[str, Any]]) -> None:
     """Appends records, as one piece."""
-    data = memoryview("".join(json_line(record) + "\n" for record in records).encode("utf-8"))
+    data = memoryview(_as_lines(records))
     while data:
         data = data[file.write(data) :]
+
+
+def _as_lines(records: Iterable[Mapping[str, Any]]) -> bytes:
+    return "".join(json_line(record) + "\n" for record in records).encode("utf-8")

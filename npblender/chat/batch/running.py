@@ -20,6 +20,8 @@ from npblender.chat.batch.jobs import BatchJob, PreparedJob, prepare
 from npblender.chat.batch.requests import BadLine, Request, as_request
 from npblender.chat.batch.workers import Answer, reply_to_batch
 from npblender.chat.history import FittedSource
+from npblender.common.checks import lines_of
+from npblender.common.printable import cut, shown
 from npblender.config.dialect import Dialect
 
 Record = dict[str, Any]
@@ -34,7 +36,7 @@ def reply_to_all(
     dialect: str | Dialect | None = None,
     dtype: str = "float32",
     profile: str = "parlai",
-    block: Iterable[str] = (),
+    block: str | Iterable[str] = (),
     seed: int | None = None,
     n_best: int = 0,
     batch_size: int = 16,
@@ -55,10 +57,13 @@ def reply_to_all(
     Raises:
         FileNotFoundError, ValueError, TypeError: a folder, option or setting that does not fit, at once.
     """
-    if isinstance(block, str):
-        raise TypeError("block must be a list of phrases, not one string")
+    if isinstance(inputs, str | bytes | Mapping) or not isinstance(inputs, Iterable):
+        raise TypeError(
+            f"inputs must be a list of texts or objects, not one {type(inputs).__name__}; "
+            f"for one reply pass [{shown(inputs, 40)}]"
+        )
     place = None if folder is None else os.fspath(folder)
-    job = BatchJob(place, dialect, dtype, profile, settings, tuple(block), seed, n_best)
+    job = BatchJob(place, dialect, dtype, profile, settings, lines_of("block", block), seed, n_best)
     requests = (as_request(number, each) for number, each in enumerate(inputs, start=1))
     return replies_in_order(requests, job, prepare(job), executor, batch_size=batch_size)
 
@@ -163,8 +168,8 @@ def _batches(
                 try:
                     sources.append((line, prepared.source(line)))
                     continue
-                except ValueError as error:
-                    line = BadLine(line.number, str(error), line.carried)
+                except Exception as error:  # one line cannot end the others
+                    line = BadLine(line.number, cut(str(error)), line.carried)
             if line.number > skip and line.number not in known:
                 ready[line.number] = {"line": line.number, **line.carried, "error": line.reason}
         sources.sort(key=lambda each: len(each[1].ids))  # stable, so equal lengths keep their order

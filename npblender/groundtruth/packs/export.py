@@ -15,7 +15,7 @@ from npblender.common.version import __version__
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.groundtruth.packs import tiny
 from npblender.groundtruth.packs.files import PackFile
-from npblender.groundtruth.packs.manifest import FileRecord, Manifest, sha256, write_pack
+from npblender.groundtruth.packs.manifest import FileRecord, Manifest, check_replaceable, sha256, write_pack
 from npblender.groundtruth.packs.recipes import Recipe
 from npblender.groundtruth.packs.sections import chats, filters, forward, parts, scalars, searches, tensors, texts
 from npblender.groundtruth.packs.truth.arithmetic import Arithmetic, best
@@ -73,6 +73,7 @@ def export_tiny(
 def _export(
     folder: Path, name: str, place: Path, dialect: str | Dialect | None, seed: int, stored: str, *, keep: bool
 ) -> Manifest:
+    check_replaceable(Path(os.path.abspath(folder)))  # before the work
     if stored not in ("float32", "float64"):
         raise ValueError(f"stored is {stored!r}; truths are stored as 'float32' or 'float64'")
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(place, dialect=dialect)

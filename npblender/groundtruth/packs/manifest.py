@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from npblender.common import json_files
+from npblender.common.replacing import replacing, replacing_folder
 
 FORMAT, SCHEMA, MANIFEST = "npblender-golden-pack", 1, "manifest.json"
 KEYS = ("name", "dialect", "seed", "stored", "truth", "producer", "model", "cross_checks")
@@ -67,31 +68,54 @@ def write_pack(folder: str | os.PathLike[str], manifest: Manifest, contents: Map
     """Writes a pack into a folder that is new or empty, or that holds a pack, which is replaced.
 
     Raises:
-        ValueError: the folder holds something else, or the system refuses to write there.
+        ValueError: the folder is a link, or holds anything but a whole pack, or the system refuses to write there.
     """
-    place = json_files.new_folder(folder)
-    if any(place.iterdir()):
-        if not (place / MANIFEST).is_file():
-            raise ValueError(f"{str(place)!r} is not empty and holds no pack; name a new folder")
-        for path in [*read_manifest(place).files, MANIFEST]:
-            (place / path).unlink(missing_ok=True)
-    for path, content in contents.items():
-        target = place / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with json_files.replacing(target) as unfinished:
-            unfinished.write_bytes(content)
-    write_manifest(place, manifest)
+    place = Path(os.path.abspath(folder))
+    check_replaceable(place)
+    json_files.new_folder(place.parent)
+    with replacing_folder(place) as unfinished:
+        for path, content in contents.items():
+            target = unfinished / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        (unfinished / MANIFEST).write_bytes(_manifest_bytes(manifest))
+
+
+def check_replaceable(place: Path) -> None:
+    """Makes sure that a pack at `place` would replace nothing, or another pack and nothing else.
+
+    A manifest may list any file. So each file must be as the manifest of the folder describes it, to the byte.
+
+    Raises:
+        ValueError: there is something else, or a pack that was changed; nothing is removed.
+    """
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
+        raise ValueError(f"{str(place)!r} is {'a link' if place.is_symlink() else 'a file'}; name a folder itself")
+    if not place.exists() or not any(place.iterdir()):
+        return
+    if place.samefile("."):
+        raise ValueError(f"{str(place)!r} is the working folder, which cannot be replaced; go elsewhere and name it")
+    if not (place / MANIFEST).is_file():
+        raise ValueError(f"{str(place)!r} is not empty and holds no pack; name a new folder")
+    for path, what in damage(place, read_manifest(place)).items():
+        raise ValueError(
+            f"{str(place)!r} is not the pack that its {MANIFEST} describes, and so it is not replaced: {path} {what}; "
+            f"name a new folder, or remove this one"
+        )
 
 
 def write_manifest(place: Path, manifest: Manifest) -> None:
     """Writes the manifest alone; the files that it lists must be in place."""
+    with replacing(place / MANIFEST) as unfinished:
+        unfinished.write_bytes(_manifest_bytes(manifest))
+
+
+def _manifest_bytes(manifest: Manifest) -> bytes:
     content = manifest.to_json()
     files = [f"{_compact(path)}: {_compact(record)}" for path, record in sorted(content.pop("files").items())]
     head = [f"{_compact(key)}: {_compact(value)}" for key, value in sorted(content.items())]
     listed = '"files": {\n  ' + ",\n  ".join(files) + "\n }"  # a line a file
-    text = "{\n " + ",\n ".join([*head, listed]) + "\n}\n"
-    with json_files.replacing(place / MANIFEST) as unfinished:
-        unfinished.write_bytes(text.encode("utf-8"))
+    return ("{\n " + ",\n ".join([*head, listed]) + "\n}\n").encode("utf-8")
 
 
 def _compact(value: Any) -> str:
@@ -143,12 +167,15 @@ def damage(folder: str | os.PathLike[str], manifest: Manifest) -> dict[str, str]
         if not file.is_file():
             found[path] = "is missing"
             continue
+        if any(part.is_symlink() for part in (file, *file.parents) if part != place and place in part.parents):
+            found[path] = "is a link, or lies behind one"
+            continue
         content = file.read_bytes()
         if len(content) != record.bytes:
             found[path] = f"has {len(content)} bytes, and the manifest says {record.bytes}"
         elif sha256(content) != record.sha256:
             found[path] = "has another sha256 than the manifest says"
-    there = {path.relative_to(place).as_posix() for path in place.rglob("*") if not path.is_dir()}
+    there = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_symlink() or not path.is_dir()}
     for path in sorted(there - set(manifest.files) - {MANIFEST}):
         found[path] = "is surplus: the manifest does not know it"
     return found

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from npblender.checkpoint.dtypes import decode
 from npblender.checkpoint.folder import StoredTensor, read_header, read_metadata
-from npblender.common import json_files
 from npblender.common.array_types import Array
+from npblender.common.replacing import replacing
 
 _CODES = {
     "float64": "F64",
@@ -86,7 +86,7 @@ def write_tensors(
     Raises TypeError as `tensor_bytes` does, ValueError where the system refuses to write.
     """
     header, ordered = _header_and_order(arrays, metadata)
-    with json_files.replacing(Path(path)) as unfinished, unfinished.open("wb") as file:
+    with replacing(Path(path)) as unfinished, unfinished.open("wb") as file:
         file.write(header)
         for array in ordered:
             file.write(array.tobytes())

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from npblender.common import json_files
+from npblender.common.replacing import replacing_folder
 from npblender.groundtruth.packs.convert import literals, npz, onnx
 from npblender.groundtruth.packs.manifest import damage, read_manifest
 
@@ -39,7 +40,12 @@ def convert_pack(folder: str | os.PathLike[str], out: str | os.PathLike[str], to
     if broken:
         path, what = next(iter(broken.items()))
         raise ValueError(f"the pack is damaged: {path} {what}")
-    place = json_files.new_folder(out)
-    if any(place.iterdir()):
+    place = Path(os.path.abspath(out))
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
+        raise ValueError(f"{str(out)!r} is {'a link' if place.is_symlink() else 'a file'}; name a new folder")
+    if place.exists() and any(place.iterdir()):
         raise ValueError(f"{str(out)!r} is not empty; name a new folder")
-    return FORMATS[to](Path(folder), manifest, place)
+    json_files.new_folder(place.parent)
+    with replacing_folder(place) as unfinished:
+        written = FORMATS[to](Path(folder), manifest, unfinished)
+    return [Path(out) / path.relative_to(unfinished) for path in written]

@@ -1,0 +1,1 @@
+"""Tests of `npblender.common`: conversations, their settings, and batches of inputs."""
