@@ -5,7 +5,7 @@ order are kept meanwhile in a file beside it, OUTPUT.run, whose first line is th
 moment each file holds whole lines and perhaps the beginning of one, which is removed. Opened again, the two say what is
 left to do. Every record, waiting or written, is compared with the input first. A loss of power is not covered.
 
-The output is locked while a run writes to it. A file of any other origin, whatever its name, is refused and not touched.
+The output is locked while a run writes to it. A file of any other origin, whatever its name, is refused and kept.
 """
 
 from __future__ import annotations
