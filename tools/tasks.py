@@ -125,6 +125,11 @@ NUMBERS = {
     "demo": Task("train, export, evaluate the demo", (("tools.demo.__main__",),)),
 }
 RELEASE = {
+    "fuzz": Task(
+        "feed the readers of checkpoints with mutated files; docs/security.md",
+        (("tools.fuzz.run",),),
+    ),
+    "fuzz-guided": Task("the same, guided by coverage; needs atheris", (("tools.fuzz.guided",),)),
     "releases": Task(
         "record what an earlier checkout and this one do, and compare bit for bit",
         (("tools.differential.releases.run",),),
