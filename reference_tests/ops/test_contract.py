@@ -131,3 +131,15 @@ def test_blocks_cover_every_element(rng):
     for shape in ((0, 3), (1, 3), (5000, 17), (3, 40_000), (2, 3, 5)):
         x = rng.standard_normal(shape)
         assert_same(threads.by_rows(negate, x), -x)
+
+
+def test_no_thread_raises_a_warning_either():
+    """Whatever the caller has set: large arrays are shared out over threads, each of which has settings of its own."""
+    x = np.full((600, 1000), np.float32(3e38))
+    x[::2, 0] = np.inf
+    x[1::2, 0] = -np.inf
+    with ops.use_threads(3), np.errstate(all="raise"):
+        assert np.isnan(ops.softmax(x)[0]).all()
+        assert np.isnan(ops.layer_norm(x, x[0], x[1])).all()
+        assert ops.gelu(x)[0, 0] == np.inf
+        assert np.isinf(ops.products(x[None, None], x.T[None, None])[0, 0, 2, 4])
