@@ -59,7 +59,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("stored", "dtype"), [("float32", "float32"), ("float16", "float32"), ("float32", "float64")])
-@pytest.mark.parametrize("how", ["traced", "resident"])
+@pytest.mark.parametrize("how", ["traced", pytest.param("resident", marks=pytest.mark.slow)])
 def test_peak_memory_is_the_weights_and_one_tensor(stored: str, dtype: str, how: str, folders: Path):
     if how == "resident" and not Path("/proc/self/status").exists():
         pytest.skip("this system does not tell a process its largest resident size")

@@ -232,6 +232,7 @@ def test_progress_goes_to_stderr_and_can_be_silenced(tiny_folder: Path, lines_fi
 # As processes of their own.
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(tiny_folder: Path, tmp_path: Path) -> None:
     """SIGKILL again and again, at moments drawn over start, search and writing; then one run to the end."""

@@ -190,7 +190,7 @@ def test_min_p(scores: np.ndarray, share: float, keep: int) -> None:
     found = kept(warpers.min_p(scores, share, keep))
     for left, row in zip(found, scores, strict=True):
         p = probabilities(row)
-        best = set(np.argsort(-row, kind="stable")[:keep].tolist())
+        best = set(np.argsort(-np.array(p), kind="stable")[:keep].tolist())  # by probability, as the original does
         for token in range(V):
             if np.isfinite(row[token]) and abs(p[token] - share * max(p)) > 1e-6:
                 assert (token in left) == (p[token] > share * max(p) or token in best)

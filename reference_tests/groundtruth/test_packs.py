@@ -28,6 +28,7 @@ from reference_tests.support.cli_runs import one_error, run_cli
 
 PUBLISHED = Path(__file__).parents[1] / "golden" / "packs"
 TINY = PUBLISHED / "tiny"
+WIDE = ("float64", "longdouble")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -90,7 +91,7 @@ def test_an_export_repeats_byte_by_byte(pack: Path, tmp_path: Path) -> None:
     assert contents(folder) == contents(pack)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", pytest.param("longdouble", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in WIDE)])
 def test_npblender_agrees_in_every_dtype(pack: Path, dtype: str) -> None:
     report = verify_pack(pack, dtype=dtype)
     assert report.code == 0, "\n".join(report.lines())
