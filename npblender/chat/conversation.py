@@ -26,6 +26,7 @@ from npblender.chat.history import (
 from npblender.chat.replies import Reply, Settings, make_settings, stream_reply
 from npblender.chat.transcript import Transcript, read_transcript, write_transcript
 from npblender.common.checks import lines_of
+from npblender.generation.generate import generator_of
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
@@ -75,7 +76,7 @@ class Conversation:
         self._persona: tuple[str, ...] = ()
         self._turns: tuple[Turn, ...] = ()
         self.last_reply: Reply | None = None
-        self._rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
+        self._rng = generator_of(seed)
         phrases = lines_of("block", block)
         self._block = BlockList(phrases, tokenizer) if phrases else None
         self._settings: dict[str, Any] = {}

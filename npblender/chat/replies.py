@@ -14,6 +14,7 @@ import numpy as np
 
 from npblender.chat.history import FittedSource, Profile
 from npblender.chat.spacing import natural_text, stream_natural
+from npblender.common.checks import as_plain
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
@@ -72,6 +73,7 @@ def make_settings(profile: Profile, model: HasSettings, call: Mapping[str, Any])
     >>> settings.num_beams, settings.min_length, settings.length_penalty
     (10, 5, 0.65)
     """
+    call = as_plain(dict(call))
     for name in call:
         if name in OPTIONS and OPTIONS[name].shapes_record:
             raise ValueError(f"{name} has no place in a chat: a reply comes with its text, ids, score and runners-up")

@@ -19,6 +19,26 @@ import numpy as np
 from npblender.common.array_types import Array, Ids, Mask
 
 
+def as_plain(value: Any) -> Any:
+    """Turns NumPy's numbers, booleans and arrays into Python's own, at any depth; every other value stays as it is.
+
+    Settings are written to JSON and compared with Python's values, and `lengths.max()` or `ids[0, -1]` is what a caller
+    has at hand.
+
+    >>> as_plain([np.int64(3), np.array([0.5, 1.0]), np.True_, "never"])
+    [3, [0.5, 1.0], True, 'never']
+    """
+    if isinstance(value, np.generic):
+        return float(value) if isinstance(value, np.floating) else value.item()
+    if type(value) is np.ndarray:
+        return as_plain(value.tolist())
+    if type(value) in (list, tuple):
+        return type(value)(map(as_plain, value))
+    if type(value) is dict:
+        return {as_plain(key): as_plain(each) for key, each in value.items()}
+    return value
+
+
 def check_mapping(what: str, content: Any) -> None:
     """Refuses what is no mapping, such as a list from a JSON file.
 
@@ -30,47 +50,54 @@ def check_mapping(what: str, content: Any) -> None:
         raise TypeError(f"{what} must be a mapping from names to values, not a {type(content).__name__}")
 
 
-def check_whole(name: str, value: Any, at_least: int = 0, *, or_numpy: bool = False) -> int:
-    """Returns a whole number not below `at_least`, as Python's int; with `or_numpy` NumPy's are accepted too.
+def check_whole(name: str, value: Any, at_least: int = 0) -> int:
+    """Returns a whole number not below `at_least`, Python's or NumPy's, as Python's int.
 
-    Settings that go to JSON take Python's own only.
-
-    >>> check_whole("max_length", np.int64(3), at_least=1, or_numpy=True)
+    >>> check_whole("max_length", np.int64(3), at_least=1)
     3
     >>> check_whole("d_model", 0, at_least=1)
     Traceback (most recent call last):
     ValueError: d_model must be at least 1, not 0
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer if or_numpy else int):
+    value = as_plain(value)
+    if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, not {value}")
     return int(value)
 
 
-def check_number(name: str, value: Any, at_least: float = 0.0, at_most: float = math.inf) -> None:
-    """Refuses what is no finite number between two bounds.
+def check_number(name: str, value: Any, at_least: float = 0.0, at_most: float = math.inf) -> float:
+    """Returns a finite number between two bounds, Python's or NumPy's, as Python's.
 
+    >>> check_number("dropout", np.float32(0.5), at_most=1.0)
+    0.5
     >>> check_number("dropout", 1.5, at_most=1.0)
     Traceback (most recent call last):
     ValueError: dropout must be between 0 and 1, not 1.5
     """
+    value = as_plain(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, not {value!r}")
     if not (math.isfinite(value) and at_least <= value <= at_most):
         bound = f"at least {at_least:g} and finite" if at_most == math.inf else ""
         raise ValueError(f"{name} must be {bound or f'between {at_least:g} and {at_most:g}'}, not {value!r}")
+    return value
 
 
-def check_switch(name: str, value: Any) -> None:
-    """Refuses everything but true and false, even numbers that behave like them.
+def check_switch(name: str, value: Any) -> bool:
+    """Returns true or false, Python's or NumPy's, as Python's; numbers that behave like them are refused.
 
+    >>> check_switch("use_cache", np.True_)
+    True
     >>> check_switch("use_cache", 1)
     Traceback (most recent call last):
     TypeError: use_cache must be true or false, not 1
     """
+    value = as_plain(value)
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be true or false, not {value!r}")
+    return value
 
 
 def switch_or_default(name: str, value: Any, default: bool) -> bool:
@@ -79,11 +106,12 @@ def switch_or_default(name: str, value: Any, default: bool) -> bool:
     >>> switch_or_default("use_cache", None, True), switch_or_default("use_cache", False, True)
     (True, False)
     """
+    value = as_plain(value)
     if value is None:
         return default
-    if not isinstance(value, bool | np.bool_):
+    if not isinstance(value, bool):
         raise TypeError(f"{name} must be True, False or None, not {value!r}")
-    return bool(value)
+    return value
 
 
 def check_token_id(name: str, value: Any, vocab_size: int) -> None:
@@ -93,6 +121,7 @@ def check_token_id(name: str, value: Any, vocab_size: int) -> None:
     Traceback (most recent call last):
     ValueError: eos_token_id 7 is no token: vocab_size 5 leaves the ids 0 to 4; choose one of them, or None
     """
+    value = as_plain(value)
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
@@ -158,11 +187,14 @@ tokenizer(texts, padding=True, return_tensors='np') does
         raise TypeError(f"{name} cannot be read as an array: {error}") from error
     if array.dtype.kind in "US":
         raise TypeError(f"{name} must hold numbers, not text: a tokenizer makes ids of text")
+    if array.dtype.kind == "O" and array.size:  # as a table of mixed columns gives
+        strange = [type(item).__name__ for item in map(as_plain, array.ravel()) if not isinstance(item, int)]
+        if not strange:
+            array = np.asarray(as_plain(array))
+            if array.dtype.kind == "O":
+                raise ValueError(f"{name} holds whole numbers too large for 64 bits")
     if array.dtype.kind == "O":
-        strange = [type(item).__name__ for item in array.ravel() if not isinstance(item, int)]
-        if array.size and not strange:
-            raise ValueError(f"{name} holds whole numbers too large for 64 bits")
-        raise TypeError(f"{name} must hold numbers, not {strange[0] if strange else 'objects'}")
+        raise TypeError(f"{name} must hold numbers, not {strange[0] if array.size else 'objects'}")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold whole or real numbers, not {array.dtype}")
     return array

@@ -15,7 +15,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from npblender.common.checks import closest_name
+from npblender.common.checks import as_plain, closest_name
 from npblender.config.option_kinds import (
     BIASES,
     DECAY,
@@ -252,7 +252,7 @@ NOT_COVERED: Mapping[str, tuple[Any, ...]] = {
 
 
 def check_setting(name: str, value: Any) -> Any:
-    """Check a value, and return it as settings keep it, lists as tuples.
+    """Check a value, and return it as settings keep it: lists as tuples, NumPy's numbers as Python's.
 
     Raises:
         TypeError, ValueError: a value that the setting cannot have.
@@ -264,6 +264,7 @@ def check_setting(name: str, value: Any) -> Any:
     ValueError: top_p must be between 0 and 1, not 1.5
     """
     kind = OPTIONS[name].kind
+    value = as_plain(value)
     if kind.normal is not None:
         value = kind.normal(value)
     kind.check(name, value)

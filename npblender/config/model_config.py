@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from npblender.common import json_files
-from npblender.common.checks import check_mapping, check_number, check_switch, check_token_id, check_whole
+from npblender.common.checks import as_plain, check_mapping, check_number, check_switch, check_token_id, check_whole
 from npblender.config.parlai_folder import find_parlai
 from npblender.ops.activations import ACTIVATIONS
 
@@ -190,6 +190,8 @@ of 12
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         set_field(self, "extra", _own_copy_of_extra(self))
+        for f in dataclasses.fields(self):
+            set_field(self, f.name, as_plain(getattr(self, f.name)))
         if isinstance(self.npblender_dialect, Mapping):
             set_field(self, "npblender_dialect", copy.deepcopy(dict(self.npblender_dialect)))
         for name in ID_OR_IDS:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender.common.array_types import Ids
-from npblender.common.checks import check_ids
+from npblender.common.checks import as_plain, check_ids, check_whole
 from npblender.config.generation_config import GenerationConfig
 from npblender.config.searches import (
     BEAM,
@@ -66,6 +66,27 @@ class CallerHooks:
     prefix_allowed_tokens_fn: Allowed | None = None
     tokenizer: Any = None
     seed: Seed = None
+
+
+def make_hooks(**given: Any) -> CallerHooks:
+    """Makes the record of what a caller gives; one function may stand for a list of one, None for nothing.
+
+    >>> len(make_hooks(stopping_criteria=lambda ids, scores: False, seed=None).stopping_criteria)
+    1
+    """
+    hooks = {name: as_plain(value) if name == "seed" else value for name, value in given.items() if value is not None}
+    for name in ("logits_processor", "stopping_criteria"):
+        hooks[name] = _functions(name, hooks.get(name, ()))
+    return CallerHooks(**hooks)
+
+
+def _functions(name: str, value: Any) -> tuple[Any, ...]:
+    """Returns the functions that a caller gives, one alone or several, as a tuple."""
+    functions = (value,) if callable(value) and not isinstance(value, list | tuple) else tuple(value)
+    for each in functions:
+        if not callable(each):
+            raise TypeError(f"{name} takes functions of (input_ids, scores), not {type(each).__name__}")
+    return functions
 
 
 def generate(
@@ -122,6 +143,7 @@ def begin_call(
     if target is not None:
         target = check_ids("decoder_input_ids", target, config.vocab_size)
         arrays = replace(arrays, decoder_input_ids=target)
+    options = as_plain(options)
     settings = model_settings.set_values
     if call_config is not None:
         settings |= call_config.set_values
@@ -191,6 +213,9 @@ def generator_of(seed: Seed) -> np.random.Generator:
     """Return a generator of random numbers: the one passed, one made from a seed, or a fresh one."""
     if isinstance(seed, np.random.Generator):
         return seed
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise TypeError(f"seed must be a whole number or a numpy.random.Generator, not {type(seed).__name__}")
-    return np.random.default_rng(seed)
+    seed = as_plain(seed)
+    if seed is None:
+        return np.random.default_rng()
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed must be a whole number or a numpy.random.Generator, not {seed!r}")
+    return np.random.default_rng(check_whole("seed", seed))

@@ -14,7 +14,7 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
 from npblender.generation.decoder_state import CallerArrays
-from npblender.generation.generate import CallerHooks, Record, Seed, Streamer, begin_call, generate
+from npblender.generation.generate import Record, Seed, Streamer, begin_call, generate, make_hooks
 from npblender.generation.logits.chain import Processor
 from npblender.generation.outputs import transition_scores
 from npblender.generation.stopping import Criterion
@@ -39,8 +39,8 @@ class GenerationMixin:
         self,
         inputs: Any = None,
         generation_config: GenerationConfig | None = None,
-        logits_processor: Sequence[Processor] | None = None,
-        stopping_criteria: Sequence[Criterion] | None = None,
+        logits_processor: Processor | Sequence[Processor] | None = None,
+        stopping_criteria: Criterion | Sequence[Criterion] | None = None,
         prefix_allowed_tokens_fn: Callable[[int, Ids], Sequence[int]] | None = None,
         *,
         input_ids: Any = None,
@@ -96,9 +96,9 @@ class GenerationMixin:
             cross_attn_head_mask=cross_attn_head_mask,
             position_ids=position_ids,
         )
-        hooks = CallerHooks(
-            logits_processor=tuple(logits_processor or ()),
-            stopping_criteria=tuple(stopping_criteria or ()),
+        hooks = make_hooks(
+            logits_processor=logits_processor,
+            stopping_criteria=stopping_criteria,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             tokenizer=tokenizer,
             seed=seed,
@@ -127,8 +127,7 @@ class GenerationMixin:
         """
         arrays = {name: arguments.pop(name) for name in ARRAYS & arguments.keys()}
         arrays["input_ids"] = _one_of(inputs, arrays.get("input_ids"))
-        passed = {name: arguments.pop(name) for name in HOOKS & arguments.keys()}
-        hooks = {name: value for name, value in passed.items() if value is not None}
+        hooks = {name: arguments.pop(name) for name in HOOKS & arguments.keys()}
         if arguments.get("stop_strings") is not None:
             hooks["tokenizer"] = tokenizer
         context = make_context(self.config, self.dialect, arguments.pop("tap", None))
@@ -139,7 +138,7 @@ class GenerationMixin:
             generation_config,
             arguments,
             CallerArrays(**arrays),
-            CallerHooks(**hooks),
+            make_hooks(**hooks),
             streaming=True,
         )
         if tokenizer is None:

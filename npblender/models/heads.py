@@ -152,7 +152,7 @@ def kept_states(states: Array, logits_to_keep: int | NDArray[np.int64]) -> Array
     """
     new = states.shape[1]
     if np.ndim(as_array("logits_to_keep", logits_to_keep)) == 0:
-        last = check_whole("logits_to_keep", logits_to_keep, or_numpy=True)
+        last = check_whole("logits_to_keep", logits_to_keep)
         if last > new:
             raise ValueError(f"logits_to_keep must be 0 (all) to {new}, the tokens there are; got {last}")
         return states[:, -last:] if last else states

@@ -90,7 +90,7 @@ class PreTrainedModel:
         """
         if not isinstance(config, BlenderbotSmallConfig):
             raise TypeError(f"config must be a BlenderbotSmallConfig, not {type(config).__name__}")
-        seed = check_whole("seed", seed, or_numpy=True)
+        seed = check_whole("seed", seed)
         computed, storage = checkpoint.resolve_storage(dtype)
         weights = lay_out(config, random_weights(config, seed, computed, cls.parts), cls.parts, storage)
         return cls(config, weights, dialect=dialect)
@@ -205,10 +205,10 @@ and the weights (nothing is downloaded)
         size = (
             self.config.vocab_size
             if new_num_tokens is None
-            else check_whole("new_num_tokens", new_num_tokens, at_least=1, or_numpy=True)
+            else check_whole("new_num_tokens", new_num_tokens, at_least=1)
         )
         if pad_to_multiple_of is not None:
-            size += -size % check_whole("pad_to_multiple_of", pad_to_multiple_of, at_least=1, or_numpy=True)
+            size += -size % check_whole("pad_to_multiple_of", pad_to_multiple_of, at_least=1)
         if not switch_or_default("mean_resizing", mean_resizing, True):
             raise ValueError(
                 "mean_resizing=False draws new rows at random; set_input_embeddings takes rows of your own"

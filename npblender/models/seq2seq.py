@@ -156,10 +156,10 @@ class EncoderDecoder(PreTrainedModel):
         (0, 3, 9)
         """
         states = check_encoder_outputs(self.config, self.dtype, encoder_outputs).last_hidden_state
-        if len(states) != check_whole("batch_size", batch_size, or_numpy=True):
+        if len(states) != check_whole("batch_size", batch_size):
             raise ValueError(f"batch_size is {batch_size}, but the encoder's states have {len(states)} rows")
         positions = self.config.max_position_embeddings
-        if check_whole("max_length", max_length, at_least=1, or_numpy=True) > positions:
+        if check_whole("max_length", max_length, at_least=1) > positions:
             raise ValueError(f"max_length is {max_length}, but the model has {positions} positions")
         context = make_context(self.config, self.dialect, tap)
         return start_decoder(self.weights, len(states), states, context).allot(int(max_length))

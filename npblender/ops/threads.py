@@ -94,7 +94,7 @@ def use_threads(count: int) -> Iterator[None]:
 
     Raises ValueError for a count below 1, TypeError for what is no whole number.
     """
-    check_whole("count", count, at_least=1)
+    count = check_whole("count", count, at_least=1)
     token = _ASKED.set(count)
     try:
         yield

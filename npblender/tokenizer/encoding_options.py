@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple, get_args
 
-from npblender.common.checks import check_switch, check_whole
+from npblender.common.checks import as_plain, check_switch, check_whole
 from npblender.tokenizer.shortcuts import remembered
 
 Side = Literal["left", "right"]
@@ -60,8 +60,7 @@ def check_side(name: str, value: Any) -> Any:
 
 
 def _switch(name: str, value: Any) -> Any:
-    check_switch(name, value)
-    return value
+    return check_switch(name, value)
 
 
 def _count(name: str, value: Any) -> Any:
@@ -76,6 +75,7 @@ def _choice(kind: Any, when_true: str, when_false: str) -> Callable[[str, Any], 
     choices = get_args(kind)
 
     def check(name: str, value: Any) -> Any:
+        value = as_plain(value)
         if value is None or value is False:
             return when_false
         if value is True:

@@ -100,16 +100,13 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         extra: Mapping[str, Any] | None = None,
         cache_size: int = 1 << 15,
     ) -> None:
-        check_whole("cache_size", cache_size, at_least=1)
-        for name, switch in (
-            ("clean_up_tokenization_spaces", clean_up_tokenization_spaces),
-            ("split_special_tokens", split_special_tokens),
-        ):
-            check_switch(name, switch)
+        cache_size = check_whole("cache_size", cache_size, at_least=1)
+        self.clean_up_tokenization_spaces = check_switch("clean_up_tokenization_spaces", clean_up_tokenization_spaces)
+        self.split_special_tokens = check_switch("split_special_tokens", split_special_tokens)
         check_side("padding_side", padding_side)
         check_side("truncation_side", truncation_side)
         if model_max_length is not None:
-            check_whole("model_max_length", model_max_length, at_least=1)
+            model_max_length = check_whole("model_max_length", model_max_length, at_least=1)
         if "input_ids" not in model_input_names or not set(model_input_names) <= set(_INPUT_NAMES):
             raise ValueError(
                 f"model_input_names can be {', '.join(_INPUT_NAMES)}, the first always; not {model_input_names}"
@@ -140,8 +137,6 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         self.padding_side = "left" if padding_side == "left" else "right"
         self.truncation_side = "left" if truncation_side == "left" else "right"
         self.model_max_length = UNBOUNDED if model_max_length is None else model_max_length
-        self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
-        self.split_special_tokens = split_special_tokens
         self.model_input_names = list(model_input_names)
         self.name_or_path = ""
         self._extra_settings = dict(extra or {})

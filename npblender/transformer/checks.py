@@ -164,7 +164,7 @@ def make_context(
         raise ValueError("training=True draws dropout: pass generator=np.random.default_rng(seed), or a seed")
     if generator is not None and not isinstance(generator, np.random.Generator):
         generator = np.random.default_rng(
-            check_whole("generator, if it is a seed and no numpy.random.Generator,", generator, or_numpy=True)
+            check_whole("generator, if it is a seed and no numpy.random.Generator,", generator)
         )
     if generator is not None and not training:
         raise ValueError(

@@ -20,7 +20,7 @@ from npblender.chat.batch.jobs import BatchJob, PreparedJob, prepare
 from npblender.chat.batch.requests import BadLine, Request, as_request
 from npblender.chat.batch.workers import Answer, reply_to_batch
 from npblender.chat.history import FittedSource
-from npblender.common.checks import lines_of
+from npblender.common.checks import as_plain, lines_of
 from npblender.common.printable import cut, shown
 from npblender.config.dialect import Dialect
 
@@ -63,9 +63,10 @@ def reply_to_all(
             f"for one reply pass [{shown(inputs, 40)}]"
         )
     place = None if folder is None else os.fspath(folder)
-    job = BatchJob(place, dialect, dtype, profile, settings, lines_of("block", block), seed, n_best)
+    phrases = lines_of("block", block)
+    job = BatchJob(place, dialect, dtype, profile, settings, phrases, as_plain(seed), as_plain(n_best))
     requests = (as_request(number, each) for number, each in enumerate(inputs, start=1))
-    return replies_in_order(requests, job, prepare(job), executor, batch_size=batch_size)
+    return replies_in_order(requests, job, prepare(job), executor, batch_size=as_plain(batch_size))
 
 
 def replies_in_order(

@@ -162,7 +162,7 @@ def check_inputs(config: BlenderbotSmallConfig, weights: Weights, dialect: Diale
 
 
 def _check_steps(inputs: TraceInputs) -> int | None:
-    prefill = check_whole("prefill", inputs.prefill, at_least=1, or_numpy=True)
+    prefill = check_whole("prefill", inputs.prefill, at_least=1)
     if switch_or_default("steps", inputs.steps, False):
         return prefill
     if prefill != 1:
