@@ -35,7 +35,7 @@ def add_parser(commands: Any, summary: str) -> None:
     convert = actions.add_parser("convert", help="write a pack in another format", description=CONVERT)
     convert.add_argument("folder", metavar="DIR", help="the pack")
     convert.add_argument("out", metavar="OUT", help="where it goes: a new or empty folder")
-    convert.add_argument("--to", required=True, choices=["npz", "onnx", "c", "rust", "js"], help="the format")
+    convert.add_argument("--to", required=True, choices=["npz", "onnx", "raw", "c", "rust", "js"], help="the format")
     convert.set_defaults(run=run_convert, command="golden convert")
 
 

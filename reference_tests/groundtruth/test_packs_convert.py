@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from npblender.groundtruth.packs.convert import convert_pack, onnx
-from npblender.groundtruth.packs.files import read_cases
+from npblender.groundtruth.packs.files import read_cases, read_json
 from npblender.groundtruth.packs.manifest import read_manifest
 from npblender.groundtruth.packs.sections import scalars
-from npblender.groundtruth.tracing.tensor_file import read_tensors
+from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
+from npblender.groundtruth.tracing.trace_file import Trace
 from reference_tests.support.cli_runs import one_error, run_cli
 
 TINY = Path(__file__).parents[1] / "golden" / "packs" / "tiny"
@@ -227,3 +229,75 @@ def test_what_can_not_be_converted(tmp_path: Path) -> None:
         run_cli("golden", "convert", tmp_path / "broken", tmp_path / "y", "--to", "js")
     )
     assert run_cli("golden", "convert", TINY, tmp_path / "z", "--to", "js").code == 0
+
+
+def test_c_has_all_of_the_pack(tmp_path: Path) -> None:
+    """Noise, parameters, regions, whole passes in steps, searches and texts, in headers that compile."""
+    compiler = needed("gcc")
+    written = convert_pack(TINY, tmp_path / "c", "c")
+    manifest = read_manifest(TINY)
+    files = {path for path, record in manifest.files.items() if record.kind != "model"}
+    assert {path.stem for path in written} == {path.rsplit(".", 1)[0].replace("/", "_") for path in files}
+    program = r"""
+#include <stdio.h>
+#include <string.h>
+int main(void) {
+  printf("%a %a\n", layer_norm_ordinary_eps, layer_norm_ordinary_out_y_noise[0]);
+  printf("%s %d\n", gelu_region[gelu_region_count - 1], (int)steps_in_prefill[0]);
+  printf("%d %d\n", (int)searches_greedy_found_sequences_0[1], (int)searches_greedy_asked_options_num_beams);
+  printf("%s|%d\n", parlai_0_text, (int)parlai_0_ids[0]);
+  return 0;
+}
+"""
+    includes = "".join(f'#include "{path.name}"\n' for path in written)
+    (tmp_path / "c" / "main.c").write_text(includes + program)
+    flags = ["-std=c99", "-Wall", "-Werror", "-Wno-unused-const-variable", "-Wno-unused-variable"]
+    run(compiler, *flags, tmp_path / "c" / "main.c", "-o", tmp_path / "main")
+    case = next(case for case in read_cases(TINY / "ops" / "layer_norm.safetensors") if case.name == "ordinary")
+    searches = read_json(TINY / "generation" / "searches.json")
+    greedy = next(each for each in searches if each["name"] == "greedy")
+    text = read_json(TINY / "tokenizer" / "parlai.json")[0]
+    first, second, third, fourth = run(tmp_path / "main").splitlines()
+    assert [float.fromhex(each) for each in first.split()] == [case.parameters["eps"], case.noise["y"].rms]
+    assert second == "large 2"
+    assert third == f"{greedy['found']['sequences'][0][1]} {greedy['asked']['options']['num_beams']}"
+    assert fourth == f"{text['text']}|{text['ids'][0]}"
+
+
+def test_raw_files_are_flat_numbers_and_one_table(tmp_path: Path) -> None:
+    written = convert_pack(TINY, tmp_path / "raw", "raw")
+    lines = (tmp_path / "raw" / "tensors.tsv").read_text().splitlines()
+    assert lines[0].split("\t") == ["file", "dtype", "shape", "noise_rms", "noise_max"]
+    listed = [line.split("\t") for line in lines[1:]]
+    assert {tmp_path / "raw" / row[0] for row in listed} == {path for path in written if path.suffix == ".bin"}
+    rows = {row[0]: row for row in listed}
+    trace = Trace.load(TINY / "forward" / "batch.safetensors")
+    name = "encoder.layers.0.ffn.sum"
+    row = rows[f"forward/batch/out/{name}.bin"]
+    array = np.fromfile(tmp_path / "raw" / row[0], np.dtype(row[1]).newbyteorder("<"))
+    shape = tuple(int(each) for each in row[2].split("x"))
+    assert np.array_equal(array.reshape(shape), trace.arrays[name])
+    assert (float(row[3]), float(row[4])) == (trace.noise[name].rms, trace.noise[name].max)
+    ids = np.fromfile(tmp_path / "raw" / "forward" / "batch" / "in" / "input_ids.bin", "<i8").reshape(5, 7)
+    assert trace.inputs is not None
+    assert ids.tolist() == trace.inputs["input_ids"]
+    parameters = json.loads((tmp_path / "raw" / "parameters.json").read_text())
+    assert parameters["ops/layer_norm/ordinary"] == {"eps": 1e-5}
+    for path in ("generation/searches.json", "tokenizer/parlai.json", "manifest.json"):
+        assert (tmp_path / "raw" / path).read_bytes() == (TINY / path).read_bytes()
+
+
+def test_files_of_cases_are_judged_by_compare(tmp_path: Path) -> None:
+    """A port writes its outputs under the names that the file has; the file knows their noise."""
+    file = TINY / "ops" / "layer_norm.safetensors"
+    outputs = {name: array for name, array in read_tensors(file)[0].items() if "/out/" in name}
+    write_tensors(tmp_path / "mine", outputs)
+    assert run_cli("compare", file, tmp_path / "mine", "--require", "all").code == 0
+    write_tensors(tmp_path / "wrong", {**outputs, "small/out/y": outputs["small/out/y"] * np.float32(1.001)})
+    result = run_cli("compare", file, tmp_path / "wrong")
+    assert result.code == 1
+    assert result.lines[0].startswith("DIVERGED at small/out/y: 5 of 5 points compared")
+    assert "was not measured" not in result.out
+    arrays, metadata = read_tensors(file)
+    write_tensors(tmp_path / "broken", arrays, metadata | {"cases": "{}}"})
+    assert "'cases' does not describe cases" in one_error(run_cli("compare", tmp_path / "broken", tmp_path / "mine"))

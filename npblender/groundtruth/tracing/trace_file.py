@@ -107,11 +107,15 @@ class Trace:
     def load(path: str | os.PathLike[str]) -> Trace:
         """Reads a trace; any other safetensors or NPZ file becomes a trace of arrays only, in the file's order.
 
+        A golden pack's file of cases becomes a trace of its outputs, with their noise.
+
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: it is damaged, or a trace of another version, or its metadata do not fit its tensors.
         """
         arrays, metadata = read_tensors(path)
+        if "format" not in metadata and metadata.get("cases", "")[:1] == "{":
+            return _outputs_of_cases(path, arrays, metadata["cases"])
         if metadata.get("format") != FORMAT:
             return Trace(arrays)
         if metadata.get("version") not in READ:
@@ -139,6 +143,20 @@ _SHAPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "producer": (dict,),
     }
 )
+
+
+def _outputs_of_cases(path: Any, arrays: Mapping[str, Array], text: str) -> Trace:
+    """Makes a trace of a golden pack's file of cases: the outputs CASE/out/NAME, each with its noise."""
+    try:
+        listed = {name: each["noise"] for name, each in json.loads(text).items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path}: its metadata key 'cases' does not describe cases ({error!r})") from error
+    noise = {
+        f"{case}/out/{name}": _noise(path, f"{case}/out/{name}", value)
+        for case, each in listed.items()
+        for name, value in each.items()
+    }
+    return Trace({name: array for name, array in arrays.items() if "/out/" in name}, noise)
 
 
 def _as_tensor(value: Any) -> Array:

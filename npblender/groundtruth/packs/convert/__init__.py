@@ -1,9 +1,11 @@
-"""Converts packs to other formats: NPZ, ONNX test data, and source code of C, Rust and JavaScript.
+"""Converts packs to other formats: NPZ, ONNX test data, flat files, source code of C, Rust and JavaScript.
 
 case_arrays   the files of a pack as named groups of arrays, from which the formats are written
 npz           one NPZ file a file of arrays; everything else as it is
 onnx          `test_data_set_N` folders of input_*.pb and output_*.pb, with a TensorProto writer
-literals      arrays of the small files as source code
+raw           flat little-endian files and one table of them
+literals      C headers of everything; small files as source code of Rust and JavaScript
+c_json        JSON content as constants of C
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from pathlib import Path
 
 from npblender.common import json_files
 from npblender.common.replacing import replacing_folder
-from npblender.groundtruth.packs.convert import literals, npz, onnx
+from npblender.groundtruth.packs.convert import literals, npz, onnx, raw
 from npblender.groundtruth.packs.manifest import damage, read_manifest
 
 __all__ = ["FORMATS", "convert_pack"]
@@ -21,6 +23,7 @@ __all__ = ["FORMATS", "convert_pack"]
 FORMATS = {
     "npz": npz.write,
     "onnx": onnx.write,
+    "raw": raw.write,
     "c": literals.write_c,
     "rust": literals.write_rust,
     "js": literals.write_js,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from npblender.common.array_types import Array
+from npblender.groundtruth.noise.units import Noise
 from npblender.groundtruth.packs.files import read_cases
 from npblender.groundtruth.packs.manifest import Manifest
 from npblender.groundtruth.packs.sections import scalars
@@ -23,12 +25,16 @@ class CaseArrays:
     name: str  # empty where a file is one case
     inputs: dict[str, Array]
     outputs: dict[str, Array]
+    noise: Mapping[str, Noise] = field(default_factory=dict)  # of outputs
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # such as eps
+    regions: tuple[str, ...] = ()  # of a CSV file, row by row
 
 
 def _of_csv(path: Path, name: str) -> CaseArrays:
     rows = scalars.read(path)
     x, y, ulps = (np.array(column) for column in list(zip(*rows, strict=True))[:3])
-    return CaseArrays(name, "", {"x": x.astype(np.float32)}, {"y": y, "ulps": ulps})
+    regions = tuple(region for *_, region in rows)
+    return CaseArrays(name, "", {"x": x.astype(np.float32)}, {"y": y, "ulps": ulps}, regions=regions)
 
 
 def _of_trace(path: Path, name: str) -> CaseArrays:
@@ -44,7 +50,7 @@ def _of_trace(path: Path, name: str) -> CaseArrays:
         inputs[key] = inputs[key].astype(bool)
     order = ("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask")
     ordered = {key: inputs.pop(key) for key in order}
-    return CaseArrays(name, "", ordered | inputs | steps, dict(trace.arrays))
+    return CaseArrays(name, "", ordered | inputs | steps, dict(trace.arrays), trace.noise)
 
 
 def case_arrays(folder: Path, manifest: Manifest) -> Iterator[CaseArrays]:
@@ -57,4 +63,4 @@ def case_arrays(folder: Path, manifest: Manifest) -> Iterator[CaseArrays]:
             yield _of_trace(folder / path, name)
         elif record.kind in ("tensor operation", "filters"):
             for case in read_cases(folder / path):
-                yield CaseArrays(name, case.name, dict(case.inputs), dict(case.outputs))
+                yield CaseArrays(name, case.name, dict(case.inputs), dict(case.outputs), case.noise, case.parameters)

@@ -1,4 +1,7 @@
-"""Writes the small files of a pack as source code: C headers, Rust modules, JavaScript modules.
+"""Writes a pack as source code: C headers, all of it; Rust and JavaScript modules, its small files.
+
+In C every output `NAME` with measured noise has `NAME_noise` (rms, max), every parameter of a case, such as eps, a
+constant, and every CSV file the regions of its rows; searches, texts, chats and parts are written by `c_json`.
 
 Floats are written so that exactly the same number is read: in C hexadecimally, in Rust and JavaScript as the shortest
 decimal that rounds to it. The sizes of an array `NAME` stand beside it.
@@ -16,11 +19,13 @@ from typing import Any
 import numpy as np
 
 from npblender.common.array_types import Array
+from npblender.groundtruth.packs.convert.c_json import c_constants, c_name
 from npblender.groundtruth.packs.convert.case_arrays import CaseArrays, case_arrays
+from npblender.groundtruth.packs.files import read_json
 from npblender.groundtruth.packs.manifest import Manifest
 
 SMALL = 6000
-"""The most values of a file that is written as source code."""
+"""The most values of a file that is written as source code of Rust and JavaScript."""
 PER_LINE = 6
 
 
@@ -123,22 +128,44 @@ def _named(case: CaseArrays) -> Iterator[tuple[str, Array]]:
             yield re.sub(r"\W+", "_", "_".join(word for word in words if word)), array
 
 
+def _described(case: CaseArrays) -> Iterator[str]:
+    """Yields what C has beside the arrays of a case: noise, parameters, regions."""
+    first = case.file.rsplit("/", 1)[-1]
+    for name, noise in case.noise.items():
+        whole = c_name(first, case.name, "out", name, "noise")
+        yield f"static const double {whole}[2] = {{{noise.rms!r}, {noise.max!r}}};"
+    yield from c_constants(c_name(first, case.name), dict(case.parameters))
+    if case.regions:
+        yield from c_constants(c_name(first, case.name, "region"), list(case.regions))
+
+
 def _write(language: Language, folder: Path, manifest: Manifest, out: Path) -> list[Path]:
     written = []
     for file, group in groupby(case_arrays(folder, manifest), key=lambda case: case.file):
-        arrays = [pair for case in group for pair in _named(case)]
-        if sum(array.size for _, array in arrays) > SMALL:
+        cases = list(group)
+        arrays = [pair for case in cases for pair in _named(case)]
+        if language is not C and sum(array.size for _, array in arrays) > SMALL:
             continue
         path = out / (file.replace("/", "_") + language.suffix)
         content = "\n".join(_written(language, name, array) for name, array in arrays)
+        if language is C:
+            content += "\n" + "".join(f"{line}\n" for case in cases for line in _described(case))
         path.write_text(language.head + content, encoding="ascii")
         written.append(path)
     return written
 
 
 def write_c(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
-    """Writes a C99 header a file."""
-    return _write(C, folder, manifest, out)
+    """Writes a C99 header a file: arrays and all JSON files but the model's own."""
+    written = _write(C, folder, manifest, out)
+    for file, record in manifest.files.items():
+        if file.endswith(".json") and record.kind != "model":
+            path = out / (file.removesuffix(".json").replace("/", "_") + ".h")
+            name = file.removesuffix(".json").rsplit("/", 1)[-1]
+            lines = c_constants(c_name(name), read_json(folder / file))
+            path.write_text(C.head + "".join(f"{line}\n" for line in lines), encoding="ascii")
+            written.append(path)
+    return written
 
 
 def write_rust(folder: Path, manifest: Manifest, out: Path) -> list[Path]:

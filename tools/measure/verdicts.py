@@ -1,0 +1,239 @@
+"""How often correct ports are called diverged, and borderline: the C port in many builds, and the JavaScript port.
+
+    python -m tools measure verdicts                 # all references, about ten minutes
+    python -m tools measure verdicts --few           # the packs and four texts, a minute
+    python -m tools measure verdicts --write-docs    # all, the table into docs/numbers-you-can-trust.md
+
+References are both golden packs, 30 exchanges and a batch in steps of the demo, random models of odd sizes, and two of
+the published width and vocabulary. Every build of docs/port-example/c/port.c computes each of them; the status is 1 if
+any build is called diverged. Needs a C compiler; Node is passed over where it is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer, demo
+from npblender.groundtruth import Trace, TraceInputs, compare, record
+from npblender.groundtruth.tracing.text_inputs import inputs_of_texts
+from tools import ROOT
+from tools.docs.tables import markdown, write_between_markers
+
+PAGE = ROOT / "docs" / "numbers-you-can-trust.md"
+SOURCE = ROOT / "docs" / "port-example" / "c" / "port.c"
+SCRIPT = ROOT / "docs" / "port-example" / "port.mjs"
+PACKS = ROOT / "reference_tests" / "golden" / "packs"
+BUILDS = {
+    "C, -O0": "-O0",
+    "C, -O2: one accumulator": "-O2",
+    "C, -O3 -march=native: one accumulator, fused": "-O3 -march=native -ffp-contract=fast",
+    "C, -O3 -march=native -ffast-math": "-O3 -march=native -ffast-math",
+    "C, double accumulators": "-O2 -DSUM=double -DLANES=1",
+    "C, 2 accumulators": "-O2 -DSUM=float -DLANES=2",
+    "C, 3 accumulators, fused": "-O3 -march=native -ffp-contract=fast -DSUM=float -DLANES=3",
+    "C, 4 accumulators": "-O2 -DSUM=float -DLANES=4",
+    "C, 8 accumulators": "-O2 -DSUM=float -DLANES=8",
+    "C, 16 accumulators, fused": "-O3 -march=native -ffp-contract=fast -DSUM=float -DLANES=16",
+}
+JAVASCRIPT = "JavaScript, double inside an operation"
+NOT_TAKEN = ("head_masks", "twin")  # of the packs: head masks, and other weights than the model's
+TEXTS = (
+    ("hello there", "hi , how are you ?"),
+    ("What do you do for a living?", "i work in a library ."),
+    ("i just got back from a long walk by the river", "that sounds nice , was it cold ?"),
+    ("Do you have any pets?", "yes , two cats and a very old dog ."),
+    ("my favourite food is soup", "what kind of soup do you like ?"),
+    ("no", "why not ?"),
+    ("I'm so tired today...", "did you not sleep well ?"),
+    ("tell me something about yourself!", "i like to read and to cook for my friends ."),
+    ("have you ever been to the sea?", "once , when i was a child ."),
+    ("ok", "good ."),
+    ("it rained all week , and now the cellar is full of water", "oh no ! can somebody help you ?"),
+    ("which music do you listen to when you work ?", "mostly nothing , i like it quiet ."),
+    ("Good morning!", "good morning to you , too !"),
+    ("i passed my exam !", "congratulations , i knew that you would ."),
+    ("what time is it", "i have no watch ."),
+    ("my brother is a pilot and he is never at home", "you must miss him ."),
+    ("Can you recommend a book?", "it depends , what did you read last ?"),
+    ("a b c d e f g", "is that a song ?"),
+    ("thanks", "you are welcome ."),
+    ("i don't like mondays", "nobody does ."),
+    ("We moved here in 2019 from a small town.", "do you like it here ?"),
+    ("is it better to be early or late ?", "early , then i can have a coffee first ."),
+    ("look , a rainbow", "where ? i can not see it ."),
+    ("how old are you?", "that is a secret ."),
+    ("i broke my leg last winter while skiing", "that must have hurt a lot ."),
+    ("say that again , please", "i said that i like trains ."),
+    ("my garden has roses , tomatoes and one very tall sunflower", "i would love to see the sunflower ."),
+    ("do you believe in ghosts", "only at night ."),
+    ("well", "yes ?"),
+    ("good night , sleep well", "you , too ."),
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One run of one model, by its kind."""
+
+    kind: str
+    folder: Path
+    model: BlenderbotSmallForConditionalGeneration | None  # None: a trace of a pack
+    inputs: TraceInputs | Path
+
+
+@dataclass
+class Tally:
+    """What was said of one port."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    points: int = 0
+    borderline: int = 0
+    largest: float = 0.0
+    nearest: float = 0.0  # the largest share of the limit of a single value
+
+
+def random_run(seed: int, place: Path, **sizes: int) -> Reference:
+    """A random model of odd sizes, and a batch with pads, in one pass or in steps."""
+    rng = np.random.default_rng([seed, 77])
+    drawn = {
+        **{"vocab_size": int(rng.integers(40, 2000)), "d_model": int(rng.choice([24, 56, 104, 200]))},
+        **{"encoder_layers": int(rng.integers(1, 4)), "decoder_layers": int(rng.integers(1, 4))},
+        **{"encoder_attention_heads": int(rng.choice([2, 4, 8])), "decoder_attention_heads": int(rng.choice([2, 4]))},
+        **{"encoder_ffn_dim": int(rng.integers(20, 600)), "decoder_ffn_dim": int(rng.integers(20, 600))},
+        "max_position_embeddings": 64,
+    }
+    config = BlenderbotSmallConfig.from_dict({**drawn, **sizes})
+    model = BlenderbotSmallForConditionalGeneration.from_config(config, seed=seed, dialect="parlai")
+    folder = place / f"model-{seed}-{config.d_model}-{config.vocab_size}"
+    model.save_pretrained(folder)
+    batch, source, target = int(rng.integers(1, 4)), int(rng.choice([1, 3, 8, 21])), int(rng.choice([1, 2, 7]))
+    ids, words = (rng.integers(4, config.vocab_size, (batch, length)) for length in (source, target))
+    words[:, 0] = 1
+    kept = np.arange(source) < rng.integers(1, source + 1, (batch, 1))
+    steps: dict[str, Any] = {"steps": True, "prefill": int(rng.integers(1, target + 1))} if seed % 2 else {}
+    inputs = TraceInputs(np.where(kept, ids, 0).tolist(), kept.astype(int).tolist(), words.tolist(), **steps)
+    return Reference("random models", folder, model, inputs)
+
+
+def references(place: Path, few: bool) -> Iterator[Reference]:
+    for pack, folder in (("tiny", PACKS / "tiny" / "model"), ("demo", demo.folder())):
+        for file in sorted((PACKS / pack / "forward").glob("*.safetensors")):
+            if file.stem not in NOT_TAKEN:
+                yield Reference("golden packs", folder, None, file)
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(None, dialect="parlai")
+    tokenizer = BlenderbotSmallTokenizer.from_pretrained(None, dialect="parlai")
+    for text, reply in TEXTS[:4] if few else TEXTS:
+        yield Reference("exchanges", demo.folder(), model, inputs_of_texts(tokenizer, model.config, text, reply))
+    batch = inputs_of_texts(tokenizer, model.config, [text for text, _ in TEXTS[:5]], [reply for _, reply in TEXTS[:5]])
+    yield Reference(
+        "a batch in steps", demo.folder(), model, TraceInputs(**{**vars(batch), "steps": True, "prefill": 3})
+    )
+    if not few:
+        for seed in range(16):
+            yield random_run(seed, place)
+        for seed in (100, 101):
+            wide = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 16, "vocab_size": 54944}
+            heads = {"decoder_attention_heads": 16, "encoder_ffn_dim": 2048, "decoder_ffn_dim": 2048, "d_model": 512}
+            yield random_run(seed, place, **wide, **heads)
+
+
+def build(place: Path) -> dict[str, list[str]]:
+    """The commands of every port; compiles them."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise RuntimeError("no C compiler: install one, such as `apt-get install gcc`")
+    commands = {}
+    for number, (name, flags) in enumerate(BUILDS.items()):
+        out = place / f"port-{number}"
+        subprocess.run([compiler, "-std=c99", *flags.split(), "-o", str(out), str(SOURCE), "-lm"], check=True)
+        commands[name] = [str(out), "trace"]
+    return commands
+
+
+def answer(command: list[str], folder: Path, file: Path, out: Path) -> None:
+    done = subprocess.run([*command, str(folder), str(file), str(out)], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stderr}")
+
+
+def judged(tally: Tally, reference: Trace, out: Path) -> list[str]:
+    """Adds the verdict on one answer; returns what is wrong with it."""
+    report = compare(reference, out, require="all")
+    tally.verdicts[report.verdict] += 1
+    tally.points += len(report.compared)
+    tally.borderline += sum(point.status == "borderline" for point in report.points)
+    scores = [point.score for point in report.points if point.score is not None]
+    tally.largest = max(tally.largest, *(each.units for each in scores))
+    tally.nearest = max(tally.nearest, *(each.worst / each.worst_limit for each in scores))
+    return [f"{point.name}" for point in report.diverged]
+
+
+def measure(few: bool) -> tuple[dict[str, Tally], Counter[str], list[str]]:
+    kinds: Counter[str] = Counter()
+    failures: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        commands = build(place)
+        tallies = {name: Tally() for name in commands}
+        node = shutil.which("node")
+        for number, each in enumerate(references(place, few)):
+            kinds[each.kind] += 1
+            file = each.inputs if isinstance(each.inputs, Path) else place / "forward" / "reference.safetensors"
+            if isinstance(each.inputs, TraceInputs):
+                assert each.model is not None
+                file.parent.mkdir(exist_ok=True)
+                record(each.model, each.inputs, dtype="float64").save(file)
+            truth = Trace.load(file)
+            for name, command in commands.items():
+                answer(command, each.folder, file, place / "mine")
+                failures += [
+                    f"{name}, {each.kind} {number}: {what}" for what in judged(tallies[name], truth, place / "mine")
+                ]
+            if node is not None and each.kind == "golden packs" and "tiny" in str(file):
+                tally = tallies.setdefault(JAVASCRIPT, Tally())
+                done = [node, str(SCRIPT), str(PACKS / "tiny"), file.stem, str(place / "mine")]
+                subprocess.run(done, check=True, capture_output=True)
+                failures += [f"{JAVASCRIPT}, {file.stem}: {what}" for what in judged(tally, truth, place / "mine")]
+            print(f"{number:3} {each.kind:16} {file.stem}", flush=True)
+    return tallies, kinds, failures
+
+
+HEADER = ["port", "references", "points", "diverged", "borderline points", "largest units", "nearest to a limit"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--few", action="store_true", help="the packs, four exchanges and a batch")
+    parser.add_argument("--write-docs", action="store_true", help=f"put the table into {PAGE.relative_to(ROOT)}")
+    options = parser.parse_args(arguments)
+    tallies, kinds, failures = measure(options.few)
+    rows = [
+        [
+            *(name, f"{sum(tally.verdicts.values())}", f"{tally.points:,}", f"{tally.verdicts['diverged']}"),
+            *(f"{tally.borderline}", f"{tally.largest:.2f}", f"{tally.nearest:.2f}"),
+        ]
+        for name, tally in tallies.items()
+    ]
+    table = markdown(HEADER, rows)
+    print("\n" + table)
+    for line in failures[:40]:
+        print(f"FAILED {line}", file=sys.stderr)
+    if options.write_docs and not failures:
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        write_between_markers(PAGE, "verdicts", f"{sum(kinds.values())} references: {listed}.\n\n{table}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
