@@ -117,6 +117,7 @@ MEASURES = (
     ("tokenizer", "tools.measure.tokenizer", "words a second, beside transformers and its Rust tokenizers"),
     ("lookup", "tools.measure.lookup", "what prompt lookup saves; docs/generation.md"),
     ("products", "tools.measure.products", "packed products beside plain ones; docs/performance.md"),
+    ("formats", "tools.measure.formats", "memory and time of loading each file format; docs/checkpoints.md"),
     ("halves", "tools.measure.halves", "cost and memory of 16-bit weights; docs/performance.md"),
 )
 NUMBERS = {

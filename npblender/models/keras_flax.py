@@ -4,7 +4,7 @@ Keras: inputs in the first position as a dict, list or tuple, or all of them by 
 parameters are a nested dict, `params`, and every call takes another one as `params=` without changing the model;
 `train` and `dropout_rng`; `_do_init=False` leaves the parameters to the caller; `dtype` is that of the computation.
 
-They answer in NumPy arrays, in the dialect of transformers 4.52 unless told otherwise, since later versions have
+They answer in NumPy arrays, in the dialect of transformers 4.52 unless another is asked for, since later versions have
 neither. The mathematics and all checks are those of the other classes.
 """
 

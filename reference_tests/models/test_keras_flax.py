@@ -203,7 +203,7 @@ def test_params_and_weights_undo_each_other() -> None:
 
 
 def test_the_examples_of_keras_documentation(tmp_path: Path) -> None:
-    """modeling_tf_blenderbot_small.py of 4.52.4, with a tiny model for the published one and NumPy for tensors."""
+    """The Keras examples of 4.52.4, with a tiny model for the published one and NumPy for tensors."""
     mname = tiny_folder.save_folder(tmp_path)
     model = TFBlenderbotSmallForConditionalGeneration.from_pretrained(mname)
     tokenizer = AutoTokenizer.from_pretrained(mname)
@@ -220,7 +220,7 @@ def test_the_examples_of_keras_documentation(tmp_path: Path) -> None:
 
 
 def test_the_examples_of_flax_documentation(tmp_path: Path) -> None:
-    """modeling_flax_blenderbot_small.py of 4.52.4: encode, decode, generate, and logits of a text."""
+    """The Flax examples of 4.52.4: encode, decode, generate, and logits of a text."""
     name = tiny_folder.save_folder(tmp_path)
     model = FlaxBlenderbotSmallForConditionalGeneration.from_pretrained(name)
     tokenizer = AutoTokenizer.from_pretrained(name)

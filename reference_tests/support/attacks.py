@@ -1,4 +1,4 @@
-"""Known attacks on whoever unpickles a file: each a function from a shell command to a pickle that would run it.
+"""Known attacks by pickle, each a function from a shell command to a pickle that would run it.
 
 From Python's documentation of pickle, fickling's and picklescan's lists of what they missed, and the gadgets of the
 standard library that run text: callables that are on few deny-lists.

@@ -31,6 +31,7 @@ from npblender import (
     checkpoint,
 )
 from npblender.checkpoint.parameter_names import canonical_name
+from npblender.cli.main import main as npblender
 from npblender.transformer.parameters import BASE_MODEL, FULL_MODEL, to_arrays
 from tools.goldens.checkpoints import write_case, write_parlai_case
 from tools.originals import asking
@@ -62,8 +63,6 @@ def differences(what: str, ours: dict[str, np.ndarray], theirs: dict[str, np.nda
 
 def read_all(work: Path) -> tuple[int, list[str]]:
     """Every folder that an original saved, read and converted."""
-    from npblender.cli.main import main as npblender
-
     stored = load_file(work / "case" / "weights.safetensors")
     weights = {str(canonical_name(name)): array for name, array in stored.items()}
     faults, count = [], 0
@@ -77,10 +76,11 @@ def read_all(work: Path) -> tuple[int, list[str]]:
             faults += differences(what, found, expected(folder.name, weights))
             target = work / "ours" / f"{original}-{folder.name}"
             shard = ("--shard-size", "8KB") if folder.name == "pickled" else ()
-            if npblender(["convert", str(folder), str(target), "--allow-pickle", "--dtype", "float32", *shard]):
-                faults.append(f"{what}: npblender convert failed")
+            faults += converted(folder, target, "--dtype", "float32", *shard)
             class_name = "BlenderbotSmallModel" if parts == BASE_MODEL else "BlenderbotSmallForConditionalGeneration"
             note = {"class": class_name, "dtype": "float32"}
+            if not target.is_dir():
+                continue
             target.with_name(target.name + ".json").write_text(json.dumps(note))
             count += 1
     return count, faults
@@ -121,9 +121,15 @@ def replies(folder: Path, asked: list[dict[str, object]]) -> list[str]:
     return wrong
 
 
-def main() -> int:
-    from npblender.cli.main import main as npblender
+def converted(source: Path, target: Path, *options: str) -> list[str]:
+    """What `npblender convert` says if it fails."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        failed = npblender(["convert", str(source), str(target), "--allow-pickle", *options])
+    return [f"npblender convert {source.name}: {said.getvalue()}"] if failed else []
 
+
+def main() -> int:
     with (
         tempfile.TemporaryDirectory() as place,
         contextlib.redirect_stdout(io.StringIO()),
@@ -143,8 +149,7 @@ def main() -> int:
             asking.run("parlai", "save_parlai", case, saved)
             asked = json.loads((saved / "replies.json").read_text())
             faults += replies(saved, asked)
-            if npblender(["convert", str(saved), str(work / optimizer), "--allow-pickle"]):
-                faults.append(f"{saved.name}: npblender convert failed")
+            faults += converted(saved, work / optimizer)
             faults += replies(work / optimizer, asked)
             agents += 1
     print(

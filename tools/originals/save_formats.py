@@ -1,6 +1,6 @@
 """Saves one model in the file formats that an original's framework writes.
 
-    PYTHON -m tools.originals.save_formats CASE OUT
+    PYTHON -m tools.originals.save_formats CASE OUT [--few]
 
 PYTHON is the interpreter of an original's environment (`python -m tools originals`); what is saved is what can be
 imported there. CASE is a folder with config.json, generation_config.json and weights.safetensors, float32, under
@@ -8,6 +8,8 @@ transformers' names of the full model. OUT gets a folder for each way of saving:
 
     torch and transformers   pickled, pickled-sharded, legacy, legacy-float16, shared, odd, half, brain, double, base
     keras and flax           keras, keras-base, flax, flax-base
+
+With --few it is pickled, legacy, keras and flax only, for models of which several copies would be too large.
 
 This file compares nothing: see `tools/differential/formats.py`.
 """
@@ -39,7 +41,7 @@ def of_base(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix("model."): array for name, array in weights.items() if name != "final_logits_bias"}
 
 
-def save_torch(case: Path, out: Path) -> None:
+def save_torch(case: Path, out: Path, few: bool) -> None:
     import torch
 
     content, weights = read(case)
@@ -61,6 +63,10 @@ def save_torch(case: Path, out: Path) -> None:
 
     full = model_of(FULL, weights)
     state = full.state_dict()
+    if few:
+        for variant, new in (("pickled", True), ("legacy", False)):
+            torch.save(state, place(variant) / "pytorch_model.bin", _use_new_zipfile_serialization=new)
+        return
     if int(transformers.__version__.split(".")[0]) < 5:  # the last ones that write pickles themselves
         full.save_pretrained(out / "pickled", safe_serialization=False)
         full.save_pretrained(out / "pickled-sharded", safe_serialization=False, max_shard_size=SHARD)
@@ -96,7 +102,7 @@ def save_torch(case: Path, out: Path) -> None:
     torch.save(odd, place("odd") / name)
 
 
-def save_keras_flax(case: Path, out: Path) -> None:
+def save_keras_flax(case: Path, out: Path, few: bool) -> None:
     import jax
     import tensorflow as tf
 
@@ -107,7 +113,7 @@ def save_keras_flax(case: Path, out: Path) -> None:
     tf.keras.backend.set_floatx("float32")
     content, weights = read(case)
     whole = Case("saved", content, "float32", weights, {}, [])
-    for class_name, suffix in ((FULL, ""), (BASE, "-base")):
+    for class_name, suffix in ((FULL, ""),) if few else ((FULL, ""), (BASE, "-base")):
         build_keras(whole, f"TF{class_name}").save_pretrained(out / f"keras{suffix}")
         model, parameters = build_flax(whole, f"Flax{class_name}")
         model.save_pretrained(out / f"flax{suffix}", params=parameters)
@@ -117,15 +123,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Save a model in a framework's formats.")
     parser.add_argument("case", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--few", action="store_true")
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import tensorflow  # noqa: F401
     except ImportError:
-        save_torch(options.case, options.out)
+        save_torch(options.case, options.out, options.few)
     else:
-        save_keras_flax(options.case, options.out)
+        save_keras_flax(options.case, options.out, options.few)
     return 0
 
 
