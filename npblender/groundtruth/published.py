@@ -2,8 +2,8 @@
 
 The replies are facts that others have recorded, each with its source: transformers' own tests of its torch, TensorFlow
 and Flax classes, and the example in its documentation. Decoded with spaces before punctuation cleaned up, in the
-dialect of the version that recorded them. The weights' files have no sha256 here: it was never recorded beside what
-they answer. Equal sizes, equal dictionaries and equal replies are what tells the model.
+dialect of the version that recorded them. The weights' files have no sha256 here, since none is known with certainty.
+Equal sizes, equal dictionaries and equal replies identify the model.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from npblender.checkpoint.folder import StoredTensor
 from npblender.checkpoint.formats.errors import DamagedFileError, UnsafeFileError
 
 DEEPEST: Final = 12
-"""Maps within maps; the seed's classes nest 7."""
+"""Maps within maps; Flax nests 7."""
 MOST_ENTRIES: Final = 100_000
-"""Of all maps together; the published 90M has 700."""
+"""Of all maps together; Flax makes some 600 for the published sizes."""
 LONGEST_KEY: Final = 256
 MOST_AXES: Final = 8
 

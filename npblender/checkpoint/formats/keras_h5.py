@@ -27,7 +27,7 @@ from npblender.checkpoint.formats.errors import DamagedFileError, UnsafeFileErro
 DEEPEST: Final = 16
 """Groups within groups; Keras nests 9."""
 MOST_OBJECTS: Final = 20_000
-"""Groups and datasets; the published 90M has 1,000."""
+"""Groups and datasets; Keras makes some 600 for the published sizes."""
 MOST_SECONDS: Final = 60
 """A few tenths of a second are usual."""
 MOST_MEMORY: Final = 2 << 30

@@ -22,9 +22,9 @@ from npblender.checkpoint.formats.errors import DamagedFileError, UnsafeFileErro
 from npblender.checkpoint.formats.opcodes import NAMES
 
 LONGEST_PICKLE: Final = 16 << 20
-"""Bytes of a pickle without its tensors; a model of the 90M's size has 70 KB, with an optimizer's state 300."""
+"""Bytes of a pickle without its tensors; torch writes 58 KB for the published sizes, 138 with Adam's state."""
 MOST_OPCODES: Final = 1_000_000
-"""A second of work; the published 90M has 30 thousand."""
+"""A second of work; torch writes 12 thousand for the published sizes, 43 with Adam's state."""
 MOST_MARKS: Final = 100
 """Nested lists, tuples and dictionaries that are open at a time; a state dict has 4."""
 LONGEST_LINE: Final = 256
