@@ -243,7 +243,7 @@ def test_the_tool_runs_on_a_tiny_model_and_names_what_is_absent(tmp_path, monkey
     assert running.main([*wanted, "--works", "beam,start,tokenize"]) == 0
     found = json.loads(file.read_text())
     assert list(found["works"]) == ["beam", "start", "tokenize"]
-    assert "oracles.py transformers-5" in found["absent"]["transformers"]
+    assert "python -m tools originals transformers-5" in found["absent"]["transformers"]
     for result in found["works"].values():
         assert len(result["seconds"]["npblender"]) == 2
         assert result["ratio"] == {}
