@@ -1,6 +1,7 @@
-"""Measures what loading takes at the published model's size, for each file format: memory beside the model, and time.
+"""Measures what loading takes at the published model's size, for each file format: memory beside the model.
 
     python -m tools measure formats
+    python -m tools measure formats --write-docs    # and put the table into docs/checkpoints.md
 
 Random weights of the 90M's size are saved by torch, Keras and Flax, and each file is loaded in a process of its own, in
 float32. What counts is the largest resident size while it loads, less that after everything was imported and a tiny
@@ -10,7 +11,6 @@ model loaded, less the bytes of the model. Needs the originals' environments, h5
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import subprocess
 import sys
@@ -25,9 +25,10 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.config.generation_config import GenerationConfig
 from npblender.transformer.parameters import FULL_MODEL, expected_shapes, random_weights, to_arrays
 from tools import ROOT
-from tools.docs.tables import markdown
+from tools.docs.tables import markdown, write_between_markers
 from tools.originals import asking
 
+PAGE = ROOT / "docs" / "checkpoints.md"
 CONFIG = BlenderbotSmallConfig(vocab_size=54944, scale_embedding=True)
 SMALL = CONFIG.replace(
     vocab_size=7,
@@ -41,7 +42,7 @@ SMALL = CONFIG.replace(
 )
 
 MEASURE = """
-import json, sys, time
+import json, sys
 from pathlib import Path
 from npblender.checkpoint import load
 from npblender.config import BlenderbotSmallConfig
@@ -51,15 +52,16 @@ def resident(name):
     return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
 load(sys.argv[2], BlenderbotSmallConfig.from_pretrained(sys.argv[2]))
 config = BlenderbotSmallConfig.from_pretrained(sys.argv[1])
-before, start = resident("VmRSS"), time.perf_counter()
+before = resident("VmRSS")
 weights = load(sys.argv[1], config, allow_pickle=True)
-print(json.dumps([resident("VmHWM") - before, time.perf_counter() - start]))
+print(resident("VmHWM") - before)
 """
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
+    parser.add_argument("--write-docs", action="store_true", help=f"put the table into {PAGE.relative_to(ROOT)}")
+    options = parser.parse_args()
     weights = random_weights(CONFIG, 0)
     shapes = expected_shapes(CONFIG)
     model, largest = (4 * f(math.prod(shape) for shape in shapes.values()) for f in (sum, max))
@@ -79,18 +81,20 @@ def main() -> int:
             (file,) = [path for path in (work / name).iterdir() if path.stat().st_size > 10**8]
             command = [sys.executable, "-c", MEASURE, str(work / name), str(work / "small")]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-            peak, seconds = json.loads(done.stdout)
+            peak = int(done.stdout)
             rows.append(
                 (
                     f"`{file.name}`" + (", old form" if name == "legacy" else ""),
                     f"{file.stat().st_size / 2**20:.0f}",
                     f"{peak / 2**20:.0f}",
                     f"{(peak - model) / 2**20:.0f}",
-                    f"{seconds:.1f}",
                 )
             )
-    print(f"The model has {model / 2**20:.0f} MiB, its largest tensor {largest / 2**20:.0f} MiB.\n")
-    print(markdown(("file", "MiB", "peak, MiB", "beside the model, MiB", "seconds"), rows))
+    table = markdown(("file", "MiB", "peak, MiB", "beside the model, MiB"), rows)
+    text = f"The model has {model / 2**20:.0f} MiB, its largest tensor {largest / 2**20:.0f} MiB.\n\n{table}"
+    print(text)
+    if options.write_docs:
+        write_between_markers(PAGE, "formats", text)
     return 0
 
 
