@@ -10,13 +10,16 @@ positions. What several arguments must be together is checked in `npblender.tran
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from npblender.common.array_types import Array, Ids, Mask
+
+T = TypeVar("T")
 
 
 def as_plain(value: Any) -> Any:
@@ -151,6 +154,32 @@ def lines_of(name: str, value: Any) -> tuple[str, ...]:
         if not isinstance(line, str):
             raise TypeError(f"{name} must be a text or a list of texts, and its item {number} is {type(line).__name__}")
     return lines
+
+
+def says_how_to_change(how: str) -> Callable[[type[T]], type[T]]:
+    """Decorates a frozen dataclass: an assignment to a field is refused with what would do, `{}` the field.
+
+    >>> @says_how_to_change("record = record.replace({}=...)")
+    ... @dataclasses.dataclass(frozen=True)
+    ... class Record:
+    ...     size: int = 1
+    >>> Record().size = 2
+    Traceback (most recent call last):
+    dataclasses.FrozenInstanceError: a Record is never changed, so 'size' cannot be set; \
+record = record.replace(size=...)
+    """
+
+    def decorate(cls: type[T]) -> type[T]:
+        def refuse(self: Any, name: str, value: Any = None) -> None:
+            raise dataclasses.FrozenInstanceError(
+                f"a {cls.__name__} is never changed, so {name!r} cannot be set; {how.format(name)}"
+            )
+
+        cls.__setattr__ = refuse  # type: ignore[method-assign]
+        cls.__delattr__ = refuse  # type: ignore[method-assign]
+        return cls
+
+    return decorate
 
 
 def closest_name(name: Any, names: Iterable[str]) -> str | None:

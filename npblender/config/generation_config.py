@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from npblender.common import json_files
-from npblender.common.checks import check_mapping
+from npblender.common.checks import check_mapping, says_how_to_change
 from npblender.config.generation_options import (
     NOT_COVERED,
     OPTIONS,
@@ -31,6 +31,7 @@ from npblender.config.model_config import BlenderbotSmallConfig
 from npblender.config.parlai_folder import find_parlai
 
 
+@says_how_to_change("model.generation_config = model.generation_config.replace({}=...) sets it for a model")
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig(GenerationOptions):
     """The settings of a search. Frozen: `replace` gives a changed copy; lists become tuples.
@@ -166,6 +167,31 @@ class GenerationConfig(GenerationOptions):
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `folder`/generation_config.json (the folder is made if it is not there)."""
         json_files.write_object(json_files.new_folder(folder) / "generation_config.json", self.to_dict())
+
+
+def as_generation_config(value: Any) -> GenerationConfig:
+    """Returns settings as a record: a `GenerationConfig`, a mapping, or the object of that name in transformers.
+
+    Raises:
+        TypeError: anything else, or a name in a mapping that is no setting.
+
+    >>> as_generation_config({"num_beams": 4}).set_values
+    {'num_beams': 4}
+    """
+    if isinstance(value, GenerationConfig):
+        return value
+    if isinstance(value, Mapping):
+        return GenerationConfig().replace(**value)
+    chosen = getattr(value, "to_diff_dict", None)  # what differs from transformers' defaults
+    if callable(chosen):
+        return GenerationConfig.from_dict(chosen())
+    if isinstance(value, str | os.PathLike):
+        raise TypeError(
+            f"generation_config takes settings, not a path: read them with GenerationConfig.from_pretrained({value!r})"
+        )
+    raise TypeError(
+        f"generation_config must be a GenerationConfig or a mapping from settings to values, not {type(value).__name__}"
+    )
 
 
 def of_checked(values: Mapping[str, Any], extra: Mapping[str, Any]) -> GenerationConfig:

@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from npblender.common import json_files
-from npblender.common.checks import as_plain, check_mapping, check_number, check_switch, check_token_id, check_whole
+from npblender.common.checks import (
+    as_plain,
+    check_mapping,
+    check_number,
+    check_switch,
+    check_token_id,
+    check_whole,
+    says_how_to_change,
+)
 from npblender.config.parlai_folder import find_parlai
 from npblender.ops.activations import ACTIVATIONS
 
@@ -126,6 +134,7 @@ def _same(found: Any, covered: Any) -> bool:
     return bool(found == covered) and isinstance(found, bool) == isinstance(covered, bool)
 
 
+@says_how_to_change("model.config = model.config.replace({}=...) sets it for a model")
 @dataclass(frozen=True, kw_only=True)
 class BlenderbotSmallConfig:
     """Sizes, switches and special ids of one model. Frozen: `replace` gives a changed copy.

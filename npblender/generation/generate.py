@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Ids
 from npblender.common.checks import as_plain, check_ids, check_whole
-from npblender.config.generation_config import GenerationConfig
+from npblender.config.generation_config import GenerationConfig, as_generation_config
 from npblender.config.searches import (
     BEAM,
     BEAM_SAMPLE,
@@ -93,7 +93,7 @@ def generate(
     weights: Weights,
     context: Context,
     model_settings: GenerationConfig,
-    call_config: GenerationConfig | None,
+    call_config: GenerationConfig | Mapping[str, Any] | None,
     options: dict[str, Any],
     arrays: CallerArrays,
     hooks: CallerHooks,
@@ -131,7 +131,7 @@ def begin_call(
     weights: Weights,
     context: Context,
     model_settings: GenerationConfig,
-    call_config: GenerationConfig | None,
+    call_config: GenerationConfig | Mapping[str, Any] | None,
     options: dict[str, Any],
     arrays: CallerArrays,
     hooks: CallerHooks,
@@ -146,7 +146,7 @@ def begin_call(
     options = as_plain(options)
     settings = model_settings.set_values
     if call_config is not None:
-        settings |= call_config.set_values
+        settings |= as_generation_config(call_config).set_values
     plan = make_plan(context.dialect, config, settings, options, target)
     return (plan, *begin_search(weights, context, plan, arrays, hooks, options, streaming=streaming))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -38,7 +38,7 @@ class GenerationMixin:
     def generate(
         self,
         inputs: Any = None,
-        generation_config: GenerationConfig | None = None,
+        generation_config: GenerationConfig | Mapping[str, Any] | None = None,
         logits_processor: Processor | Sequence[Processor] | None = None,
         stopping_criteria: Criterion | Sequence[Criterion] | None = None,
         prefix_allowed_tokens_fn: Callable[[int, Ids], Sequence[int]] | None = None,
@@ -64,9 +64,10 @@ class GenerationMixin:
         Returns token ids [B * num_return_sequences, T], int64, start first, padded with pad.
 
         Args:
-            inputs: the source's ids, or say `input_ids`, `inputs_embeds` or `encoder_outputs`.
-            generation_config: settings in place of the model's own, where it sets them.
-            logits_processor, stopping_criteria: your own functions, called as transformers calls them.
+            inputs: the source's ids, or all that a tokenizer returned; or say `input_ids`, `inputs_embeds` or
+                `encoder_outputs`.
+            generation_config: settings in place of the model's own, where it sets them; a mapping will do.
+            logits_processor, stopping_criteria: your own functions, one or several, called as transformers does.
             prefix_allowed_tokens_fn: called with a source's number and a row's ids; returns the ids that may follow.
             attention_mask: [B, S]; without it the dialect decides whether pads are hidden.
             decoder_input_ids: [B, P], what every reply begins with.
@@ -84,8 +85,10 @@ class GenerationMixin:
         >>> model.generate([[5, 6, 7]], max_length=4)
         array([[1, 8, 8, 8, 2]])
         """
-        arrays = CallerArrays(
-            input_ids=_one_of(inputs, input_ids),
+        _check_streamer(streamer)
+        arrays = _arrays_of(
+            inputs,
+            input_ids=input_ids,
             attention_mask=attention_mask,
             inputs_embeds=inputs_embeds,
             encoder_outputs=encoder_outputs,
@@ -111,7 +114,7 @@ class GenerationMixin:
     def stream(
         self,
         inputs: Any = None,
-        generation_config: GenerationConfig | None = None,
+        generation_config: GenerationConfig | Mapping[str, Any] | None = None,
         *,
         tokenizer: Any = None,
         clean_up_tokenization_spaces: bool | None = None,
@@ -125,8 +128,7 @@ class GenerationMixin:
         >>> [int(tokens[0]) for tokens in model.stream([[5, 6, 7]], max_length=4)]
         [8, 8, 8, 2]
         """
-        arrays = {name: arguments.pop(name) for name in ARRAYS & arguments.keys()}
-        arrays["input_ids"] = _one_of(inputs, arrays.get("input_ids"))
+        arrays = _arrays_of(inputs, **{name: arguments.pop(name) for name in ARRAYS & arguments.keys()})
         hooks = {name: arguments.pop(name) for name in HOOKS & arguments.keys()}
         if arguments.get("stop_strings") is not None:
             hooks["tokenizer"] = tokenizer
@@ -137,7 +139,7 @@ class GenerationMixin:
             self.generation_config,
             generation_config,
             arguments,
-            CallerArrays(**arrays),
+            arrays,
             make_hooks(**hooks),
             streaming=True,
         )
@@ -163,7 +165,23 @@ class GenerationMixin:
         return transition_scores(np.asarray(sequences), scores, beam_indices, normalize_logits)
 
 
-def _one_of(inputs: Any, input_ids: Any) -> Any:
-    if inputs is not None and input_ids is not None:
-        raise TypeError("'inputs' is another name for 'input_ids'; both were given")
-    return input_ids if inputs is None else inputs
+def _arrays_of(inputs: Any, **given: Any) -> CallerArrays:
+    """Returns a call's arrays; `inputs` are the source's ids, or all that a tokenizer returned for it."""
+    given = {name: value for name, value in given.items() if value is not None}
+    packed = inputs if isinstance(inputs, Mapping) else {} if inputs is None else {"input_ids": inputs}
+    for name in packed:
+        if name not in ARRAYS:
+            raise TypeError(
+                f"the inputs hold {name!r}, which generate() does not take; it takes {', '.join(sorted(ARRAYS))}"
+            )
+        if name in given:
+            raise TypeError(f"{name!r} is given twice, by name and in 'inputs', the first argument")
+    return CallerArrays(**given, **packed)
+
+
+def _check_streamer(streamer: Any) -> None:
+    if streamer is not None and not (hasattr(streamer, "put") and hasattr(streamer, "end")):
+        raise TypeError(
+            f"streamer needs methods put(ids) and end(), and {type(streamer).__name__} lacks them; "
+            "stream(inputs, tokenizer=tokenizer) yields pieces of text instead"
+        )

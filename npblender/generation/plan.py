@@ -23,6 +23,7 @@ from npblender.config.searches import (
     LOOKUP,
     ONE_REPLY,
     PARLAI_RANDOM,
+    PARLAI_SAMPLE,
     RANDOM,
     SAMPLE,
 )
@@ -114,9 +115,11 @@ def _complaints(
     settings, used = plan.settings, settings_of(plan.search)
     for name, value in options.items():
         if name not in used and not is_off(name, value):
+            drawn = not plan.is_random and _is_for_sampling(name, dialect)
+            advice = "do_sample=True draws tokens and uses it" if drawn else ""
             yield (
                 f"{name}={value!r} is not used by {plan.search}, which these options ask for in the dialect "
-                f"{dialect.name!r}; it uses {', '.join(sorted(used))}"
+                f"{dialect.name!r}; {advice}{'; ' if advice else ''}it uses {', '.join(sorted(used))}"
             )
     if not settings.return_dict_in_generate:
         for name, value in options.items():
@@ -141,6 +144,11 @@ def _complaints(
     else:
         yield from _transformers_complaints(plan)
     yield from _unknown_ids(plan, config)
+
+
+def _is_for_sampling(name: str, dialect: Dialect) -> bool:
+    """Whether sampling reads a setting."""
+    return (PARLAI_SAMPLE if dialect.search == "parlai" else SAMPLE) in OPTIONS[name].searches
 
 
 def _transformers_complaints(plan: Plan) -> Iterator[str]:

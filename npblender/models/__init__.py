@@ -1,6 +1,7 @@
 """The public models: where the forward pass, files and generation meet. In reading order:
 
 example      a tiny model for worked examples
+habits       what transformers users write on a model from memory: honoured, or what to write instead
 pretrained   what every model has: configuration, weights, dialect, and its way in and out of a folder
 submodules   the encoder and the decoder as callables, and the way of a call's arguments into either
 seq2seq      what the two encoder-decoder models share: `forward`, and Flax's `encode`, `init_cache`, `decode`

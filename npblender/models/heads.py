@@ -9,6 +9,7 @@ They hold no mathematics: see `npblender.transformer`.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,7 @@ class BlenderbotSmallForCausalLM(PreTrainedModel):
     """The decoder alone: no final bias, and no cross-attention unless it is given encoder states."""
 
     parts = CAUSAL_MODEL
+    _config_changes = MappingProxyType({"is_decoder": True, "is_encoder_decoder": False})
 
     @accepts_transformers_names(DECODER_ORDER, like=BlenderbotSmallDecoder.forward)
     def forward(

@@ -7,6 +7,7 @@ checks of a call's arguments, `npblender.checkpoint` the files.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
@@ -18,7 +19,8 @@ from npblender.common.array_types import Array
 from npblender.common.checks import as_array, check_magnitude, check_whole, switch_or_default
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect, resolve_dialect
-from npblender.config.generation_config import GenerationConfig
+from npblender.config.generation_config import GenerationConfig, as_generation_config
+from npblender.models.habits import Habits, representation
 from npblender.models.signatures import accepts_transformers_names
 from npblender.transformer.packing import lay_out, storage_of
 from npblender.transformer.parameters import (
@@ -34,27 +36,38 @@ from npblender.transformer.parameters import (
 Model = TypeVar("Model", bound="PreTrainedModel")
 
 
-class PreTrainedModel:
+class PreTrainedModel(Habits):
     """Configuration, weights and dialect of one model. Weights are values: changing a model means giving it others."""
 
     parts: ClassVar[Parts] = FULL_MODEL
+    _config_changes: ClassVar[Mapping[str, Any]] = {}
+    """What the class sets in its configuration, as transformers does."""
 
     def __init__(
         self,
         config: BlenderbotSmallConfig,
-        weights: Weights,
+        weights: Weights | None = None,
         *,
         dialect: str | Dialect = "parlai",
         generation_config: GenerationConfig | None = None,
+        seed: int | None = None,
     ) -> None:
+        """Makes a model of weights; or, as in transformers, one with random weights, the same for the same `seed`."""
         if not isinstance(config, BlenderbotSmallConfig):
             raise TypeError(f"config must be a BlenderbotSmallConfig, not {type(config).__name__}")
+        config = config.replace(**self._config_changes) if self._config_changes else config
+        if weights is None:
+            seed = int(np.random.default_rng().integers(2**32)) if seed is None else check_whole("seed", seed)
+            weights = random_weights(config, seed, np.dtype(np.float32), self.parts)
+        elif seed is not None:
+            raise ValueError("seed is for random weights: leave it out, or leave out the weights")
         if not isinstance(weights, Weights):
             raise TypeError(
-                f"weights must be Weights, not {type(weights).__name__}; from_config(config, seed=0) draws random ones"
+                f"weights must be Weights, not {type(weights).__name__}; without them random ones are drawn, "
+                "Model(config, seed=0), and from_pretrained(folder) reads those of a folder"
             )
-        if generation_config is not None and not isinstance(generation_config, GenerationConfig):
-            raise TypeError(f"generation_config must be a GenerationConfig, not {type(generation_config).__name__}")
+        if generation_config is not None:
+            generation_config = as_generation_config(generation_config)
         found = {name: parameter.shape for name, parameter in parameters(weights).items()}
         expected = expected_shapes(config, self.parts)
         wrong = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
@@ -132,7 +145,9 @@ and the weights (nothing is downloaded)
             dialect = resolve_dialect(config.npblender_dialect or "parlai")
         weights = checkpoint.load(folder, config, cls.parts, dtype, allow_pickle=allow_pickle)
         settings = GenerationConfig.from_pretrained(folder)
-        return cls(config, weights, dialect=dialect, generation_config=settings)
+        model = cls(config, weights, dialect=dialect, generation_config=settings)
+        model.name_or_path = os.fspath(folder)
+        return model
 
     @accepts_transformers_names()
     def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: str | None = None) -> None:
@@ -148,6 +163,8 @@ and the weights (nothing is downloaded)
         'parlai'
         """
         checkpoint.save(folder, self.config, self.weights, self.generation_config, self.dialect, dtype)
+
+    __repr__ = representation
 
     @property
     def dtype(self) -> np.dtype[Any]:

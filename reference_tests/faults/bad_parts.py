@@ -175,14 +175,14 @@ MODELS: dict[str, Bad] = {
     "a negative seed of weights": Bad(made(seed=-1), ValueError, "seed -1"),
     "half a seed": Bad(made(seed=0.5), TypeError, "seed 0.5"),
     "a dict for a config": Bad(made(config=CONFIG.to_dict()), TypeError, "config BlenderbotSmallConfig dict"),
-    "a model of arrays": Bad(lambda: type(MODEL)(CONFIG, {}), TypeError, "weights Weights dict from_config"),
+    "a model of arrays": Bad(lambda: type(MODEL)(CONFIG, {}), TypeError, "weights Weights dict from_pretrained"),
     "weights of another config": Bad(
         lambda: type(MODEL)(CONFIG.replace(d_model=2 * D), MODEL.weights), ValueError, "weights fit shared.weight"
     ),
     "weights of another class": Bad(lambda: type(BASE)(CONFIG, MODEL.weights), ValueError, "final_logits_bias None"),
     "weights of two dtypes": Bad(lambda: type(MODEL)(CONFIG, mixed_weights()), ValueError, "dtype float32 float64"),
-    "generation settings as a dict": Bad(
-        lambda: type(MODEL)(CONFIG, MODEL.weights, generation_config={}),
+    "generation settings as a number": Bad(
+        lambda: type(MODEL)(CONFIG, MODEL.weights, generation_config=3),
         TypeError,
         "generation_config GenerationConfig",
     ),

@@ -1,5 +1,6 @@
 """Which settings count, which search they ask for, and what is refused, with the names that would do."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -201,7 +202,7 @@ GIVEN: list[tuple[str, dict[str, Any], str]] = [
     ("transformers-5", {"decoder_input_ids": [[1, 5], [1, 6]]}, "have 2 rows, the source 1"),
     ("transformers-5", {"decoder_input_ids": [[1, 9999]]}, "decoder_input_ids hold 9999"),
     ("transformers-5", {"attention_mask": [[1, 1]]}, "attention_mask must have shape"),
-    ("transformers-5", {"input_ids": SOURCE}, "'inputs' is another name for 'input_ids'"),
+    ("transformers-5", {"input_ids": SOURCE}, "'input_ids' is given twice, by name and in 'inputs'"),
     ("transformers-5", {"inputs_embeds": np.zeros((1, 2, 3))}, "exactly one of input_ids and inputs_embeds"),
     ("transformers-5", {"past_key_values": None}, "no option 'past_key_values'"),
 ]
@@ -228,7 +229,7 @@ def test_more_refusals() -> None:
     with pytest.raises(ValueError, match="exactly one of"):
         model.generate(max_length=5)
     with pytest.raises(ValueError, match="a streamer cannot follow beam search with 3 rows"):
-        model.generate(SOURCE, num_beams=3, streamer=[])
+        model.generate(SOURCE, num_beams=3, streamer=SimpleNamespace(put=print, end=print))
     with pytest.raises(ValueError, match="a streamer cannot follow beam search"):
         next(model.stream(SOURCE, num_beams=3))
 

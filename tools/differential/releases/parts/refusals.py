@@ -240,4 +240,4 @@ def record(book: Book, place: Place) -> None:
     accepted(book)
     of_generate(book)
     of_groundtruth(book, place)
-    book.attempt("no weights", lambda: BlenderbotSmallForConditionalGeneration(bad_calls.CONFIG, None))  # type: ignore[arg-type]
+    book.attempt("no weights", lambda: BlenderbotSmallForConditionalGeneration(bad_calls.CONFIG, {}))  # type: ignore[arg-type]
