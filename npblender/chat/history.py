@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
 
+from npblender.common.printable import shown
 from npblender.config.generation_config import GenerationConfig
 from npblender.tokenizer.pretokenize import NEWLINE
 
@@ -75,9 +76,9 @@ or a Profile
     """
     if isinstance(profile, Profile):
         return profile
-    if profile in PROFILES:
+    if isinstance(profile, str) and profile in PROFILES:
         return PROFILES[profile]
-    raise ValueError(f"unknown profile {profile!r}; it takes {', '.join(map(repr, PROFILES))} or a Profile")
+    raise ValueError(f"unknown profile {shown(profile)}; it takes {', '.join(map(repr, PROFILES))} or a Profile")
 
 
 Speaker = Literal["user", "model"]
@@ -109,7 +110,7 @@ class Turn:
 
     def __post_init__(self) -> None:
         if self.speaker not in get_args(Speaker):
-            raise ValueError(f"a turn's speaker is 'user' or 'model', not {self.speaker!r}")
+            raise ValueError(f"a turn's speaker is 'user' or 'model', not {shown(self.speaker)}")
         for name, value in (("text", self.text), ("raw", self.raw)):
             if not isinstance(value, str) and not (name == "raw" and value is None):
                 raise TypeError(f"a turn's {name} must be a string, not {type(value).__name__}")
@@ -125,10 +126,12 @@ def separator_ids(tokenizer: TextEncoder, names: Sequence[str]) -> Ids:
     ids = []
     for name in names:
         if name not in tokens:
-            raise ValueError(f"a separator is made of 'newline', 'eos' and 'bos', not {name!r}")
+            raise ValueError(f"a separator is made of 'newline', 'eos' and 'bos', not {shown(name)}")
         token_id = find_token(tokenizer, tokens[name])
         if token_id is None:
-            raise ValueError(f"the vocabulary has no {tokens[name] or name!r}, which this profile separates turns by")
+            raise ValueError(
+                f"the vocabulary has no {shown(tokens[name] or name)}, which this profile separates turns by"
+            )
         ids.append(token_id)
     return tuple(ids)
 
@@ -267,7 +270,7 @@ def make_source(
     encoded = [encode_turn(tokenizer, turn, newline) for turn in turns]
     for turn, ids in zip(turns, encoded, strict=True):
         if not ids and turn.speaker == "user":
-            raise ValueError(f"{turn.text!r} becomes no token; say something with letters in it")
+            raise ValueError(f"{shown(turn.text)} becomes no token; say something with letters in it")
     lines = [encode_persona(tokenizer, line) for line in persona]
     between, after = separator_ids(tokenizer, profile.between), separator_ids(tokenizer, profile.after)
     return fit_history(lines, encoded, between, after, limit)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from npblender.chat.history import Turn, resolve_profile
+from npblender.common.printable import shown
 from npblender.common.replacing import replacing
 
 FORMAT = "npblender transcript"
@@ -89,7 +90,7 @@ def _turn(number: int, content: Any) -> Turn:
 def _refuse_others(where: str, content: Mapping[str, Any], known: set[str]) -> None:
     unknown = sorted(set(content) - known)
     if unknown:
-        raise ValueError(f"{where} has no {unknown[0]!r}; it has {', '.join(sorted(known))}")
+        raise ValueError(f"{where} has no {shown(unknown[0])}; it has {', '.join(sorted(known))}")
 
 
 def write_transcript(path: str | os.PathLike[str], transcript: Transcript) -> None:

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 from npblender.checkpoint.dtypes import STORED_BITS
 from npblender.common import json_files
+from npblender.common.printable import cut, shown
 
 _LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000  # the library's own limit
@@ -110,7 +111,7 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for key, value in pairs:
             if key in out:
-                raise ValueError(f"{key!r} stands in it twice")
+                raise ValueError(f"{shown(key)} stands in it twice")
             out[key] = value
         return out
 
@@ -119,7 +120,7 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} has a damaged header: {error}") from error
+        raise ValueError(f"{path} has a damaged header: {cut(str(error))}") from error
     metadata = header.get("__metadata__")
     texts = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
     if not (metadata is None or texts):
@@ -130,21 +131,21 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
 
 def _entry(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
     def damaged(what: str) -> ValueError:
-        return ValueError(f"{path} has a damaged header: tensor {name!r} {what}")
+        return ValueError(f"{path} has a damaged header: tensor {shown(name)} {what}")
 
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise damaged("needs dtype, shape and data_offsets, and nothing else")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in STORED_BITS:
-        raise damaged(f"has the unknown dtype {dtype!r}; known are {', '.join(STORED_BITS)}")
+        raise damaged(f"has the unknown dtype {shown(dtype)}; known are {', '.join(STORED_BITS)}")
     if not _are_counts(shape):
-        raise damaged(f"has the shape {shape!r}, which is no list of sizes")
+        raise damaged(f"has the shape {shown(shape)}, which is no list of sizes")
     if not _are_counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise damaged(f"has the data_offsets {offsets!r}, which are no begin and end")
+        raise damaged(f"has the data_offsets {shown(offsets)}, which are no begin and end")
     size = offsets[1] - offsets[0]
     bits = math.prod(shape) * STORED_BITS[dtype]
     if bits != 8 * size:
-        raise damaged(f"of dtype {dtype} and shape {shape} takes {bits} bits, but {size} bytes are set aside")
+        raise damaged(f"of dtype {dtype} and shape {shown(shape)} takes {bits} bits, but {size} bytes are set aside")
     return StoredTensor(path, name, dtype, tuple(shape), data_start + offsets[0], size)
 
 
@@ -164,13 +165,13 @@ def _check_places(path: Path, tensors: list[StoredTensor], data_start: int, tota
     for tensor in tensors:
         if tensor.start != end:
             what = "overlaps" if tensor.start < end else "leaves a gap after"
-            raise ValueError(f"{path} has a damaged header: tensor {tensor.name!r} {what} {before}")
-        end, before = tensor.start + tensor.size, repr(tensor.name)
+            raise ValueError(f"{path} has a damaged header: tensor {shown(tensor.name)} {what} {before}")
+        end, before = tensor.start + tensor.size, shown(tensor.name)
     if end > total:
         lost = [tensor.name for tensor in tensors if tensor.start + tensor.size > total]
         raise ValueError(
             f"{path} was cut short: {end - total} of its {end} bytes are missing, and with them all or part "
-            f"of {len(lost)} tensors: {', '.join(lost)}"
+            f"of {len(lost)} tensors: {cut(', '.join(lost))}"
         )
     if end < total:
         raise ValueError(f"{path} has {total - end} bytes after its last tensor; its header is not its own")
@@ -205,7 +206,7 @@ def read_torch(path: Path) -> dict[str, StoredTensor]:
         return read_torch_zip(path)
     if start[:1] == b"\x80":
         return read_torch_legacy(path)
-    raise DamagedFileError(f"{path} is no file of torch.save: it begins with {start!r}")
+    raise DamagedFileError(f"{path} is no file of torch.save: it begins with {shown(start)}")
 
 
 def _read_flax(path: Path) -> dict[str, StoredTensor]:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from npblender.common.array_types import Array, Ids, Mask
+from npblender.common.printable import shown
 
 T = TypeVar("T")
 
@@ -53,8 +54,8 @@ def check_mapping(what: str, content: Any) -> None:
         raise TypeError(f"{what} must be a mapping from names to values, not a {type(content).__name__}")
 
 
-def check_whole(name: str, value: Any, at_least: int = 0) -> int:
-    """Returns a whole number not below `at_least`, Python's or NumPy's, as Python's int.
+def check_whole(name: str, value: Any, at_least: int = 0, at_most: int | None = None) -> int:
+    """Returns a whole number between two bounds, Python's or NumPy's, as Python's int.
 
     >>> check_whole("max_length", np.int64(3), at_least=1)
     3
@@ -64,9 +65,11 @@ def check_whole(name: str, value: Any, at_least: int = 0) -> int:
     """
     value = as_plain(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
+        raise TypeError(f"{name} must be a whole number, not {shown(value)}")
     if value < at_least:
-        raise ValueError(f"{name} must be at least {at_least}, not {value}")
+        raise ValueError(f"{name} must be at least {at_least}, not {shown(value)}")
+    if at_most is not None and value > at_most:
+        raise ValueError(f"{name} must be at most {at_most:,}, not {shown(value)}")
     return int(value)
 
 
@@ -81,10 +84,10 @@ def check_number(name: str, value: Any, at_least: float = 0.0, at_most: float = 
     """
     value = as_plain(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, not {value!r}")
+        raise TypeError(f"{name} must be a number, not {shown(value)}")
     if not (math.isfinite(value) and at_least <= value <= at_most):
         bound = f"at least {at_least:g} and finite" if at_most == math.inf else ""
-        raise ValueError(f"{name} must be {bound or f'between {at_least:g} and {at_most:g}'}, not {value!r}")
+        raise ValueError(f"{name} must be {bound or f'between {at_least:g} and {at_most:g}'}, not {shown(value)}")
     return value
 
 
@@ -99,7 +102,7 @@ def check_switch(name: str, value: Any) -> bool:
     """
     value = as_plain(value)
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be true or false, not {value!r}")
+        raise TypeError(f"{name} must be true or false, not {shown(value)}")
     return value
 
 
@@ -113,7 +116,7 @@ def switch_or_default(name: str, value: Any, default: bool) -> bool:
     if value is None:
         return default
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True, False or None, not {value!r}")
+        raise TypeError(f"{name} must be True, False or None, not {shown(value)}")
     return value
 
 
@@ -128,7 +131,7 @@ def check_token_id(name: str, value: Any, vocab_size: int) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a token id or None, not {value!r}")
+        raise TypeError(f"{name} must be a token id or None, not {shown(value)}")
     if not 0 <= value < vocab_size:
         raise ValueError(
             f"{name} {value} is no token: vocab_size {vocab_size} leaves the ids 0 to {vocab_size - 1}; "

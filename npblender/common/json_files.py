@@ -9,6 +9,9 @@ from typing import Any
 
 from npblender.common.replacing import finish_replacing, replacing
 
+JSON_LIMIT = 1 << 28
+"""The most bytes of a JSON file that are read: 256 MiB, a hundred times the largest, a vocabulary of 50,000 entries."""
+
 
 def model_folder(folder: str | os.PathLike[str]) -> Path:
     """Returns the folder as a path, after making sure that it exists.
@@ -68,12 +71,16 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent} holds no {path.name}; a model's folder needs one")
+    if path.stat().st_size > JSON_LIMIT:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes; a JSON file of a model has {JSON_LIMIT:,} at most")
     try:
         found = json.loads(path.read_bytes().decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON, or was cut short: {error}") from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise ValueError(f"{path} holds what cannot be read: {error}") from error
     except RecursionError as error:
         raise ValueError(f"{path} is nested too deeply to be a configuration") from error
     if not isinstance(found, dict):

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from npblender.common.printable import shown
+
 Family = Literal["parlai", "transformers"]
 
 LOWEST_SCORE = -3e38
@@ -68,11 +70,13 @@ class Dialect:
             if getattr(self, choice) not in ("parlai", "transformers"):
                 raise ValueError(f"Dialect.{choice} is {getattr(self, choice)!r}; it takes 'parlai' or 'transformers'")
         if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"Dialect.name is {self.name!r}; it takes a text that is not empty")
+            raise ValueError(f"Dialect.name is {shown(self.name)}; it takes a text that is not empty")
         for score in ("masked_score", "start_logit"):
             value = getattr(self, score)
             if value is not None and not (type(value) in (int, float) and LOWEST_SCORE <= value < 0):
-                raise ValueError(f"Dialect.{score} is {value!r}; it takes None, or a number from {LOWEST_SCORE} to 0")
+                raise ValueError(
+                    f"Dialect.{score} is {shown(value)}; it takes None, or a number from {LOWEST_SCORE} to 0"
+                )
         for field in fields(self):
             if field.type == "bool" and not isinstance(getattr(self, field.name), bool):
                 raise ValueError(f"Dialect.{field.name} is {getattr(self, field.name)!r}; it takes True or False")
@@ -165,7 +169,7 @@ def resolve_dialect(dialect: str | Dialect | Mapping[str, Any]) -> Dialect:
         if known.name == dialect:
             return known
     choices = ", ".join(repr(known.name) for known in DIALECTS)
-    raise ValueError(f"unknown dialect {dialect!r}; it takes {choices} or a Dialect")
+    raise ValueError(f"unknown dialect {shown(dialect)}; it takes {choices} or a Dialect")
 
 
 def describe_dialect(dialect: Dialect) -> str | dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from npblender.common import json_files
 from npblender.common.checks import check_mapping, says_how_to_change
+from npblender.common.printable import shown
 from npblender.config.generation_options import (
     NOT_COVERED,
     OPTIONS,
@@ -68,7 +69,7 @@ class GenerationConfig(GenerationOptions):
             extra = self.__dict__.get("extra", {})
             if name in extra:
                 return extra[name]
-            raise AttributeError(f"these settings have no {name!r}, neither as a field nor in extra")
+            raise AttributeError(f"these settings have no {shown(name)}, neither as a field nor in extra")
 
     @property
     def set_values(self) -> dict[str, Any]:
@@ -98,7 +99,7 @@ class GenerationConfig(GenerationOptions):
         for name in changes:
             if name not in OPTIONS and name != "extra":
                 hint = unknown_setting(name) or f"there are {', '.join(sorted(OPTIONS))}"
-                raise TypeError(f"there is no setting {name!r}; {hint}")
+                raise TypeError(f"there is no setting {shown(name)}; {hint}")
         extra = changes.pop("extra", self.extra)
         if changes:  # transformers 4 trusts config.json over a file that says it was made from config.json
             extra = {key: value for key, value in extra.items() if key != "_from_model_config"}

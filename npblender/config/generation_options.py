@@ -23,6 +23,7 @@ from npblender.config.option_kinds import (
     ID,
     ID_OR_IDS,
     IDS,
+    MOST_ROWS,
     PHRASES,
     PHRASES_OR_CHOICES,
     SHARE,
@@ -107,7 +108,9 @@ class GenerationOptions:
 
     # How it is searched for.
     do_sample: bool | None = option(SWITCH, EVERY, "draw tokens at random", default=False)
-    num_beams: int | None = option(whole(1), EVERY, "paths searched for each source", default=1, parlai_default=1)
+    num_beams: int | None = option(
+        whole(1, MOST_ROWS), EVERY, "paths searched for each source", default=1, parlai_default=1
+    )
     num_beam_groups: int | None = option(
         whole(1), TRANSFORMERS, "groups of beams that differ (diverse beam search)", default=1, off=(1,)
     )
@@ -209,7 +212,7 @@ class GenerationOptions:
 
     # What comes back.
     num_return_sequences: int | None = option(
-        whole(1), EVERY - ONE_REPLY, "replies for each source", default=1, parlai_default=1, off=(1,)
+        whole(1, MOST_ROWS), EVERY - ONE_REPLY, "replies for each source", default=1, parlai_default=1, off=(1,)
     )
     output_attentions: bool | None = option(
         SWITCH, EVERY, "the record holds attention weights", default=False, shapes_record=True

@@ -25,6 +25,7 @@ from npblender.common.checks import (
     check_whole,
     says_how_to_change,
 )
+from npblender.common.printable import shown
 from npblender.config.parlai_folder import find_parlai
 from npblender.ops.activations import ACTIVATIONS
 
@@ -49,6 +50,10 @@ _COVERED: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "quantization_config": ((None,), "weights are stored as plain floats"),
 }
 
+MOST_LAYERS = 1 << 10
+"""The most layers of a side: 1,024, as deep as published transformers go. Every layer is a record, read or not."""
+MOST_SIZE = (1 << 31) - 1
+"""The largest vocabulary, width or length: what other programs can still index by 32 bits."""
 _SIZES = (
     "vocab_size",
     "max_position_embeddings",
@@ -89,7 +94,7 @@ def check_fields(values: Mapping[str, Any]) -> None:
         TypeError: a value of a wrong type.
     """
     for name in _SIZES:
-        check_whole(name, values[name], at_least=1)
+        check_whole(name, values[name], at_least=1, at_most=MOST_LAYERS if name.endswith("_layers") else MOST_SIZE)
     for name in ("encoder_attention_heads", "decoder_attention_heads"):
         if values["d_model"] % values[name]:
             raise ValueError(
@@ -126,7 +131,7 @@ def check_extra(extra: Mapping[str, Any]) -> None:
     """
     for name, (covered, reason) in _COVERED.items():
         if name in extra and not any(_same(extra[name], value) for value in covered):
-            raise ValueError(f"{name} {extra[name]!r} is not covered, only {covered[0]!r}: {reason}")
+            raise ValueError(f"{name} {shown(extra[name])} is not covered, only {shown(covered[0])}: {reason}")
 
 
 def _same(found: Any, covered: Any) -> bool:
@@ -234,7 +239,7 @@ of 12
             extra = self.__dict__.get("extra", {})
             if name in extra:
                 return extra[name]
-            raise AttributeError(f"this configuration has no {name!r}, neither as a field nor in extra")
+            raise AttributeError(f"this configuration has no {shown(name)}, neither as a field nor in extra")
 
     def replace(self, **changes: Any) -> "BlenderbotSmallConfig":
         """Return a copy with some fields changed, checked again. Names of `attribute_map` are understood.
@@ -266,7 +271,7 @@ of 12
         model_type = content.pop("model_type", cls.model_type)
         if model_type != cls.model_type:
             raise ValueError(
-                f"model_type is {model_type!r}; only {cls.model_type!r} is covered (the larger 'blenderbot' "
+                f"model_type is {shown(model_type)}; only {shown(cls.model_type)} is covered (the larger 'blenderbot' "
                 f"models normalise elsewhere and use other tokens)"
             )
         content = _without_aliases(content)
@@ -320,7 +325,7 @@ def _without_aliases(content: Mapping[str, Any]) -> dict[str, Any]:
             value = out.pop(alias)
             if name in out and out[name] != value:
                 raise ValueError(
-                    f"{alias} {value!r} and {name} {out[name]!r} are two names of one size and disagree; "
+                    f"{alias} {shown(value)} and {name} {shown(out[name])} are two names of one size and disagree; "
                     f"give one of them"
                 )
             out[name] = value

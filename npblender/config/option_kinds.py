@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from npblender.common.checks import check_number, check_switch, check_whole
+from npblender.common.printable import shown
 
 
 def as_tuples(value: Any) -> Any:
@@ -51,9 +52,15 @@ class Kind:
     """The token ids in a value, for settings that hold some of the vocabulary."""
 
 
-def whole(at_least: int) -> Kind:
-    """Whole numbers from `at_least` on."""
-    return Kind(f"whole number from {at_least}", partial(check_whole, at_least=at_least))
+MOST_STEPS = 2**63 - 1
+"""The largest whole number of a setting: what an array's length or index can be."""
+MOST_ROWS = 1 << 16
+"""The most paths, or replies, of one source: 65,536. Each has a cache, megabytes for the published model."""
+
+
+def whole(at_least: int, at_most: int = MOST_STEPS) -> Kind:
+    """Whole numbers from `at_least` on; what is beyond `at_most` is refused before anything is allocated for it."""
+    return Kind(f"whole number from {at_least}", partial(check_whole, at_least=at_least, at_most=at_most))
 
 
 def number(at_least: float = -math.inf, at_most: float = math.inf) -> Kind:
@@ -64,14 +71,14 @@ def number(at_least: float = -math.inf, at_most: float = math.inf) -> Kind:
 
 def _token_id(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a token id, not {value!r}")
+        raise TypeError(f"{name} must be a token id, not {shown(value)}")
     if value < 0:
         raise ValueError(f"{name} must be a token id, at least 0, not {value}; None stands for no such token")
 
 
 def _token_ids(name: str, value: Any) -> None:
     if not isinstance(value, tuple):
-        raise TypeError(f"{name} must be a list of token ids, not {value!r}")
+        raise TypeError(f"{name} must be a list of token ids, not {shown(value)}")
     for each in value:
         _token_id(name, each)
 
@@ -88,14 +95,14 @@ def _phrase(name: str, value: Any) -> None:
 
 def _phrases(name: str, value: Any) -> None:
     if not isinstance(value, tuple):
-        raise TypeError(f"{name} must be a list of lists of token ids, not {value!r}")
+        raise TypeError(f"{name} must be a list of lists of token ids, not {shown(value)}")
     for each in value:
         _phrase(name, each)
 
 
 def _phrases_or_choices(name: str, value: Any) -> None:
     if not isinstance(value, tuple):
-        raise TypeError(f"{name} must be a list of lists of token ids, not {value!r}")
+        raise TypeError(f"{name} must be a list of lists of token ids, not {shown(value)}")
     for each in value:
         several = isinstance(each, tuple) and len(each) > 0 and isinstance(each[0], tuple)
         (_phrases if several else _phrase)(name, each)
@@ -103,7 +110,7 @@ def _phrases_or_choices(name: str, value: Any) -> None:
 
 def _biases(name: str, value: Any) -> None:
     if not isinstance(value, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
-        raise TypeError(f"{name} must be a list of pairs [token ids, bias], not {value!r}")
+        raise TypeError(f"{name} must be a list of pairs [token ids, bias], not {shown(value)}")
     for ids, bias in value:
         _phrase(name, ids)
         check_number(f"{name}'s bias", bias, at_least=-math.inf)
@@ -120,20 +127,20 @@ def _biased_ids(value: Any) -> Iterator[int]:
 
 def _early_stopping(name: str, value: Any) -> None:
     if not (isinstance(value, bool) or value == "never"):
-        raise ValueError(f'{name} must be true, false or "never", not {value!r}')
+        raise ValueError(f'{name} must be true, false or "never", not {shown(value)}')
 
 
 def _texts(name: str, value: Any) -> None:
     texts = value if isinstance(value, tuple) else (value,)
     if not all(isinstance(each, str) for each in texts):
-        raise TypeError(f"{name} must be a text or a list of texts, not {value!r}")
+        raise TypeError(f"{name} must be a text or a list of texts, not {shown(value)}")
     if not all(texts):
         raise ValueError(f"{name} holds an empty text, which every reply contains")
 
 
 def _decay(name: str, value: Any) -> None:
     if not isinstance(value, tuple) or len(value) != 2:
-        raise TypeError(f"{name} must be a pair [start, factor], not {value!r}")
+        raise TypeError(f"{name} must be a pair [start, factor], not {shown(value)}")
     check_whole(f"{name}'s start", value[0], at_least=0)
     check_number(f"{name}'s factor", value[1])
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
@@ -118,7 +119,7 @@ def _complaints(
             drawn = not plan.is_random and _is_for_sampling(name, dialect)
             advice = "do_sample=True draws tokens and uses it" if drawn else ""
             yield (
-                f"{name}={value!r} is not used by {plan.search}, which these options ask for in the dialect "
+                f"{name}={shown(value)} is not used by {plan.search}, which these options ask for in the dialect "
                 f"{dialect.name!r}; {advice}{'; ' if advice else ''}it uses {', '.join(sorted(used))}"
             )
     if not settings.return_dict_in_generate:

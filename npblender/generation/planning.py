@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from npblender.common.array_types import Ids
+from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import of_checked
@@ -71,8 +72,8 @@ def check_options(options: Values) -> dict[str, Any]:
             hint = unknown_setting(name)
             names = ", ".join(sorted(OPTIONS))
             raise TypeError(
-                f"generate() has no option {name!r}; {hint + ' ' if hint else ''}There are {names}; and seed for what "
-                "is drawn"
+                f"generate() has no option {shown(name)}; {hint + ' ' if hint else ''}There are {names}; and seed for "
+                "what is drawn"
             )
     return {name: None if value is None else check_setting(name, value) for name, value in options.items()}
 

@@ -12,6 +12,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from npblender.common.printable import shown
 from npblender.config.dialect import Dialect
 from npblender.tokenizer.bpe import BytePairEncoding, Merge, MergeTable
 from npblender.tokenizer.pretokenize import DETOKENIZERS, NEWLINE, PRETOKENIZERS, AddedToken, SpecialTokenCutter
@@ -90,14 +91,14 @@ class TextCodec:
             if self.ids.get(token.content, size) != index:
                 there = self.ids.get(token.content)
                 raise ValueError(
-                    f"the added token {token.content!r} has id {index}, but "
+                    f"the added token {shown(token.content)} has id {index}, but "
                     + (f"the vocabulary gives it {there}" if there is not None else f"the next free id is {size}")
                 )
             if index >= self.vocab_size and not self.dialect.cut_special_tokens:
                 raise ValueError(
-                    f"the token {token.content!r} is no entry of the vocabulary, and the dialect "
-                    f"{self.dialect.name!r} cuts no tokens out of a text, so it could not be typed; ParlAI refuses "
-                    f"such tokens too. Use a dialect that does, such as dialect='transformers-5'"
+                    f"the token {shown(token.content)} is no entry of the vocabulary, and the dialect "
+                    f"{shown(self.dialect.name)} cuts no tokens out of a text, so it could not be typed; ParlAI "
+                    f"refuses such tokens too. Use a dialect that does, such as dialect='transformers-5'"
                 )
             self.ids.setdefault(token.content, index)
             self.added[index] = token

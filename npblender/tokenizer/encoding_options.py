@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any, Literal, NamedTuple, get_args
 
 from npblender.common.checks import as_plain, check_switch, check_whole
+from npblender.common.printable import shown
 from npblender.tokenizer.shortcuts import remembered
 
 Side = Literal["left", "right"]
@@ -43,7 +44,7 @@ def check_tensor_type(name: str, value: Any) -> Any:
     ValueError: return_tensors 'pt' is not available: npblender makes NumPy arrays ('np') or lists (None)
     """
     if value not in (None, "np"):
-        raise ValueError(f"{name} {value!r} is not available: npblender makes NumPy arrays ('np') or lists (None)")
+        raise ValueError(f"{name} {shown(value)} is not available: npblender makes NumPy arrays ('np') or lists (None)")
     return value
 
 
@@ -55,7 +56,7 @@ def check_side(name: str, value: Any) -> Any:
     ValueError: padding_side must be 'left' or 'right', not 'top'
     """
     if value not in ("left", "right"):
-        raise ValueError(f"{name} must be 'left' or 'right', not {value!r}")
+        raise ValueError(f"{name} must be 'left' or 'right', not {shown(value)}")
     return str(value)
 
 
@@ -81,7 +82,9 @@ def _choice(kind: Any, when_true: str, when_false: str) -> Callable[[str, Any], 
         if value is True:
             return when_true
         if not isinstance(value, str) or value not in choices:
-            raise ValueError(f"{name} must be True, False or one of {', '.join(map(repr, choices))}, not {value!r}")
+            raise ValueError(
+                f"{name} must be True, False or one of {', '.join(map(repr, choices))}, not {shown(value)}"
+            )
         return value
 
     return check

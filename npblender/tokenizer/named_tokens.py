@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
+from npblender.common.printable import shown
 from npblender.tokenizer.codec import TextCodec
 from npblender.tokenizer.pretokenize import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
 
@@ -169,13 +170,13 @@ class NamedTokens:
         wrong = [key for key in special_tokens_dict if key not in (*SPECIAL_TOKEN_NAMES, *_EXTRA)]
         if wrong:
             raise ValueError(
-                f"{wrong[0]!r} is no special token; there are {', '.join((*SPECIAL_TOKEN_NAMES, _EXTRA[0]))}"
+                f"{shown(wrong[0])} is no special token; there are {', '.join((*SPECIAL_TOKEN_NAMES, _EXTRA[0]))}"
             )
         added = 0
         for key, value in special_tokens_dict.items():
             if key in _EXTRA:
                 if isinstance(value, str | AddedToken):
-                    raise TypeError(f"{key} must be a list of tokens, not {value!r}")
+                    raise TypeError(f"{key} must be a list of tokens, not {shown(value)}")
                 if replace_extra_special_tokens:
                     self._extra = []
                 added += self.add_tokens(list(value), special_tokens=True)
@@ -194,8 +195,8 @@ class NamedTokens:
         token = as_added_token(name, value)
         if token.content not in self.codec.ids:
             raise ValueError(
-                f"{name} {token.content!r} is no entry of the vocabulary; "
-                f"add_special_tokens({{{name!r}: {token.content!r}}}) adds one"
+                f"{name} {shown(token.content)} is no entry of the vocabulary; "
+                f"add_special_tokens({{{shown(name)}: {shown(token.content)}}}) adds one"
             )
         self._named[name] = token.content
         self.codec.added.setdefault(self.codec.ids[token.content], token)

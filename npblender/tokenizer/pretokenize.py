@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from npblender.common.printable import shown
 from npblender.config.dialect import Family
 from npblender.tokenizer.bpe import CONTINUED
 
@@ -235,14 +236,14 @@ def as_added_token(name: str, value: Any) -> AddedToken:
             raise ValueError(f"{name} has the fields {sorted(own)}; an added token has {', '.join(known)}")
         wrong = [key for key, entry in own.items() if type(entry).__name__ != known[key]]
         if wrong:
-            raise TypeError(f"{name} has {wrong[0]} = {own[wrong[0]]!r}, which must be a {known[wrong[0]]}")
+            raise TypeError(f"{name} has {wrong[0]} = {shown(own[wrong[0]])}, which must be a {known[wrong[0]]}")
         token = AddedToken(**own)
     else:
-        raise TypeError(f"{name} must be a string or an AddedToken, not {value!r}")
+        raise TypeError(f"{name} must be a string or an AddedToken, not {shown(value)}")
     if not token.content:
         raise ValueError(f"{name} is empty")
     if token.single_word:
-        raise ValueError(f"{name} {token.content!r} has single_word=True, which is not covered; leave it false")
+        raise ValueError(f"{name} {shown(token.content)} has single_word=True, which is not covered; leave it false")
     return token
 
 

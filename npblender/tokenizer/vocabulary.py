@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from npblender.common import json_files
+from npblender.common.printable import shown
 from npblender.tokenizer.bpe import CONTINUED, WORD_END, MergeTable
 from npblender.tokenizer.pretokenize import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
 
@@ -47,7 +48,9 @@ def check_vocabulary(vocab: Mapping[str, int]) -> dict[str, int]:
         raise ValueError("the vocabulary is empty")
     if not set(map(type, vocab.values())) <= {int} or not set(map(type, vocab)) <= {str}:
         wrong = next(item for item in vocab.items() if type(item[0]) is not str or type(item[1]) is not int)
-        raise TypeError(f"the vocabulary must map strings to whole numbers; it maps {wrong[0]!r} to {wrong[1]!r}")
+        raise TypeError(
+            f"the vocabulary must map strings to whole numbers; it maps {shown(wrong[0])} to {shown(wrong[1])}"
+        )
     ordered, ids, size = dict(vocab), list(vocab.values()), len(vocab)
     if ids != list(range(size)):  # mostly they are
         if set(ids) != set(range(size)):
@@ -67,13 +70,13 @@ def _refuse_other_formats(vocab: Mapping[str, int]) -> None:
     if byte_level:
         raise ValueError(
             f"the vocabulary is byte-level: {len(byte_level)} of its {len(vocab)} entries begin with 'Ġ' or 'Ċ', "
-            f"such as {byte_level[0]!r} (GPT-2 and the larger Blenderbot are so). BlenderbotSmall needs one whose "
+            f"such as {shown(byte_level[0])} (GPT-2 and the larger Blenderbot are so). BlenderbotSmall needs one whose "
             f"unfinished pieces end in {CONTINUED!r}"
         )
     closed = [token for token in vocab if token.endswith(WORD_END) and token != WORD_END]
     if closed:
         raise ValueError(
-            f"the vocabulary writes word ends as {WORD_END!r}, such as {closed[0]!r} (GPT-1 and CLIP do so). "
+            f"the vocabulary writes word ends as {WORD_END!r}, such as {shown(closed[0])} (GPT-1 and CLIP do so). "
             f"BlenderbotSmall needs one whose unfinished pieces end in {CONTINUED!r} and whose word ends are bare"
         )
 
@@ -82,9 +85,9 @@ def _id_fault(vocab: Mapping[str, int]) -> str:
     first_with: dict[int, str] = {}
     for token, index in vocab.items():
         if not 0 <= index < len(vocab):
-            return f"but {token!r} has {index}"
+            return f"but {shown(token)} has {index}"
         if index in first_with:
-            return f"each once, but {first_with[index]!r} and {token!r} both have {index}"
+            return f"each once, but {shown(first_with[index])} and {shown(token)} both have {index}"
         first_with[index] = token
     raise AssertionError("ids that are 0 to V - 1, each once, have no fault")
 
@@ -105,10 +108,10 @@ def check_pairs(merges: Sequence[tuple[str, str]]) -> None:
             for at, pair in enumerate(merges, start=1)
             if type(pair) is not tuple or not set(map(type, pair)) <= {str}
         )
-        raise TypeError(f"merge {number} must be a tuple of two strings, not {wrong!r}")
+        raise TypeError(f"merge {number} must be a tuple of two strings, not {shown(wrong)}")
     if set(map(len, merges)) - {2}:
         number, wrong = next((at, pair) for at, pair in enumerate(merges, start=1) if len(pair) != 2)
-        raise ValueError(f"merge {number} must join two symbols, not {len(wrong)}: {wrong!r}")
+        raise ValueError(f"merge {number} must join two symbols, not {len(wrong)}: {shown(wrong)}")
 
 
 def check_merges(table: MergeTable) -> None:
@@ -124,7 +127,9 @@ def check_merges(table: MergeTable) -> None:
     """
     if len(table.ranks) != len(table.products):
         pair = next(pair for pair, times in Counter(table.pairs).items() if times > 1)
-        raise ValueError(f"the merge {pair!r} stands there twice; the originals disagree about which of the two counts")
+        raise ValueError(
+            f"the merge {shown(pair)} stands there twice; the originals disagree about which of the two counts"
+        )
     if not _plainly_in_order(table):
         _check_order(table.pairs)
 
@@ -148,13 +153,15 @@ def _check_order(merges: Sequence[tuple[str, str]]) -> None:
         if (left in made or len(left) == 1) and (right in (closed if ends else made) or len(bare) == 1):
             (closed if ends else made).add(left + right)
         else:
-            where = f"merge {number} ({left!r} + {right!r})"
+            where = f"merge {number} ({shown(left)} + {shown(right)})"
             if not left or not bare:
                 raise ValueError(f"{where}: a symbol is empty")
             if left.endswith(WORD_END):
                 raise ValueError(f"{where}: {WORD_END!r} closes a word, so it can stand at the right end only")
             nowhere = right if left in made or len(left) == 1 else left
-            raise ValueError(f"{where}: no earlier merge makes {nowhere!r}; the merges are out of order or incomplete")
+            raise ValueError(
+                f"{where}: no earlier merge makes {shown(nowhere)}; the merges are out of order or incomplete"
+            )
 
 
 def check_fit(vocab: Mapping[str, int], table: MergeTable, special_tokens: Iterable[str]) -> None:
@@ -182,7 +189,7 @@ such as 'lo@@' (4 % of the published files' are none)
     if 2 * len(stray) > count:
         raise ValueError(
             f"vocabulary and merges do not belong together: of the {len(table.products)} tokens that the merges make, "
-            f"{len(stray)} are no entries, such as {stray[0]!r} (4 % of the published files' are none)"
+            f"{len(stray)} are no entries, such as {shown(stray[0])} (4 % of the published files' are none)"
         )
 
 
@@ -239,7 +246,7 @@ def read_merges(path: Path) -> MergeTable:
     header, _, body = text.replace("\r\n", "\n").rstrip("\n").partition("\n")
     if header.strip() != _MERGES_HEADER:
         raise ValueError(
-            f"{path} begins with {header[:40]!r}, not with {_MERGES_HEADER!r}: no codes of subword-nmt 0.2"
+            f"{path} begins with {shown(header[:40])}, not with {_MERGES_HEADER!r}: no codes of subword-nmt 0.2"
         )
     words = body.split()
     even = len(words) // 2 * 2
@@ -248,7 +255,7 @@ def read_merges(path: Path) -> MergeTable:
     if "\n".join(map(" ".join, table.ranks)) != body:
         for number, line in enumerate(body.split("\n"), start=2):
             if len(line.split()) != 2 or line.split() != line.split(" "):
-                raise ValueError(f"{path}, line {number}: {line!r} is not two symbols with one space between them")
+                raise ValueError(f"{path}, line {number}: {shown(line)} is not two symbols with one space between them")
     return table
 
 
@@ -270,7 +277,9 @@ def read_settings(folder: Path) -> dict[str, Any]:
     settings: dict[str, Any] = _read_if_there(folder / "tokenizer_config.json")
     class_name = settings.get("tokenizer_class")
     if class_name is not None and class_name not in _CLASSES:
-        raise ValueError(f"{folder} is of the tokenizer class {class_name!r}; only {_CLASSES[0]!r} is covered")
+        raise ValueError(
+            f"{folder} is of the tokenizer class {shown(class_name)}; only {shown(_CLASSES[0])} is covered"
+        )
     for key in _ORIGINS:
         settings.pop(key, None)
     _take_new_names(settings)
@@ -302,7 +311,7 @@ def _take_new_names(settings: dict[str, Any]) -> None:
     extra = settings.get("extra_special_tokens", [])
     if not isinstance(extra, list) and extra:  # both versions write {} where there are none
         raise ValueError(
-            f"extra_special_tokens must be a list of tokens; names of one's own are not covered: {extra!r}"
+            f"extra_special_tokens must be a list of tokens; names of one's own are not covered: {shown(extra)}"
         )
     settings["extra_special_tokens"] = extra or []
 

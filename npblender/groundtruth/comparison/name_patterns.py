@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from npblender.common.printable import shown
 from npblender.groundtruth.tracing.tensor_file import existing_file
 
 _VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)((?:[+-]\d+)|(?:\.\.\.))?\}")
@@ -39,12 +40,14 @@ class Pattern:
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str) or not self.text:
-            raise ValueError(f"a pattern is a text that is not empty, not {self.text!r}")
+            raise ValueError(f"a pattern is a text that is not empty, not {shown(self.text)}")
         left = _VARIABLE.sub("", self.text)
         if "{" in left or "}" in left:
-            raise ValueError(f"{self.text!r} has a brace that is no variable; those are {{n}}, {{n-1}} and {{rest...}}")
+            raise ValueError(
+                f"{shown(self.text)} has a brace that is no variable; those are {{n}}, {{n-1}} and {{rest...}}"
+            )
         if len(set(self.variables)) < len(self.variables):
-            raise ValueError(f"{self.text!r} has a variable twice")
+            raise ValueError(f"{shown(self.text)} has a variable twice")
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -120,14 +123,16 @@ class NameTable:
         for left, right in entries.items() if isinstance(entries, Mapping) else entries:
             for side in (left, right):
                 if not isinstance(side, str):
-                    raise TypeError(f"{where}: entry {left!r}: {side!r} is no text")
+                    raise TypeError(f"{where}: entry {shown(left)}: {shown(side)} is no text")
             try:
                 pair = (Pattern(left), Pattern(right))
             except ValueError as error:
-                raise ValueError(f"{where}: entry {left!r}: {error}") from None
+                raise ValueError(f"{where}: entry {shown(left)}: {error}") from None
             for variable in pair[1].variables:
                 if variable not in pair[0].variables:
-                    raise ValueError(f"{where}: entry {left!r}: {right!r} has {{{variable}}}, which {left!r} lacks")
+                    raise ValueError(
+                        f"{where}: entry {shown(left)}: {shown(right)} has {{{variable}}}, which {shown(left)} lacks"
+                    )
             made.append(pair)
         return NameTable(tuple(made))
 
@@ -147,8 +152,8 @@ class NameTable:
                 continue
             if found is not None and found[0] != translated:
                 raise ValueError(
-                    f"{name!r} fits the entries {found[1]!r} and {left.text!r}, which disagree: "
-                    f"{found[0]!r} and {translated!r}"
+                    f"{shown(name)} fits the entries {shown(found[1])} and {shown(left.text)}, which disagree: "
+                    f"{shown(found[0])} and {shown(translated)}"
                 )
             found = found or (translated, left.text)
         return found
@@ -177,7 +182,7 @@ def read_name_table(path: str | os.PathLike[str]) -> NameTable:
         seen: dict[str, Any] = {}
         for key, value in pairs:
             if key in seen:
-                raise ValueError(f"entry {key!r} stands in it twice")
+                raise ValueError(f"entry {shown(key)} stands in it twice")
             seen[key] = value
         return seen
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from npblender.common.array_types import Array
+from npblender.common.printable import cut
 from npblender.groundtruth.noise.units import Noise
 from npblender.groundtruth.tracing.tensor_file import read_tensors, tensor_bytes
 
@@ -94,7 +95,13 @@ def read_cases(path: Path) -> list[PackCase]:
     arrays, metadata = read_tensors(path)
     if "cases" not in metadata:
         raise ValueError(f"{path} is not a file of cases: its metadata have no key 'cases'")
-    records = json.loads(metadata["cases"])
+    try:
+        return _cases(arrays, json.loads(metadata["cases"]))
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} holds cases that its metadata do not describe: {cut(repr(error))}") from error
+
+
+def _cases(arrays: Mapping[str, Array], records: Any) -> list[PackCase]:
     cases = []
     for name, record in records.items():
         sides = {
@@ -134,5 +141,5 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_bytes().decode("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {cut(str(error))}") from error

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from npblender.common import json_files
+from npblender.common.printable import shown
 from npblender.common.replacing import replacing, replacing_folder
 
 FORMAT, SCHEMA, MANIFEST = "npblender-golden-pack", 1, "manifest.json"
@@ -137,7 +138,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         raise ValueError(f'{path} is no manifest of a golden pack: its "format" is not "{FORMAT}"')
     schema = content.pop("schema", None)
     if schema != SCHEMA:
-        raise ValueError(f"{path} has schema version {schema!r}; this program reads version {SCHEMA}")
+        raise ValueError(f"{path} has schema version {shown(schema)}; this program reads version {SCHEMA}")
     wrong = sorted(set(content) ^ {*KEYS, "files"})
     if wrong:
         raise ValueError(f"{path} lacks, or has besides what a manifest has: {', '.join(wrong)}")
@@ -145,16 +146,38 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     if not isinstance(files, dict) or not isinstance(content["cross_checks"], list):
         raise ValueError(f"{path}: its files must be an object and its cross_checks a list")
     records = {name: _record(path, name, record) for name, record in files.items()}
+    model = content["model"]
+    if not isinstance(model, dict) or not {"folder", "config", "weights_sha256"} <= set(model):
+        raise ValueError(f"{path}: its model must be an object with folder, config and weights_sha256")
+    if model["folder"] is not None:
+        path_within(path.parent, model["folder"], path)
+    if not isinstance(content["truth"], dict) or not isinstance(content["producer"], dict):
+        raise ValueError(f"{path}: its truth and its producer must be objects")
     return Manifest(**content | {"cross_checks": tuple(content["cross_checks"])}, files=records)
 
 
+def path_within(folder: Path, name: Any, said: Path) -> Path:
+    """Returns the path of a file that `said`, a file of a pack, names within the pack's folder.
+
+    Raises:
+        ValueError: it is no plain path below the folder, or a link leads out of it.
+    """
+    pure = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
+    if pure.is_absolute() or ".." in pure.parts or not pure.parts or set("\\:\0") & set(name):
+        raise ValueError(f"{said}: {shown(name)} is no path of a file in the pack")
+    path: Path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{said}: {shown(name)} leads out of the pack by a link")
+    return path
+
+
 def _record(manifest: Path, name: str, content: Any) -> FileRecord:
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name or not pure.parts:
-        raise ValueError(f"{manifest}: {name!r} is no path of a file in the pack")
+    path_within(manifest.parent, name, manifest)
     wanted = set(FileRecord.__dataclass_fields__)
     if not isinstance(content, dict) or set(content) != wanted:
-        raise ValueError(f"{manifest}: the record of {name!r} must have {', '.join(sorted(wanted))}")
+        raise ValueError(f"{manifest}: the record of {shown(name)} must have {', '.join(sorted(wanted))}")
+    if not isinstance(content["tensors"], dict) or not isinstance(content["kind"], str):
+        raise ValueError(f"{manifest}: the record of {shown(name)} needs a text as its kind and an object of tensors")
     return FileRecord(**content)
 
 

@@ -14,9 +14,10 @@ from numpy.typing import DTypeLike
 
 from npblender import demo
 from npblender.checkpoint import resolve_dtype
+from npblender.common.printable import cut
 from npblender.config.dialect import resolve_dialect
 from npblender.groundtruth.packs.export import weights_sha256
-from npblender.groundtruth.packs.manifest import Manifest, damage, read_manifest
+from npblender.groundtruth.packs.manifest import MANIFEST, Manifest, damage, path_within, read_manifest
 from npblender.groundtruth.packs.sections import chats, filters, forward, parts_check, scalars, searches, tensors, texts
 from npblender.groundtruth.packs.verdict import Subject, Verdict
 from npblender.groundtruth.tracing.tensor_file import read_tensors
@@ -87,7 +88,7 @@ def subject_of(
     if model is not None:
         place = Path(model)
     elif own is not None:
-        place = Path(folder) / own
+        place = path_within(Path(folder), own, Path(folder) / MANIFEST)
     elif manifest.name == "demo":
         place = demo.folder()
     else:
@@ -141,8 +142,8 @@ def verify_pack(
             continue
         try:
             verdicts[path] = checks[record.kind](Path(folder) / path)
-        except (ValueError, TypeError, IndexError, ArithmeticError) as error:
-            verdicts[path] = Verdict(False, "it cannot be computed", (f"{type(error).__name__}: {error}",))
+        except Exception as error:  # a file may be as its manifest says and hold anything
+            verdicts[path] = Verdict(False, "it cannot be computed", (f"{type(error).__name__}: {cut(str(error))}",))
     return PackReport(manifest, {}, verdicts)
 
 

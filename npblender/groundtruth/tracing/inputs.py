@@ -14,6 +14,7 @@ import numpy as np
 
 from npblender.common.array_types import IGNORED_LABEL, Array, Ids
 from npblender.common.checks import as_array, check_ids, check_whole, closest_name, switch_or_default
+from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.transformer.checks import check_source, check_target
@@ -82,8 +83,8 @@ def unknown_inputs(names: Iterable[str]) -> list[str]:
     for name in names:
         if name not in known:
             close = closest_name(name, known)
-            hint = f"did you mean {close!r}?" if close else f"inputs are {', '.join(known)}"
-            complaints.append(f"there is no input {name!r}; {hint}")
+            hint = f"did you mean {shown(close)}?" if close else f"inputs are {', '.join(known)}"
+            complaints.append(f"there is no input {shown(name)}; {hint}")
     return complaints
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from npblender.checkpoint.dtypes import decode
 from npblender.checkpoint.folder import StoredTensor, read_header, read_metadata
 from npblender.common.array_types import Array
+from npblender.common.printable import cut, shown
 from npblender.common.replacing import replacing
 
 _CODES = {
@@ -37,6 +38,8 @@ _CODES = {
 }
 _DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in _CODES.items()}
 _ALIGNMENT = 8
+UNPACKED_LIMIT = 1 << 32
+"""The most bytes that an NPZ file may unpack to: 4 GiB. One of four megabytes can."""
 
 
 def _header_and_order(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None) -> tuple[bytes, list[Array]]:
@@ -45,11 +48,11 @@ def _header_and_order(arrays: Mapping[str, Array], metadata: Mapping[str, str] |
     if metadata:
         wrong = [key for key, value in metadata.items() if not (isinstance(key, str) and isinstance(value, str))]
         if wrong:
-            raise TypeError(f"metadata of a safetensors file are texts; {wrong[0]!r} is not")
+            raise TypeError(f"metadata of a safetensors file are texts; {shown(wrong[0])} is not")
         header["__metadata__"] = dict(sorted(metadata.items()))
     for name, array in arrays.items():
         if not isinstance(name, str) or name == "__metadata__":
-            raise TypeError(f"{name!r} cannot name a tensor of a safetensors file")
+            raise TypeError(f"{shown(name)} cannot name a tensor of a safetensors file")
         if array.dtype.name not in _CODES:
             hint = "; choose float64" if array.dtype.kind == "f" else ""
             raise TypeError(f"{name} is {array.dtype}, which safetensors cannot store{hint}")
@@ -110,6 +113,8 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"{str(path)!r} is no name of a file: {error}") from error
     if not there:
         raise FileNotFoundError(f"there is no file {str(path)!r}")
+    if not place.is_file():
+        raise ValueError(f"{str(path)!r} is a pipe or a device, and a file is read more than once; name a file")
     return place
 
 
@@ -140,7 +145,7 @@ def _stored(tensor: StoredTensor, content: NDArray[np.uint8]) -> Array:
         return decode(raw.copy(), "BF16", np.dtype(np.float32)).reshape(tensor.shape)
     if tensor.dtype not in _DTYPES:
         known = ", ".join([*_DTYPES, "BF16"])
-        raise ValueError(f"{tensor.file}: tensor {tensor.name!r} is {tensor.dtype}; {known} are read")
+        raise ValueError(f"{tensor.file}: tensor {shown(tensor.name)} is {tensor.dtype}; {known} are read")
     dtype = _DTYPES[tensor.dtype]
     return raw.copy().view(dtype).reshape(tensor.shape).astype(dtype.newbyteorder("="), copy=False)
 
@@ -148,12 +153,18 @@ def _stored(tensor: StoredTensor, content: NDArray[np.uint8]) -> Array:
 def _read_npz(path: Path) -> dict[str, Array]:
     arrays = {}
     try:
+        with zipfile.ZipFile(path) as listed:
+            unpacked = sum(member.file_size for member in listed.infolist())
+        if unpacked > UNPACKED_LIMIT:
+            raise ValueError(
+                f"unpacked it has {unpacked:,} bytes; {UNPACKED_LIMIT:,} are read, safetensors has no limit"
+            )
         with np.load(path, allow_pickle=False) as stored:
             for name in stored.files:
                 arrays[name] = np.asarray(stored[name])
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no NPZ file of plain arrays: {error}") from error
+    except Exception as error:  # zipfile and zlib have errors of many kinds
+        raise ValueError(f"{path} is no NPZ file of plain arrays: {cut(str(error) or type(error).__name__)}") from error
     strange = [name for name, array in arrays.items() if array.dtype.kind not in "fiub"]
     if strange:
-        raise ValueError(f"{path}: {strange[0]!r} is {arrays[strange[0]].dtype}, and real numbers are read")
+        raise ValueError(f"{path}: {shown(strange[0])} is {arrays[strange[0]].dtype}, and real numbers are read")
     return arrays

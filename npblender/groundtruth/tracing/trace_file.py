@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from npblender.common.array_types import Array
+from npblender.common.printable import shown
 from npblender.groundtruth.noise.units import Noise
 from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
 
@@ -40,7 +41,7 @@ class Trace:
     def __post_init__(self) -> None:
         unknown = [name for name in self.noise if name not in self.arrays]
         if unknown:
-            raise ValueError(f"there is noise of {unknown[0]!r}, which is no point of this trace")
+            raise ValueError(f"there is noise of {shown(unknown[0])}, which is no point of this trace")
 
     @property
     def points(self) -> tuple[str, ...]:
@@ -168,16 +169,16 @@ def _parsed(path: Any, name: str, text: str) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: its metadata key {name!r} is not JSON: {error}") from error
+        raise ValueError(f"{path}: its metadata key {shown(name)} is not JSON: {error}") from error
     if not isinstance(value, _SHAPES[name]):
-        raise ValueError(f"{path}: its metadata key {name!r} holds a {type(value).__name__}")
+        raise ValueError(f"{path}: its metadata key {shown(name)} holds a {type(value).__name__}")
     return value
 
 
 def _noise(path: Any, name: str, value: Any) -> Noise:
     if not isinstance(value, dict) or set(value) != {"rms", "max"}:
-        raise ValueError(f"{path}: the noise of {name!r} needs rms and max, and nothing else")
+        raise ValueError(f"{path}: the noise of {shown(name)} needs rms and max, and nothing else")
     try:
         return Noise(float(value["rms"]), float(value["max"]))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: the noise of {name!r}: {error}") from error
+        raise ValueError(f"{path}: the noise of {shown(name)}: {error}") from error

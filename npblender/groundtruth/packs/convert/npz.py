@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npblender.groundtruth.packs.manifest import MANIFEST, Manifest
+from npblender.groundtruth.packs.manifest import MANIFEST, Manifest, path_within
 from npblender.groundtruth.tracing.tensor_file import read_tensors
 
 
@@ -22,6 +22,8 @@ def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
             written.append(target)
             continue
         arrays, metadata = read_tensors(folder / path)
+        for name in arrays:  # they become names of files in an archive, which other programs may unpack
+            path_within(folder, name, folder / path)
         np.savez(target.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
         parsed = {key: json.loads(text) if text[:1] in "[{" else text for key, text in metadata.items()}
         target.with_suffix(".json").write_text(json.dumps(parsed, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -10,7 +10,9 @@ import numpy as np
 
 from npblender import ops
 from npblender.common.array_types import Array
+from npblender.common.printable import shown
 from npblender.groundtruth.packs.files import read_json
+from npblender.groundtruth.packs.manifest import path_within
 from npblender.groundtruth.packs.verdict import Subject, Tally, Verdict
 from npblender.groundtruth.tracing.trace_file import Trace
 from npblender.transformer.attention import attend, feed_forward, project_keys_values, project_queries
@@ -47,7 +49,12 @@ def _at(subject: Subject, path: str) -> Any:
     """Looks up the parameters below a path of the tree."""
     node: Any = subject.model.weights
     for name in path.split("."):
-        node = node[int(name)] if name.isdigit() else getattr(node, name)
+        if name.isdigit():
+            node = node[int(name)]
+        elif name in getattr(type(node), "__dataclass_fields__", ()):
+            node = getattr(node, name)
+        else:
+            raise ValueError(f"{shown(path)} is no place in the tree of parameters")
     return node
 
 
@@ -139,7 +146,7 @@ def check(path: Path, subject: Subject) -> Verdict:
     tally = Tally()
     opened: dict[str, Trace] = {}
     for part in read_json(path):
-        file = path.parent.parent / part["file"]
+        file = path_within(path.parent.parent, part["file"], path)
         trace = opened.setdefault(part["file"], Trace.load(file))
         found = run_part(subject, part, trace.arrays)
         for name, tensor in part["outputs"].items():

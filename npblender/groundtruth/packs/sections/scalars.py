@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from npblender import ops
+from npblender.common.printable import shown
 from npblender.groundtruth.packs.files import PackFile
 from npblender.groundtruth.packs.truth.arithmetic import LIBM, Arithmetic
 from npblender.groundtruth.packs.truth.operations import SCALARS, scalar
@@ -80,6 +81,13 @@ def _own(name: str, x: float, dtype: str) -> float:
         return float(getattr(ops, name)(np.array([x], dtype))[0])
 
 
+def _operation(name: str) -> Callable[[Any], Any]:
+    if name not in BOUNDS:
+        raise ValueError(f"{shown(name)} is no scalar operation of a pack; there are {', '.join(BOUNDS)}")
+    operation: Callable[[Any], Any] = getattr(ops, name)
+    return operation
+
+
 def _close(y: float, value: float) -> bool:
     same = y == value or (math.isnan(y) and math.isnan(value))
     # Below float32's smallest numbers it is enough that both are that small.
@@ -92,7 +100,10 @@ def read(path: Path) -> list[tuple[float, float, float, str]]:
     Raises:
         ValueError: it has another form.
     """
-    rows = list(csv.reader(io.StringIO(path.read_text(encoding="ascii"))))
+    try:
+        rows = list(csv.reader(io.StringIO(path.read_text(encoding="ascii"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is no CSV file: {error}") from error
     if not rows or tuple(rows[0]) != COLUMNS:
         raise ValueError(f"{path} has no header {','.join(COLUMNS)}")
     try:
@@ -111,7 +122,7 @@ def check(path: Path, dtype: np.dtype[Any], *, exact: bool = True) -> Verdict:
     narrow = dtype == np.float32
     allowed = np.array([ulps for _, _, ulps, _ in rows]) + (0.0 if narrow else 0.5)  # y itself is rounded to float64
     with np.errstate(all="ignore"):
-        mine = getattr(ops, path.stem)(x.astype(dtype))
+        mine = _operation(path.stem)(x.astype(dtype))
         errors = np.abs(mine.astype(np.longdouble) - y) / _ulp(y, np.dtype(np.float32 if narrow else np.float64))
         errors[(mine == y.astype(dtype)) | (np.isnan(mine) & np.isnan(y))] = 0
         if not exact and not narrow:

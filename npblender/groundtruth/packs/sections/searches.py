@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from npblender.common.printable import cut
 from npblender.config.dialect import Dialect
 from npblender.groundtruth.packs.files import PackFile, json_file, read_json, short
 from npblender.groundtruth.packs.truth.search_steps import Step, retrace_beams, retrace_parlai_beams, retrace_rows
@@ -137,8 +138,12 @@ def make(subject: Subject, searches: list[Search]) -> PackFile:
 def read(path: Path) -> Iterator[tuple[Search, dict[str, Any]]]:
     """Yields the searches of a file and their results."""
     for each in read_json(path):
-        asked = dict(each["asked"])
-        yield Search(each["name"], asked.pop("input_ids"), asked.pop("options"), **asked), each["found"]
+        try:
+            asked = dict(each["asked"])
+            search, found = Search(each["name"], asked.pop("input_ids"), asked.pop("options"), **asked), each["found"]
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise ValueError(f"{path} holds an entry that is no search: {cut(repr(error))}") from error
+        yield search, found
 
 
 def check(path: Path, subject: Subject) -> Verdict:

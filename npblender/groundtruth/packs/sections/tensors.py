@@ -15,6 +15,7 @@ import numpy as np
 
 from npblender import ops
 from npblender.common.array_types import Array
+from npblender.common.printable import shown
 from npblender.groundtruth.noise.units import Noise
 from npblender.groundtruth.packs.files import PackCase, PackFile, case_file, read_cases
 from npblender.groundtruth.packs.truth import operations
@@ -85,6 +86,8 @@ def _run(name: str, x: Mapping[str, Array], p: Mapping[str, Any], dtype: Any) ->
     given = {key: array.astype(dtype) if array.dtype.kind == "f" else array for key, array in x.items()}
     if name == "argmax":
         return np.asarray(np.argmax(given["x"], axis=-1))
+    if name not in OPERATIONS:
+        raise ValueError(f"{shown(name)} is no operation of a pack; there are {', '.join(OPERATIONS)}")
     return np.asarray(getattr(ops, name)(**given, **p))
 
 
