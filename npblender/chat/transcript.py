@@ -58,7 +58,9 @@ class Transcript:
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise ValueError(f'this is no transcript: one is an object with "format": "{FORMAT}"')
         if content.get("version") != VERSION:
-            raise ValueError(f"the transcript is of version {content.get('version')!r}; this program reads {VERSION}")
+            raise ValueError(
+                f"the transcript is of version {shown(content.get('version'))}; this program reads {VERSION}"
+            )
         _refuse_others("a transcript", content, {"format", "version", "profile", "persona", "settings", "turns"})
         persona = content.get("persona", [])
         if not isinstance(persona, list) or not all(isinstance(line, str) for line in persona):

@@ -25,6 +25,7 @@ from npblender.checkpoint.folder import StoredTensor, find_tensors, view_end
 from npblender.checkpoint.parameter_names import SHARED, canonical_name, copies_in_order
 from npblender.common import json_files
 from npblender.common.array_types import Array
+from npblender.common.printable import first_of
 from npblender.config import BlenderbotSmallConfig
 from npblender.ops.threads import num_threads, run_in_threads
 from npblender.transformer.packing import MatrixAllocator, rounded_to_storage, store_rows
@@ -85,7 +86,7 @@ def load(
     arrays = _read_all({name: copies[0] for name, copies in sources.items()}, target, storage, problems)
     _compare_copies(sources, arrays, problems)
     if problems:
-        raise ValueError("\n    ".join([f"the weights in {place} do not fit the configuration:", *problems]))
+        raise ValueError("\n    ".join([f"the weights in {place} do not fit the configuration:", *first_of(problems)]))
     if LOGITS_BIAS in parts and LOGITS_BIAS not in arrays:
         arrays[LOGITS_BIAS] = np.zeros((1, config.vocab_size), target)
     return from_arrays(config, arrays, parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 _JOINERS = frozenset("\u200c\u200d")  # inside emoji and words of some scripts; they move nothing
@@ -71,6 +72,16 @@ def cut(text: str, most: int = SHOWN, length: int | None = None) -> str:
     """
     whole = len(text) if length is None else length
     return printable(text) if whole <= most else f"{printable(text[:most])}... ({whole:,} letters)"
+
+
+def first_of(lines: Sequence[str], most: int = 100) -> list[str]:
+    """Returns the first of many lines, each cut, and how many more there are.
+
+    >>> first_of(["a", "b", "c"], 1)
+    ['a', 'and 2 more']
+    """
+    more = [f"and {len(lines) - most:,} more"] if len(lines) > most else []
+    return [*map(cut, lines[:most]), *more]
 
 
 def shown_json(value: Any, most: int = SHOWN) -> str:

@@ -33,8 +33,8 @@ SECONDS = 20
 """A reader that takes longer hangs: the valid files take milliseconds."""
 MEMORY = 3 << 30
 """Memory beyond what the process has at first; the valid files take megabytes."""
-MESSAGE = 1200
-"""The longest message: three values, the file's name, and what would do."""
+MESSAGE = 1200, 102
+"""The most letters of a line of a message, and the most lines: a hundred parameters that do not fit."""
 
 
 def read_one(reader: Reader, folder: Path, seed: int, number: int) -> str:
@@ -64,7 +64,8 @@ def read_one(reader: Reader, folder: Path, seed: int, number: int) -> str:
 
 
 def _verdict(reader: Reader, folder: Path, message: str) -> str:
-    if len(message.replace(str(folder), "")) > MESSAGE:
+    lines = message.replace(str(folder), "").split("\n")
+    if max(map(len, lines)) > MESSAGE[0] or len(lines) > MESSAGE[1]:
         return "has a message too long"
     if reader.names_file and str(folder) not in message:
         return "names no file"
