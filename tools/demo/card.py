@@ -139,9 +139,9 @@ def card(work: Path, folder: Path) -> str:
     examples = [[c, cell(" / ".join(t)), cell(reply), cell(own)] for c, t, own, reply in result["examples"]]
     return f"""# The demo model
 
-A BlenderbotSmall of {result["parameters"]:,} parameters, trained from nothing by `tools/demo/__main__.py` on open
+A BlenderbotSmall of {result["parameters"]:,} parameters, trained from nothing by `python -m tools demo` on open
 dialogue corpora, so that `npblender chat` answers without a download. It shows that everything works; it knows little.
-This page is written by `tools/demo/__main__.py card`. Its numbers are measured by `tools/demo/__main__.py evaluate` on the
+This page is written by `python -m tools demo card`. Its numbers are measured by `python -m tools demo evaluate` on the
 float16 weights in this folder, with npblender.
 
 ## Size
