@@ -41,7 +41,7 @@ def test_the_verdict_follows_from_the_units(units: float, verdict: str, code: in
 
 def test_one_value_is_borderline_before_it_diverges() -> None:
     noise = Noise(1.0, 2.0)  # a limit of 10 units
-    for error, expected in ((7.0, "within noise"), (8.0, "borderline"), (10.5, "diverged")):
+    for error, expected in ((6.0, "within noise"), (7.0, "borderline"), (10.5, "diverged")):
         values = np.zeros(100)
         values[3] = error
         assert judge(score(np.zeros(100), values, noise)) == expected
