@@ -135,7 +135,8 @@ def references(place: Path, few: bool) -> Iterator[Reference]:
     tokenizer = BlenderbotSmallTokenizer.from_pretrained(None, dialect="parlai")
     for text, reply in TEXTS[:4] if few else TEXTS:
         yield Reference("exchanges", demo.folder(), model, inputs_of_texts(tokenizer, model.config, text, reply))
-    batch = inputs_of_texts(tokenizer, model.config, [text for text, _ in TEXTS[10:16]], [reply for _, reply in TEXTS[10:16]])
+    several = TEXTS[10:16]
+    batch = inputs_of_texts(tokenizer, model.config, [text for text, _ in several], [reply for _, reply in several])
     yield Reference(
         "a batch in steps", demo.folder(), model, TraceInputs(**{**vars(batch), "steps": True, "prefill": 2})
     )

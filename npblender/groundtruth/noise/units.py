@@ -29,8 +29,8 @@ BUG = 100.0
 """An rms of more units than this cannot come from another order of the same operations."""
 
 SPREAD = 3.0
-"""How many times the largest deviation seen when the noise was measured a single value may be off. Trained models have a
-few values whose noise is 40 times that of their point; correct ports were seen to reach 2.5 times what was seen there."""
+"""How many times the largest deviation seen when the noise was measured a single value may be off. Trained models have
+a few values whose noise is 40 times that of their point; correct ports reached 2.5 times what was seen there."""
 
 FALLBACK_ULPS = 16.0
 """Where no noise was measured, this many float32 ulps of the reference's rms are assumed. Measured, nine of ten points
