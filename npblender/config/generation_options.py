@@ -27,12 +27,15 @@ from npblender.config.option_kinds import (
     PHRASES,
     PHRASES_OR_CHOICES,
     SHARE,
+    SHARE_ABOVE_0,
     SPECIAL_ID,
     SPECIAL_IDS,
+    START_ID,
     SWITCH,
     TEXTS,
     Kind,
     number,
+    positive,
     whole,
 )
 from npblender.config.searches import (
@@ -145,7 +148,7 @@ class GenerationOptions:
     )
     min_p: float | None = option(SHARE, WARPED, "draw from tokens with this share of the best one's", off=(0.0,))
     typical_p: float | None = option(
-        SHARE, WARPED, "draw from the tokens nearest to the entropy", default=1.0, off=(1.0,)
+        SHARE_ABOVE_0, WARPED, "draw from the tokens nearest to the entropy", default=1.0, off=(1.0,)
     )
     epsilon_cutoff: float | None = option(
         SHARE, WARPED, "draw from tokens with at least this probability", default=0.0, off=(0.0,)
@@ -161,10 +164,10 @@ class GenerationOptions:
         off=(0.0,),
     )
     repetition_penalty: float | None = option(
-        number(0.0), TRANSFORMERS, "weakens tokens that the target holds", default=1.0, off=(1.0,)
+        positive(), TRANSFORMERS, "weakens tokens that the target holds", default=1.0, off=(1.0,)
     )
     encoder_repetition_penalty: float | None = option(
-        number(0.0),
+        positive(),
         TRANSFORMERS,
         "strengthens tokens that the source holds",
         default=1.0,
@@ -234,7 +237,7 @@ class GenerationOptions:
     pad_token_id: int | None = option(SPECIAL_ID, EVERY, "fills rows that have ended")
     bos_token_id: int | None = option(SPECIAL_ID, EVERY, "stands in for a missing decoder_start_token_id")
     eos_token_id: int | Ids | None = option(SPECIAL_IDS, EVERY, "ends a reply")
-    decoder_start_token_id: int | None = option(SPECIAL_ID, EVERY, "the first id of every target")
+    decoder_start_token_id: int | None = option(START_ID, EVERY, "the first id of every target")
 
 
 OPTIONS: Mapping[str, Option] = MappingProxyType(

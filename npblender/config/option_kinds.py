@@ -63,6 +63,17 @@ def whole(at_least: int, at_most: int = MOST_STEPS) -> Kind:
     return Kind(f"whole number from {at_least}", partial(check_whole, at_least=at_least, at_most=at_most))
 
 
+def positive() -> Kind:
+    """Finite numbers above 0."""
+
+    def check(name: str, value: Any) -> None:
+        check_number(name, value, at_least=-math.inf)
+        if value <= 0:
+            raise ValueError(f"{name} must be above 0, not {value!r}")
+
+    return Kind("number above 0", check)
+
+
 def number(at_least: float = -math.inf, at_most: float = math.inf) -> Kind:
     """Finite numbers within two bounds."""
     bounds = f" from {at_least:g}" * (at_least > -math.inf) + f" to {at_most:g}" * (at_most < math.inf)
@@ -74,6 +85,21 @@ def _token_id(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a token id, not {shown(value)}")
     if value < 0:
         raise ValueError(f"{name} must be a token id, at least 0, not {value}; None stands for no such token")
+
+
+def _one_for_all(value: Any) -> Any:
+    """transformers takes a list of one id a source; where they are the same it is that id."""
+    value = as_tuples(value)
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
+
+
+def _start_id(name: str, value: Any) -> None:
+    if isinstance(value, tuple):
+        raise ValueError(
+            f"{name} is one id for all rows, not {shown(list(value))}; for rows that begin differently pass "
+            f"decoder_input_ids=[[id], ...], and one of these ids as {name}"
+        )
+    _token_id(name, value)
 
 
 def _token_ids(name: str, value: Any) -> None:
@@ -93,9 +119,15 @@ def _phrase(name: str, value: Any) -> None:
         raise ValueError(f"{name} holds an empty list where a word's token ids belong")
 
 
+def _check_some(name: str, value: tuple[Any, ...]) -> None:
+    if not value:
+        raise ValueError(f"{name} is empty; None stands for none, as in transformers")
+
+
 def _phrases(name: str, value: Any) -> None:
     if not isinstance(value, tuple):
         raise TypeError(f"{name} must be a list of lists of token ids, not {shown(value)}")
+    _check_some(name, value)
     for each in value:
         _phrase(name, each)
 
@@ -103,6 +135,7 @@ def _phrases(name: str, value: Any) -> None:
 def _phrases_or_choices(name: str, value: Any) -> None:
     if not isinstance(value, tuple):
         raise TypeError(f"{name} must be a list of lists of token ids, not {shown(value)}")
+    _check_some(name, value)
     for each in value:
         several = isinstance(each, tuple) and len(each) > 0 and isinstance(each[0], tuple)
         (_phrases if several else _phrase)(name, each)
@@ -111,6 +144,7 @@ def _phrases_or_choices(name: str, value: Any) -> None:
 def _biases(name: str, value: Any) -> None:
     if not isinstance(value, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
         raise TypeError(f"{name} must be a list of pairs [token ids, bias], not {shown(value)}")
+    _check_some(name, value)
     for ids, bias in value:
         _phrase(name, ids)
         check_number(f"{name}'s bias", bias, at_least=-math.inf)
@@ -145,8 +179,16 @@ def _decay(name: str, value: Any) -> None:
     check_number(f"{name}'s factor", value[1])
 
 
+def _share_above_0(name: str, value: Any) -> None:
+    check_number(name, value, at_most=1.0)
+    if value == 0:
+        raise ValueError(f"{name} must be above 0, to 1, not {value!r}")
+
+
 SWITCH = Kind("true or false", check_switch)
 SHARE = number(0.0, 1.0)
+SHARE_ABOVE_0 = Kind("number above 0, to 1", _share_above_0)
+START_ID = Kind("token id", _start_id, _one_for_all)
 EARLY_STOPPING = Kind('true, false or "never"', _early_stopping)
 TEXTS = Kind("text, or list of texts", _texts, as_tuples)
 DECAY = Kind("[start, factor]", _decay, as_tuples)

@@ -21,7 +21,7 @@ from npblender.common.checks import check_head_mask, check_ids, check_mask
 from npblender.config.dialect import Dialect
 from npblender.generation.plan import Plan
 from npblender.generation.planning import lacks_start
-from npblender.transformer.checks import check_encoder_outputs, check_source
+from npblender.transformer.checks import check_encoder_outputs, check_past_key_values, check_source
 from npblender.transformer.context import Context
 from npblender.transformer.forward import next_logits, run_encoder, start_decoder
 from npblender.transformer.inputs import Target
@@ -45,6 +45,7 @@ class EncodedSource:
     decoder_attention_mask: Mask | None = None  # [B, P]
     head_mask: Array | None = None  # [layers, H]
     cross_attn_head_mask: Array | None = None  # [layers, H]
+    past: Cache | None = None  # of the first tokens of the prompt, where the caller has it
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class CallerArrays:
     decoder_head_mask: Any = None
     cross_attn_head_mask: Any = None
     position_ids: Any = None
+    past_key_values: Any = None
 
 
 def encode_source(weights: Weights, context: Context, plan: Plan, arrays: CallerArrays) -> EncodedSource:
@@ -68,6 +70,8 @@ def encode_source(weights: Weights, context: Context, plan: Plan, arrays: Caller
     config, dtype = context.config, weights.dtype
     context = replace(context, collect_states=plan.wants("hidden_states"), collect_attentions=plan.wants("attentions"))
     ids = arrays.input_ids
+    if ids is None and arrays.inputs_embeds is None and arrays.encoder_outputs is None:
+        ids = _no_source(plan, context)
     if arrays.encoder_outputs is None:
         source = check_source(
             config,
@@ -113,7 +117,49 @@ def encode_source(weights: Weights, context: Context, plan: Plan, arrays: Caller
         decoder_attention_mask=prompt_mask,
         head_mask=checked_head_mask("decoder_head_mask"),
         cross_attn_head_mask=checked_head_mask("cross_attn_head_mask"),
+        past=_past(plan, context, encoder, arrays, prompt.shape[1], dtype),
     )
+
+
+def _no_source(plan: Plan, context: Context) -> Ids:
+    """The source of a call without one: transformers takes the token that begins a text; ParlAI has none."""
+    begin = context.config.bos_token_id if plan.settings.bos_token_id is None else plan.settings.bos_token_id
+    if context.dialect.search == "parlai" or begin is None:
+        raise ValueError("there is no source: pass exactly one of input_ids, inputs_embeds and encoder_outputs")
+    return np.array([[begin]])
+
+
+def _past(
+    plan: Plan,
+    context: Context,
+    encoder: BaseModelOutput,
+    arrays: CallerArrays,
+    prompt_length: int,
+    dtype: np.dtype[Any],
+) -> Cache | None:
+    """The cache of the prompt's first tokens, checked against the source and the prompt."""
+    if arrays.past_key_values is None:
+        return None
+    target, states = arrays.decoder_input_ids, encoder.last_hidden_state
+    if target is None or lacks_start(target, plan.start):
+        raise ValueError(
+            "past_key_values hold the first tokens of decoder_input_ids: pass these too, the start token first"
+        )
+    if context.dialect.search == "parlai":
+        raise ValueError("past_key_values: a ParlAI-style search reads decoder_input_ids itself; leave the cache out")
+    if plan.settings.use_cache is False:
+        raise ValueError("past_key_values would not be used: leave use_cache=False out")
+    past = check_past_key_values(context.config, dtype, arrays.past_key_values, len(states))
+    if not 0 < past.length < prompt_length:
+        raise ValueError(
+            f"past_key_values hold {past.length} tokens of the {prompt_length} in decoder_input_ids: "
+            "one at least must be new"
+        )
+    if past.source_length != states.shape[1]:
+        raise ValueError(
+            f"past_key_values cover a source of {past.source_length} tokens, and this one has {states.shape[1]}"
+        )
+    return past
 
 
 def _mask_from_ids(plan: Plan, dialect: Dialect, ids: Ids | None) -> Mask | None:
@@ -148,9 +194,10 @@ class DecoderState:
         self.encoded = encoded
         self.use_cache = use_cache
         self.sources = np.repeat(np.arange(batch), copies)  # [R]
-        self.started = start_decoder(encoded.weights, batch, encoded.encoder.last_hidden_state, encoded.context).take(
-            self.sources
-        )
+        started = encoded.past
+        if started is None:
+            started = start_decoder(encoded.weights, batch, encoded.encoder.last_hidden_state, encoded.context)
+        self.started = started.take(self.sources)
         self._stored = self.started  # the cache, its rows in the order of the slots
         self._slots = np.arange(batch * copies)  # [R]: where in it each row of the search is
         # [R, L]: the slot in which each token was read; longer than any target

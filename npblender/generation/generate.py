@@ -8,6 +8,7 @@ returns the record of the whole. `generate` runs it to its end; the mixin's `str
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
@@ -148,6 +149,12 @@ def begin_call(
     if call_config is not None:
         settings |= as_generation_config(call_config).set_values
     plan = make_plan(context.dialect, config, settings, options, target)
+    asks_for_more = not {"min_length", "min_new_tokens"}.isdisjoint(options)  # a file's minimum gives way in silence
+    if asks_for_more and plan.min_length > plan.max_length and plan.search not in PARLAI:  # transformers' own warning
+        warnings.warn(
+            f"min_length {plan.min_length} is larger than max_length {plan.max_length}: replies end at max_length",
+            stacklevel=3,
+        )
     return (plan, *begin_search(weights, context, plan, arrays, hooks, options, streaming=streaming))
 
 

@@ -53,6 +53,7 @@ class GenerationMixin:
         decoder_head_mask: Any = None,
         cross_attn_head_mask: Any = None,
         position_ids: Any = None,
+        past_key_values: Any = None,
         streamer: Streamer | None = None,
         tokenizer: Any = None,
         seed: Seed = None,
@@ -71,6 +72,7 @@ class GenerationMixin:
             prefix_allowed_tokens_fn: called with a source's number and a row's ids; returns the ids that may follow.
             attention_mask: [B, S]; without it the dialect decides whether pads are hidden.
             decoder_input_ids: [B, P], what every reply begins with.
+            past_key_values: the cache of its first tokens, to go on from.
             streamer: its `put` gets the prompt and then each step's tokens, its `end` the end.
             tokenizer: needed by `stop_strings`.
             seed: a whole number or a `numpy.random.Generator`, for searches that draw.
@@ -98,6 +100,7 @@ class GenerationMixin:
             decoder_head_mask=decoder_head_mask,
             cross_attn_head_mask=cross_attn_head_mask,
             position_ids=position_ids,
+            past_key_values=past_key_values,
         )
         hooks = make_hooks(
             logits_processor=logits_processor,

@@ -6,6 +6,7 @@ what they must be together, and with the chosen search, the model and the other 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ from npblender.config.searches import (
     RANDOM,
     SAMPLE,
 )
+
+_LARGEST = 1e30
+"""What logits and scores can be divided by and stay numbers of float32."""
+
+_COLDEST = 1e-15
+"""The smallest temperature: ParlAI's logit of a token that is ruled out, -1e20, stays finite too."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,18 @@ def _complaints(
         )
     if settings.temperature == 0:
         yield "temperature must be above 0; for the most probable token each time say do_sample=False"
+    elif settings.temperature is not None and not _COLDEST <= settings.temperature <= _LARGEST:
+        yield (
+            f"temperature={settings.temperature} is too {'large' if settings.temperature > 1 else 'small'} to divide "
+            f"float32 logits by: from {_COLDEST:g} to {_LARGEST:g}; for the most probable token each time say "
+            "do_sample=False"
+        )
+    longest = max(plan.max_length + 1, 6)  # ParlAI divides a length by 6 first
+    if settings.length_penalty is not None and abs(settings.length_penalty) * math.log(longest) > math.log(_LARGEST):
+        yield (
+            f"length_penalty={settings.length_penalty} is too large: scores are divided by a length of up to "
+            f"{plan.max_length} to this power, which no float32 number can hold"
+        )
     for name in ("forced_bos_token_id", "forced_eos_token_id"):
         forced = set(flat_ids(getattr(settings, name)))
         if forced and forced <= set(flat_ids(settings.suppress_tokens)):
@@ -140,6 +159,8 @@ def _complaints(
     if dialect.search == "parlai":
         if len(plan.eos) != 1:
             yield f"a ParlAI-style search stops at a single eos_token_id, not at {list(plan.eos)}"
+        if plan.is_random and settings.top_p == 0:
+            yield "top_p=0 leaves no token to draw in a ParlAI-style search; top_k=1 leaves the most probable one"
         if plan.num_beams > config.vocab_size:
             yield f"num_beams={plan.num_beams} are to be filled from the {config.vocab_size} tokens of the first step"
     else:

@@ -41,9 +41,10 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(["num_return_sequences", "prompt_lookup_num_tokens", "max_matching_ngram_size"], COUNT),
     **dict.fromkeys(["beam_delay", "pad_token_id", "bos_token_id", "decoder_start_token_id"], COUNT),
     **dict.fromkeys(["forced_bos_token_id"], COUNT),
-    **dict.fromkeys(["top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "penalty_alpha"], CHANCE),
-    **dict.fromkeys(["max_time", "temperature", "diversity_penalty", "repetition_penalty"], SIZE),
-    **dict.fromkeys(["encoder_repetition_penalty"], SIZE),
+    **dict.fromkeys(["top_p", "min_p", "epsilon_cutoff", "eta_cutoff", "penalty_alpha"], CHANCE),
+    **dict.fromkeys(["max_time", "temperature", "diversity_penalty"], SIZE),
+    **dict.fromkeys(["repetition_penalty", "encoder_repetition_penalty"], SIZE.filter(bool)),
+    "typical_p": CHANCE.filter(bool),
     "length_penalty": st.floats(-5, 5),
     "early_stopping": st.booleans() | st.just("never"),
     "stop_strings": st.text(min_size=1) | st.lists(st.text(min_size=1), max_size=2),
@@ -53,7 +54,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "bad_words_ids": WORDS,
     "force_words_ids": WORDS | st.lists(WORDS, min_size=1, max_size=2),
     "sequence_bias": st.lists(
-        st.tuples(st.lists(st.integers(0, 99), min_size=1), st.floats(-9, 9)).map(list), max_size=2
+        st.tuples(st.lists(st.integers(0, 99), min_size=1), st.floats(-9, 9)).map(list), min_size=1, max_size=2
     ),
     **dict.fromkeys(["suppress_tokens", "begin_suppress_tokens"], st.lists(st.integers(0, 99), max_size=3)),
     **dict.fromkeys(["eos_token_id", "forced_eos_token_id"], COUNT | st.lists(COUNT, max_size=3)),

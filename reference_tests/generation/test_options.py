@@ -204,7 +204,7 @@ GIVEN: list[tuple[str, dict[str, Any], str]] = [
     ("transformers-5", {"attention_mask": [[1, 1]]}, "attention_mask must have shape"),
     ("transformers-5", {"input_ids": SOURCE}, "'input_ids' is given twice, by name and in 'inputs'"),
     ("transformers-5", {"inputs_embeds": np.zeros((1, 2, 3))}, "exactly one of input_ids and inputs_embeds"),
-    ("transformers-5", {"past_key_values": None}, "no option 'past_key_values'"),
+    ("transformers-5", {"past_key_value": None}, "no option 'past_key_value'"),
 ]
 
 
@@ -227,7 +227,7 @@ def test_more_refusals() -> None:
     with pytest.raises(ValueError, match="one source at a time"):
         model.generate([[5, 6], [7, 8]], prompt_lookup_num_tokens=2)
     with pytest.raises(ValueError, match="exactly one of"):
-        model.generate(max_length=5)
+        MODELS["parlai"].generate(max_length=5)
     with pytest.raises(ValueError, match="a streamer cannot follow beam search with 3 rows"):
         model.generate(SOURCE, num_beams=3, streamer=SimpleNamespace(put=print, end=print))
     with pytest.raises(ValueError, match="a streamer cannot follow beam search"):
