@@ -9,6 +9,9 @@ writes each as safetensors, and both transformers load the folder: nothing may b
 dict must be the same. What ParlAI's agent replied must come from the folder that ParlAI saved, and from the
 converted one.
 
+The examples of transformers 4's documentation of its Keras and Flax classes are run by these and by ours of the same
+names: ids must be equal, and numbers within float32's rounding.
+
 Exits with 1 if anything differs. The originals' environments are made by `python -m tools originals`.
 """
 
@@ -17,22 +20,25 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
+import npblender
 from npblender import (
     BlenderbotSmallConfig,
     BlenderbotSmallForConditionalGeneration,
     BlenderbotSmallTokenizer,
     checkpoint,
 )
-from npblender.checkpoint.parameter_names import canonical_name
-from npblender.cli.main import main as npblender
+from npblender.checkpoint.parameter_names import canonical_name, stored_name
+from npblender.cli.main import main as command_line
 from npblender.transformer.parameters import BASE_MODEL, FULL_MODEL, to_arrays
+from reference_tests.support import tiny_folder
 from tools.goldens.checkpoints import write_case, write_parlai_case
 from tools.originals import asking
 
@@ -125,8 +131,66 @@ def converted(source: Path, target: Path, *options: str) -> list[str]:
     """What `npblender convert` says if it fails."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        failed = npblender(["convert", str(source), str(target), "--allow-pickle", *options])
+        failed = command_line(["convert", str(source), str(target), "--allow-pickle", *options])
     return [f"npblender convert {source.name}: {said.getvalue()}"] if failed else []
+
+
+def documented(work: Path) -> tuple[int, list[str]]:
+    """The examples of transformers 4's documentation, by its Keras and Flax classes and by ours of the same names."""
+    case, folder = work / "documented-case", work / "documented" / "flax"
+    model = tiny_folder.make_model(seed=5)
+    model.config.save_pretrained(case)
+    model.generation_config.save_pretrained(case)
+    arrays = {stored_name(name, FULL_MODEL): array for name, array in to_arrays(model.weights).items()}
+    save_file(arrays, case / "weights.safetensors")
+    asking.run("keras-flax", "save_formats", case, work / "documented", "--few")
+    shutil.copy(work / "documented" / "keras" / "tf_model.h5", folder)
+    tiny_folder.make_tokenizer("transformers-4").save_pretrained(folder)
+    asking.run("keras-flax", "run_documented", folder, work / "documented.safetensors")
+    theirs, ours = load_file(work / "documented.safetensors"), our_documented(folder)
+    faults = [f"documented: {name} is not answered" for name in theirs.keys() ^ ours.keys()]
+    for name in theirs.keys() & ours.keys():
+        a, b = ours[name], theirs[name]
+        if a.shape != b.shape or not np.allclose(a, b, rtol=0, atol=2e-6 * max(1.0, float(np.abs(b).max()))):
+            faults.append(f"documented: {name} differs")
+    return len(theirs), faults
+
+
+def our_documented(folder: Path) -> dict[str, np.ndarray]:
+    """The same calls as tools/originals/run_documented.py makes."""
+    utterance, masked = (
+        "My friends are cool but they eat too many carbs.",
+        "My friends are but they eat too many carbs.",
+    )
+    tokenizer = npblender.AutoTokenizer.from_pretrained(folder)
+    keras = npblender.TFBlenderbotSmallForConditionalGeneration.from_pretrained(folder)
+    reply = keras.generate(**tokenizer([utterance], return_tensors="np"), max_length=8)
+    said = tokenizer.batch_decode(reply, skip_special_tokens=True)[0]
+    following = f"{utterance}__end__ __start__{said}__end__ __start__ I'm not sure"
+    inputs, target = tokenizer([following], return_tensors="np"), np.ones((1, 2), np.int64)
+    base = npblender.TFBlenderbotSmallModel.from_pretrained(folder)
+    out = {
+        "keras reply": reply,
+        "keras next reply": keras.generate(**inputs, max_length=8),
+        "keras states": base([inputs["input_ids"], None, target]).last_hidden_state,
+        "keras logits": keras({"input_ids": inputs["input_ids"], "decoder_input_ids": target}).logits,
+    }
+    flax = npblender.FlaxBlenderbotSmallForConditionalGeneration.from_pretrained(folder)
+    inputs = tokenizer(utterance, max_length=60, truncation=True, return_tensors="np")
+    encoded = flax.encode(**inputs)
+    start = np.ones((1, 1), "i4") * flax.config.decoder_start_token_id
+    plain = npblender.FlaxBlenderbotSmallModel.from_pretrained(folder)
+    ids = tokenizer([masked], return_tensors="np")["input_ids"]
+    apart, params = npblender.FlaxBlenderbotSmallForConditionalGeneration.from_pretrained(folder, _do_init=False)
+    return out | {
+        "flax encoded": encoded.last_hidden_state,
+        "flax decoded": flax.decode(start, encoded).logits,
+        "flax states": plain.decode(start, plain.encode(**inputs)).last_hidden_state,
+        "flax reply": flax.generate(inputs["input_ids"], max_length=8).sequences,
+        "flax logits": flax(ids).logits,
+        "flax logits with params": apart(ids, params=params).logits,
+        "flax kernel": flax.params["model"]["decoder"]["layers"]["1"]["fc1"]["kernel"],
+    }
 
 
 def main() -> int:
@@ -142,6 +206,8 @@ def main() -> int:
         folders, faults = read_all(work)
         loaded, more = read_back(work)
         faults += more
+        calls, more = documented(work)
+        faults += more
         agents = 0
         for number, optimizer in enumerate(("adam", "sgd")):
             case, saved = work / f"{optimizer}-case", work / f"parlai-{optimizer}"
@@ -153,12 +219,13 @@ def main() -> int:
             faults += replies(work / optimizer, asked)
             agents += 1
     print(
-        f"{folders} folders of the originals, {loaded} converted ones loaded by transformers, {agents} agents of ParlAI"
+        f"{folders} folders of the originals, {loaded} converted ones loaded by transformers, "
+        f"{agents} agents of ParlAI, {calls} documented calls of Keras and Flax"
     )
     for fault in faults:
         print(f"    {fault}")
     print(f"{len(faults) or 'no'} differences")
-    return 1 if faults or not (folders and loaded and agents) else 0
+    return 1 if faults or not (folders and loaded and agents and calls) else 0
 
 
 if __name__ == "__main__":
