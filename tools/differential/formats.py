@@ -23,7 +23,9 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -146,6 +148,8 @@ def documented(work: Path) -> tuple[int, list[str]]:
     asking.run("keras-flax", "save_formats", case, work / "documented", "--few")
     shutil.copy(work / "documented" / "keras" / "tf_model.h5", folder)
     tiny_folder.make_tokenizer("transformers-4").save_pretrained(folder)
+    params = flat(npblender.FlaxBlenderbotSmallForConditionalGeneration.from_pretrained(folder).params)
+    save_file({name: np.ascontiguousarray(array) for name, array in params.items()}, folder / "params.safetensors")
     asking.run("keras-flax", "run_documented", folder, work / "documented.safetensors")
     theirs, ours = load_file(work / "documented.safetensors"), our_documented(folder)
     faults = [f"documented: {name} is not answered" for name in theirs.keys() ^ ours.keys()]
@@ -154,6 +158,14 @@ def documented(work: Path) -> tuple[int, list[str]]:
         if a.shape != b.shape or not np.allclose(a, b, rtol=0, atol=2e-6 * max(1.0, float(np.abs(b).max()))):
             faults.append(f"documented: {name} differs")
     return len(theirs), faults
+
+
+def flat(params: Mapping[str, Any], above: str = "") -> dict[str, np.ndarray]:
+    """Flax's parameters under their paths."""
+    out: dict[str, np.ndarray] = {}
+    for name, value in params.items():
+        out |= flat(value, f"{above}{name}/") if isinstance(value, Mapping) else {f"{above}{name}": value}
+    return out
 
 
 def our_documented(folder: Path) -> dict[str, np.ndarray]:
@@ -189,6 +201,7 @@ def our_documented(folder: Path) -> dict[str, np.ndarray]:
         "flax reply": flax.generate(inputs["input_ids"], max_length=8).sequences,
         "flax logits": flax(ids).logits,
         "flax logits with params": apart(ids, params=params).logits,
+        "flax logits with our params": flax(ids).logits,
         "flax kernel": flax.params["model"]["decoder"]["layers"]["1"]["fc1"]["kernel"],
     }
 

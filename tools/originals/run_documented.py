@@ -3,8 +3,9 @@
     PYTHON -m tools.originals.run_documented FOLDER ANSWERS
 
 PYTHON is the interpreter of the environment of Keras and Flax (`python -m tools originals`). FOLDER holds a model as
-tf_model.h5 and flax_model.msgpack and its tokenizer, and stands for the published checkpoint of the examples. What each
-call gives is written to ANSWERS, one safetensors file. This file compares nothing: see `tools/differential/formats.py`.
+tf_model.h5 and flax_model.msgpack, its tokenizer, and npblender's `params` as params.safetensors; it stands for the
+published checkpoint of the examples. What each call gives is written to ANSWERS, one safetensors file. This file
+compares nothing: see `tools/differential/formats.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import save_file
+from flax.traverse_util import unflatten_dict
+from safetensors.numpy import load_file, save_file
 from transformers import (
     AutoTokenizer,
     FlaxBlenderbotSmallForConditionalGeneration,
@@ -67,6 +69,9 @@ def flax(mname: str, answers: dict[str, np.ndarray]) -> None:
     answers["flax logits"] = np.asarray(model(input_ids).logits)
     apart, params = FlaxBlenderbotSmallForConditionalGeneration.from_pretrained(mname, _do_init=False)
     answers["flax logits with params"] = np.asarray(apart(input_ids, params=params).logits)
+    ours = load_file(os.path.join(mname, "params.safetensors"))  # what our class of that name calls its params
+    given = unflatten_dict({tuple(name.split("/")): jnp.asarray(array) for name, array in ours.items()})
+    answers["flax logits with our params"] = np.asarray(apart(input_ids, params=given).logits)
     answers["flax kernel"] = np.asarray(model.params["model"]["decoder"]["layers"]["1"]["fc1"]["kernel"])
 
 
