@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from npblender.chat.history import persona_line
 from npblender.cli.options import (
     add_model_options,
     add_pickle_option,
@@ -16,7 +22,8 @@ from npblender.cli.options import (
     search_settings,
     suit_threads,
 )
-from npblender.common.printable import json_line, one_line
+from npblender.cli.streams import json_out
+from npblender.common.printable import cut, one_line
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation
@@ -48,18 +55,50 @@ def run(arguments: argparse.Namespace) -> int:
     persona = [check_text("--persona", line) for line in arguments.persona]
     conversation = begin(arguments, persona)
     at_terminal = not said and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
-    try:
+    with saved_at_the_end(conversation, arguments.save):
         if at_terminal:
             from npblender.cli.interactive import Session
 
             return Session(conversation, as_json=arguments.json).run()
-        lines = said or lines_of_stdin()
-        for text in lines:
-            say(conversation, text, arguments.json)
-        return 0
+        if said:
+            for text in said:
+                say(conversation, text, arguments.json)
+            return 0
+        answered = [say_or_report(conversation, text, arguments.json) for text in lines_of_stdin()]
+        return 0 if all(answered) else 1
+
+
+@contextmanager
+def saved_at_the_end(conversation: Conversation, path: str | None) -> Iterator[None]:
+    """Saves a conversation however it ends: by itself, by an error, by SIGTERM, or with its window (SIGHUP)."""
+    if path is None:
+        yield
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
+            signal.signal(getattr(signal, name), _end)
+    try:
+        yield
     finally:
-        if arguments.save is not None:
-            conversation.save(arguments.save)
+        conversation.save(path)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def say_or_report(conversation: Conversation, text: str, as_json: bool) -> bool:
+    """Prints the reply to one line of a pipe; an error of it is reported in its place, and the talk goes on."""
+    try:
+        say(conversation, text, as_json)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # the reply is given up, and so is its line
+        message = cut(str(error)) or type(error).__name__
+        print(json_out({"input": text, "error": message}) if as_json else "", flush=True)
+        note(message)
+        return False
+    return True
 
 
 def begin(arguments: argparse.Namespace, persona: list[str]) -> Conversation:
@@ -79,9 +118,13 @@ def begin(arguments: argparse.Namespace, persona: list[str]) -> Conversation:
     )
     suit_threads(conversation.model.num_parameters())
     if arguments.load is not None:
+        if arguments.load == arguments.save and not Path(arguments.load).exists():
+            note(f"{arguments.load} is not there yet: the conversation begins, and is saved there")
+            return conversation
         conversation.load(arguments.load)
         conversation.configure(**settings)
-        conversation.persona = (*conversation.persona, *persona)
+        there = conversation.persona
+        conversation.persona = (*there, *(line for line in map(persona_line, persona) if line not in there))
     return conversation
 
 
@@ -109,7 +152,7 @@ def say(conversation: Conversation, text: str, as_json: bool) -> None:
     from npblender.chat.replies import reply_object
 
     reply = conversation.reply(text)
-    print(json_line(reply_object(text, reply)) if as_json else one_line(reply.text), flush=True)
+    print(json_out(reply_object(text, reply)) if as_json else one_line(reply.text), flush=True)
     if reply.source.cut_tokens:
         note(f"{reply.source.cut_tokens} tokens at the beginning of a long line do not fit the model and were left out")
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from npblender.common.printable import json_line, printable
+from npblender.cli.streams import json_out
+from npblender.common.printable import printable
 
 if TYPE_CHECKING:
     from npblender.models.pretrained import PreTrainedModel
@@ -64,7 +65,7 @@ def failure(message: str, code: int) -> str:
     """The line that --json prints if nothing could be compared."""
     from npblender.groundtruth.comparison.json_report import failure_as_json
 
-    return json_line(failure_as_json(message, code))
+    return json_out(failure_as_json(message, code))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.html is not None:
         with replacing(Path(arguments.html)) as unfinished:
             unfinished.write_text(as_html(report), encoding="utf-8", newline="\n")
-    print(json_line(as_json(report)) if arguments.json else as_text(report))
+    print(json_out(as_json(report)) if arguments.json else as_text(report))
     return report.exit_code
 
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from npblender.common.printable import json_line
+from npblender.cli.streams import json_out
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def plain_writer(stack: ExitStack, name: str | None) -> Callable[[dict[str, Any]
     target = sys.stdout if name is None else stack.enter_context(_open_text(name))
 
     def write(record: dict[str, Any]) -> None:
-        target.write(json_line(record) + "\n")
+        target.write(json_out(record) + "\n")
         target.flush()
 
     return write

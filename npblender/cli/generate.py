@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import BrokenExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +52,18 @@ def add_parser(commands: Any, summary: str) -> None:
     add_pickle_option(parser)
     add_reply_options(parser)
     parser.set_defaults(run=run, command="generate")
+
+
+@contextmanager
+def dead_workers_named() -> Iterator[None]:
+    """Turns the error for a worker process that has ended into one that says what to do."""
+    try:
+        yield
+    except BrokenExecutor as error:
+        raise OSError(
+            "a worker process has ended, killed or out of memory; with --out the same command goes on, "
+            "perhaps with fewer --workers"
+        ) from error
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -103,6 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
                 output.check_end()
 
         executor = stack.enter_context(local_processes(arguments.workers)) if arguments.workers else None
+        stack.enter_context(dead_workers_named())
         errors = 0
         for record in replies_in_order(
             requests(),

@@ -6,10 +6,11 @@ Exit codes of verify: 0 npblender agrees with the pack, 1 it does not, 2 the pac
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from npblender.cli.options import add_model_options, seed_number
+from npblender.cli.streams import json_out
+from npblender.common.printable import printable
 
 
 def add_parser(commands: Any, summary: str) -> None:
@@ -55,7 +56,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     else:
         manifest = export_pack(arguments.folder, arguments.model, dialect=arguments.dialect, **settings)
     total = sum(record.bytes for record in manifest.files.values())
-    print(f"{arguments.folder}: {len(manifest.files)} files, {total:,} bytes")
+    print(printable(f"{arguments.folder}: {len(manifest.files)} files, {total:,} bytes"))
     return 0
 
 
@@ -65,10 +66,10 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
     report = verify_pack(arguments.folder, arguments.model, dtype=arguments.dtype, only=arguments.only)
     if arguments.json:
-        print(json.dumps(report.to_json()))
+        print(json_out(report.to_json()))
     else:
         for line in report.lines():
-            print(line)
+            print(printable(line))
     return report.code
 
 
@@ -77,5 +78,5 @@ def run_convert(arguments: argparse.Namespace) -> int:
     from npblender.groundtruth.packs.convert import convert_pack
 
     written = convert_pack(arguments.folder, arguments.out, arguments.to)
-    print(f"{arguments.out}: {len(written)} files")
+    print(printable(f"{arguments.out}: {len(written)} files"))
     return 0

@@ -17,7 +17,8 @@ from npblender.cli.options import (
     count_parameters,
     suit_threads,
 )
-from npblender.common.printable import json_line, printable
+from npblender.cli.streams import json_out
+from npblender.common.printable import printable
 
 
 def add_parser(commands: Any, summary: str) -> None:
@@ -35,13 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
     suit_threads(model["parameters"])  # as chat does it
     found = {**model, **machine_facts()}
     if arguments.json:
-        print(json_line(found))
+        print(json_out(found))
         return 0
     for heading, content in found.items():
         if isinstance(content, dict):
             print(f"{heading}:")
             for name, value in content.items():
-                print(printable(f"  {name}: {json_line(value)}"))
+                print(printable(f"  {name}: {json_out(value)}"))
         else:
             print(printable(f"{heading}: {content:,}" if isinstance(content, int) else f"{heading}: {content}"))
     return 0

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from npblender.chat.replies import reply_object
+from npblender.cli.streams import json_out
 from npblender.cli.terminal import Terminal
-from npblender.common.printable import json_line
+from npblender.common.printable import cut
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation
@@ -65,8 +66,10 @@ class Session:
                 self._command(text)
             else:
                 self._reply(text.removeprefix("/") if text.startswith("//") else text)
-        except (ValueError, TypeError, OSError) as error:
-            self.terminal.note(f"error: {error}")
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # a reply, or a command, is given up; the conversation goes on as it was
+            self.terminal.note(f"error: {cut(str(error), 1000) or type(error).__name__}")
         except KeyboardInterrupt:
             self.terminal.end()
             self.terminal.note("Cancelled; your line was taken back. Ctrl-C again leaves.")
@@ -81,14 +84,14 @@ class Session:
             for piece in pieces:
                 if not self._as_json:
                     terminal.write(piece)
-        except (ValueError, TypeError):
+        except Exception:
             if not self._as_json:
                 terminal.end()
             raise
         reply = self.conversation.last_reply
         assert reply is not None  # a stream that ends sets it
         if self._as_json:
-            terminal.line(json_line(reply_object(text, reply)))
+            terminal.line(json_out(reply_object(text, reply)))
         else:
             terminal.end()
         if reply.source.cut_tokens:

@@ -7,13 +7,15 @@ Exit codes: 0 all is well, 1 some lines could not be replied to or something div
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from npblender.common.printable import one_line
+from npblender.cli.streams import prepare_streams, remark_on_escapes
+from npblender.common.printable import cut, one_line
 from npblender.common.version import __version__
 
 SUBCOMMANDS = {
@@ -79,12 +81,12 @@ def run(argv: Sequence[str]) -> int:
     """Runs one command and turns every error into one line."""
     program = "npblender"
     try:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="backslashreplace")  # letters that the terminal's encoding lacks
+        prepare_streams()
         arguments = make_parser(argv).parse_args(argv)
         program = f"npblender {arguments.command}"
         code: int = arguments.run(arguments)
         sys.stdout.flush()
+        remark_on_escapes(program)
         return code
     except SystemExit as end:  # argparse: --help or --version
         return end.code if isinstance(end.code, int) else FAILED
@@ -99,7 +101,7 @@ def run(argv: Sequence[str]) -> int:
     except Exception as error:  # unforeseen: still one line, with what helps to report it
         if os.environ.get("NPBLENDER_TRACEBACK"):
             raise
-        failed = f"{type(error).__name__}: {error} (set NPBLENDER_TRACEBACK=1 to see where)"
+        failed = f"{type(error).__name__}: {cut(one_line(str(error)), 1000)} (set NPBLENDER_TRACEBACK=1 to see where)"
     report(failed, program)
     print_failure(argv, failed, FAILED)
     return FAILED
@@ -114,13 +116,14 @@ def print_failure(argv: Sequence[str], message: str, code: int) -> None:
             if compare.wants_json(argv):
                 print(compare.failure(one_line(message), code))
         sys.stdout.flush()
-    except OSError:  # it cannot be written later either
+    except (OSError, ValueError):  # it cannot be written later either
         discard_output()
 
 
 def report(message: str, program: str) -> None:
     """Prints one line on stderr."""
-    print(f"{program}: error: {one_line(message)}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # stderr is a closed pipe
+        print(f"{program}: error: {one_line(message)}", file=sys.stderr, flush=True)
 
 
 def discard_output() -> None:

@@ -6,7 +6,8 @@ import argparse
 from typing import Any
 
 from npblender.cli.options import add_model_options, check_text
-from npblender.common.printable import json_line, printable
+from npblender.cli.streams import json_out
+from npblender.common.printable import printable
 
 
 def add_parser(commands: Any, summary: str) -> None:
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
             for step in steps
         ]
         found = {"text": text, "dialect": tokenizer.dialect.name, "pieces": pieces, "tokens": tokens, "ids": ids}
-        print(json_line({**found, "decoded": tokenizer.decode(ids)}))
+        print(json_out({**found, "decoded": tokenizer.decode(ids)}))
         return 0
     for step in steps:
         print(printable(f"{step.piece!r} -> {' '.join(step.tokens)}  {' '.join(map(str, step.ids))}"))

@@ -89,16 +89,25 @@ def shown_json(value: Any, most: int = SHOWN) -> str:
     return cut(json.dumps(value, ensure_ascii=False), most)
 
 
-def json_line(content: Any) -> str:
+def json_line(content: Any, encoding: str | None = None) -> str:
     r"""Writes one JSON value on one line; characters that could steer a terminal are escaped as JSON does it.
+
+    So are all letters beyond ASCII if `encoding`, that of the stream to write to, lacks one of them.
 
     Raises:
         TypeError, ValueError: a value has no form in JSON (NaN and infinity have none).
 
     >>> json_line({"reply": "caf\u00e9 \x9b"})
     '{"reply": "café \\u009b"}'
+    >>> json_line({"reply": "caf\u00e9"}, "ascii")
+    '{"reply": "caf\\u00e9"}'
     """
     text = json.dumps(content, ensure_ascii=False, allow_nan=False)
     if text.isascii() and text.isprintable():
         return text
+    if encoding is not None:
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            text = json.dumps(content, allow_nan=False)
     return "".join(json.dumps(each)[1:-1] if _is_unsafe(each) else each for each in text)
