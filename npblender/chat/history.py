@@ -91,7 +91,7 @@ class TextEncoder(Protocol):
     bos_token: str | None
     eos_token: str | None
 
-    def encode(self, text: str, *, split_special_tokens: bool | None = None) -> Any: ...
+    def encode(self, text: str, *, split_special_tokens: bool | None = None, verbose: bool = True) -> Any: ...
     def convert_tokens_to_ids(self, tokens: str) -> Any: ...
     def convert_ids_to_tokens(self, ids: int) -> Any: ...
 
@@ -168,7 +168,7 @@ def encode_persona(tokenizer: TextEncoder, text: str) -> Ids:
     True
     """
     line = persona_line(text)[len(PERSONA_PREFIX) :]
-    ids = (tokenizer.encode(part, split_special_tokens=True) for part in (PERSONA_WORDS, line))
+    ids = (tokenizer.encode(part, split_special_tokens=True, verbose=False) for part in (PERSONA_WORDS, line))
     return join(list(ids), ())
 
 
@@ -185,8 +185,8 @@ def encode_turn(tokenizer: TextEncoder, turn: Turn, newline: int | None) -> Ids:
     """
     text = turn.text if turn.raw is None else turn.raw
     if turn.speaker == "user" or newline is None:
-        return tuple(tokenizer.encode(" ".join(text.split()), split_special_tokens=True))
-    lines = [tokenizer.encode(line, split_special_tokens=True) for line in text.strip().split("\n")]
+        return tuple(tokenizer.encode(" ".join(text.split()), split_special_tokens=True, verbose=False))
+    lines = [tokenizer.encode(line, split_special_tokens=True, verbose=False) for line in text.strip().split("\n")]
     return join(lines, (newline,))
 
 

@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from npblender.common.checks import switch_or_default
+from npblender.common.checks import check_switch, switch_or_default
 from npblender.tokenizer.bpe import Merge
 from npblender.tokenizer.codec import Explanation
 from npblender.tokenizer.named_tokens import NamedTokens
@@ -36,6 +36,29 @@ class TokenConverter(NamedTokens):
     def get_vocab(self) -> dict[str, int]:
         """Returns every token with its id, as a new dict."""
         return dict(self.codec.ids)
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """Token to id, the added ones included: `get_vocab()` by the name that fast classes have for it."""
+        return self.get_vocab()
+
+    @property
+    def encoder(self) -> dict[str, int]:
+        """Token to id as in vocab.json, without added tokens, as in transformers' slow class.
+
+        >>> tokenizer.encoder["low"]
+        6
+        """
+        return {token: at for token, at in self.get_vocab().items() if at < self.vocab_size}
+
+    @property
+    def decoder(self) -> dict[int, str]:
+        """Id to token as in vocab.json, without added tokens, as in transformers' slow class.
+
+        >>> tokenizer.decoder[6]
+        'low'
+        """
+        return {at: token for token, at in self.encoder.items()}
 
     def tokenize(self, text: str, *, split_special_tokens: bool | None = None) -> list[str]:
         """Splits a text into tokens, unknown ones as they are spelt.
@@ -139,6 +162,8 @@ class TokenConverter(NamedTokens):
         token_ids: Any,
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
+        *,
+        spaces_between_special_tokens: bool = True,
     ) -> Any:
         """Turns ids into text: a string for one id or one sequence, a list of strings for several sequences.
 
@@ -147,12 +172,15 @@ class TokenConverter(NamedTokens):
             skip_special_tokens: leave special tokens out.
             clean_up_tokenization_spaces: remove spaces before punctuation; None takes the tokenizer's setting, which
                 is off unless a file switched it on. The published decoded texts have it on.
+            spaces_between_special_tokens: True, as in transformers. False, which 4.52.4's slow class reads, is refused.
 
         >>> tokenizer.decode([1, 5, 9, 7, 8, 10, 2])
         '__start__ hello , lower ! __end__'
         >>> tokenizer.decode([1, 5, 9, 7, 8, 10, 2], skip_special_tokens=True, clean_up_tokenization_spaces=True)
         'hello, lower!'
         """
+        if not check_switch("spaces_between_special_tokens", spaces_between_special_tokens):
+            raise ValueError("spaces_between_special_tokens=False is not covered: spaces join tokens; leave it out")
         given = token_ids.tolist() if isinstance(token_ids, np.ndarray | np.generic) else token_ids
         if isinstance(given, list | tuple) and any(isinstance(row, list | tuple | np.ndarray) for row in given):
             return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in given]
@@ -168,6 +196,8 @@ class TokenConverter(NamedTokens):
         sequences: Any,
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
+        *,
+        spaces_between_special_tokens: bool = True,
     ) -> list[str]:
         """Turns several sequences into texts, each sequence a list or an array.
 
@@ -179,7 +209,11 @@ class TokenConverter(NamedTokens):
         rows = sequences.tolist() if isinstance(sequences, np.ndarray) else list(sequences)
         if any(not isinstance(row, list | tuple | np.ndarray) for row in rows):
             raise TypeError("batch_decode takes several sequences; decode takes one")
-        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in rows]
+        spaces = spaces_between_special_tokens
+        return [
+            self.decode(row, skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens=spaces)
+            for row in rows
+        ]
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from npblender.tokenizer.batching import (
     BatchEncoding,
     Source,
@@ -31,6 +33,7 @@ class BatchEncoder(TokenConverter):
     truncation_side: Side
     model_max_length: int
     model_input_names: list[str]
+    _warned = False
 
     def __call__(
         self,
@@ -78,7 +81,7 @@ class BatchEncoder(TokenConverter):
             return_special_tokens_mask: 1 at pads; this tokenizer adds no other special tokens.
             return_offsets_mapping: not available, as in transformers' slow classes.
             return_length: the number of tokens before padding.
-            verbose: has no effect, since there are no messages to silence.
+            verbose: whether the first text that is longer than `model_max_length` and not cut is logged as a warning.
             split_special_tokens: encode the text as typed by a user: nothing in it becomes a special token or, unless
                 it is a line break, the line break's token.
 
@@ -100,6 +103,8 @@ class BatchEncoder(TokenConverter):
         if text is None:
             return self._encode(text_target, text_pair_target, options)
         encoding = self._encode(text, text_pair, options)
+        if verbose:
+            self._warn_of_length(encoding["input_ids"], options)
         if text_target is not None:
             encoding["labels"] = self._encode(text_target, text_pair_target, options)["input_ids"]
         return encoding
@@ -119,6 +124,7 @@ class BatchEncoder(TokenConverter):
         is_split_into_words: bool = False,
         pad_to_multiple_of: int | None = None,
         split_special_tokens: bool | None = None,
+        verbose: bool = True,
     ) -> Any:
         """Encodes one text, or pair: returns a list of ints, or with `return_tensors="np"` an array [1, S].
 
@@ -132,10 +138,30 @@ class BatchEncoder(TokenConverter):
             raise ValueError("stride would have no effect: encode returns no overflow; call the tokenizer itself")
         options = options_of(self._own_settings(), {**given, **ONLY_IDS})
         first = self._given_ids("text", text, options)
+        if verbose and text_pair is None:
+            self._warn_of_length(first, options)
         if text_pair is None and options.leaves_ids_alone:
             return first  # in short what follows
         second = None if text_pair is None else self._given_ids("text_pair", text_pair, options)
         return batch_of_rows([make_row(first, second, options)], False, options, self.pad_token_id)["input_ids"]
+
+    def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
+        """Encodes one text, or pair, as a call does: transformers 4's older name for it.
+
+        >>> tokenizer.encode_plus("low")
+        {'input_ids': [6], 'attention_mask': [1]}
+        """
+        return self(text, text_pair, **options)
+
+    def batch_encode_plus(self, batch_text_or_text_pairs: Any, **options: Any) -> BatchEncoding:
+        """Encodes a list of texts or pairs as a call does: transformers 4's older name for it.
+
+        >>> tokenizer.batch_encode_plus(["low"])
+        {'input_ids': [[6]], 'attention_mask': [[1]]}
+        """
+        if isinstance(batch_text_or_text_pairs, str):
+            raise TypeError("batch_encode_plus takes a list of texts or pairs; encode_plus takes one")
+        return self(list(batch_text_or_text_pairs), **options)
 
     def prepare_for_model(
         self,
@@ -212,6 +238,22 @@ class BatchEncoder(TokenConverter):
     def pad_token_type_id(self) -> int:
         """The padding value of `token_type_ids`."""
         return 0
+
+    def _warn_of_length(self, ids: Any, options: EncodingOptions) -> None:
+        """Logs the first text that the model has no positions for, in transformers' words; once a tokenizer."""
+        if self._warned or options.max_length is not None or not len(ids):
+            return
+        longest = max(len(row) for row in ids) if isinstance(ids[0], list | np.ndarray) else len(ids)
+        if longest > self.model_max_length:
+            import logging  # only for a warning: a reply starts sooner without it
+
+            self._warned = True
+            logging.getLogger("npblender").warning(
+                "Token indices sequence length is longer than the specified maximum sequence length for this model "
+                "(%d > %d): pass truncation=True, or a shorter text",
+                longest,
+                self.model_max_length,
+            )
 
     def _encode(self, text: Any, text_pair: Any, options: EncodingOptions) -> BatchEncoding:
         if type(text) is str and text_pair is None and options.is_plain:

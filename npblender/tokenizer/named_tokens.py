@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
+from npblender.common.checks import switch_or_default
 from npblender.common.printable import shown
 from npblender.tokenizer.codec import TextCodec
 from npblender.tokenizer.pretokenize import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
@@ -91,6 +92,13 @@ class NamedTokens:
     additional_special_tokens = extra_special_tokens  # transformers 4's name
 
     @property
+    def extra_special_tokens_ids(self) -> list[int]:
+        """The ids of `extra_special_tokens`."""
+        return [self.codec.ids[token] for token in self._extra]
+
+    additional_special_tokens_ids = extra_special_tokens_ids  # transformers 4's name
+
+    @property
     def special_tokens_map(self) -> dict[str, str]:
         """The named special tokens that exist.
 
@@ -154,13 +162,18 @@ class NamedTokens:
         return len(ids) - before
 
     def add_special_tokens(
-        self, special_tokens_dict: Mapping[str, Any], replace_extra_special_tokens: bool = True
+        self,
+        special_tokens_dict: Mapping[str, Any],
+        replace_extra_special_tokens: bool = True,
+        *,
+        replace_additional_special_tokens: bool | None = None,
     ) -> int:
         """Names special tokens, or lists some without a name, and adds those that are no entries. Returns how many.
 
         Args:
             special_tokens_dict: from "bos_token" and the like to a token, or from "extra_special_tokens" to a list.
-            replace_extra_special_tokens: whether such a list replaces the one there is or continues it.
+            replace_extra_special_tokens: whether such a list replaces the one there is or continues it; transformers 4
+                says `replace_additional_special_tokens`.
 
         >>> from npblender.tokenizer.example import example_tokenizer
         >>> tokenizer = example_tokenizer("transformers-5")
@@ -172,12 +185,15 @@ class NamedTokens:
             raise ValueError(
                 f"{shown(wrong[0])} is no special token; there are {', '.join((*SPECIAL_TOKEN_NAMES, _EXTRA[0]))}"
             )
+        replaces = switch_or_default(
+            "replace_additional_special_tokens", replace_additional_special_tokens, replace_extra_special_tokens
+        )
         added = 0
         for key, value in special_tokens_dict.items():
             if key in _EXTRA:
                 if isinstance(value, str | AddedToken):
                     raise TypeError(f"{key} must be a list of tokens, not {shown(value)}")
-                if replace_extra_special_tokens:
+                if replaces:
                     self._extra = []
                 added += self.add_tokens(list(value), special_tokens=True)
             else:

@@ -61,6 +61,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         model_input_names: what a call returns.
         added_tokens: tokens that are cut out of a text whole, by id, as files keep them.
         extra: a file's other keys, which `save_pretrained` writes back.
+        vocab_file, merges_file, additional_special_tokens: transformers' names for vocab, merges, extra_special_tokens.
         cache_size: how many distinct pieces are remembered, in each of two generations.
 
     Raises:
@@ -78,8 +79,8 @@ class BlenderbotSmallTokenizer(BatchEncoder):
 
     def __init__(
         self,
-        vocab: Mapping[str, int] | str | os.PathLike[str],
-        merges: Sequence[tuple[str, str]] | MergeTable | str | os.PathLike[str],
+        vocab: Mapping[str, int] | str | os.PathLike[str] | None = None,
+        merges: Sequence[tuple[str, str]] | MergeTable | str | os.PathLike[str] | None = None,
         bos_token: str | AddedToken | None = "__start__",
         eos_token: str | AddedToken | None = "__end__",
         unk_token: str | AddedToken = "__unk__",
@@ -99,7 +100,20 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         added_tokens: Mapping[int, AddedToken] | None = None,
         extra: Mapping[str, Any] | None = None,
         cache_size: int = 1 << 15,
+        vocab_file: str | os.PathLike[str] | None = None,
+        merges_file: str | os.PathLike[str] | None = None,
+        additional_special_tokens: Sequence[str | AddedToken] | None = None,
     ) -> None:
+        vocab = _one_of("vocab", vocab, "vocab_file", vocab_file)
+        merges = _one_of("merges", merges, "merges_file", merges_file)
+        if additional_special_tokens is not None:
+            if extra_special_tokens:
+                raise TypeError("additional_special_tokens is transformers 4's name for extra_special_tokens; give one")
+            extra_special_tokens = additional_special_tokens
+        if isinstance(extra_special_tokens, str | Mapping | AddedToken):
+            raise TypeError(
+                f"extra_special_tokens must be a list of tokens, not one {type(extra_special_tokens).__name__}"
+            )
         cache_size = check_whole("cache_size", cache_size, at_least=1)
         self.clean_up_tokenization_spaces = check_switch("clean_up_tokenization_spaces", clean_up_tokenization_spaces)
         self.split_special_tokens = check_switch("split_special_tokens", split_special_tokens)
@@ -180,6 +194,8 @@ class BlenderbotSmallTokenizer(BatchEncoder):
             settings = read_settings(folder) if parlai is None else _settings_of(parlai)
             kept = settings.pop(DIALECT_KEY, PARLAI)
             extra = {key: settings.pop(key) for key in list(settings) if key not in _OPTIONS}
+            if options.get("additional_special_tokens") is not None:  # they replace the file's
+                settings.pop("extra_special_tokens", None)
             settings = {"dialect": kept if dialect is None else dialect, "extra": extra, **settings, **options}
             tokenizer = cls(vocab, merges, **settings)
         except (TypeError, ValueError) as error:
@@ -261,6 +277,12 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         )
 
 
+def _one_of(name: str, value: Any, file_name: str, file: Any) -> Any:
+    if (value is None) == (file is None):
+        raise TypeError(f"give {name}, or {file_name}; from_pretrained(folder) finds the files of a folder")
+    return file if value is None else value
+
+
 def _settings_of(parlai: ParlaiFolder) -> dict[str, Any]:
     names = zip(("pad_token", "bos_token", "eos_token", "unk_token"), parlai.special_tokens().values(), strict=True)
     return {**dict(names), "model_max_length": parlai.longest_text(), "truncation_side": "left"}
@@ -278,4 +300,6 @@ def _prefix(filename_prefix: str | None) -> str:
     return f"{filename_prefix}-" if filename_prefix else ""
 
 
-_OPTIONS = frozenset(inspect_signature(BlenderbotSmallTokenizer).parameters) - {"vocab", "merges", "dialect", "extra"}
+_OPTIONS = frozenset(inspect_signature(BlenderbotSmallTokenizer).parameters) - {
+    *("vocab", "merges", "vocab_file", "merges_file", "dialect", "extra"),
+}

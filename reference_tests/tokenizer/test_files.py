@@ -166,7 +166,9 @@ def test_a_folder_with_only_the_fast_format(tmp_path):
 def test_what_is_no_folder_or_no_option(folder):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         load("facebook/blenderbot_small-90M")
-    with pytest.raises(TypeError, match="no option 'use_fast'; there are added_tokens, bos_token"):
+    with pytest.raises(
+        TypeError, match="no option 'use_fast'; there are added_tokens, additional_special_tokens, bos_token"
+    ):
         load(folder, use_fast=False)
 
 
