@@ -425,7 +425,7 @@ def test_refed_answers(tmp_path: Path) -> None:
     text = run_cli("compare", "--refed", tmp_path / "cases", tmp_path / "wrong")
     assert text.code == 1
     counted = "{0} of {0} operations compared".format(len(cases.cases))
-    assert text.lines[0] == f"DIVERGED in 2 of {counted}, each from the reference's inputs"
+    assert text.lines[0] == f"DIVERGED in 2: {counted}, each from the reference's inputs"
     assert f"{FFN}.activation (gelu)" in text.lines
     assert "logits (logits)" in text.lines
     assert any(line.startswith("  gelu           1 of 3 diverged; largest error ") for line in text.lines)

@@ -63,7 +63,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"  {'largest error':14} {short(largest.score.units)} units rms at {largest.name}"
         yield from _borderline(report)
     elif report.refed:
-        yield f"DIVERGED in {len(report.diverged):,} of {counted}, each from the reference's inputs"
+        yield f"DIVERGED in {len(report.diverged):,}: {counted}, each from the reference's inputs"
         for point in report.diverged[:MOST_FULL]:
             yield f"{point.name} ({point.op})"
             yield from _first(point)
