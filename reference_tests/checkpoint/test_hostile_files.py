@@ -52,6 +52,7 @@ def test_the_good_zip_is_good(tmp_path: Path) -> None:
         (with_second(size=13), "reaches into the directory"),
         (with_second(size=2**31), "reaches into the directory"),
         (with_second(size=8), "of 12 bytes, which has 8"),
+        (torch.zipped([GOOD[0], Entry("x/data/0", bytes(16))]), "of 12 bytes, which has 16"),
         (with_second(offset=2**31), "was cut short"),
         (torch.zipped([*GOOD, Entry("x/data/0", bytes(12))]), "twice"),
         (torch.zipped([*GOOD, Entry("x/extra", b"", offset=0, local_name="x/data.pkl")]), "not alike"),
