@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         TFBlenderbotSmallForConditionalGeneration,
         TFBlenderbotSmallModel,
     )
+    from npblender.tokenizer.fast import BlenderbotSmallTokenizerFast
 
 __all__ = [
     "PARLAI",
@@ -47,6 +48,7 @@ __all__ = [
     "BlenderbotSmallForConditionalGeneration",
     "BlenderbotSmallModel",
     "BlenderbotSmallTokenizer",
+    "BlenderbotSmallTokenizerFast",
     "Cache",
     "Conversation",
     "Dialect",
@@ -65,6 +67,7 @@ _IMPORTED_LATER = {
     "AutoConfig": "models.auto",
     "AutoModelForSeq2SeqLM": "models.auto",
     "AutoTokenizer": "models.auto",
+    "BlenderbotSmallTokenizerFast": "tokenizer.fast",
     "Conversation": "chat",
     "FlaxBlenderbotSmallForConditionalGeneration": "models.keras_flax",
     "FlaxBlenderbotSmallModel": "models.keras_flax",

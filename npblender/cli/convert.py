@@ -25,6 +25,15 @@ def add_parser(commands: Any, summary: str) -> None:
         help="how numbers are stored (default: as in SRC)",
     )
     parser.add_argument("--shard-size", metavar="SIZE", help="most bytes of a file, such as 500MB (default: one file)")
+    parser.add_argument(
+        "--tokenizer-json",
+        nargs="?",
+        const="folder",
+        choices=["folder", "parlai", "transformers-4", "transformers-5"],
+        metavar="DIALECT",
+        help="also write a tokenizer.json for the Rust library tokenizers and for transformers.js, which cuts text as "
+        "parlai, transformers-4 or transformers-5 does (default: as the folder says, else parlai)",
+    )
     parser.add_argument("--json", action="store_true", help="the report as one JSON object")
     add_pickle_option(parser)
     parser.set_defaults(run=run, command="convert")
@@ -40,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         dtype=arguments.dtype,
         shard_size=None if arguments.shard_size is None else bytes_of(arguments.shard_size),
         allow_pickle=arguments.allow_pickle,
+        tokenizer_json=arguments.tokenizer_json,
         say=lambda line: print(printable(f"npblender convert: {line}"), file=sys.stderr, flush=True),
     )
     if arguments.json:

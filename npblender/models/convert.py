@@ -28,6 +28,7 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.config.generation_config import GenerationConfig
 from npblender.config.parlai_folder import find_parlai
 from npblender.tokenizer import BlenderbotSmallTokenizer
+from npblender.tokenizer.fast_file import FILE, fast_file
 from npblender.transformer.parameters import (
     BASE_MODEL,
     CAUSAL_MODEL,
@@ -67,12 +68,15 @@ def convert(
     dtype: str | None = None,
     shard_size: int | None = None,
     allow_pickle: bool = False,
+    tokenizer_json: str | None = None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Converted:
     """Writes the model in one folder to another, new one, and reads it back.
 
     `dtype` is what the new file stores, "float16", "bfloat16", "float32" or "float64"; None is what the source stores.
-    `shard_size` as in `checkpoint.save`. `say` is called with a line for each thing that is done.
+    `shard_size` as in `checkpoint.save`. `tokenizer_json` also writes a tokenizer.json for the Rust library
+    `tokenizers`, which cuts text in this dialect's way ("folder" for the one that the folder names, else ParlAI's).
+    `say` is called with a line for each thing that is done.
 
     Raises:
         FileNotFoundError, ValueError: the source does not fit its configuration, or is a pickle that was not allowed.
@@ -96,6 +100,10 @@ def convert(
         say(f"writes {goal} in {stored}")
         checkpoint.save(new, config, weights, _settings(place), dtype=stored, shard_size=shard_size)
         _save_tokenizer(place, new)
+        if tokenizer_json is not None:
+            dialect = None if tokenizer_json == "folder" else tokenizer_json
+            tokenizer = BlenderbotSmallTokenizer.from_pretrained(new, dialect=dialect)
+            (new / FILE).write_bytes(fast_file(tokenizer.codec).encoded())
         say("reads it back and compares every number")
         _compare(weights, new, stored, wide)
         files = {path.name: (path.stat().st_size, sha256(path)) for path in sorted(new.iterdir())}

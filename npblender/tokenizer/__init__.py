@@ -7,6 +7,9 @@ tokenizer          `BlenderbotSmallTokenizer`, the public class; its methods by 
                    named_tokens, conversion and encoding
 encoding_options   the options of a call, one row each
 batching           texts -> rows -> a padded batch
+offsets            where each token stands in its text
+fast_file          the tokenizer.json of the Rust library `tokenizers`
+fast               `BlenderbotSmallTokenizerFast`, with that library inside
 vocabulary         what a vocabulary and its merges must be, and a tokenizer's files, read and written
 shortcuts          everything that makes it fast and changes no id
 example            a vocabulary small enough to follow by hand

@@ -109,7 +109,12 @@ def _optional(name: str, text: Any, is_split_into_words: bool) -> Source | None:
 Row = dict[str, Any]
 
 # The padding value of each list; ids take the pad token.
-_FILLINGS = {"attention_mask": 0, "token_type_ids": 0, "special_tokens_mask": 1}
+_FILLINGS: dict[str, Any] = {
+    "attention_mask": 0,
+    "token_type_ids": 0,
+    "special_tokens_mask": 1,
+    "offset_mapping": (0, 0),
+}
 _NOT_PER_TOKEN = ("overflowing_tokens", "num_truncated_tokens", "length")
 
 
@@ -232,7 +237,7 @@ def round_up(length: int, multiple: int | None) -> int:
     return length if multiple is None else -(-length // multiple) * multiple
 
 
-def pad_row(row: list[int], length: int, fill: int, side: Side) -> list[int]:
+def pad_row(row: list[Any], length: int, fill: Any, side: Side) -> list[Any]:
     """Pads a row to a length; a longer one stays as it is.
 
     >>> pad_row([5, 6], 4, 0, "left")

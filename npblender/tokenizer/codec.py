@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from npblender.common.printable import shown
 from npblender.config.dialect import Dialect
@@ -18,6 +18,9 @@ from npblender.tokenizer.bpe import BytePairEncoding, Merge, MergeTable
 from npblender.tokenizer.pretokenize import DETOKENIZERS, NEWLINE, PRETOKENIZERS, AddedToken, SpecialTokenCutter
 from npblender.tokenizer.shortcuts import PieceCache, WholeWords
 from npblender.tokenizer.vocabulary import check_fit, check_merges, check_pairs, check_vocabulary
+
+if TYPE_CHECKING:
+    from npblender.tokenizer.offsets import Place
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,13 @@ class Explanation:
     def merges(self) -> Iterator[Merge]:
         """Every merge of the word; none for a special token that was cut out whole."""
         return self.rounds()
+
+
+class Span(NamedTuple):
+    """A stretch of a text, from its first character to the one behind its last."""
+
+    start: int
+    end: int
 
 
 class TextCodec:
@@ -154,6 +164,24 @@ class TextCodec:
         pieces = [chunk] if chunk.isalnum() or chunk == "\n" else self._pretokenizer.cut(chunk)
         return tuple(map(self.id_of, chain.from_iterable(map(tokens_of_piece, pieces))))
 
+    def encode_with_places(self, text: str, split_special_tokens: bool) -> tuple[list[int], list[Place]]:
+        """The ids of a text, and where each of its tokens stands in it."""
+        from npblender.tokenizer.offsets import places_of_text
+
+        return self.encode(text, split_special_tokens), places_of_text(self, text, split_special_tokens)
+
+    def stretches(self, text: str, split_special_tokens: bool) -> Iterator[tuple[int, str, Span | None]]:
+        """Yields the stretches between special tokens: where each begins, its text, and the token's span behind it."""
+        if split_special_tokens:
+            yield 0, text, None
+            return
+        at = 0
+        for (whole, _), (stretch, special) in zip(self._cutter.found(text), self._cutter.cut(text), strict=True):
+            end = at + len(whole)
+            behind = None if special is None else Span(end, end + len(special))
+            yield at + whole.index(stretch), stretch, behind
+            at = end + len(special or "")
+
     def pieces(self, text: str) -> list[str]:
         """The pieces of a text that the merges take one by one, as they are written in it."""
         return self._pretokenizer.cut(text)
@@ -169,13 +197,22 @@ class TextCodec:
         The merges may make a special token of typed text. It is then taken apart by undoing merges, so
         that the typed text stays readable as far as the vocabulary allows.
         """
-        tokens = self.tokens_of_piece(piece)
-        if piece == "\n" or self._protected.isdisjoint(tokens):
-            return tokens
-        parts = chain.from_iterable(
-            self.bpe.take_apart(token, self._is_ordinary) if token in self._protected else (token,) for token in tokens
-        )
+        parts = self.parts_of_piece(piece, split_special_tokens=True)
+        if piece == "\n":
+            return parts
         return tuple(self.unknown if part in self._protected else part for part in parts)
+
+    def parts_of_piece(self, piece: str, split_special_tokens: bool) -> tuple[str, ...]:
+        """The tokens of a piece as they are spelt in it: those that may not be made are not yet unknown ones."""
+        tokens = self.tokens_of_piece(piece)
+        if not split_special_tokens or piece == "\n" or self._protected.isdisjoint(tokens):
+            return tokens
+        return tuple(
+            chain.from_iterable(
+                self.bpe.take_apart(token, self._is_ordinary) if token in self._protected else (token,)
+                for token in tokens
+            )
+        )
 
     def _is_ordinary(self, token: str) -> bool:
         return token in self.ids and token not in self._protected

@@ -29,6 +29,7 @@ from npblender.tokenizer.encoding_options import ONLY_IDS, EncodingOptions, OwnS
 class BatchEncoder(TokenConverter):
     """The part of `BlenderbotSmallTokenizer` that makes batches."""
 
+    is_fast: bool
     padding_side: Side
     truncation_side: Side
     model_max_length: int
@@ -79,7 +80,8 @@ class BatchEncoder(TokenConverter):
             return_attention_mask: False leaves it out.
             return_overflowing_tokens: also what truncation took, and how much.
             return_special_tokens_mask: 1 at pads; this tokenizer adds no other special tokens.
-            return_offsets_mapping: not available, as in transformers' slow classes.
+            return_offsets_mapping: also `offset_mapping`, the span of each token in its text, in characters; the
+                result then has `word_ids`, `char_to_token` and their relatives (see offsets.py).
             return_length: the number of tokens before padding.
             verbose: whether the first text that is longer than `model_max_length` and not cut is logged as a warning.
             split_special_tokens: encode the text as typed by a user: nothing in it becomes a special token or, unless
@@ -97,8 +99,6 @@ class BatchEncoder(TokenConverter):
             raise ValueError("give text, or text_target, or both")
         if text_pair_target is not None and text_target is None:
             raise ValueError("text_pair_target needs text_target, as text_pair needs text")
-        if return_offsets_mapping:
-            raise ValueError("return_offsets_mapping is not available: pieces do not keep their places in the text")
         options = options_of(self._own_settings(), given)
         if text is None:
             return self._encode(text_target, text_pair_target, options)
@@ -256,10 +256,14 @@ class BatchEncoder(TokenConverter):
             )
 
     def _encode(self, text: Any, text_pair: Any, options: EncodingOptions) -> BatchEncoding:
-        if type(text) is str and text_pair is None and options.is_plain:
+        if type(text) is str and text_pair is None and options.is_plain and not self.is_fast:
             ids = self.codec.encode(text, options.split_special_tokens)  # most calls: in short what follows
             return BatchEncoding({"input_ids": ids, "attention_mask": [1] * len(ids)})
         sources, batched = rows_of(text, text_pair, options.is_split_into_words)
+        if options.return_offsets_mapping or self.is_fast:
+            from npblender.tokenizer.offsets import encode_with_places
+
+            return encode_with_places(self.codec, sources, batched, options, self.pad_token_id)
         rows = [
             make_row(
                 self._source_ids(first, options),

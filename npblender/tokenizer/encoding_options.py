@@ -117,6 +117,7 @@ class EncodingOptions:
     return_overflowing_tokens: bool = field(metadata=_row(_switch, False, CALL, PREPARE))
     return_special_tokens_mask: bool = field(metadata=_row(_switch, False, CALL, PREPARE))
     return_length: bool = field(metadata=_row(_switch, False, CALL, PREPARE))
+    return_offsets_mapping: bool = field(metadata=_row(_switch, False, CALL))
     split_special_tokens: bool = field(
         metadata=_row(_switch, None, CALL, ENCODE, own=lambda own: own.split_special_tokens)
     )
@@ -143,7 +144,7 @@ class EncodingOptions:
             self.leaves_ids_alone
             and self.return_attention_mask
             and not (self.return_token_type_ids or self.return_overflowing_tokens)
-            and not (self.return_special_tokens_mask or self.return_length)
+            and not (self.return_special_tokens_mask or self.return_length or self.return_offsets_mapping)
         )
 
 

@@ -72,13 +72,13 @@ def _spell_parlai(piece: str) -> str:
 
 # What transformers' class counts as white space: Unicode's property, without the four separators U+001C to U+001F
 # that Python's own `\s` adds.
-_SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 # Its steps are: split at `\S+\n?`; put a space before each of `.,!?()` and on both sides of `'`; squeeze spaces; let
 # a line break become a word. Together they cut in front of each such mark, and around the apostrophe. A line break
 # counts only directly behind a word, and the apostrophe's own space swallows it.
-_MARKS = ".,!?()"
+MARKS = ".,!?()"
 _TRANSFORMERS_PIECE = re.compile(
-    rf"'|[{_MARKS}][^{_SPACE}{_MARKS}']*|[^{_SPACE}{_MARKS}']+|(?<=[^{_SPACE}'])\n",
+    rf"'|[{MARKS}][^{SPACE}{MARKS}']*|[^{SPACE}{MARKS}']+|(?<=[^{SPACE}'])\n",
 )
 
 
@@ -271,6 +271,11 @@ class SpecialTokenCutter:
 
     def cut(self, text: str) -> list[tuple[str, str | None]]:
         """The text as stretches, each with the token behind it; the last stretch has none."""
+        stretches = self.found(text)
+        return stretches if self._plain else self._strip_surroundings(stretches)
+
+    def found(self, text: str) -> list[tuple[str, str | None]]:
+        """The same with every character of the text, also the white space that a token takes along."""
         if self._pattern is None:
             return [(text, None)]
         stretches: list[tuple[str, str | None]] = []
@@ -279,7 +284,7 @@ class SpecialTokenCutter:
             stretches.append((text[start : found.start()], found.group()))
             start = found.end()
         stretches.append((text[start:], None))
-        return stretches if self._plain else self._strip_surroundings(stretches)
+        return stretches
 
     def _strip_surroundings(self, stretches: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
         """Removes the white space that `lstrip` and `rstrip` tokens take with them."""

@@ -76,6 +76,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
 
     vocab_files_names = {"vocab_file": "vocab.json", "merges_file": "merges.txt"}  # noqa: RUF012  transformers' name
     is_fast = False
+    codec_class = TextCodec
 
     def __init__(
         self,
@@ -138,7 +139,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         if "unk_token" not in tokens:
             raise ValueError("unk_token cannot be None: something must stand for what the vocabulary lacks")
         required = [tokens[name] for name in ("bos_token", "eos_token", "unk_token", "pad_token") if name in tokens]
-        self.codec = TextCodec(
+        self.codec = self.codec_class(
             read_vocabulary(Path(vocab)) if isinstance(vocab, str | os.PathLike) else vocab,
             read_merges(Path(merges)) if isinstance(merges, str | os.PathLike) else merges,
             required=[token.content for token in required],
@@ -236,9 +237,12 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         return {"vocab.json": vocabulary_bytes(entries), "merges.txt": merges_bytes(self.codec.bpe.table.pairs)}
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
+        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None, *, fast: bool = False
     ) -> tuple[str, ...]:
         """Writes every file of the tokenizer, and makes the folder; transformers 4 and 5 and `from_pretrained` read it.
+
+        With `fast` also tokenizer.json, for the Rust library `tokenizers` and for transformers.js; the pages describe
+        the texts that it encodes otherwise. ValueError where the library cannot follow the merges.
 
         >>> import tempfile
         >>> from npblender.tokenizer.example import example_tokenizer
@@ -247,6 +251,8 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         ...     BlenderbotSmallTokenizer.from_pretrained(folder).dialect.name, len(paths)
         ('transformers-5', 4)
         """
+        check_switch("fast", fast)
+        also = self._fast_files() if fast else {}
         folder = json_files.new_folder(save_directory)
         settings = {
             **self._extra_settings,
@@ -266,7 +272,12 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         # A file of added tokens that an earlier save left would be read with this one's.
         there = (folder / f"{prefix}added_tokens.json").exists()
         files = settings_bytes(settings, self.codec.added, self.vocab_size, with_added_tokens=there)
-        return _write(folder, prefix, {**files, **self._vocabulary_files()})
+        return _write(folder, prefix, {**files, **self._vocabulary_files(), **also})
+
+    def _fast_files(self) -> dict[str, bytes]:
+        from npblender.tokenizer.fast_file import FILE, fast_file
+
+        return {FILE: fast_file(self.codec).encoded()}
 
     def __repr__(self) -> str:
         return (
