@@ -155,7 +155,7 @@ def _decoders(codec: TextCodec) -> list[dict[str, Any]]:
         decoders += ends
     decoders.append({"type": "BPEDecoder", "suffix": WORD_END})
     if codec.dialect.pretokenizer == "parlai":
-        decoders.append(_replace(NEWLINE, "\n"))
+        decoders += [{"type": "Fuse"}, _replace(NEWLINE, "\n")]  # in the whole text, as ParlAI does
     return decoders
 
 

@@ -184,3 +184,13 @@ def test_a_pickle_is_not_verified_unless_allowed(tmp_path: Path, capsys: pytest.
     shutil.copytree(GOLDEN / "pickled", tmp_path, dirs_exist_ok=True)
     assert main(["verify", str(tmp_path)]) == 2
     assert "--allow-pickle" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("asked", "first"), [([], "\n"), (["transformers-5"], "(?<=")])
+def test_convert_writes_a_tokenizer_json(tiny_folder: Path, tmp_path: Path, asked: list[str], first: str) -> None:
+    """In the dialect that was asked for, else in the folder's; what it holds is compared in test_fast.py."""
+    assert main(["convert", str(tiny_folder), str(tmp_path / "new"), "--tokenizer-json", *asked]) == 0
+    content = json.loads((tmp_path / "new" / "tokenizer.json").read_text(encoding="utf-8"))
+    assert content["normalizer"]["normalizers"][0]["pattern"]["Regex"].startswith(first)
+    assert main(["convert", str(tiny_folder), str(tmp_path / "plain")]) == 0
+    assert not (tmp_path / "plain" / "tokenizer.json").exists()

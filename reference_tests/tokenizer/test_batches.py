@@ -204,7 +204,6 @@ REFUSALS = [
     ({"pad_to_multiple_of": 8, "padding": True, "truncation": True, "max_length": 9}, ValueError, "not a multiple"),
     ({"truncation": "only_second", "max_length": 1, "text": "low er"}, ValueError, "needs a pair"),
     ({"return_overflowing_tokens": True, "return_tensors": "np"}, ValueError, "without return_tensors"),
-    ({"return_offsets_mapping": True}, ValueError, "return_offsets_mapping is not available"),
     ({"return_length": 1}, TypeError, "return_length must be true or false"),
     ({"split_special_tokens": "no"}, TypeError, "split_special_tokens must be true or false"),
     ({"paddin": True}, TypeError, "paddin"),
