@@ -114,13 +114,12 @@ class BlenderbotSmallTokenizerFast(BlenderbotSmallTokenizer):
                 "BlenderbotSmallTokenizerFast needs the package tokenizers: pip install 'npblender[fast]'. "
                 "BlenderbotSmallTokenizer gives the same ids without it"
             )
-        check_switch("add_prefix_space", add_prefix_space)
-        check_switch("trim_offsets", trim_offsets)
+        self.add_prefix_space = check_switch("add_prefix_space", add_prefix_space)
+        self.trim_offsets = check_switch("trim_offsets", trim_offsets)
         super().__init__(
             vocab_file, merges_file, bos_token=bos_token, eos_token=eos_token, unk_token=unk_token, **options
         )
         fast_file(self.codec)  # refused here, not at the first text
-        self.add_prefix_space, self.trim_offsets = add_prefix_space, trim_offsets
 
     @classmethod
     def from_pretrained(
@@ -129,7 +128,7 @@ class BlenderbotSmallTokenizerFast(BlenderbotSmallTokenizer):
         """Reads the tokenizer of a folder, or the demo's: vocab.json and merges.txt, as the pure class does."""
         own = {name: options.pop(name) for name in ("add_prefix_space", "trim_offsets") if name in options}
         for name, value in own.items():
-            check_switch(name, value)
+            own[name] = check_switch(name, value)
         tokenizer = super().from_pretrained(pretrained_model_name_or_path, **options)
         assert isinstance(tokenizer, cls)
         for name, value in own.items():

@@ -251,7 +251,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         ...     BlenderbotSmallTokenizer.from_pretrained(folder).dialect.name, len(paths)
         ('transformers-5', 4)
         """
-        check_switch("fast", fast)
+        fast = check_switch("fast", fast)
         also = self._fast_files() if fast else {}
         folder = json_files.new_folder(save_directory)
         settings = {
