@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 from npblender.checkpoint.dtypes import STORED_BITS
 from npblender.common import json_files
+from npblender.common.mistaken_files import refuse_mistaken_file
 from npblender.common.printable import cut, shown
 
 _LENGTH_BYTES = 8
@@ -96,11 +97,14 @@ def _read(path: Path) -> tuple[dict[str, Any], int, int]:
         prefix = file.read(_LENGTH_BYTES)
         total = file.seek(0, 2)
         if len(prefix) < _LENGTH_BYTES:
+            refuse_mistaken_file(path)
             raise ValueError(f"{path} was cut short: {total} bytes do not even hold the length of its header")
         length = int.from_bytes(prefix, "little")
         if length > _LONGEST_HEADER:
+            refuse_mistaken_file(path)
             raise ValueError(f"{path} is no safetensors file: a header of {length} bytes is longer than any can be")
         if _LENGTH_BYTES + length > total:
+            refuse_mistaken_file(path)
             raise ValueError(f"{path} was cut short: {_LENGTH_BYTES + length - total} bytes of its header are missing")
         file.seek(_LENGTH_BYTES)
         return _parse(path, file.read(length)), _LENGTH_BYTES + length, total
@@ -116,6 +120,7 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
         return out
 
     if not text.startswith(b"{"):
+        refuse_mistaken_file(path)
         raise ValueError(f"{path} is no safetensors file: its header does not start with a brace")
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
@@ -206,18 +211,21 @@ def read_torch(path: Path) -> dict[str, StoredTensor]:
         return read_torch_zip(path)
     if start[:1] == b"\x80":
         return read_torch_legacy(path)
+    refuse_mistaken_file(path)
     raise DamagedFileError(f"{path} is no file of torch.save: it begins with {shown(start)}")
 
 
 def _read_flax(path: Path) -> dict[str, StoredTensor]:
     from npblender.checkpoint.formats.flax_msgpack import read_flax
 
+    refuse_mistaken_file(path)
     return read_flax(path)
 
 
 def _read_keras(path: Path) -> dict[str, StoredTensor]:
     from npblender.checkpoint.formats.keras_h5 import read_keras
 
+    refuse_mistaken_file(path)
     return read_keras(path)
 
 
@@ -248,12 +256,18 @@ def weights_file(folder: Path, allow_pickle: bool = False) -> tuple[Path, Reader
         FileNotFoundError: there are no weights.
         ValueError: they come as a pickle only, and `allow_pickle` is False.
     """
+    every = (*_SAFETENSORS, *_PICKLES, *_OTHERS)
     for name, read in (*_SAFETENSORS, *(_PICKLES if allow_pickle else ()), *_OTHERS):
         if (folder / name).is_file():
             return folder / name, read
     for name, _ in _PICKLES:
         if (folder / name).is_file():
-            raise ValueError(_PICKLE.format(path=folder / name, folder=folder))
+            import shlex  # only for a refusal
+
+            raise ValueError(_PICKLE.format(path=folder / name, folder=shlex.quote(str(folder))))
+    folders = [name for name, _ in every if (folder / name).is_dir() and name != "model"]
+    if folders:
+        refuse_mistaken_file(folder / folders[0])
     others = sorted(path.name for path in folder.glob("*.safetensors"))
     hint = f"; it holds {', '.join(others)}: rename the right one" if others else ""
     raise FileNotFoundError(

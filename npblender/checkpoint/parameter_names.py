@@ -31,7 +31,7 @@ _RENAMES = tuple(
         (r"^(?:[^/]+/)*?(encoder|decoder)/(.+)$", _dotted),
         (r"\.(?:kernel|gamma|scale|embedding|embeddings)$", r".weight"),
         (r"\.beta$", r".bias"),
-        (r"^model\.", r""),
+        (r"^(?:module\.)?(?:model\.)?", r""),  # `module.` is torch's DataParallel
         (r"^(?:(?:encoder|decoder)\.embed_tokens|lm_head)\.weight$", SHARED),
         (r"^(?:(?:encoder|decoder)\.)?embeddings\.weight$", SHARED),
         (r"^(encoder|decoder)\.position_embeddings\.", r"\1.embed_positions."),
@@ -87,15 +87,18 @@ def copies_in_order(stored: Sequence[str], parts: Parts) -> list[str]:
     ['shared.weight']
     """
 
+    def bare_of(name: str) -> str:
+        return name.removeprefix("module.").removeprefix("model.")
+
     def is_used(name: str) -> bool:
-        if name == "lm_head.weight":
+        if bare_of(name) == "lm_head.weight":
             return parts != BASE_MODEL
-        if name.removeprefix("model.").startswith("encoder."):
+        if bare_of(name).startswith("encoder."):
             return "encoder" in parts
         return True
 
     def rank(name: str) -> tuple[bool, bool, str]:
-        bare = name.removeprefix("model.")
+        bare = bare_of(name)
         return not is_used(name), bare not in (SHARED, "embeddings.weight"), bare
 
     ranked = sorted(stored, key=rank)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from npblender.common.mistaken_files import refuse_mistaken_file
 from npblender.common.replacing import finish_replacing, replacing
 
 JSON_LIMIT = 1 << 28
@@ -76,8 +77,10 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes().decode("utf-8"))
     except UnicodeDecodeError as error:
+        refuse_mistaken_file(path)
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
     except json.JSONDecodeError as error:
+        refuse_mistaken_file(path)
         raise ValueError(f"{path} is not JSON, or was cut short: {error}") from error
     except ValueError as error:  # a whole number of thousands of digits
         raise ValueError(f"{path} holds what cannot be read: {error}") from error

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from npblender.common import json_files
+from npblender.common.mistaken_files import refuse_mistaken_file
 from npblender.common.printable import shown
 from npblender.tokenizer.bpe import CONTINUED, WORD_END, MergeTable
 from npblender.tokenizer.pretokenize import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
@@ -242,9 +243,11 @@ def read_merges(path: Path) -> MergeTable:
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
+        refuse_mistaken_file(path)
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
     header, _, body = text.replace("\r\n", "\n").rstrip("\n").partition("\n")
     if header.strip() != _MERGES_HEADER:
+        refuse_mistaken_file(path)
         raise ValueError(
             f"{path} begins with {shown(header[:40])}, not with {_MERGES_HEADER!r}: no codes of subword-nmt 0.2"
         )
