@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reference_tests.support.sources import MODULES, REPOSITORY, ROOT, parsed, room, text_files
+from reference_tests.support.sources import MODULES, REPOSITORY, ROOT, parsed, text_files
 
 FOREIGN = {"configuration_blenderbot_small.py", "modeling_blenderbot_small.py", "tokenization_blenderbot_small.py"}
 """Files of the originals, which are not here."""
@@ -96,12 +96,6 @@ def stale_pointers(path: Path) -> list[str]:
 ORDINARY_WORDS = {"asses", "dict_lower", "test_data_set_N"}
 """Set like code in a docstring, and no name of ours: a word of text, ParlAI's option, ONNX's folder."""
 
-ROOMS_IN_PREPARATION = {"groundtruth"}
-"""Rooms whose docstrings are being rewritten; empty when they are done."""
-
-
-READY = [name for name in MODULES if room(name) not in ROOMS_IN_PREPARATION]
-
 
 def docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
     """Docstrings, and the strings under fields and constants that serve as theirs."""
@@ -129,7 +123,7 @@ def names_in_code() -> set[str]:
 def test_names_in_docstrings_exist() -> None:
     """A word that a docstring sets in backquotes is the name of something in the package, and not what it was once."""
     wrong = []
-    for name in READY:
+    for name in MODULES:
         text = "\n".join(node.value for node in docstrings(parsed(name)) if isinstance(node.value, str))
         found = set(re.findall(r"(?<!`)`([a-z]\w*_\w*|[a-z]{4,})`(?!`)", text))
         wrong += [f"{name}: {word}" for word in sorted(found - names_in_code() - ORDINARY_WORDS)]
@@ -145,8 +139,9 @@ LEFT_OUT = {"demo", "releases", "verdicts.py"}
 
 
 def test_the_english_is_plain() -> None:
-    paths = {name: MODULES[name] for name in READY}
-    for folder in ("tools", "reference_tests/support", "reference_tests/oracles", "reference_tests/faults"):
-        paths |= {path.name: path for path in (REPOSITORY / folder).rglob("*.py") if not LEFT_OUT & set(path.parts)}
+    paths = dict(MODULES)
+    for folder in ("tools", "reference_tests"):
+        every = [path for path in (REPOSITORY / folder).rglob("*.py") if not LEFT_OUT & set(path.parts)]
+        paths |= {path.relative_to(REPOSITORY).as_posix(): path for path in every if path != Path(__file__).resolve()}
     lines = [(name, line.strip()) for name, path in paths.items() for line in path.read_text("utf-8").splitlines()]
     assert [f"{name}: {line}" for name, line in lines if UNPLAIN.search(line)] == []

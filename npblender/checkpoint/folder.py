@@ -166,12 +166,13 @@ def _are_counts(value: Any) -> bool:
 def _check_places(path: Path, tensors: list[StoredTensor], data_start: int, total: int) -> dict[str, StoredTensor]:
     """Tensors must follow one another without gap or overlap, and end where the file ends."""
     tensors = sorted(tensors, key=lambda tensor: (tensor.start, tensor.size))
-    end, before = data_start, "the header"
+    end, before = data_start, ""
     for tensor in tensors:
         if tensor.start != end:
             what = "overlaps" if tensor.start < end else "leaves a gap after"
-            raise ValueError(f"{path} has a damaged header: tensor {shown(tensor.name)} {what} {before}")
-        end, before = tensor.start + tensor.size, shown(tensor.name)
+            place = shown(before) if before else "the header"
+            raise ValueError(f"{path} has a damaged header: tensor {shown(tensor.name)} {what} {place}")
+        end, before = tensor.start + tensor.size, tensor.name
     if end > total:
         lost = [tensor.name for tensor in tensors if tensor.start + tensor.size > total]
         raise ValueError(

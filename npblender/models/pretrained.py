@@ -216,8 +216,9 @@ and the weights (nothing is downloaded)
         The size is rounded up to `pad_to_multiple_of`; without one it stays. transformers draws new rows at random
         around the mean, or with `mean_resizing=False` around 0, which is refused: the mean itself needs no seed.
 
-        >>> model.resize_token_embeddings(14).weight.shape
-        (14, 6)
+        >>> matrix = model.resize_token_embeddings(14).weight
+        >>> len(matrix), np.allclose(matrix[13], matrix[:11].mean(axis=0))  # it had 11 rows
+        (14, True)
         """
         size = (
             self.config.vocab_size

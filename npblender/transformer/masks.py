@@ -31,8 +31,8 @@ def causal_mask(new: int, keys: int) -> Mask:
 def key_mask(attention_mask: Mask | None) -> Mask | None:
     """A padding mask as attention takes it: [B, L] -> [B, 1, 1, L], or None where it hides nothing.
 
-    >>> key_mask(np.array([[True, False]])).shape, key_mask(np.array([[True, True]]))
-    ((1, 1, 1, 2), None)
+    >>> key_mask(np.array([[True, False]])), key_mask(np.array([[True, True]]))
+    (array([[[[ True, False]]]]), None)
     """
     if attention_mask is None or attention_mask.all():
         return None

@@ -176,7 +176,7 @@ def test_tensors_and_storages_that_lie(body: bytes, words: str | None) -> None:
 
 
 def tuple_bomb(depth: int) -> bytes:
-    """Each tuple holds the last one twice: 2^depth values to whoever walks it, hashes it, compares or prints it."""
+    """Each tuple holds the last one twice: 2^depth values for code that walks, hashes, compares or prints it."""
     return b"K\1K\1\x86q\x00" + b"h\x00h\x00\x86q\x00" * depth
 
 
@@ -211,7 +211,7 @@ def tuple_bomb(depth: int) -> bytes:
     ],
 )
 def test_bombs_and_nonsense_end_quickly(program: bytes, words: str | None) -> None:
-    if words is None:  # a list in itself is harmless to whoever does not walk it
+    if words is None:  # a list in itself is harmless to code that does not walk it
         assert isinstance(read_pickle(io.BytesIO(program), "f").value, list)
         return
     tracemalloc.start()

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from npblender.groundtruth import Noise, Trace, refed
-from npblender.groundtruth.comparison.causes import likely_causes
+from npblender.groundtruth.comparison.causes import usual_causes
 from npblender.groundtruth.tracing.inputs import TraceInputs
 from npblender.groundtruth.tracing.tensor_file import write_tensors
 from reference_tests.support.asserts import assert_close
@@ -146,7 +146,7 @@ def test_divergence(folder: Path) -> None:
     assert found["unseen"] == found["missing"] == [f"{FFN}.hidden"]
     assert found["diverged"] == [f"{FFN}.activation", f"{FFN}.output", "encoder.states", "logits"]
     assert found["surplus"] == ["x<b>\x1b[31m"]
-    assert found["causes"] == list(likely_causes(f"{FFN}.activation"))
+    assert found["causes"] == list(usual_causes(f"{FFN}.activation"))
     points = {point["name"]: point for point in found["points"]}
     first = points[f"{FFN}.activation"]
     assert first["worst_index"] == [0, 1, 2]
@@ -282,7 +282,7 @@ def test_the_text_of_a_divergence(folder: Path) -> None:
     assert entries["ulps"][0].startswith("50 values: ")
     assert entries["ulps"][0].endswith("1 beyond")
     assert entries["remark"] == ["one value alone is wrong"]
-    assert entries["usual cause"] == list(likely_causes(f"{FFN}.activation"))
+    assert entries["usual cause"] == list(usual_causes(f"{FFN}.activation"))
     assert entries["before it"] == ["16 points within noise, the last encoder.layers.0.self_attn.norm"]
     assert entries["unseen"][0].endswith(f": {FFN}.hidden")
     assert entries["after it"][0].startswith("3 of ")

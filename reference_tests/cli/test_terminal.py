@@ -231,7 +231,7 @@ class Screen:
             stdin=subprocess.DEVNULL,
             env=environment(**{"TERM": "dumb", "NO_COLOR": "1", **variables}),
         )
-        self._theirs = theirs  # kept open: a terminal that nobody has open cannot be read from
+        self._theirs = theirs  # kept open: a terminal that no process has open cannot be read from
         self.shown = ""
 
     def type(self, text: str) -> None:

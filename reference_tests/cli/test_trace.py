@@ -125,10 +125,10 @@ def test_the_table_needs_no_file(tiny_folder: Path) -> None:
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(tiny_folder)
     found = trace(model, [[5, 6, 7]], decoder_input_ids=[[1, 9]], points="encoder.states")
     values = found.arrays["encoder.states"].astype(np.float64)
-    told = (values.mean(), values.std(), values.min(), values.max())
+    wanted = (values.mean(), values.std(), values.min(), values.max())
     cells = [cell.strip() for cell in rows[0] if cell.strip()]
     assert cells[1] == f"[{', '.join(map(str, values.shape))}]"
-    assert [float(cell) for cell in cells[2:6]] == [float(f"{value:.6g}") for value in told]
+    assert [float(cell) for cell in cells[2:6]] == [float(f"{value:.6g}") for value in wanted]
     assert float(cells[6]) == found.noise["encoder.states"].rms
 
 

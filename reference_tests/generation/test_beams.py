@@ -188,8 +188,8 @@ def test_a_search_of_parlai_solved_by_hand() -> None:
     has ended before: the search is over, and `b a b` is dropped.
     """
     eos, a, b = 2, 3, 4
-    told = Rules(2, eos, 0, 0.65, 0, 0, (), beam_paths)
-    tree = Tree(told, np.empty(0, np.int64), np.full((2, 1), START), np.empty(0, np.int64))
+    rules = Rules(2, eos, 0, 0.65, 0, 0, (), beam_paths)
+    tree = Tree(rules, np.empty(0, np.int64), np.full((2, 1), START), np.empty(0, np.int64))
 
     def step(*rows: dict[int, float]) -> None:
         log_probs = np.full((2, 5), np.log(np.float32(1e-6)), np.float32)
@@ -216,8 +216,8 @@ def test_a_search_of_parlai_solved_by_hand() -> None:
 
 def test_an_end_that_is_blocked_has_not_ended() -> None:
     """Where too little is possible the beams are filled with what is not; an eos among it finishes nothing."""
-    told = Rules(4, 2, 3, 0.65, 0, 0, (), beam_paths)
-    tree = Tree(told, np.empty(0, np.int64), np.full((4, 1), START), np.empty(0, np.int64))
+    rules = Rules(4, 2, 3, 0.65, 0, 0, (), beam_paths)
+    tree = Tree(rules, np.empty(0, np.int64), np.full((4, 1), START), np.empty(0, np.int64))
     log_probs = np.full((4, 5), HOPELESS)
     log_probs[:, 3] = 0
     tree.advance(log_probs)

@@ -29,7 +29,7 @@ SETTINGS = {
     "no_repeat_ngram_size": 3,
     "encoder_no_repeat_ngram_size": 3,
 }
-"""What the recorded agents were told."""
+"""The settings of the recorded agents."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def tokenizer(shared: Path) -> BlenderbotSmallTokenizer:
 
 
 def rules(**changes: Any) -> Rules:
-    told = {
+    settings = {
         "beams": 1,
         "eos": 2,
         "min_length": SETTINGS["min_length"] + 1,
@@ -85,17 +85,17 @@ def rules(**changes: Any) -> Rules:
         "block_list": (),
         "select": beam_paths,
     }
-    return Rules(**(told | changes))
+    return Rules(**(settings | changes))
 
 
-def blocked(hypotheses: list[list[int]], context: np.ndarray, told: Rules, vocabulary: int) -> list[bool]:
+def blocked(hypotheses: list[list[int]], context: np.ndarray, limits: Rules, vocabulary: int) -> list[bool]:
     """Which finished hypotheses hold a token that these rules would not have let come; place by place."""
     found = [False] * len(hypotheses)
     for place in range(1, max(map(len, hypotheses))):
         rows = [n for n, ids in enumerate(hypotheses) if len(ids) > place]
         paths = np.array([hypotheses[n][:place] for n in rows])
         allowed = np.zeros((len(rows), vocabulary), np.float32)
-        Tree(told, context, paths, np.empty(0, np.int64)).block(allowed)
+        Tree(limits, context, paths, np.empty(0, np.int64)).block(allowed)
         for row, n in enumerate(rows):
             found[n] |= bool(allowed[row, hypotheses[n][place]] == HOPELESS)
     return found
@@ -120,8 +120,8 @@ def test_the_rules_are_no_stricter_than_they_were(recorded: list[Turn], tokenize
         "own bigrams": rules(block_ngram=2),
         "the context's bigrams": rules(context_block_ngram=2),
     }
-    for name, told in stricter.items():
-        count = sum(sum(blocked(*ids_of(turn, tokenizer), told, len(tokenizer))) for turn in recorded[::5])
+    for name, limits in stricter.items():
+        count = sum(sum(blocked(*ids_of(turn, tokenizer), limits, len(tokenizer))) for turn in recorded[::5])
         assert count > 20, name
 
 

@@ -40,7 +40,7 @@ def everywhere(function: Any, make: Callable[[Any], Any]) -> Callable[[pytest.Mo
                     if value is function:
                         patch.setattr(module, name, faulty)
                         found += 1
-        assert found, f"nobody uses {function}"
+        assert found, f"{function} is not used anywhere"
 
     return plant
 

@@ -1,6 +1,6 @@
 """The forward pass against numbers that the originals made: see golden/PROVENANCE.md.
 
-Every golden is answered in the dialect of each original that is in it. A golden that can not fail proves nothing, so
+Every golden is answered in the dialect of each original that is in it. A golden that cannot fail proves nothing, so
 `FAULTS` plants the mistakes that ports of this model make, one at a time, and asks that every golden sees those that
 its model and its calls can show.
 """

@@ -10,7 +10,7 @@ import pytest
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration
 from npblender.config.dialect import Dialect
 from npblender.groundtruth import Refed, Trace, TraceInputs, compare, compare_refed, record, refed
-from npblender.groundtruth.comparison.causes import causes_of
+from npblender.groundtruth.comparison.causes import likely_causes
 from npblender.groundtruth.comparison.findings import PointReport
 from npblender.transformer.parameters import from_arrays, to_arrays
 from reference_tests.faults.kernels import KERNELS, PLAIN, KernelFault, answers_with, run_with
@@ -103,7 +103,7 @@ SAYS = {
 
 
 def said_of(point: PointReport | None) -> list[str]:
-    return [] if point is None else [*point.remarks, *causes_of(point)]
+    return [] if point is None else [*point.remarks, *likely_causes(point)]
 
 
 @cache

@@ -76,7 +76,7 @@ def test_a_point_without_a_case_hands_on_another(seed: int) -> None:
     for place, name in enumerate(truth.points):
         before = truth.points[:place]
         if name in cases.outputs or name in ("encoder.embed.scaled", "decoder.embed.scaled"):
-            continue  # embeddings that are given are scaled by nobody
+            continue  # given embeddings are not scaled
         if name.endswith("decoder.embed.scaled"):
             continue
         same = [each for each in before if np.array_equal(truth.arrays[each], truth.arrays[name], equal_nan=True)]
@@ -211,7 +211,7 @@ def test_thirty_units_are_found_in_that_operation_alone(data: st.DataObject, sin
 
 
 def test_every_divergence_is_remarked_upon() -> None:
-    """Each operation stands for itself, so the facts about each are told, unlike those after a first divergence."""
+    """Each operation stands for itself, so facts are reported about each, unlike those after a first divergence."""
     cases = example(steps=False)
     answers = {name: 2 * array for name, array in cases.outputs.items() if array.any()}
     report = compare_refed(cases, answers)

@@ -38,7 +38,7 @@ IDS = {"input_ids": [[5, 6, 7]], "decoder_input_ids": [[1, 9]]}
 
 @given(seed=seeds(), dialect=dialects)
 @settings(max_examples=25)
-def test_a_trace_is_what_the_taps_of_the_model_tell(seed: int, dialect: Dialect) -> None:
+def test_a_trace_is_what_a_tap_of_the_model_is_called_with(seed: int, dialect: Dialect) -> None:
     drawn = draw_trace_case(np.random.default_rng(seed), dialect, steps=False)
     for dtype in (np.float32, np.float64):
         model = drawn.model(dtype)

@@ -37,7 +37,7 @@ def truth(dialect: Dialect) -> Trace:
 
 
 def test_no_fault_is_lost() -> None:
-    """Names are told apart between the three modules, and there are enough in every dialect."""
+    """No name stands in two of the three modules, and there are enough in every dialect."""
     assert len(ZOO) == len(ARITHMETIC) + len(WIRING) + len(BORDER)
     for dialect in DIALECTS:
         assert sum(dialect in fault.dialects for fault in ZOO.values()) > 60

@@ -107,7 +107,7 @@ def test_what_should_change_the_logits_does(name: str) -> None:
     ("name", "ids"), [("inputs_embeds", "input_ids"), ("decoder_inputs_embeds", "decoder_input_ids")]
 )
 def test_embeddings_stand_for_ids(name: str, ids: str) -> None:
-    """The rows of the shared matrix, scaled where nobody else does, give what their ids give."""
+    """The rows of the shared matrix, scaled where the model does not do it, give what their ids give."""
     call = {"input_ids": IDS, "decoder_input_ids": DECODER_IDS}
     factor = np.sqrt(CONFIG.d_model) if CONFIG.scale_embedding and name == "inputs_embeds" else 1.0
     embeds = SEQ2SEQ.get_input_embeddings().weight[call[ids]] * factor

@@ -66,7 +66,7 @@ def test_what_cannot_be_shared_is_not(block):
 
 
 def test_nobody_can_tell_from_a_pass(in_panels, monkeypatch):
-    """The same states, heard or not; and who listens hears what lies in between."""
+    """The same states with a tap and without; a tap is called with what lies in between."""
     config = BlenderbotSmallConfig(
         vocab_size=40,
         d_model=D,

@@ -55,7 +55,7 @@ def test_any_merges_equal_the_definition(merges, word):
 
 @given(merge_tables())
 def test_products_equal_the_definition(merges):
-    """Words that one symbol spells: the ones that are told to end whole without a round being taken."""
+    """Words that one symbol spells: those that the shortcut says end whole, without a round of merges."""
     bpe = BytePairEncoding(merges)
     for word in dict.fromkeys((left + right).removesuffix("</w>") for left, right in merges):
         assert list(bpe.segment(word)) == naive.segment(word, merges)

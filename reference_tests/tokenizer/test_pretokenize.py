@@ -17,7 +17,7 @@ PARLAI = [
     ("snake_case 3.14", ["snake_case", "3", ".", "14"]),
     # The dot above a capital I is a mark of its own once it is lower case, and no word character.
     ("İs", ["i", "\u0307", "s"]),
-    # A sigma at a word's end becomes another letter; whether it is one is told by what follows, full stops skipped.
+    # A sigma at a word's end becomes another letter; whether it is one depends on what follows, full stops skipped.
     ("ΑΣ ΑΣΑ ΑΣ.Α", ["ας", "ασα", "ασ", ".", "α"]),
     ("e\u0301 ٣² 生活", ["e", "\u0301", "٣²", "生活"]),
     ("a\x1cb\x00c", ["a", "b", "\x00", "c"]),

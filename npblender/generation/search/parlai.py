@@ -27,7 +27,8 @@ from npblender.generation.logits.sampling import draw
 from npblender.generation.logits.top_k import top_k, top_k_of_sums
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, Hypothesis, StepRecord
 from npblender.generation.plan import Plan
-from npblender.ops import log_softmax, softmax
+from npblender.ops import unchecked as ops
+from npblender.transformer.execution import NO_LIMIT, run
 
 HOPELESS = np.float32(-1e20)
 """ParlAI's minus infinity in float32: what a blocked token scores, and a path that has ended."""
@@ -57,7 +58,7 @@ def top_k_paths(k: int, rng: np.random.Generator) -> Select:
         candidates = [top_k(row, min(k, len(row))) for row in log_probs]
         values = np.stack([value for value, _ in candidates])  # [W, k]
         tokens = np.stack([token for _, token in candidates])
-        choices = draw(softmax(values), rng)
+        choices = draw(run(NO_LIMIT, ops.softmax, values), rng)
         return paths, tokens[paths, choices], scores + values[paths, choices]
 
     return select
@@ -71,7 +72,7 @@ def nucleus_paths(p: float, rng: np.random.Generator) -> Select:
 
     def select(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, Array]:
         paths = np.arange(len(log_probs))
-        probabilities = softmax(log_probs)
+        probabilities = run(NO_LIMIT, ops.softmax, log_probs)
         order = np.argsort(-probabilities, axis=1, kind="stable")
         ordered = np.take_along_axis(probabilities, order, axis=1)
         before = np.cumsum(ordered, axis=1, dtype=np.float64).astype(np.float32) - ordered
@@ -295,7 +296,7 @@ def search_parlai(
 def log_probabilities(logits: Array, temperature: float) -> Array:
     """Return the log-softmax, in float32 whatever the model computes in: ParlAI's `_generation_activation`."""
     scaled = logits if temperature == 1 else logits / logits.dtype.type(temperature)
-    return log_softmax(to_float32(scaled))
+    return run(NO_LIMIT, ops.log_softmax, to_float32(scaled))
 
 
 def _trees(plan: Plan, decoder: DecoderState, rules: Rules) -> list[Tree]:

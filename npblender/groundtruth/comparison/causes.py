@@ -92,19 +92,19 @@ _CAUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
-def causes_of(point: PointReport | None) -> tuple[str, ...]:
+def likely_causes(point: PointReport | None) -> tuple[str, ...]:
     """Returns the usual causes of a divergence, unless it is too small or a mistake was found that explains it."""
     if point is None or not is_telling(point.score) or any(EXPLAINS in remark for remark in point.remarks):
         return ()
-    return likely_causes(point.name)
+    return usual_causes(point.name)
 
 
-def likely_causes(name: str) -> tuple[str, ...]:
+def usual_causes(name: str) -> tuple[str, ...]:
     """Returns what usually goes wrong at a point, the most specific entry for its name; nothing for other names.
 
-    >>> likely_causes("encoder.layers.3.ffn.activation")
+    >>> usual_causes("encoder.layers.3.ffn.activation")
     ('the tanh form of GELU: this model has the exact one, with erf',)
-    >>> likely_causes("step1.decoder.embed.positions")
+    >>> usual_causes("step1.decoder.embed.positions")
     ('positions that start again at 0 in every cached step, or are off by one',)
     """
     parts = pattern_of(name).split(".")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from html import escape
 
 from npblender.common.printable import printable
-from npblender.groundtruth.comparison.causes import causes_of
+from npblender.groundtruth.comparison.causes import likely_causes
 from npblender.groundtruth.comparison.findings import PointReport, Report
 from npblender.groundtruth.comparison.text_report import as_text, short
 from npblender.groundtruth.noise.units import BUG, DIVERGED
@@ -138,7 +138,7 @@ def as_html(report: Report) -> str:
     (True, False, True)
     """
     verdict = report.verdict if report.first is None else f"diverged at {report.first.name}"
-    causes = causes_of(report.first)
+    causes = likely_causes(report.first)
     lines = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',

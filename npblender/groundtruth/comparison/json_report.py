@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from npblender.groundtruth.comparison.causes import causes_of
+from npblender.groundtruth.comparison.causes import likely_causes
 from npblender.groundtruth.comparison.findings import PointReport, Report, Side
 
 FORMAT, VERSION = "npblender-comparison", 1
@@ -93,7 +93,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "thin": list(report.thin),
         "borderline": [point.name for point in report.borderline],
         "lacking": list(report.lacking),
-        "causes": list(causes_of(first)),
+        "causes": list(likely_causes(first)),
         "reference": _side(report.reference),
         "mine": _side(report.mine),
         "noise_measured": report.noise_measured,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from npblender.common.printable import printable
-from npblender.groundtruth.comparison.causes import causes_of
+from npblender.groundtruth.comparison.causes import likely_causes
 from npblender.groundtruth.comparison.commands import globs_of, needs_file, trace_command
 from npblender.groundtruth.comparison.findings import PointReport, Report
 from npblender.groundtruth.noise.units import FALLBACK_ULPS
@@ -188,7 +188,7 @@ def _first(point: PointReport) -> Iterator[str]:
         yield f"  {'read as':14} {_reading(point)}"
     for remark in point.remarks:
         yield f"  {'remark':14} {remark}"
-    for cause in causes_of(point):
+    for cause in likely_causes(point):
         yield f"  {'usual cause':14} {cause}"
 
 

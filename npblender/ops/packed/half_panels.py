@@ -93,8 +93,9 @@ class HalfPanels(Panels):
     def scratch(self, workers: int, panels: int) -> Array:
         """Memory for each worker to convert so many panels to float32 in.
 
-        >>> HalfPanels.allocate((64, 512), "float16").scratch(2, 1).shape
-        (2, 1, 2, 256, 64)
+        >>> memory = HalfPanels.allocate((64, 512), "float16").scratch(2, 1)
+        >>> memory.shape, memory.dtype  # [workers, panels, parts, D/parts, width]
+        ((2, 1, 2, 256, 64), dtype('float32'))
         """
         return np.empty((workers, panels, *self.store.shape[1:]), np.float32)
 
@@ -103,9 +104,11 @@ class HalfPanels(Panels):
 
         It is written into `scratch`, where it lasts until the next call; without one it is a new array.
 
-        >>> halves = HalfPanels.allocate((64, 2), "float16")
-        >>> halves.numbers(halves.store).shape
-        (1, 1, 2, 64)
+        >>> halves = HalfPanels.allocate((2, 2), "float16")
+        >>> halves.fill(0, np.array([[1.0, 0.5], [3.0, 0.1]], np.float32))
+        >>> halves.numbers(halves.store)[0, 0]
+        array([[1.        , 3.        ],
+               [0.5       , 0.09997559]], dtype=float32)
         """
         return widen(
             store, self.stored, np.empty(store.shape, np.float32) if scratch is None else scratch[: len(store)]
@@ -114,8 +117,10 @@ class HalfPanels(Panels):
     def bits(self) -> Array:
         """The matrix as it is stored: [F, D], uint16.
 
-        >>> HalfPanels.allocate((3, 2), "float16").bits().shape
-        (3, 2)
+        >>> halves = HalfPanels.allocate((1, 2), "float16")
+        >>> halves.fill(0, np.array([[1.0, 0.5]], np.float32))
+        >>> [hex(number) for number in halves.bits()[0]]
+        ['0x3c00', '0x3800']
         """
         return np.ascontiguousarray(in_rows(self.store, self.rows))
 

@@ -66,8 +66,8 @@ class LazyPanels(MatrixLike):
     """A matrix [F, D], or one of `count` equal parts of one, in rows or in panels as its products need it.
 
     >>> one, two = LazyPanels.of(np.arange(12.0).reshape(6, 2)).split(2)
-    >>> one.form(1)[0], LazyPanels.joined([one, two]).shape
-    (array([0., 1.]), (6, 2))
+    >>> one.form(1)[0], LazyPanels.joined([one, two]).form(1)[5]
+    (array([0., 1.]), array([10., 11.]))
     """
 
     shared: _Packed

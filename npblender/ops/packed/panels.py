@@ -53,7 +53,7 @@ class Panels(MatrixLike):
     def empty(cls, shape: tuple[int, int], dtype: npt.DTypeLike) -> Panels:
         """Memory for a matrix [F, D], to be filled by `fill`.
 
-        >>> Panels.empty((128, 512), np.float32).store.shape
+        >>> Panels.empty((128, 512), np.float32).store.shape  # [panels, parts, D/parts, width]
         (2, 2, 256, 64)
         """
         rows, inner = shape
@@ -185,17 +185,19 @@ class Panels(MatrixLike):
     def numbers(self, store: Array, scratch: Any = None) -> Array:
         """A piece of the store in the dtype of the product, [panels, parts, D/parts, width]; here it is that already.
 
-        >>> panels = Panels.of(np.ones((3, 2)))
-        >>> panels.numbers(panels.store).shape
-        (1, 1, 2, 3)
+        >>> panels = Panels.of(np.arange(6.0).reshape(3, 2))
+        >>> panels.numbers(panels.store)[0, 0]
+        array([[0., 2., 4.],
+               [1., 3., 5.]])
         """
         return store
 
     def padded(self, bias: Array) -> Array:
         """A bias [F] with zeros for the columns that only fill the last panel up.
 
-        >>> Panels.of(np.ones((65, 2))).padded(np.ones(65)).shape
-        (128,)
+        >>> padded = Panels.of(np.ones((65, 2))).padded(np.ones(65))
+        >>> len(padded), padded[63:67]
+        (128, array([1., 1., 0., 0.]))
         """
         columns = len(self.store) * self.store.shape[3]
         return bias if columns == self.rows else np.concatenate([bias, np.zeros(columns - self.rows, bias.dtype)])
