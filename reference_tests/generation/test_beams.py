@@ -170,7 +170,7 @@ def test_parlais_search_by_hand(
         "length_penalty": penalty,
         "no_repeat_ngram_size": sizes[0],
         "encoder_no_repeat_ngram_size": sizes[1],
-        "bad_words_ids": phrases,
+        "bad_words_ids": phrases or None,
     }
     wanted = parlai_by_hand(model, source, 9, options)
     if any(math.isclose(total, -1e20, rel_tol=1e-3) for _, total in wanted):
