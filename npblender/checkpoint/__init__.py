@@ -1,12 +1,13 @@
 """Reads and writes the weights in a model's folder, and translates names and number formats on the way.
 
-`load` reads safetensors, one file or several shards, under the names of transformers' three classes or of ParlAI,
-stored as float16, bfloat16, float32 or float64. `save` writes what both versions of transformers load again. Pickles
-(pytorch_model.bin, ParlAI's `model`) are refused, with the lines that convert them. In reading order:
+`load` reads safetensors, one file or several shards, and the files of torch, Flax, Keras and ParlAI, stored as float16,
+bfloat16, float32 or float64. `save` writes what both versions of transformers load again. Pickles (pytorch_model.bin,
+ParlAI's `model`) are read if the caller allows it, and nothing in them is run. In reading order:
 
     dtypes            the number formats of files, and the dtypes a model computes in
-    parameter_names   transformers' and ParlAI's names of a parameter -> ours
+    parameter_names   every original's names of a parameter -> ours
     folder            which files hold the tensors, and what a safetensors file says about itself, checked
+    formats           where the files of the other frameworks hold theirs
     read, write       `load` and `save`
 """
 

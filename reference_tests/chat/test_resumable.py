@@ -288,3 +288,17 @@ def test_what_a_run_was_told_knows_the_model_by_its_files(tiny_folder: Path, tmp
     data[-1] ^= 1
     weights.write_bytes(bytes(data))
     assert run_fingerprint(job, prepare(job)) != run_fingerprint(elsewhere, prepare(elsewhere))
+
+
+def test_a_model_in_another_format_counts_by_its_bytes_too(tmp_path: Path) -> None:
+    """Not only safetensors: a run of a pickle or of ParlAI's folder is not resumed with other weights."""
+    golden = Path(__file__).resolve().parents[1] / "golden" / "checkpoints" / "parlai"
+    for name in ("model", "model.opt", "model.dict", "model.dict.codecs"):
+        shutil.copy(golden / name, tmp_path / name)
+    job = BatchJob(folder=str(tmp_path), allow_pickle=True)
+    before = run_fingerprint(job, prepare(job))
+    assert set(before["model"]) == {"model", "model.opt", "model.dict", "model.dict.codecs"}
+    content = bytearray((tmp_path / "model").read_bytes())
+    content[-1000] ^= 1
+    (tmp_path / "model").write_bytes(content)
+    assert run_fingerprint(job, prepare(job)) != before

@@ -96,11 +96,16 @@ def run_fingerprint(job: BatchJob, prepared: PreparedJob) -> dict[str, Any]:
         "block": list(job.block),
         "seed": job.seed,
         "n_best": job.n_best,
+        **({"allow_pickle": True} if job.allow_pickle else {}),  # it decides which of several files is read
     }
 
 
+_SUFFIXES = (".safetensors", ".json", ".txt", ".bin", ".h5", ".msgpack", ".opt", ".dict", ".codecs")
+
+
 def _counts(path: Path) -> bool:
-    return path.suffix in (".safetensors", ".json", ".txt") and path.is_file()
+    """Whether a file is one of a model's, in any of the formats that are read."""
+    return (path.suffix in _SUFFIXES or path.name in ("model", "model.checkpoint")) and path.is_file()
 
 
 def _fingerprint(path: Path) -> str:
