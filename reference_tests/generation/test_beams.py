@@ -170,11 +170,12 @@ def test_parlais_search_by_hand(
         "length_penalty": penalty,
         "no_repeat_ngram_size": sizes[0],
         "encoder_no_repeat_ngram_size": sizes[1],
-        "bad_words_ids": phrases or None,
+        "bad_words_ids": phrases,
     }
     wanted = parlai_by_hand(model, source, 9, options)
     if any(math.isclose(total, -1e20, rel_tol=1e-3) for _, total in wanted):
         return  # every path is blocked, and which of the hopeless ones is closed means nothing
+    options["bad_words_ids"] = phrases or None  # an empty list is refused
     out = model.generate([source], max_length=9, return_dict_in_generate=True, **options)
     found = [(each.ids, each.score) for each in out.n_best[0]]
     assert [ids for ids, _ in found] == [ids for ids, _ in wanted]
