@@ -48,7 +48,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Talks."""
+    """Replies to `--say`, to the lines of a pipe, or at the terminal, and returns the exit code."""
     said = [check_text("--say", text) for text in arguments.say or ()]
     if not all(text.strip() for text in said):
         raise ValueError("--say is empty; give it something to reply to")

@@ -31,7 +31,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Shows what would run."""
+    """Shows the model and the machine, as text or JSON."""
     model = model_facts(arguments)
     suit_threads(model["parameters"])  # as chat does it
     found = {**model, **machine_facts()}

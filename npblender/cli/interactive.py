@@ -107,13 +107,13 @@ class Session:
         COMMANDS[name].run(self, rest.strip())
 
     def show_help(self, rest: str) -> None:
-        """/help"""
+        """Lists the commands, a line each."""
         for command in dict.fromkeys(COMMANDS.values()):
             self.terminal.note(f"{command.usage:<18} {command.help}")
         self.terminal.note(f"{'//text':<18} say a text that begins with /")
 
     def persona(self, rest: str) -> None:
-        """/persona"""
+        """Adds a line to the persona, removes all of it for `-`, and shows what it then is."""
         if rest == "-":
             self.conversation.persona = ()
         elif rest:
@@ -121,31 +121,31 @@ class Session:
         self.terminal.note("\n".join(self.conversation.persona) or "There is no persona.")
 
     def undo(self, rest: str) -> None:
-        """/undo"""
+        """Takes back the last exchange."""
         for turn in self.conversation.undo():
             self.terminal.note(f"taken back: {' '.join(turn.text.split())}")
 
     def reset(self, rest: str) -> None:
-        """/reset"""
+        """Forgets all turns and keeps the persona."""
         self.conversation.reset()
         self.terminal.note("Everything that was said is forgotten; the persona stays.")
 
     def save(self, rest: str) -> None:
-        """/save"""
+        """Saves the conversation to a file."""
         if not rest:
             raise ValueError("say where: /save FILE")
         self.conversation.save(rest)
         self.terminal.note(f"saved {len(self.conversation.turns)} turns to {rest}")
 
     def load(self, rest: str) -> None:
-        """/load"""
+        """Loads a conversation from a file."""
         if not rest:
             raise ValueError("say which: /load FILE")
         self.conversation.load(rest)
         self.terminal.note(f"loaded {len(self.conversation.turns)} turns")
 
     def beams(self, rest: str) -> None:
-        """/beams"""
+        """Sets the number of beams, and shows which search is used."""
         if rest:
             if not (rest.isascii() and rest.isdigit() and int(rest)):
                 raise ValueError(f"/beams takes a number of 1 or more, not {rest!r}")
@@ -154,7 +154,7 @@ class Session:
         self.terminal.note(f"{plan.num_beams} beams: {plan.search}")
 
     def why(self, rest: str) -> None:
-        """/why"""
+        """Shows the candidates of the last reply with their scores."""
         reply = self.conversation.last_reply
         if reply is None:
             raise ValueError("there is no reply to explain yet")
@@ -165,7 +165,7 @@ class Session:
             self.terminal.note("This search keeps no runners-up; /beams 10 does.")
 
     def quit(self, rest: str) -> None:
-        """/quit"""
+        """Ends the session after this command."""
         self._leaving = True
 
 

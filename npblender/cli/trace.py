@@ -77,7 +77,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Traces one run."""
+    """Records a run with its noise, and writes it or prints it as a table."""
     from npblender import BlenderbotSmallForConditionalGeneration, demo
     from npblender.config import BlenderbotSmallConfig
     from npblender.groundtruth import record

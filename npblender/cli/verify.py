@@ -25,7 +25,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the report."""
+    """Prints what a folder holds; 0 if it is in order, 1 if not."""
     from npblender.groundtruth.folder_report import verify_folder
 
     report = verify_folder(

@@ -43,7 +43,7 @@ class Recipe:
         return source, [*reply, self.subject.model.config.eos_token_id]
 
     def scenarios(self) -> list[Scenario]:
-        """The forward passes."""
+        """The inputs of every forward pass in the pack."""
         config, dialect = self.subject.model.config, self.subject.model.dialect
         if self.small:
             return list(small_scenarios(config, dialect, self.seed))

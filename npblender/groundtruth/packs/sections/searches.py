@@ -38,7 +38,7 @@ class Search:
     seed: int | None = None
 
     def call(self) -> dict[str, Any]:
-        """The arguments."""
+        """The arguments of `generate` for this case."""
         given = {name: getattr(self, name) for name in ("attention_mask", "decoder_input_ids", "seed")}
         return {"input_ids": self.input_ids, **{k: v for k, v in given.items() if v is not None}}
 
