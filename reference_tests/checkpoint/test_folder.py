@@ -149,6 +149,8 @@ def test_dtypes_are_the_librarys_own(tmp_path: Path):
     with pytest.raises(SafetensorError) as refused:
         load_file(path)
     known = {name for name in STORED_BITS if f"`{name}`" in str(refused.value)}
+    if "F4" not in known:
+        pytest.skip("an older safetensors, which has fewer dtypes or does not list them")
     assert set(STORED_BITS) == known
     for name, bits in STORED_BITS.items():
         path = write_bytes(tmp_path, content({"a": entry(name, [8], 0, bits)}, bytes(bits)))

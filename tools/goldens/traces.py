@@ -53,10 +53,10 @@ def ports() -> Iterator[tuple[Path, Port]]:
     for original in ORIGINALS:
         for (kind, dtype), flags in KINDS.items():
             options = (*flags, "--dtype", dtype, "--threads", "1")
-            yield file_of(original, kind, dtype), Port(original, original, "tools/torch_trace.py", original, options)
+            yield file_of(original, kind, dtype), Port(original, original, "tools.torch_trace", original, options)
     dialect = ORIGINALS[-1]
     options = ("--dialect", dialect)
-    runtime = Port("ONNX Runtime", dialect, "tools/originals/run_onnx_trace.py", RUNTIME, options)
+    runtime = Port("ONNX Runtime", dialect, "tools.originals.run_onnx_trace", RUNTIME, options)
     yield file_of(RUNTIME, "whole", "float32"), runtime
 
 
