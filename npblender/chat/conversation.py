@@ -26,6 +26,7 @@ from npblender.chat.history import (
 from npblender.chat.replies import Reply, Settings, make_settings, stream_reply
 from npblender.chat.transcript import Transcript, read_transcript, write_transcript
 from npblender.common.checks import lines_of
+from npblender.common.printable import cut
 from npblender.generation.generate import generator_of
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
@@ -99,6 +100,13 @@ class Conversation:
         )
         tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder, dialect=model.dialect)
         return cls(model, tokenizer, **options)
+
+    def __repr__(self) -> str:
+        last = f", the last {cut(repr(self._turns[-1].text), 60)}" if self._turns else ""
+        return (
+            f"Conversation({len(self._turns)} turns{last}; {len(self._persona)} lines of persona, profile "
+            f"{self.profile.name!r}, {self.model!r})"
+        )
 
     @property
     def persona(self) -> tuple[str, ...]:

@@ -116,6 +116,21 @@ class Reply(Candidate):
     def __str__(self) -> str:
         return self.text
 
+    def __repr__(self) -> str:
+        score = "" if self.score is None else f", score {self.score:.4f}"
+        return f"Reply({self.text!r}{score}, {len(self.n_best)} found, {len(self.source.ids)} tokens read)"
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the reply, and a table of the others that the search found."""
+        from html import escape
+
+        rows = "".join(
+            f"<tr><td>{'' if each.score is None else f'{each.score:.4f}'}</td><td>{escape(each.text)}</td></tr>"
+            for each in self.n_best
+        )
+        table = f"<table><tr><th>score</th><th>reply</th></tr>{rows}</table>" if len(self.n_best) > 1 else ""
+        return f"<p>{escape(self.text)}</p>{table}"
+
 
 def search_replies(
     model: BlenderbotSmallForConditionalGeneration,

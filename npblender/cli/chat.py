@@ -35,6 +35,7 @@ it is, each in the same conversation, and every reply is one line of the output;
 def add_parser(commands: Any, summary: str) -> None:
     """Adds the subcommand's options."""
     parser = commands.add_parser("chat", help=summary, description=__doc__, epilog=EPILOG)
+    parser.add_argument("text", nargs="*", metavar="TEXT", help="say this and print the reply, as --say does")
     parser.add_argument(
         "--say", action="append", metavar="TEXT", help="say this and print the reply; repeat it for a conversation"
     )
@@ -49,7 +50,8 @@ def add_parser(commands: Any, summary: str) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Replies to `--say`, to the lines of a pipe, or at the terminal, and returns the exit code."""
-    said = [check_text("--say", text) for text in arguments.say or ()]
+    words = " ".join(arguments.text)
+    said = [check_text("--say", text) for text in (*([words] if arguments.text else ()), *(arguments.say or ()))]
     if not all(text.strip() for text in said):
         raise ValueError("--say is empty; give it something to reply to")
     persona = [check_text("--persona", line) for line in arguments.persona]
@@ -57,9 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     at_terminal = not said and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     with saved_at_the_end(conversation, arguments.save):
         if at_terminal:
-            from npblender.cli.interactive import Session
+            from npblender.cli.interactive import COMMANDS, Session
+            from npblender.cli.terminal import remembered_lines
 
-            return Session(conversation, as_json=arguments.json).run()
+            with remembered_lines([f"/{name}" for name in COMMANDS]):
+                return Session(conversation, as_json=arguments.json).run()
         if said:
             for text in said:
                 say(conversation, text, arguments.json)

@@ -5,6 +5,7 @@ Ctrl-C cancels the reply in work and removes its line; a second one in a row lea
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -62,7 +63,9 @@ class Session:
     def _handle(self, text: str) -> bool:
         """Handles one line; returns whether it was interrupted."""
         try:
-            if text.startswith("/") and not text.startswith("//"):
+            if text in ("exit", "quit"):
+                self.quit("")
+            elif text.startswith("/") and not text.startswith("//"):
                 self._command(text)
             else:
                 self._reply(text.removeprefix("/") if text.startswith("//") else text)
@@ -134,6 +137,7 @@ class Session:
         """Saves the conversation to a file."""
         if not rest:
             raise ValueError("say where: /save FILE")
+        rest = os.path.expanduser(rest)
         self.conversation.save(rest)
         self.terminal.note(f"saved {len(self.conversation.turns)} turns to {rest}")
 
@@ -141,8 +145,10 @@ class Session:
         """Loads a conversation from a file."""
         if not rest:
             raise ValueError("say which: /load FILE")
-        self.conversation.load(rest)
+        self.conversation.load(os.path.expanduser(rest))
         self.terminal.note(f"loaded {len(self.conversation.turns)} turns")
+        for turn in self.conversation.turns:
+            self.terminal.note(f"{'you' if turn.speaker == 'user' else turn.speaker}> {' '.join(turn.text.split())}")
 
     def beams(self, rest: str) -> None:
         """Sets the number of beams, and shows which search is used."""
@@ -179,4 +185,6 @@ COMMANDS = {
     "beams": Command("/beams N", "search with N beams; alone: show how many", Session.beams),
     "why": Command("/why", "the runner-up replies of the last search, with scores", Session.why),
     "quit": Command("/quit", "leave", Session.quit),
+    "exit": Command("/exit", "leave; so does exit without a slash", Session.quit),
+    "bye": Command("/bye", "leave", Session.quit),
 }

@@ -42,7 +42,9 @@ seed_number = partial(whole_number, at_least=0)
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Adds --model and --dialect."""
-    parser.add_argument("--model", metavar="FOLDER", help="the model's folder (default: the demo in this package)")
+    parser.add_argument(
+        "-m", "--model", metavar="FOLDER", help="the model's folder (default: the demo in this package)"
+    )
     parser.add_argument(
         "--dialect",
         choices=[dialect.name for dialect in DIALECTS],
@@ -81,6 +83,8 @@ def add_reply_options(parser: argparse.ArgumentParser) -> None:
     search.add_argument("--greedy", action="store_true", help="take the most probable word each time; streams words")
     search.add_argument("--sample", action="store_true", help="draw each word at random; streams words")
     search.add_argument("--beams", type=whole_number, metavar="N", help="search with N beams")
+    parser.add_argument("--temperature", type=float, metavar="T", help="--sample, with logits divided by T")
+    parser.add_argument("--top-k", type=whole_number, metavar="K", help="--sample, from the K most probable words")
     parser.add_argument("--seed", type=seed_number, metavar="N", help="make --sample repeatable")
     parser.add_argument(
         "--set",
@@ -104,6 +108,12 @@ def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
         settings["do_sample"] = True
     if arguments.beams is not None:
         settings |= {"do_sample": False, "num_beams": arguments.beams}
+    for name in ("temperature", "top_k"):
+        value = getattr(arguments, name, None)
+        if value is not None:
+            if settings.get("do_sample") is False:
+                raise ValueError(f"--{name.replace('_', '-')} is for --sample: leave --greedy or --beams out")
+            settings |= {"do_sample": True, name: value}
     for assignment in arguments.set:
         name, equals, value = assignment.partition("=")
         if not equals:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TextIO
 
 from npblender.common.printable import printable
@@ -70,6 +72,57 @@ class Terminal:
     def _put(self, text: str) -> None:
         self._output.write(text)
         self._output.flush()
+
+
+@contextmanager
+def remembered_lines(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """Keeps the lines that are typed between starts, completes `words` with Tab, and takes a paste as one line.
+
+    The lines are kept in npblender/history in XDG_STATE_HOME, or ~/.local/state; NPBLENDER_HISTORY names another file,
+    and nothing is kept if it is empty. Without readline nothing happens; a file that cannot be written is passed over.
+    """
+    if not load_readline():
+        yield
+        return
+    import readline
+
+    def complete(text: str, state: int) -> str | None:
+        found = [word for word in words if word.startswith(text)] if text.startswith("/") else []
+        return found[state] if state < len(found) else None
+
+    before, delimiters = readline.get_completer(), readline.get_completer_delims()
+    readline.set_completer(complete)
+    readline.set_completer_delims(" ")
+    libedit = "libedit" in (readline.__doc__ or "")
+    readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
+    if not libedit and environment.get("TERM") != "dumb":
+        readline.parse_and_bind("set enable-bracketed-paste on")
+    path = history_file(environment)
+    with suppress(OSError):
+        if path is not None and path.is_file():
+            readline.read_history_file(path)
+    try:
+        yield
+    finally:
+        readline.set_completer(before)
+        readline.set_completer_delims(delimiters)
+        if path is not None:
+            with suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                readline.write_history_file(path)
+                path.chmod(0o600)  # what somebody says is his own
+
+
+def history_file(environment: Mapping[str, str]) -> Path | None:
+    """Where the typed lines are kept, or None.
+
+    >>> history_file({"XDG_STATE_HOME": "/state"}).as_posix(), history_file({"NPBLENDER_HISTORY": ""})
+    ('/state/npblender/history', None)
+    """
+    named = environment.get("NPBLENDER_HISTORY")
+    if named is not None:
+        return Path(named).expanduser() if named else None
+    return Path(environment.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "npblender" / "history"
 
 
 def load_readline() -> bool:

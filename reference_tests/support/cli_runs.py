@@ -59,7 +59,7 @@ def one_error(result: Result) -> str:
 def environment(**changes: str) -> dict[str, str]:
     """The environment of a child process, in which this checkout is the package."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return {**inherited, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **changes}
+    return {**inherited, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NPBLENDER_HISTORY": "", **changes}
 
 
 def command(*arguments: object) -> list[str]:
