@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -73,6 +74,9 @@ def check_whole(name: str, value: Any, at_least: int = 0, at_most: int | None = 
     return int(value)
 
 
+_LARGEST = sys.float_info.max
+
+
 def check_number(name: str, value: Any, at_least: float = 0.0, at_most: float = math.inf) -> float:
     """Returns a finite number between two bounds, Python's or NumPy's, as Python's.
 
@@ -85,7 +89,7 @@ def check_number(name: str, value: Any, at_least: float = 0.0, at_most: float = 
     value = as_plain(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, not {shown(value)}")
-    if not (math.isfinite(value) and at_least <= value <= at_most):
+    if abs(value) > _LARGEST or not at_least <= value <= at_most:  # so NaN is refused, and a whole number of any length
         bound = f"at least {at_least:g} and finite" if at_most == math.inf else ""
         raise ValueError(f"{name} must be {bound or f'between {at_least:g} and {at_most:g}'}, not {shown(value)}")
     return value

@@ -193,7 +193,12 @@ def _journal(path: Path) -> tuple[list[str], list[str]] | None:
 
 
 def _is_plain(name: object) -> bool:
-    return isinstance(name, str) and name not in ("", ".", "..") and not set("/\\:\0") & set(name)
+    if not isinstance(name, str) or name in ("", ".", "..") or set("/\\:\0") & set(name):
+        return False
+    try:
+        return bool(os.fsencode(name))
+    except UnicodeEncodeError:  # half a letter, which no name of a file has
+        return False
 
 
 @contextlib.contextmanager

@@ -108,7 +108,8 @@ def check_fields(values: Mapping[str, Any]) -> None:
         check_switch(name, values[name])
     if values["activation_function"] not in (*ACTIVATIONS,):
         raise ValueError(
-            f"activation_function {values['activation_function']!r} is not covered; use one of {', '.join(ACTIVATIONS)}"
+            f"activation_function {shown(values['activation_function'])} is not covered; "
+            f"use one of {', '.join(ACTIVATIONS)}"
         )
     for name in (*_IDS, *ID_OR_IDS):
         several = name in ID_OR_IDS and isinstance(values[name], tuple)

@@ -226,7 +226,9 @@ class DecoderState:
         new = ids[:, begin:]
         target = Target(
             input_ids=new[slots.argsort()] if moved else new,
-            attention_mask=None if self.prompt_mask is None else _grown(self.prompt_mask, end),
+            attention_mask=None
+            if self.prompt_mask is None
+            else _grown(self.prompt_mask[:, :end], end),  # ParlAI's search reads a prompt step by step
             encoder_attention_mask=self.attention_mask,
             head_mask=encoded.head_mask,
             cross_attn_head_mask=encoded.cross_attn_head_mask,

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from npblender.common.array_types import Ids
 from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
@@ -26,6 +28,7 @@ from npblender.config.searches import (
     GREEDY,
     GROUP_BEAM,
     LOOKUP,
+    PARLAI,
     PARLAI_BEAM,
     PARLAI_DELAYED,
     PARLAI_SAMPLE,
@@ -111,6 +114,12 @@ def plan_of(
         start = fallback if start is None else start
     if start is None:
         raise ValueError("a reply needs a first token: give decoder_start_token_id")
+    if target is not None and search in PARLAI and (target[:, 1:] == start).any():
+        row, at = (int(each) for each in np.argwhere(target[:, 1:] == start)[0])
+        raise ValueError(
+            f"decoder_input_ids hold the start token {start} at [{row}, {at + 1}]: ParlAI's model never says it, so it "
+            f"can begin a row only; leave it out, or use a transformers dialect"
+        )
     prompt_length = 1 if target is None else target.shape[1] + lacks_start(target, start)
     ends = () if eos is None else eos if isinstance(eos, tuple) else (eos,)
     plan = Plan(

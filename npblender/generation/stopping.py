@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender.common.array_types import Ids
+from npblender.common.printable import shown
 from npblender.generation.plan import Plan
 
 Criterion: TypeAlias = Callable[[Ids, Any], Any]
@@ -38,8 +39,20 @@ class Stopping:
         if ids.shape[1] >= self.max_length or (self.deadline is not None and time.monotonic() > self.deadline):
             ended[:] = True
         for criterion in self.criteria:
-            ended |= np.asarray(criterion(ids, scores), np.bool_).reshape(-1)
+            ended |= _answer(criterion, ids, scores)
         return ended
+
+
+def _answer(criterion: Criterion, ids: Ids, scores: Any) -> NDArray[np.bool_]:
+    """Returns what a criterion says: one boolean for all rows, or one a row; anything else is refused."""
+    said = criterion(ids, scores)
+    array = np.asarray(said)
+    if array.dtype != np.bool_ or array.shape not in ((), (1,), (len(ids),), (len(ids), 1)):
+        what = f"shape {array.shape} of {array.dtype}" if isinstance(said, np.ndarray) else shown(said)
+        raise ValueError(
+            f"a stopping criterion must return True or False, or one of them for each of {len(ids)} rows, not {what}"
+        )
+    return array.reshape(-1)
 
 
 def make_stopping(plan: Plan, tokenizer: Any = None, criteria: Iterable[Criterion] = ()) -> Stopping:

@@ -142,7 +142,10 @@ and the weights (nothing is downloaded)
         folder = demo.FOLDER if folder is None else folder
         config = BlenderbotSmallConfig.from_pretrained(folder)
         if dialect is None:
-            dialect = resolve_dialect(config.npblender_dialect or "parlai")
+            try:
+                dialect = resolve_dialect(config.npblender_dialect or "parlai")
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{os.path.join(folder, 'config.json')}: {error}") from error
         weights = checkpoint.load(folder, config, cls.parts, dtype, allow_pickle=allow_pickle)
         settings = GenerationConfig.from_pretrained(folder)
         model = cls(config, weights, dialect=dialect, generation_config=settings)

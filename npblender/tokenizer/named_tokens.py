@@ -6,9 +6,10 @@ Names and meaning are transformers'.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, overload
 
-from npblender.common.checks import switch_or_default
+from npblender.common.checks import check_whole, switch_or_default
 from npblender.common.printable import shown
 from npblender.tokenizer.codec import TextCodec
 from npblender.tokenizer.pretokenize import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
@@ -37,7 +38,7 @@ class _NamedToken:
 
 
 class _NamedTokenId:
-    """The id of one named special token, or None where there is none."""
+    """The id of one named special token, or None; setting it names the entry of that id, as transformers does."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name.removesuffix("_id")
@@ -51,6 +52,14 @@ class _NamedTokenId:
             return self
         content = tokenizer._named[self._name]
         return None if content is None else tokenizer.codec.ids[content]
+
+    def __set__(self, tokenizer: NamedTokens, value: int | None) -> None:
+        name = f"{self._name}_id"
+        if value is not None:
+            index = check_whole(name, value, at_most=len(tokenizer.codec.ids) - 1)
+            tokenizer._name_token(self._name, list(tokenizer.codec.ids)[index])
+        else:
+            tokenizer._name_token(self._name, None)
 
 
 class NamedTokens:
@@ -82,6 +91,8 @@ class NamedTokens:
         for name in SPECIAL_TOKEN_NAMES:
             if name in named:
                 self.add_special_tokens({name: named[name]})
+        if isinstance(extra, str | AddedToken):
+            raise TypeError(f"extra_special_tokens must be a list of tokens, not one: [{shown(str(extra))}]")
         self.add_tokens(list(extra), special_tokens=True)
 
     @property
@@ -154,6 +165,8 @@ class NamedTokens:
             token = as_added_token(f"new_tokens[{at}]", value)
             if isinstance(value, str):
                 token = AddedToken(value, special=special_tokens, normalized=not special_tokens)
+            elif special_tokens and not token.special:
+                token = replace(token, special=True)
             if token.content not in known:
                 self.codec.register({ids.get(token.content, len(ids)): token})
             if token.special and token.content not in self.all_special_tokens:
@@ -197,7 +210,7 @@ class NamedTokens:
                     self._extra = []
                 added += self.add_tokens(list(value), special_tokens=True)
             else:
-                token = as_added_token(key, value)
+                token = replace(as_added_token(key, value), special=True)
                 added += self.add_tokens([token])
                 self._name_token(key, token)
         return added

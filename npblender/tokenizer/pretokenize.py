@@ -209,8 +209,8 @@ class AddedToken:
     """White space to its right goes with it."""
     normalized: bool = False
     """Kept for files; this tokenizer has no normalisation that a token could be exempt from."""
-    special: bool = True
-    """Left out by `skip_special_tokens`."""
+    special: bool = False
+    """Left out by `skip_special_tokens`; tokens with a name always are."""
 
     def __str__(self) -> str:
         return self.content
@@ -228,16 +228,16 @@ def as_added_token(name: str, value: Any) -> AddedToken:
     if isinstance(value, AddedToken):
         token = value
     elif isinstance(value, str):
-        token = AddedToken(value)
+        token = AddedToken(value, special=True)
     elif isinstance(value, Mapping):
         own = {key: entry for key, entry in value.items() if key not in ("__type", "id")}
         known = {field.name: str(field.type) for field in fields(AddedToken)}
         if "content" not in own or not set(own) <= set(known):
-            raise ValueError(f"{name} has the fields {sorted(own)}; an added token has {', '.join(known)}")
+            raise ValueError(f"{name} has the fields {shown(sorted(own))}; an added token has {', '.join(known)}")
         wrong = [key for key, entry in own.items() if type(entry).__name__ != known[key]]
         if wrong:
             raise TypeError(f"{name} has {wrong[0]} = {shown(own[wrong[0]])}, which must be a {known[wrong[0]]}")
-        token = AddedToken(**own)
+        token = AddedToken(**{"special": True, **own})
     else:
         raise TypeError(f"{name} must be a string or an AddedToken, not {shown(value)}")
     if not token.content:

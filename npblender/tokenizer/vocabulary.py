@@ -179,7 +179,7 @@ such as 'lo@@' (4 % of the published files' are none)
     missing = [token for token in special_tokens if token not in vocab]
     if missing:
         raise ValueError(
-            f"the vocabulary lacks the special token {' and '.join(map(repr, missing))}; pass the names it uses as "
+            f"the vocabulary lacks the special token {' and '.join(map(shown, missing))}; pass the names it uses as "
             f"bos_token, eos_token, unk_token and pad_token"
         )
     count, end, size = len(table.products), WORD_END, len(WORD_END)
@@ -232,7 +232,7 @@ def vocabulary_bytes(vocab: Mapping[str, int]) -> bytes:
 def read_merges(path: Path) -> MergeTable:
     """Reads the merges of a merges.txt, a codes file of subword-nmt 0.2, in order.
 
-    The last line counts even without a line break at its end (transformers drops it then).
+    A last line without a line break is refused: the file was cut, or the originals read it differently.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -245,6 +245,12 @@ def read_merges(path: Path) -> MergeTable:
     except UnicodeDecodeError as error:
         refuse_mistaken_file(path)
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+    if text.strip("\r\n") and not text.endswith("\n"):
+        last = shown(text[-60:].splitlines()[-1])
+        raise ValueError(
+            f"{path} was cut short: its last line, {last}, has no end. If it is whole, end it with a line break; "
+            f"transformers leaves out such a line, and ParlAI reads it"
+        )
     header, _, body = text.replace("\r\n", "\n").rstrip("\n").partition("\n")
     if header.strip() != _MERGES_HEADER:
         refuse_mistaken_file(path)
@@ -310,7 +316,8 @@ def _take_new_names(settings: dict[str, Any]) -> None:
     for old, new in _OLD_NAMES.items():
         if old in settings:
             value = settings.pop(old)
-            settings.setdefault(new, value)
+            if not settings.get(new):  # 4.52.4 writes both, the new one empty
+                settings[new] = value
     extra = settings.get("extra_special_tokens", [])
     if not isinstance(extra, list) and extra:  # both versions write {} where there are none
         raise ValueError(

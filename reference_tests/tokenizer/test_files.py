@@ -48,7 +48,14 @@ def test_two_files_are_enough(folder):
     assert load(folder).name_or_path == str(folder)
 
 
-@pytest.mark.parametrize("ends", ["", "\n", "\n\n"])
+def test_a_last_line_without_an_end_is_refused(folder):
+    """transformers 4.52.4 drops it and ParlAI reads it, and a file that was cut ends so."""
+    (folder / "merges.txt").write_text((folder / "merges.txt").read_text().rstrip("\n"))
+    with pytest.raises(ValueError, match="was cut short: its last line, '__end __</w>', has no end"):
+        load(folder)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\n\n"])
 def test_the_last_merge_counts_however_the_file_ends(folder, ends):
     lines = (folder / "merges.txt").read_text().rstrip("\n")
     (folder / "merges.txt").write_bytes(lines.replace("\n", "\r\n").encode() + ends.encode())

@@ -174,8 +174,8 @@ def test_added_tokens():
     assert tokenizer.tokenize("er\n<s>\ner\n<turn>") == ["er", "<s>", "er", NEWLINE, "<turn>"]
     assert tokenizer.encode("<turn>") == [48]
     assert tokenizer.encode("<turn>", split_special_tokens=True) != [48]
-    assert tokenizer.all_special_tokens == ["__start__", "__end__", "__unk__", "__null__", "<s>"]
-    assert tokenizer.decode([48, 49], skip_special_tokens=True) == "<turn>"
+    assert tokenizer.all_special_tokens == ["__start__", "__end__", "__unk__", "__null__"]
+    assert tokenizer.decode([48, 49], skip_special_tokens=True) == "<turn> <s>"
     assert tokenizer.add_special_tokens({"sep_token": "<sep>", "additional_special_tokens": ["<s>"]}) == 1
     assert (tokenizer.sep_token, tokenizer.sep_token_id, tokenizer.cls_token_id) == ("<sep>", 50, None)
     tokenizer.add_tokens(["<turn>ed", "urn>"])

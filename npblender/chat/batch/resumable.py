@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from npblender.chat.batch.requests import ADDED_FIELDS, BadLine, Request
 from npblender.common.locking import lock
-from npblender.common.printable import json_line, shown_json
+from npblender.common.printable import cut, json_line, shown_json
 from npblender.common.replacing import replacing
 
 Record = dict[str, Any]
@@ -244,8 +244,8 @@ def _keep_whole_lines(file: BinaryIO) -> int:
 def _parse(line: bytes, path: Path) -> Record:
     try:
         record = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"{path} holds a line that is not JSON: {error}. Name another output") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} holds a line that is not JSON: {cut(str(error))}. Name another output") from error
     if not isinstance(record, dict) or not (_FINGERPRINT in record or isinstance(record.get("line"), int)):
         raise ValueError(f"{path} holds a line that this program did not write. Name another output")
     return record

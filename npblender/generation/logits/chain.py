@@ -108,7 +108,16 @@ def _caller(processor: Processor) -> Processor:
         if np.shape(returned) != scores.shape:
             what = f"shape {returned.shape}" if isinstance(returned, np.ndarray) else type(returned).__name__
             raise ValueError(f"a logits processor must return scores of shape {scores.shape}, not {what}")
-        return np.array(returned)
+        array = np.array(returned)
+        if array.dtype.kind != "f":
+            raise ValueError(f"a logits processor must return floating-point scores, not {array.dtype}")
+        if np.isnan(array).any():
+            row, token = (int(at) for at in np.argwhere(np.isnan(array))[0])
+            raise ValueError(f"a logits processor returned NaN, first for token {token} of row {row}; -inf bars one")
+        if (array.max(axis=-1) == -np.inf).any():
+            row = int(np.flatnonzero(array.max(axis=-1) == -np.inf)[0])
+            raise ValueError(f"a logits processor left row {row} no token: all of its scores are -inf")
+        return array
 
     return copied
 

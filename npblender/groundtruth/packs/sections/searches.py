@@ -137,7 +137,10 @@ def make(subject: Subject, searches: list[Search]) -> PackFile:
 
 def read(path: Path) -> Iterator[tuple[Search, dict[str, Any]]]:
     """Yields the searches of a file and their results."""
-    for each in read_json(path):
+    content = read_json(path)
+    if not isinstance(content, list):
+        raise ValueError(f"{path} must hold a list of searches")
+    for each in content:
         try:
             asked = dict(each["asked"])
             search, found = Search(each["name"], asked.pop("input_ids"), asked.pop("options"), **asked), each["found"]
