@@ -8,7 +8,7 @@
     print(tokenizer.decode(ids[0], skip_special_tokens=True))
 
 `Conversation` keeps a history, `reply_to_all` replies to many inputs, `trace` and `compare` check a port. The rooms,
-from the ground up: common, config, ops, tokenizer, transformer, checkpoint, demo, generation, models, chat,
+from the ground up: common, ops, config, tokenizer, transformer, checkpoint, demo, generation, models, chat,
 groundtruth, cli.
 """
 

@@ -154,6 +154,17 @@ def test_what_few_need_is_there_when_it_is_asked_for(name: str) -> None:
     assert getattr(npblender, name).__name__ == name
 
 
+def test_a_folders_face_names_all_that_is_in_it() -> None:
+    """So that its docstring is a table of contents, in reading order."""
+    missing = []
+    for face in sorted(Path(npblender.__file__).parent.rglob("__init__.py")):
+        contents = {path.stem for path in face.parent.glob("*.py")} - {"__init__", "__main__"}
+        contents |= {inner.parent.name for inner in face.parent.glob("*/__init__.py")}
+        text = ast.get_docstring(ast.parse(face.read_text(encoding="utf-8"))) or ""
+        missing += [f"{face.parent.name}: {name}" for name in sorted(contents) if not re.search(rf"\b{name}\b", text)]
+    assert not missing, "say in a line of the folder's docstring what they are"
+
+
 def test_files_stay_small() -> None:
     lines = {name: path.read_text(encoding="utf-8").count("\n") for name, path in MODULES.items()}
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}, "split them by idea"

@@ -2,6 +2,7 @@
 
 array_types    the types that signatures name: `Array`, `Ids`, `Mask`
 checks         checks of one value: a whole number, a switch, a misspelt name, ids, masks, embeddings
+mistaken_files what lies under a file's name in its place: a Git LFS pointer, a web page, ...
 json_files     a model's folder and the JSON files in it
 locking        a lock on a file that one process writes to
 printable      text of unknown origin, made safe to print

@@ -7,6 +7,7 @@ In reading order:
     option_kinds        what values a setting of generation may have
     generation_options  every setting of generation, one row each
     generation_config   `GenerationConfig`, generation_config.json
+    parlai_folder       what ParlAI writes beside a model, as the two records
 
 What a setting does is written where it is read.
 """

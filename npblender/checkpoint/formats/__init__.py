@@ -10,5 +10,5 @@ are read some rows at a time to where they stay, and the peak of memory is the m
     torch_zip       `torch.save` since torch 1.6: pytorch_model.bin, ParlAI's `model`
     torch_legacy    and before
     flax_msgpack    flax_model.msgpack
-    keras_h5        tf_model.h5
+    keras_h5        tf_model.h5, whose datasets a process of its own lists (h5_index)
 """

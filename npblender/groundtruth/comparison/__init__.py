@@ -8,6 +8,9 @@ In reading order:
     point_names     names of points in transformers and ParlAI
     name_patterns   a port's own names: {pattern: point}
     diagnose        facts about a wrong array: it would agree transposed, scaled, or at another point
+    hypotheses      one mistake at a time, recomputed: which one gives the wrong array
     causes          the usual causes, by point
+    runs            two runs of one port: what differs is a race or memory not written
+    commands        the command lines that answer what is left open
     text_report, json_report, html_report   the report for people, programs and browsers
 """

@@ -5,4 +5,5 @@ In reading order:
     measured         the noise of every point of a run, over the variants
     variants         evaluations that are equal in exact arithmetic and round differently
     permuted_model   one source of variants: the model with its inner dimensions in another order
+    plain_loops      another: sums from left to right, as plain loops compute them
 """
