@@ -110,7 +110,7 @@ def remembered_lines(words: Sequence[str], environment: Mapping[str, str] = os.e
             with suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 readline.write_history_file(path)
-                path.chmod(0o600)  # what somebody says is his own
+                path.chmod(0o600)  # only its owner may read what was typed
 
 
 def history_file(environment: Mapping[str, str]) -> Path | None:
