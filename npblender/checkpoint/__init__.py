@@ -13,6 +13,6 @@ ParlAI's `model`) are read if the caller allows it, and nothing in them is run. 
 
 from npblender.checkpoint.dtypes import resolve_dtype, resolve_storage
 from npblender.checkpoint.read import load
-from npblender.checkpoint.write import save
+from npblender.checkpoint.write import save, shard_bytes
 
-__all__ = ["load", "resolve_dtype", "resolve_storage", "save"]
+__all__ = ["load", "resolve_dtype", "resolve_storage", "save", "shard_bytes"]

@@ -13,6 +13,7 @@ from npblender.checkpoint.folder import INDEX_FILE, SINGLE_FILE
 from npblender.checkpoint.parameter_names import stored_name
 from npblender.common import json_files
 from npblender.common.array_types import Array
+from npblender.common.checks import check_whole
 from npblender.common.replacing import FilesTogether, replacing_files
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
@@ -31,6 +32,25 @@ from npblender.transformer.parameters import (
 METADATA = {"format": "pt"}  # transformers 4 asks for it
 
 Stored: TypeAlias = tuple[str, Array]  # the format's name, and the numbers; bfloat16 as its bits, uint16
+
+
+_UNITS = {"B": 1, **{f"{c}B": 10 ** (3 * n) for n, c in enumerate("KMG", 1)}}
+_UNITS |= {f"{c}iB".upper(): 2 ** (10 * n) for n, c in enumerate("KMG", 1)}
+
+
+def shard_bytes(size: int | str) -> int:
+    """Reads transformers' `max_shard_size`: bytes, or a whole number with KB, MB, GB or KiB, MiB, GiB.
+
+    >>> shard_bytes("200MB"), shard_bytes("1KiB"), shard_bytes(5)
+    (200000000, 1024, 5)
+    """
+    if not isinstance(size, str):
+        return int(check_whole("max_shard_size", size, at_least=1))
+    number = size.rstrip("BKMGIbkmgi ")
+    unit = size[len(number) :].strip().upper()
+    if not (number.isascii() and number.isdigit() and int(number) > 0 and unit in _UNITS):
+        raise ValueError(f"max_shard_size must be bytes or a text such as '5GB', not {size!r}")
+    return int(number) * _UNITS[unit]
 
 
 def save(

@@ -10,9 +10,12 @@ in `extra` (see `generation_config`). LayerNorm's epsilon is 1e-5 in every origi
 
 import copy
 import dataclasses
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from npblender.common import json_files
@@ -312,10 +315,55 @@ of 12
             raise ValueError(f"{path}: {error}") from error
         return config.replace(**changes) if changes else config
 
+    def update(self, config_dict: Mapping[str, Any]) -> None:
+        """Refused, since a configuration is never changed: `replace` gives a changed copy."""
+        changes = ", ".join(f"{name}=..." for name in config_dict)
+        raise TypeError(f"a configuration is never changed: config = config.replace({changes}) gives a changed copy")
+
+    def to_json_string(self, use_diff: bool = False) -> str:
+        """Encodes the configuration as config.json has it, or with `use_diff` only what differs from the defaults.
+
+        >>> print(BlenderbotSmallConfig(d_model=64).to_json_string(use_diff=True), end="")
+        {
+          "d_model": 64,
+          "model_type": "blenderbot-small"
+        }
+        """
+        content = self.to_dict()
+        if check_switch("use_diff", use_diff):
+            usual = BlenderbotSmallConfig().to_dict()
+            content = {
+                name: value for name, value in content.items() if name == "model_type" or value != usual.get(name, ...)
+            }
+        return json_files.object_bytes("config.json", content).decode("utf-8")
+
+    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = False) -> None:
+        """Writes `to_json_string` to a file."""
+        json_files.write_object(Path(json_file_path), json.loads(self.to_json_string(use_diff)))
+
+    @classmethod
+    def from_json_file(cls, json_file: str | os.PathLike[str]) -> "BlenderbotSmallConfig":
+        """Reads the configuration in a JSON file of any name.
+
+        Raises:
+            FileNotFoundError, ValueError: as `from_pretrained`.
+        """
+        return cls.from_dict(json_files.read_object(Path(json_file)))
+
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `folder`/config.json (the folder is made if it is not there); both transformers read it."""
         path = json_files.new_folder(folder) / "config.json"
         json_files.write_object(path, self.to_dict())
+
+
+def _init_with_aliases(init: Callable[..., None]) -> Callable[..., None]:
+    """Lets a class take the names of `attribute_map` as transformers' does: `hidden_size=` for `d_model=`."""
+
+    @wraps(init)
+    def with_aliases(self: BlenderbotSmallConfig, **fields: Any) -> None:
+        init(self, **_without_aliases(fields))
+
+    return with_aliases
 
 
 def _without_aliases(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -341,3 +389,6 @@ def _own_copy_of_extra(config: BlenderbotSmallConfig) -> dict[str, Any]:
     if clash:
         raise ValueError(f"extra holds {', '.join(clash)}, which are fields: give them by name")
     return copy.deepcopy(dict(config.extra))
+
+
+BlenderbotSmallConfig.__init__ = _init_with_aliases(BlenderbotSmallConfig.__init__)  # type: ignore[method-assign]

@@ -117,6 +117,7 @@ class PreTrainedModel(Habits):
         dialect: str | Dialect | None = None,
         dtype: DTypeLike = "float32",
         allow_pickle: bool = False,
+        subfolder: str = "",
     ) -> Model:
         """Loads the model in a folder: config.json, generation_config.json if there, and the weights.
 
@@ -130,7 +131,8 @@ class PreTrainedModel(Habits):
 
         The weights are safetensors, flax_model.msgpack, tf_model.h5 (with h5py: `npblender[formats]`), or, with
         `allow_pickle=True`, pytorch_model.bin or ParlAI's `model`. What reads a pickle here runs nothing in it; the
-        switch is there because to read a file of a stranger should be a decision.
+        switch is there because to read a file of a stranger should be a decision. `subfolder` is where in the folder
+        the model lies.
 
         Raises FileNotFoundError for a folder or file that is not there, ValueError for files that do not fit.
 
@@ -140,6 +142,7 @@ class PreTrainedModel(Habits):
 and the weights (nothing is downloaded)
         """
         folder = demo.FOLDER if folder is None else folder
+        folder = os.path.join(folder, subfolder) if subfolder else folder
         config = BlenderbotSmallConfig.from_pretrained(folder)
         if dialect is None:
             try:
@@ -153,11 +156,18 @@ and the weights (nothing is downloaded)
         return model
 
     @accepts_transformers_names()
-    def save_pretrained(self, folder: str | os.PathLike[str], *, dtype: str | None = None) -> None:
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        dtype: str | None = None,
+        max_shard_size: int | str | None = None,
+    ) -> None:
         """Writes what `from_pretrained` here and in both transformers reads, the dialect under a key of ours.
 
         `dtype` is what the file stores: "float16", "bfloat16", "float32", "float64"; None stores what the model has,
-        of one that keeps its large matrices in 16 bits these in 16 bits and the rest in float32.
+        of one that keeps its large matrices in 16 bits these in 16 bits and the rest in float32. With `max_shard_size`,
+        bytes or a text such as "200MB", there are several files if one would be larger.
 
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -165,7 +175,8 @@ and the weights (nothing is downloaded)
         ...     type(model).from_pretrained(folder).dialect.name
         'parlai'
         """
-        checkpoint.save(folder, self.config, self.weights, self.generation_config, self.dialect, dtype)
+        size = None if max_shard_size is None else checkpoint.shard_bytes(max_shard_size)
+        checkpoint.save(folder, self.config, self.weights, self.generation_config, self.dialect, dtype, size)
 
     __repr__ = representation
 

@@ -51,6 +51,19 @@ REFUSED = {
     "torch_dtype": "say dtype='float32', 'float64' or 'longdouble'",
     "config": "it is read from the folder; another one makes another model: Model(config, weights)",
     "attn_implementation": "there is one implementation of attention here, transformers' eager one",
+    "variant": "rename the file of that variant to model.safetensors, alone in a folder",
+    "device_map": "NumPy computes on the CPU, and the whole model is there",
+    "low_cpu_mem_usage": "weights are always read straight to where they stay",
+    "load_in_8bit": "say dtype='float16' or 'bfloat16' for half the memory",
+    "load_in_4bit": "say dtype='float16' or 'bfloat16' for half the memory",
+    "quantization_config": "say dtype='float16' or 'bfloat16' for half the memory",
+    "trust_remote_code": "no code is ever loaded with a model",
+    "use_safetensors": "safetensors come first; pickles are read with allow_pickle=True",
+    "from_tf": "tf_model.h5 is read where there is nothing else",
+    "from_flax": "flax_model.msgpack is read where there is nothing else",
+    "safe_serialization": "safetensors are always written, never a pickle",
+    "push_to_hub": "nothing is uploaded from here; `hf upload` takes the folder",
+    "state_dict": "make a model of the arrays first: Model(config, from_arrays(config, arrays))",
 }
 
 
