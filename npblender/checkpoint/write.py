@@ -34,7 +34,7 @@ METADATA = {"format": "pt"}  # transformers 4 asks for it
 Stored: TypeAlias = tuple[str, Array]  # the format's name, and the numbers; bfloat16 as its bits, uint16
 
 
-_UNITS = {"B": 1, **{f"{c}B": 10 ** (3 * n) for n, c in enumerate("KMG", 1)}}
+_UNITS: dict[str, int] = {"B": 1, **{f"{c}B": 10 ** (3 * n) for n, c in enumerate("KMG", 1)}}
 _UNITS |= {f"{c}iB".upper(): 2 ** (10 * n) for n, c in enumerate("KMG", 1)}
 
 
@@ -45,7 +45,7 @@ def shard_bytes(size: int | str) -> int:
     (200000000, 1024, 5)
     """
     if not isinstance(size, str):
-        return int(check_whole("max_shard_size", size, at_least=1))
+        return check_whole("max_shard_size", size, at_least=1)
     number = size.rstrip("BKMGIbkmgi ")
     unit = size[len(number) :].strip().upper()
     if not (number.isascii() and number.isdigit() and int(number) > 0 and unit in _UNITS):
