@@ -24,7 +24,7 @@ class PublishedReply:
 
 @dataclass(frozen=True)
 class Published:
-    """What tells a published model: sizes of its configuration, sha256 of its dictionary's files, its replies."""
+    """What identifies a published model: sizes of its configuration, sha256 of its dictionary's files, its replies."""
 
     name: str
     sizes: Mapping[str, object]

@@ -24,6 +24,8 @@ from tools.originals.toys import allowed_tokens, favour, stop_after
 FOLDER = Path(__file__).parent / "generation"
 TRANSFORMERS, PARLAI = (read_golden(name, FOLDER) for name in ("transformers", "parlai"))
 
+pytestmark = pytest.mark.filterwarnings("ignore:min_length . is larger than max_length")  # of some calls, on purpose
+
 
 def model_of(golden: Golden, dialect: str, dtype: str) -> Any:
     config = BlenderbotSmallConfig.from_dict(golden.case.config)
