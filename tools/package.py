@@ -15,6 +15,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+from npblender import __version__
 from tools import ROOT
 
 NEEDED = ("npblender/py.typed", "npblender/demo/model.safetensors", "npblender/demo/config.json")
@@ -44,6 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
         with zipfile.ZipFile(wheel) as opened:
             names = opened.namelist()
         wrong = missing_and_foreign(names)
+        if not any(name.endswith("/licenses/npblender/demo/LICENSES.txt") for name in names):
+            wrong.append("the licences of the demo's data are missing among the licences")
+        if wheel.name.split("-")[1] != __version__:
+            wrong.append(f"{wheel.name} is not of version {__version__}, which the package names")
         print("\n".join(wrong) or f"{wheel.name}: {len(names)} files, {wheel.stat().st_size:,} bytes", flush=True)
         venv.create(Path(place) / "env", with_pip=True)
         scripts = Path(place) / "env" / ("Scripts" if sys.platform == "win32" else "bin")
