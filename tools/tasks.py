@@ -136,6 +136,7 @@ RELEASE = {
         "record what an earlier checkout and this one do, and compare bit for bit",
         (("tools.differential.releases.run",),),
     ),
+    "kills": Task("kill every writer of files at random moments, and look for what is lost", (("tools.fuzz.kills",),)),
     "fuzz-files": Task("damaged files for all other readers, counted; docs/security.md", (("tools.fuzz.files",),)),
     "package": Task("build the wheel, install it in a fresh environment, use it", (("tools.package",),)),
     "readme": Task("run one of the README's two commands as it stands there", (("tools.docs.readme",),)),

@@ -122,7 +122,7 @@ def check_fields(values: Mapping[str, Any]) -> None:
         raise ValueError("tie_word_embeddings false is not covered, only true: logits come from the token embeddings")
     if not isinstance(values["npblender_dialect"], str | dict | None):
         raise TypeError(
-            f"npblender_dialect must be a dialect's name, or its fields, not {values['npblender_dialect']!r}"
+            f"npblender_dialect must be a dialect's name, or its fields, not {shown(values['npblender_dialect'])}"
         )
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from npblender.common import json_files
 from npblender.common.checks import check_switch, check_whole
+from npblender.common.printable import shown
 from npblender.common.replacing import replacing_files
 from npblender.config.dialect import PARLAI, Dialect, describe_dialect, resolve_dialect
 from npblender.config.parlai_folder import ParlaiFolder, find_parlai
@@ -124,7 +125,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
             model_max_length = check_whole("model_max_length", model_max_length, at_least=1)
         if "input_ids" not in model_input_names or not set(model_input_names) <= set(_INPUT_NAMES):
             raise ValueError(
-                f"model_input_names can be {', '.join(_INPUT_NAMES)}, the first always; not {model_input_names}"
+                f"model_input_names can be {', '.join(_INPUT_NAMES)}, the first always; not {shown(model_input_names)}"
             )
         named: dict[str, Any] = {
             "bos_token": bos_token,

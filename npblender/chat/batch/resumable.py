@@ -107,6 +107,8 @@ class ResumableOutput:
             self._head = len(kept.readline())
             for line in kept:
                 record = _parse(line, self.beside)
+                if not isinstance(record.get("line"), int):
+                    raise ValueError(f"{self.beside} holds a line that this program did not write. Name another output")
                 if record["line"] > self.done:
                     self.known[record["line"]] = record
         self._unchecked = set(self.known)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from npblender import ops
-from npblender.common.printable import shown
+from npblender.common.printable import cut, shown
 from npblender.groundtruth.packs.files import PackFile
 from npblender.groundtruth.packs.truth.arithmetic import LIBM, Arithmetic
 from npblender.groundtruth.packs.truth.operations import SCALARS, scalar
@@ -108,8 +108,8 @@ def read(path: Path) -> list[tuple[float, float, float, str]]:
         raise ValueError(f"{path} has no header {','.join(COLUMNS)}")
     try:
         return [(float.fromhex(x), float.fromhex(y), float(ulps), region) for x, y, ulps, region in rows[1:]]
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{path}: {cut(str(error))}") from error
 
 
 def check(path: Path, dtype: np.dtype[Any], *, exact: bool = True) -> Verdict:
