@@ -124,7 +124,7 @@ class ResumableOutput:
             was, now = before.get(name), fingerprint.get(name)
             if was != now:
                 raise ValueError(
-                    f"{self.path} was begun with {name} {shown_json(was)}, and now it is {shown_json(now)}: "
+                    f"{self.path} was begun with {cut(name)} {shown_json(was)}, and now it is {shown_json(now)}: "
                     f"run as before, name another output, or begin anew (--overwrite)"
                 )
 
