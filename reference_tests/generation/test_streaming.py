@@ -23,7 +23,7 @@ SOURCE = [[5, 9, 4, 5]]
         {},
         {"do_sample": True, "seed": 3},
         {"max_length": 3},
-        {"min_length": 20},
+        {"min_length": 12},
         {"decoder_input_ids": [[1, 9, 8]]},
     ],
 )
