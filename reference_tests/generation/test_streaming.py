@@ -27,6 +27,7 @@ SOURCE = [[5, 9, 4, 5]]
         {"decoder_input_ids": [[1, 9, 8]]},
     ],
 )
+@pytest.mark.filterwarnings("ignore:min_length 20 is larger")
 def test_the_tokens_are_those_of_generate(dialect: str, call: dict[str, Any]) -> None:
     model = lively_model(2, dialect)
     call = {"max_length": 12, **call}
