@@ -40,6 +40,9 @@ DOCTESTS = (
     ),
 )
 
+UNCOUNTED = ("--deselect", "reference_tests/cli/test_chat.py::test_nothing_optional_is_imported_for_a_reply")
+"""What counting lines imports would count as well."""
+
 EVERY_CHANGE = {
     "check": Task("what to run before a commit: lint, types, structure; seconds", (*LINT, ("mypy",), STRUCTURE)),
     "lint": Task("ruff: rules and format", LINT),
@@ -67,7 +70,7 @@ EVERY_CHANGE = {
     "coverage": Task(
         "run all tests and report which lines of the package they reach",
         (
-            ("coverage", "run", "-m", "pytest", "-p", "no:cacheprovider", "-m", ""),
+            ("coverage", "run", "-m", "pytest", "-p", "no:cacheprovider", "-m", "", *UNCOUNTED),
             ("coverage", "combine", "--quiet"),
             ("coverage", "report"),
         ),

@@ -260,7 +260,7 @@ def test_the_tool_runs_on_a_tiny_model_and_names_what_is_absent(tmp_path, monkey
 def test_the_graphs_agree_with_float64_at_every_point():
     if not environments.is_ready("onnxruntime"):
         pytest.skip("needs ONNX Runtime: `python -m tools originals onnxruntime` makes its environment")
-    command = [environments.oracle_python("onnxruntime"), ROOT / "tools" / "onnx_graph" / "check.py", "--cases", "6"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    command = [str(environments.oracle_python("onnxruntime")), "-m", "tools.onnx_graph.check", "--cases", "6"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("6 models: at most ")
