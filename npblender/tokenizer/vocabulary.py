@@ -165,6 +165,9 @@ def _check_order(merges: Sequence[tuple[str, str]]) -> None:
             )
 
 
+_PUBLISHED_ENTRIES, _PUBLISHED_MERGES = 54_944, 30_000
+
+
 def check_fit(vocab: Mapping[str, int], table: MergeTable, special_tokens: Iterable[str]) -> None:
     """Checks that the files belong together: special tokens are entries, and at least half of the merges' products.
 
@@ -183,6 +186,11 @@ such as 'lo@@' (4 % of the published files' are none)
             f"bos_token, eos_token, unk_token and pad_token"
         )
     count, end, size = len(table.products), WORD_END, len(WORD_END)
+    if len(vocab) == _PUBLISHED_ENTRIES and vocab.get("silhouette") == 24408 and count < _PUBLISHED_MERGES:
+        raise ValueError(
+            f"the merges were cut short: {count:,} are there, and {_PUBLISHED_MERGES:,} belong to the published "
+            f"vocabulary, which this is; get merges.txt again"
+        )
     first = [p[:-size] if p.endswith(end) else p + CONTINUED for p in table.products[: 6 * count // 10]]
     if 2 * sum(map(vocab.__contains__, first)) >= count:  # mostly the first six tenths will do
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -98,3 +99,17 @@ def test_a_cut_merges_file_is_refused_wherever_a_line_is_cut(tmp_path: Path) -> 
             merges.write_bytes(whole[:end])
             with pytest.raises(ValueError, match=r"merges\.txt|merge|belong together"):
                 BlenderbotSmallTokenizer.from_pretrained(tmp_path)
+
+
+@pytest.mark.skipif("NPBLENDER_SHARED" not in os.environ, reason="needs the published files")
+def test_the_published_merges_cut_behind_any_line_are_refused(tmp_path: Path) -> None:
+    published = Path(os.environ["NPBLENDER_SHARED"]) / "checkpoint" / "blenderbot_small-90M"
+    shutil.copy(published / "vocab.json", tmp_path)
+    lines = (published / "merges.txt").read_bytes().splitlines(keepends=True)
+    for count in (30_000, 29_999, 29_000, 20_000):
+        (tmp_path / "merges.txt").write_bytes(b"".join(lines[: count + 1]))
+        if count == 30_000:
+            assert len(BlenderbotSmallTokenizer.from_pretrained(tmp_path)) == 54_944
+            continue
+        with pytest.raises(ValueError, match=f"cut short: {count:,} are there, and 30,000 belong"):
+            BlenderbotSmallTokenizer.from_pretrained(tmp_path)
