@@ -115,7 +115,7 @@ class NameTable:
 
         >>> NameTable.make({"enc.{n}.q": "encoder.layers.{m}.self_attn.q"})
         Traceback (most recent call last):
-        ValueError: names: entry 'enc.{n}.q': 'encoder.layers.{m}.self_attn.q' has {m}, which 'enc.{n}.q' lacks
+        ValueError: names: entry 'enc.{n}.q': 'encoder.layers.{m}.self_attn.q' has 'm', which 'enc.{n}.q' lacks
         """
         if not isinstance(entries, Mapping) and not isinstance(entries, tuple | list):
             raise TypeError(f"{where} must map patterns to names of points, and is a {type(entries).__name__}")
