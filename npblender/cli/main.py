@@ -23,6 +23,7 @@ SUBCOMMANDS = {
     "generate": "reply to every line of a file",
     "tokenize": "show how a text becomes ids",
     "info": "show the model and the machine",
+    "fetch": "download a model of the Hugging Face Hub",
     "convert": "write any checkpoint as safetensors",
     "verify": "tell what a model's folder holds, and whether it is in order",
     "trace": "write every named number of one run",

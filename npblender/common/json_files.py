@@ -14,8 +14,10 @@ JSON_LIMIT = 1 << 28
 """The most bytes of a JSON file that are read: 256 MiB, a hundred times the largest, a vocabulary of 50,000 entries."""
 
 
-def model_folder(folder: str | os.PathLike[str]) -> Path:
+def model_folder(folder: str | os.PathLike[str], *, by_name: bool = True) -> Path:
     """Returns the folder as a path, after making sure that it exists.
+
+    A string such as "owner/name" that is no folder is, unless `by_name` is False, a model on the Hub (see hub.py).
 
     Raises:
         TypeError: `folder` is neither a string nor a path.
@@ -34,6 +36,11 @@ config.json and the weights (nothing is downloaded)
         there, is_folder = path.exists(), path.is_dir()
     except (OSError, ValueError) as error:  # a name too long for the system, or with a zero byte in it
         raise ValueError(f"{str(folder)!r} is no name of a folder: {error}") from error
+    if not there and by_name and isinstance(folder, str) and folder.count("/") == 1:
+        from npblender.common import hub
+
+        if hub.is_name(folder):
+            return hub.folder_of(folder)
     if not there:
         raise FileNotFoundError(
             f"there is no folder {str(folder)!r}; give a folder on this machine that holds config.json and "

@@ -1,0 +1,35 @@
+"""`npblender fetch`: downloads a model of the Hugging Face Hub to the Hub's cache, and prints its folder."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from npblender.common.printable import printable
+
+EPILOG = """Needs pip install 'npblender[hub]' unless the model is in the cache. HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE,
+HF_ENDPOINT and HF_TOKEN are honoured. Every --model and folder of the other commands takes such a name, too."""
+
+
+def add_parser(commands: Any, summary: str) -> None:
+    """Adds the subcommand's options."""
+    parser = commands.add_parser("fetch", help=summary, description=__doc__, epilog=EPILOG)
+    parser.add_argument("name", metavar="OWNER/NAME", help="such as facebook/blenderbot_small-90M")
+    parser.add_argument("--revision", metavar="REV", help="a branch, a tag or a commit (default: main)")
+    parser.add_argument("--cache-dir", metavar="DIR", help="instead of the Hub's own cache")
+    parser.add_argument("--local-files-only", action="store_true", help="download nothing")
+    parser.set_defaults(run=run, command="fetch")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fetches, and prints the folder."""
+    from npblender.common.hub import fetch
+
+    folder = fetch(
+        arguments.name,
+        revision=arguments.revision,
+        cache_dir=arguments.cache_dir,
+        local_files_only=arguments.local_files_only,
+    )
+    print(printable(str(folder)))
+    return 0
