@@ -22,8 +22,7 @@ from npblender.cli.options import (
     search_settings,
     suit_threads,
 )
-from npblender.cli.streams import json_out
-from npblender.common.printable import cut, one_line
+from npblender.common.printable import cut, json_out, one_line
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation

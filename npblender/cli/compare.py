@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from npblender.cli.streams import json_out
-from npblender.common.printable import printable
+from npblender.common.printable import json_out, printable
 
 if TYPE_CHECKING:
     from npblender.models.pretrained import PreTrainedModel

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from npblender.cli.streams import json_out
+from npblender.common.printable import json_out
 
 
 @contextmanager

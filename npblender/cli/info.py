@@ -17,8 +17,7 @@ from npblender.cli.options import (
     count_parameters,
     suit_threads,
 )
-from npblender.cli.streams import json_out
-from npblender.common.printable import printable
+from npblender.common.printable import json_out, printable
 
 
 def add_parser(commands: Any, summary: str) -> None:

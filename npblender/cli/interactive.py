@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from npblender.chat.replies import reply_object
-from npblender.cli.streams import json_out
 from npblender.cli.terminal import Terminal
-from npblender.common.printable import cut
+from npblender.common.printable import cut, json_out
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation

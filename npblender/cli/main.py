@@ -14,8 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from npblender.cli.streams import prepare_streams, remark_on_escapes
-from npblender.common.printable import cut, one_line
+from npblender.common.printable import cut, one_line, prepare_streams, remark_on_escapes
 from npblender.common.version import __version__
 
 SUBCOMMANDS = {

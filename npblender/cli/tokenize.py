@@ -6,8 +6,7 @@ import argparse
 from typing import Any
 
 from npblender.cli.options import add_model_options, check_text
-from npblender.cli.streams import json_out
-from npblender.common.printable import printable
+from npblender.common.printable import json_out, printable
 
 
 def add_parser(commands: Any, summary: str) -> None:

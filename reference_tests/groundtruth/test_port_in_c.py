@@ -15,6 +15,8 @@ from npblender.groundtruth.noise.plain_loops import Loops, run_plainly
 from npblender.groundtruth.packs.files import read_json
 from npblender.groundtruth.tracing.evaluate import Evaluation
 from npblender.groundtruth.tracing.inputs import check_inputs
+from reference_tests.support.asserts import assert_close
+from reference_tests.support.tolerances import TOLERANCES
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "docs" / "port-example" / "c" / "port.c"
@@ -83,7 +85,8 @@ def test_plain_loops_are_what_c_computes(port: Path, tmp_path: Path) -> None:
     same = [name for name, array in found.items() if np.array_equal(array, mine[name])]
     assert same[:9] == list(found)[:9], "up to the first softmax, whose exponential is another library's"
     for name, array in found.items():
-        assert np.abs(array - mine[name])[np.abs(array) < 1e18].max() < 3e-6, name
+        seen = np.abs(array) < 1e18  # all but masked scores and the start token's logit
+        assert_close(mine[name][seen], array[seen], TOLERANCES["float32 computed another way"], name)
 
 
 @pytest.mark.parametrize("pack", ["tiny", "demo"])

@@ -5,8 +5,9 @@
     python -m tools measure verdicts --write-docs    # all, the table into docs/numbers-you-can-trust.md
 
 References are both golden packs, 30 exchanges and a batch in steps of the demo, random models of odd sizes, and two of
-the published width and vocabulary. Every build of docs/port-example/c/port.c computes each of them; the status is 1 if
-any build is called diverged. Needs a C compiler; Node is passed over where it is not installed.
+the published width and vocabulary. The exchanges and the random models are others than those that the limits were
+chosen beside. Every build of docs/port-example/c/port.c computes each of them; the status is 1 if any build is called
+diverged. Needs a C compiler; Node is passed over where it is not installed.
 """
 
 from __future__ import annotations
@@ -49,36 +50,36 @@ BUILDS = {
 JAVASCRIPT = "JavaScript, double inside an operation"
 NOT_TAKEN = ("head_masks", "twin")  # of the packs: head masks, and other weights than the model's
 TEXTS = (
-    ("hello there", "hi , how are you ?"),
-    ("What do you do for a living?", "i work in a library ."),
-    ("i just got back from a long walk by the river", "that sounds nice , was it cold ?"),
-    ("Do you have any pets?", "yes , two cats and a very old dog ."),
-    ("my favourite food is soup", "what kind of soup do you like ?"),
-    ("no", "why not ?"),
-    ("I'm so tired today...", "did you not sleep well ?"),
-    ("tell me something about yourself!", "i like to read and to cook for my friends ."),
-    ("have you ever been to the sea?", "once , when i was a child ."),
-    ("ok", "good ."),
-    ("it rained all week , and now the cellar is full of water", "oh no ! can somebody help you ?"),
-    ("which music do you listen to when you work ?", "mostly nothing , i like it quiet ."),
-    ("Good morning!", "good morning to you , too !"),
-    ("i passed my exam !", "congratulations , i knew that you would ."),
-    ("what time is it", "i have no watch ."),
-    ("my brother is a pilot and he is never at home", "you must miss him ."),
-    ("Can you recommend a book?", "it depends , what did you read last ?"),
-    ("a b c d e f g", "is that a song ?"),
-    ("thanks", "you are welcome ."),
-    ("i don't like mondays", "nobody does ."),
-    ("We moved here in 2019 from a small town.", "do you like it here ?"),
-    ("is it better to be early or late ?", "early , then i can have a coffee first ."),
-    ("look , a rainbow", "where ? i can not see it ."),
-    ("how old are you?", "that is a secret ."),
-    ("i broke my leg last winter while skiing", "that must have hurt a lot ."),
-    ("say that again , please", "i said that i like trains ."),
-    ("my garden has roses , tomatoes and one very tall sunflower", "i would love to see the sunflower ."),
-    ("do you believe in ghosts", "only at night ."),
-    ("well", "yes ?"),
-    ("good night , sleep well", "you , too ."),
+    ("what did you have for breakfast?", "toast with honey , and tea ."),
+    ("my sister just had a baby", "congratulations ! what is the name ?"),
+    ("The train was two hours late.", "that is annoying . did you get home ?"),
+    ("do you play chess", "badly , but i enjoy it ."),
+    ("I think I left the oven on!", "go back and look , i will wait ."),
+    ("hm", "what is on your mind ?"),
+    ("we painted the kitchen yellow last weekend and now the whole house looks brighter", "yellow is a happy colour ."),
+    ("can cats swim?", "most of them can , but few of them like it ."),
+    ("i'm learning the violin", "how long have you been playing ?"),
+    ("it's 35 degrees here", "drink enough water !"),
+    ("Who wrote that song?", "i do not know , is it an old one ?"),
+    ("there is a spider in my room", "is it a big one ?"),
+    ("my neighbour's dog barks all night", "have you talked to your neighbour ?"),
+    ("that was the best film i have seen in years , honestly", "what was it about ?"),
+    ("ok see you", "see you soon ."),
+    ("are you afraid of the dark?", "a little , i keep a small light on ."),
+    ("I've got a job interview on Thursday; wish me luck", "good luck ! what kind of job is it ?"),
+    ("red or blue ?", "blue , like the sea ."),
+    ("the bakery on our street has closed", "that is sad , where will you buy bread ?"),
+    ("i can't find my keys", "did you look in your coat ?"),
+    ("how do you spell rhythm", "r , h , y , t , h , m ."),
+    ("snow at last", "let us build a snowman ."),
+    ("my grandfather was a carpenter and he made this table", "it is beautiful , what wood is it ?"),
+    ("(laughs) no way", "it is true !"),
+    ("do you want to come along", "yes , when do we leave ?"),
+    ("x", "y ?"),
+    ("it has been raining since Monday , the river is very high now", "i hope that you live on a hill ."),
+    ("teach me a word in french", "bonjour means good day ."),
+    ("which is heavier , a pound of feathers or a pound of gold", "neither , a pound is a pound ."),
+    ("we are out of milk again", "i will get some on my way home ."),
 )
 
 
@@ -141,9 +142,9 @@ def references(place: Path, few: bool) -> Iterator[Reference]:
         "a batch in steps", demo.folder(), model, TraceInputs(**{**vars(batch), "steps": True, "prefill": 2})
     )
     if not few:
-        for seed in range(18):
+        for seed in range(1000, 1030):
             yield random_run(seed, place)
-        for seed in (100, 101):
+        for seed in (1100, 1101):
             wide = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 16, "vocab_size": 54944}
             heads = {"decoder_attention_heads": 16, "encoder_ffn_dim": 2048, "decoder_ffn_dim": 2048, "d_model": 512}
             yield random_run(seed, place, **wide, **heads)
