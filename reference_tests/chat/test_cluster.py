@@ -14,6 +14,7 @@ SETTINGS = {"min_length": 2, "max_length": 6, "num_beams": 2, "dtype": "float64"
 
 
 # Dask's own warnings are not ours to answer for.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_dask_cluster_gives_what_this_thread_gives(tiny_folder: Path) -> None:
     from distributed import Client, LocalCluster

@@ -180,6 +180,7 @@ def tuple_bomb(depth: int) -> bytes:
     return b"K\1K\1\x86q\x00" + b"h\x00h\x00\x86q\x00" * depth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "words"),
     [

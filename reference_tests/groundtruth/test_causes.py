@@ -115,6 +115,7 @@ def test_every_fault_of_the_zoo_has_its_words() -> None:
     assert SAYS.keys() == ZOO.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ZOO)
 def test_the_cause_of_the_zoo_is_said(name: str) -> None:
     fault = ZOO[name]
@@ -153,6 +154,7 @@ def test_a_port_without_a_fault_is_right() -> None:
     assert PLAIN.accumulators == 2, "noise is measured over it, and over others"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_fault_of_a_kernel_is_found_and_explained(name: str) -> None:
     """At its point in a whole run, or borderline there; and re-fed, in that operation alone."""
@@ -175,6 +177,7 @@ def _is_at(fault: KernelFault, name: str) -> bool:
     return name == fault.at or ("*" in fault.at and name.endswith(tail) and name.startswith(head))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["eps of 1e-6", "a matrix in float16", "one term left out"])
 def test_re_fed_faults_are_found_at_the_published_size(name: str) -> None:
     """Width 512, 2,048 in the feed-forward block: where a whole run shows little, the operation alone shows it."""

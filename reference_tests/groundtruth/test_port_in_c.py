@@ -60,6 +60,7 @@ def test_it_is_one_small_file() -> None:
     assert included <= {"math.h", "stdarg.h", "stdint.h", "stdio.h", "stdlib.h", "string.h"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", BUILDS, ids=BUILDS.values())
 def test_no_build_diverges_from_the_packs(flags: str, tmp_path: Path) -> None:
     port = built(tmp_path, flags)

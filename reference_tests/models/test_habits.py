@@ -110,6 +110,7 @@ def test_states_and_devices() -> None:
         model.to()
 
 
+@pytest.mark.slow
 def test_dtypes_are_those_of_from_pretrained() -> None:
     """In place, as torch has it; the half formats are the numbers of a model loaded so."""
     model = BlenderbotSmallForConditionalGeneration.from_pretrained()

@@ -237,6 +237,7 @@ def formats_in(path):
         return {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
 
 
+@pytest.mark.slow
 @IN_BOTH
 @pytest.mark.parametrize("written", ["float16", "bfloat16", "float32", "float64"])
 def test_files_in_and_out(written, stored, tmp_path):
@@ -267,6 +268,7 @@ def array_in(array, written):
     return rounded(array, written) if written in FORMATS else array
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept_in", ["float32", *FORMATS])
 @pytest.mark.parametrize("asked", ["float32", *FORMATS])
 def test_a_file_may_be_of_one_format(asked, kept_in, tmp_path):

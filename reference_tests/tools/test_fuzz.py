@@ -16,6 +16,7 @@ from tools.fuzz.mutations import mutated
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in READERS if name not in CRASHING])
 def test_mutated_files_are_read_or_refused(name: str) -> None:
     run = [sys.executable, "-m", "tools", "fuzz", name, "--executions", "300"]  # an audit hook stays for good

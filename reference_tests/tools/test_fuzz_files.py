@@ -30,6 +30,7 @@ def alarms() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.slow
 def test_every_reader_loads_its_own_files_and_refuses_damaged_ones_clearly() -> None:
     refused = 0
     for reader in readers():
