@@ -254,6 +254,7 @@ def read_merges(path: Path) -> MergeTable:
         refuse_mistaken_file(path)
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
     if text.strip("\r\n") and not text.endswith("\n"):
+        refuse_mistaken_file(path)
         last = shown(text[-60:].splitlines()[-1])
         raise ValueError(
             f"{path} was cut short: its last line, {last}, has no end. If it is whole, end it with a line break; "

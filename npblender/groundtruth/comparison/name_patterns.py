@@ -115,7 +115,7 @@ class NameTable:
 
         >>> NameTable.make({"enc.{n}.q": "encoder.layers.{m}.self_attn.q"})
         Traceback (most recent call last):
-        ValueError: names: entry 'enc.{n}.q': 'encoder.layers.{m}.self_attn.q' has 'm', which 'enc.{n}.q' lacks
+        ValueError: names: entry 'enc.{n}.q': 'encoder.layers.{m}.self_attn.q' has {m}, which 'enc.{n}.q' lacks
         """
         if not isinstance(entries, Mapping) and not isinstance(entries, tuple | list):
             raise TypeError(f"{where} must map patterns to names of points, and is a {type(entries).__name__}")
@@ -131,7 +131,7 @@ class NameTable:
             for variable in pair[1].variables:
                 if variable not in pair[0].variables:
                     raise ValueError(
-                        f"{where}: entry {shown(left)}: {shown(right)} has {shown(variable)}, which {shown(left)} lacks"
+                        f"{where}: entry {shown(left)}: {shown(right)} has {{{variable}}}, which {shown(left)} lacks"
                     )
             made.append(pair)
         return NameTable(tuple(made))
