@@ -227,10 +227,13 @@ def mlp(
     fc1: tuple[AnyMatrix, npt.ArrayLike],
     activation: Callable[[FloatArray], FloatArray],
     fc2: tuple[AnyMatrix, npt.ArrayLike],
+    between: Callable[[str, FloatArray], FloatArray] | None = None,
 ) -> FloatArray:
     """linear(activation(linear(x, *fc1)), *fc2): [..., D] -> [..., F] -> [..., D], a feed-forward block.
 
-    `fc1` and `fc2` are (weight, bias); `activation` is of each value alone. Raises as `linear` does.
+    `fc1` and `fc2` are (weight, bias); `activation` is of each value alone. `between`, if it is given, is called with
+    "hidden" and what the activation gets, then with "activation" and what it gives, and returns what goes on in its
+    place. Raises as `linear` does.
 
     >>> one, zero = np.eye(2), np.zeros(2)
     >>> mlp(np.array([1.0, -2.0]), (one, zero), relu, (3 * one, zero))
@@ -239,7 +242,7 @@ def mlp(
     x = float_array("x", x)
     first: Any = _linear_map(x, x.shape[-1:], *fc1)
     second: Any = _linear_map(x, first[0].shape[:1], *fc2)
-    return unchecked.mlp(x, first, activation, second)
+    return unchecked.mlp(x, first, activation, second, between)
 
 
 @np.errstate(all="ignore")

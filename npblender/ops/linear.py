@@ -20,6 +20,7 @@ from npblender.ops.threads import num_threads, run_in_threads
 
 Matrix: TypeAlias = matrix_like.Matrix  # an array [F, D], or a matrix packed for fast products
 Map: TypeAlias = tuple[Matrix, FloatArray]  # a linear map: its weight [F, D] and its bias [F]
+Between: TypeAlias = Callable[[str, FloatArray], FloatArray]  # "hidden" or "activation" and it -> what goes on
 
 
 def linear(x: FloatArray, weight: Matrix, bias: FloatArray | None = None) -> FloatArray:
@@ -61,7 +62,9 @@ def linears(x: FloatArray, maps: Sequence[Map]) -> list[FloatArray]:
     return [product[..., first:last] for first, last in itertools.pairwise(edges)]
 
 
-def mlp(x: FloatArray, fc1: Map, activation: Callable[[FloatArray], FloatArray], fc2: Map) -> FloatArray:
+def mlp(
+    x: FloatArray, fc1: Map, activation: Callable[[FloatArray], FloatArray], fc2: Map, between: Between | None = None
+) -> FloatArray:
     """linear(activation(linear(x, *fc1)), *fc2): [..., D] -> [..., F] -> [..., D], a feed-forward block.
 
     >>> x, fc1 = np.array([[1.0, -2.0]]), (np.eye(2), np.array([0.5, 0.5]))
@@ -71,12 +74,15 @@ def mlp(x: FloatArray, fc1: Map, activation: Callable[[FloatArray], FloatArray],
     >>> mlp(x, fc1, lambda hidden: np.maximum(hidden, 0), fc2)
     array([[1.5, 4. ]])
 
-    Both maps are computed as one piece of work for each thread where that is faster (see `packed.fused_mlp`).
-    `activation` is of each value alone.
+    `activation` is of each value alone; `between` sees what it gets and what it gives, and may change both. Without
+    it both maps are computed as one piece of work for each thread where that is faster (see `packed.fused_mlp`).
     """
-    if fused_mlp.pays(x, fc1[0], fc2[0]):
-        return fused_mlp.compute(x, fc1, activation, fc2)
-    return linear(activation(linear(x, *fc1)), *fc2)
+    if between is None:
+        if fused_mlp.pays(x, fc1[0], fc2[0]):
+            return fused_mlp.compute(x, fc1, activation, fc2)
+        return linear(activation(linear(x, *fc1)), *fc2)
+    hidden = between("hidden", linear(x, *fc1))  # [..., D] -> [..., F]
+    return linear(between("activation", activation(hidden)), *fc2)  # [..., F] -> [..., D]
 
 
 SHARED = 2**22  # multiplications from which a second thread pays

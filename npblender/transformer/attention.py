@@ -146,14 +146,6 @@ class FeedForward(Protocol):
 def feed_forward(w: FeedForward, x: Array, context: Context) -> Array:
     """LayerNorm(x + fc2(activation(fc1(x)))): [B, T, D] -> [B, T, F] -> [B, T, D]."""
     activation = ops.ACTIVATIONS[context.config.activation_function]
-    if context.can_fuse:
-        output = ops.mlp(x, w.fc1, activation, w.fc2)
-    else:
-        hidden = ops.linear(x, *w.fc1)  # [B, T, D] -> [B, T, F]
-        context.tap("hidden", hidden)
-        hidden = activation(hidden)
-        context.tap("activation", hidden)
-        hidden = context.dropout(hidden, context.config.activation_dropout)
-        output = ops.linear(hidden, *w.fc2)  # [B, T, F] -> [B, T, D]
+    output = ops.mlp(x, w.fc1, activation, w.fc2, context.between_maps)  # [B, T, D] -> [B, T, F] -> [B, T, D]
     context.tap("output", output)
     return add_and_norm(w.final_layer_norm, x, output, context)

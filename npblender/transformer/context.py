@@ -100,6 +100,22 @@ class Context:
         """
         return self if self.tap.sink is None else replace(self, tap=self.tap.at(name))
 
+    @property
+    def between_maps(self) -> Callable[[str, NDArray[Any]], NDArray[Any]] | None:
+        """What a feed-forward block does with its inner arrays: taps of both, and dropout. None where there is neither.
+
+        >>> context.between_maps is None
+        True
+        >>> replace(context, tap=Tap(print)).between_maps("hidden", np.zeros((1, 2)))
+        hidden [[0. 0.]]
+        array([[0., 0.]])
+        """
+        return None if self.can_fuse else self._between_maps
+
+    def _between_maps(self, name: str, inner: NDArray[Any]) -> NDArray[Any]:
+        self.tap(name, inner)
+        return self.dropout(inner, self.config.activation_dropout) if name == "activation" else inner
+
     def dropout(self, x: NDArray[Any], p: float) -> NDArray[Any]:
         """Dropout while training, nothing otherwise.
 

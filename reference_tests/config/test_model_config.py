@@ -290,7 +290,10 @@ def test_a_value_that_json_lacks_is_refused_when_saved(tmp_path: Path):
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match=r"there is no folder 'no/folder', and no model of this name in .*: (allow downloads|pip install)"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"there is no folder 'no/folder', and no model of this name in .*: (allow downloads|pip install)",
+    ):
         BlenderbotSmallConfig.from_pretrained("no/folder")
     with pytest.raises(FileNotFoundError, match=r"config.json"):
         BlenderbotSmallConfig.from_pretrained(tmp_path)

@@ -154,8 +154,9 @@ def unbiased_maps(x: np.ndarray, maps: Any) -> list[np.ndarray]:
     return [right_linear(x, weight) for weight, _ in maps]
 
 
-def unbiased_mlp(x: np.ndarray, fc1: Any, activation: Any, fc2: Any) -> np.ndarray:
-    return right_linear(activation(right_linear(x, fc1[0])), fc2[0])
+def unbiased_mlp(x: np.ndarray, fc1: Any, activation: Any, fc2: Any, between: Any = None) -> np.ndarray:
+    seen = between or (lambda name, inner: inner)
+    return right_linear(seen("activation", activation(seen("hidden", right_linear(x, fc1[0])))), fc2[0])
 
 
 right_linear, right_dropout, right_entropy = ops.linear, ops.dropout, ops.cross_entropy

@@ -187,7 +187,7 @@ def test_a_users_table_with_steps() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"a.{n}": "b.{m}"}, r"names: entry 'a.\{n\}': 'b.\{m\}' has 'm', which 'a.\{n\}' lacks"),
+        ({"a.{n}": "b.{m}"}, r"names: entry 'a.\{n\}': 'b.\{m\}' has \{m\}, which 'a.\{n\}' lacks"),
         ({"a.{n": "b"}, r"entry 'a.\{n': 'a.\{n' has a brace that is no variable"),
         ({"a.{N}": "b"}, "has a brace that is no variable"),
         ({"a.{n}.{n}": "b"}, "has a variable twice"),
