@@ -44,7 +44,7 @@ def make_tokenizers(folder: Path) -> Encode:
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()[1:]
-    merges = [tuple(line.split(" ")) for line in lines if line]
+    merges = [(left, right) for left, right in (line.split(" ") for line in lines if line)]
     letters = {letter for pair in merges for symbol in pair for letter in symbol.removesuffix("</w>")}
     symbols = ["<unk>", *letters, *(letter + "</w>" for letter in letters), *(a + b for a, b in merges)]
     vocabulary = {symbol: n for n, symbol in enumerate(dict.fromkeys(symbols))}
