@@ -61,6 +61,7 @@ def main() -> int:
     options = ParlaiParser(True, True).parse_kwargs(
         model="transformer/generator", no_cuda=True, dict_file="model.dict", **asked["options"]
     )
+    torch.manual_seed(asked["seed"])  # what it draws itself: biases
     agent = create_agent(options)
     generator = torch.Generator().manual_seed(asked["seed"])
     with torch.no_grad():
