@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from npblender.common.mistaken_files import refuse_mistaken_file
-from npblender.common.replacing import finish_replacing, replacing
+from npblender.common.replacing import JOURNAL_NAME, finish_replacing, replacing
 
 JSON_LIMIT = 1 << 28
 """The most bytes of a JSON file that are read: 256 MiB, a hundred times the largest, a vocabulary of 50,000 entries."""
@@ -49,7 +49,8 @@ config.json and the weights (nothing is downloaded)
     if not is_folder:
         raise ValueError(f"{str(folder)!r} is a file; give the folder that holds config.json and the weights")
     with contextlib.suppress(OSError):  # a folder whose names cannot be listed
-        finish_replacing(path)
+        if any(map(JOURNAL_NAME.fullmatch, os.listdir(path))):
+            finish_replacing(path)
     return path
 
 

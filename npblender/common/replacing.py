@@ -28,7 +28,8 @@ JOURNAL_LIMIT = 1 << 16
 """The most bytes of a journal that are read: it lists a handful of names."""
 
 _UNFINISHED = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.unfinished")
-_JOURNAL = re.compile(r"\.npblender-save\.[0-9a-f]{12}\.json")
+JOURNAL_NAME = re.compile(r"\.npblender-save\.[0-9a-f]{12}\.json")
+"""What a save that renames several files leaves in their folder until it is done."""
 _RENAMED = "npblender: rename these files, each to the name in the middle of its own"
 _REMOVED = "and then remove these"
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
@@ -160,7 +161,7 @@ def finish_replacing(folder: Path) -> None:
         ValueError: the folder cannot be written to, so it holds a part of one save and a part of another.
     """
     for name in os.listdir(folder):
-        if not _JOURNAL.fullmatch(name):
+        if not JOURNAL_NAME.fullmatch(name):
             continue
         listed = _journal(folder / name)
         if listed is None:  # no journal: it is left alone
