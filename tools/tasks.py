@@ -65,6 +65,7 @@ EVERY_CHANGE = {
             ("tools.docs.api", "--check"),
             ("tools.docs.points", "--check"),
             ("tools.docs.settings", "--check"),
+            ("tools.docs.habits", "--check"),
         ),
     ),
     "coverage": Task(
@@ -87,6 +88,10 @@ PAGES = {
     "settings": Task(
         "the table of all settings in docs/generation.md from the code",
         (("tools.docs.settings",),),
+    ),
+    "habits": Task(
+        "the tables of docs/from-transformers.md that say what to write instead, from the code",
+        (("tools.docs.habits",),),
     ),
     "dialects": Task("the table of docs/dialects.md from the code", (("tools.docs.dialects",),)),
     "zoo": Task(

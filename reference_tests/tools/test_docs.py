@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.docs import api, house, links, settings
+from npblender.models.habits import INSTEAD
+from npblender.models.signatures import REFUSED
+from tools.docs import api, habits, house, links, settings
 from tools.docs.tables import between_markers
 
 PAGES = links.pages()
@@ -166,3 +168,15 @@ def test_the_reading_order_has_every_file_that_a_pass_runs_through() -> None:
 def test_every_set_of_searches_has_a_name() -> None:
     """In the table of settings a reader sees "beams", not a list of five searches."""
     assert {settings.searches_of(option) for option in settings.OPTIONS.values()} <= set(settings.GROUPS)
+
+
+@pytest.mark.parametrize("marked", habits.TABLES)
+def test_what_to_write_instead_is_what_the_errors_say(marked: str) -> None:
+    assert between_markers(habits.PAGE, marked) == habits.TABLES[marked]()
+
+
+def test_every_name_that_is_refused_stands_on_the_page() -> None:
+    page = habits.PAGE.read_text(encoding="utf-8")
+    for name, text in {**INSTEAD, **REFUSED}.items():
+        assert f"`{name}`" in page
+        assert f"| {text} " in page

@@ -1,0 +1,86 @@
+"""The tables of docs/from-transformers.md that say what to write instead, drawn from the code.
+
+    python -m tools habits                 # print them
+    python -m tools habits --write-docs    # put them into the page
+    python -m tools habits --check         # exit 1 where the page says anything else
+
+They are what the errors say: `INSTEAD` of `npblender.models.habits`, names on a model; `REFUSED` of
+`npblender.models.signatures`, arguments; `NOT_COVERED` of `npblender.config.generation_options`, settings. Needs
+npblender only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping
+
+from npblender.config.generation_options import NOT_COVERED
+from npblender.models.habits import INSTEAD
+from npblender.models.signatures import REFUSED
+from tools import ROOT
+from tools.docs.tables import between_markers, markdown, write_between_markers
+
+PAGE = ROOT / "docs" / "from-transformers.md"
+
+
+def by_advice(advice: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Names that share what to write instead, in one row; rows in the order of the table in the code.
+
+    >>> by_advice({"cuda": "one", "lm_head": "two", "mps": "one"})
+    [('`cuda`, `mps`', 'one'), ('`lm_head`', 'two')]
+    """
+    names: dict[str, list[str]] = {}
+    for name, text in advice.items():
+        names.setdefault(text, []).append(f"`{name}`")
+    return [(", ".join(each), text) for text, each in names.items()]
+
+
+def values(allowed: Iterable[object]) -> str:
+    """The values that a setting may have all the same.
+
+    >>> values((None, 1))
+    '`None`, `1`'
+    """
+    return ", ".join(f"`{value}`" for value in allowed)
+
+
+def instead() -> str:
+    """A row for each piece of advice about a name on a model."""
+    return markdown(["on a model", "what to write instead"], by_advice(INSTEAD))
+
+
+def refused() -> str:
+    """A row for each piece of advice about an argument."""
+    return markdown(["argument", "what to write instead"], by_advice(REFUSED))
+
+
+def not_covered() -> str:
+    """A row for each setting of transformers that is refused."""
+    rows = [(f"`{name}`", values(allowed)) for name, allowed in NOT_COVERED.items()]
+    return markdown(["setting", "taken as"], rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {"instead": instead, "refused": refused, "not-covered": not_covered}
+"""By the name of the markers in the page."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--write-docs", action="store_true", help="put the tables into docs/from-transformers.md")
+    what.add_argument("--check", action="store_true", help="exit 1 where the page has other tables")
+    arguments = parser.parse_args()
+    for marked, table in TABLES.items():
+        if arguments.write_docs:
+            write_between_markers(PAGE, marked, table())
+        elif not arguments.check:
+            print(table())
+        elif between_markers(PAGE, marked) != table():
+            print("docs/from-transformers.md is not what the code says: run python -m tools habits --write-docs")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
