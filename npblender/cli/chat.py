@@ -58,11 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
     at_terminal = not said and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     with saved_at_the_end(conversation, arguments.save):
         if at_terminal:
+            from npblender import demo
             from npblender.cli.interactive import COMMANDS, Session
             from npblender.cli.terminal import remembered_lines
 
             with remembered_lines([f"/{name}" for name in COMMANDS]):
-                return Session(conversation, as_json=arguments.json).run()
+                greeting = demo.GREETING if demo.is_demo(arguments.model) else None
+                return Session(conversation, as_json=arguments.json, greeting=greeting).run()
         if said:
             for text in said:
                 say(conversation, text, arguments.json)

@@ -31,8 +31,15 @@ class Command(NamedTuple):
 class Session:
     """One session at a terminal."""
 
-    def __init__(self, conversation: Conversation, as_json: bool = False, terminal: Terminal | None = None) -> None:
+    def __init__(
+        self,
+        conversation: Conversation,
+        as_json: bool = False,
+        terminal: Terminal | None = None,
+        greeting: str | None = None,
+    ) -> None:
         self.conversation = conversation
+        self._greeting = greeting  # what is said of the model before the first line
         self.terminal = Terminal(sys.stdout) if terminal is None else terminal
         self._as_json = as_json
         self._leaving = False
@@ -40,6 +47,8 @@ class Session:
 
     def run(self) -> int:
         """Talks until the user leaves; returns the exit code."""
+        if self._greeting is not None:
+            self.terminal.note(self._greeting)
         self.terminal.note("Type what you want to say. /help lists the commands, Ctrl-D leaves.")
         interrupted = False
         while not self._leaving:

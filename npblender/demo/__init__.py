@@ -3,9 +3,15 @@
 It is data only: every `from_pretrained` reads `folder()` like any other folder.
 """
 
+import os
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+GREETING = (
+    "This is the small demo model of npblender. For the real one: pip install 'npblender[hub]', then "
+    "npblender chat --model facebook/blenderbot_small-90M"
+)
+"""What a chat at a terminal says of the demo before the first line."""
 
 
 def folder() -> Path:
@@ -15,3 +21,12 @@ def folder() -> Path:
     'demo'
     """
     return FOLDER
+
+
+def is_demo(place: str | os.PathLike[str] | None) -> bool:
+    """Tell whether a folder, as `from_pretrained` takes it, is the demo's; None is.
+
+    >>> is_demo(None), is_demo("elsewhere")
+    (True, False)
+    """
+    return place is None or Path(place).resolve() == FOLDER.resolve()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from npblender import BlenderbotSmallForConditionalGeneration, GenerationConfig
+from npblender import BlenderbotSmallForConditionalGeneration, GenerationConfig, demo
 from npblender.chat import Conversation
 from npblender.cli.interactive import COMMANDS, Session
 from npblender.cli.options import search_settings
@@ -35,14 +35,21 @@ class Paper(io.StringIO):
 class Visit:
     """A session whose user's lines are given; an exception in their place is raised instead."""
 
-    def __init__(self, *lines: object, as_json: bool = False, brevity: float = 0.0, **options: object) -> None:
+    def __init__(
+        self,
+        *lines: object,
+        as_json: bool = False,
+        brevity: float = 0.0,
+        greeting: str | None = None,
+        **options: object,
+    ) -> None:
         settings = {"min_length": 3, "max_length": 9, "num_beams": 3, **options}
         self.talk = Conversation(make_model(seed=2, brevity=brevity), make_tokenizer(), **settings)
         self.paper = Paper()
         self._lines = iter(lines)
         self.prompts: list[str] = []
         terminal = Terminal(self.paper, self._next_line)
-        self.code = Session(self.talk, as_json=as_json, terminal=terminal).run()
+        self.code = Session(self.talk, as_json=as_json, terminal=terminal, greeting=greeting).run()
 
     def _next_line(self, prompt: str) -> str:
         self.prompts.append(prompt)
@@ -69,6 +76,26 @@ def test_what_is_said_is_replied_to_until_the_end_of_file() -> None:
     assert visit.shown == [*(f"model> {turn.text}" for turn in visit.talk.turns if turn.speaker == "model"), ""]
     assert [turn.text for turn in visit.talk.turns[::2]] == ["hi", "you"]
     assert visit.prompts == ["you> "] * 4
+
+
+def test_a_greeting_comes_before_everything_else() -> None:
+    visit = Visit("/undo", greeting="This is it.")
+    assert visit.paper.getvalue().startswith("This is it.\n")
+    assert not Visit("/undo").paper.getvalue().startswith("This is it.")
+
+
+def test_the_demo_says_what_it_is_and_no_other_model_does(long_folder: Path) -> None:
+    with Screen() as screen:
+        at = screen.wait_for(demo.GREETING)
+        screen.wait_for("you> ", at)
+        assert screen.end("\x04") == 0
+    with Screen("--model", long_folder) as screen:
+        screen.wait_for("you> ")
+        assert demo.GREETING not in screen.shown
+        assert screen.end("\x04") == 0
+    assert demo.is_demo(None) and demo.is_demo(demo.folder()) and demo.is_demo(str(demo.folder()))
+    assert not demo.is_demo(long_folder)
+    assert "--model" in demo.GREETING and "\n" not in demo.GREETING
 
 
 def test_help_lists_every_command() -> None:
