@@ -1,0 +1,111 @@
+"""The pages that teach: the model on one page is the package's, and what a page says is in a file is in that file."""
+
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
+from tools.docs import links
+from tools.docs.run_blocks import blocks_of, run_python
+
+DOCS = links.ROOT / "docs"
+PAGES = links.pages()
+PLAIN = {"num_beams": 1, "min_length": 0, "no_repeat_ngram_size": 0, "encoder_no_repeat_ngram_size": 0}
+
+
+def code_of(page: str) -> str:
+    """The first Python block of a page of docs/."""
+    return next(block.text for block in blocks_of((DOCS / page).read_text(encoding="utf-8")) if block.language)
+
+
+@functools.cache
+def one_page() -> dict[str, Any]:
+    """The names of the model on one page, after it has run."""
+    namespace: dict[str, Any] = {"__name__": "one_page"}
+    run_python(code_of("one-page.md"), namespace, "one-page.md")
+    return namespace
+
+
+@functools.cache
+def demo() -> tuple[BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer]:
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(dtype="float64")
+    return model, BlenderbotSmallTokenizer.from_pretrained()
+
+
+SAID = [
+    "Hi!",
+    "What do you do for a living? I'm a teacher.",
+    "I like dogs.\nMe too!\nDo you have one?",
+    "Unbelievably pneumonoultramicroscopic, naïve café №5 漢字 🙂 __end__",
+]
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_the_model_on_one_page_is_the_packages(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same ids of the text and of the reply, and the logits of every step to 1e-12 of the largest, in float64."""
+    monkeypatch.chdir(links.ROOT)
+    page = one_page()
+    model, tokenizer = demo()
+    inputs = tokenizer([said], return_tensors="np")
+    assert page["encode_text"](said) == inputs["input_ids"][0].tolist()
+    ids, steps = page["reply"](said)
+    assert len(ids) > 3
+    assert model.generate(**inputs, **PLAIN, max_length=39)[0].tolist() == ids
+    logits = model(**inputs, decoder_input_ids=[ids[:-1]]).logits[0]
+    possible = np.arange(logits.shape[1]) != model.config.decoder_start_token_id
+    assert np.abs(logits - np.array(steps))[:, possible].max() <= 1e-12 * np.abs(logits[:, possible]).max()
+
+
+def test_the_page_needs_nothing_of_the_package() -> None:
+    """About 60 lines besides imports, signatures and what runs it; only NumPy and safetensors are not Python's."""
+    code = code_of("one-page.md")
+    imported = set(re.findall(r"^(?:import|from) ([\w.]+)", code, re.MULTILINE))
+    assert imported == {"json", "math", "re", "pathlib", "numpy", "safetensors.numpy"}
+    written = [line for line in code.splitlines() if line.strip()]
+    assert len([line for line in written if not re.match(r"import|from|def", line)]) <= 70
+
+
+UNNUMBERED = re.compile(
+    r"\s*(?:import |from |def |return |for |if |while |print\(ids\)|question = |ids(?:, steps)? = |at, )"
+)
+
+
+def test_each_line_of_the_page_is_a_row_of_its_table() -> None:
+    page = (DOCS / "one-page.md").read_text(encoding="utf-8")
+    code = code_of("one-page.md")
+    in_code = [int(number) for number in re.findall(r"# \((\d+)\)", code)]
+    assert in_code == sorted(in_code)
+    rows = re.findall(r"^\| \((\d+)\) \|(?: [^|]+ \|){3}$", page, re.MULTILINE)
+    assert [int(row) for row in rows] == sorted(set(in_code)) == list(range(1, max(in_code) + 1))
+    lines = [line for line in code.splitlines() if line.strip() and "# (" not in line]
+    assert [line for line in lines if not UNNUMBERED.match(line)] == []
+
+
+NAMED = re.compile(r"((?:`\w+`(?:, | and )?)+) in \[[\w/.]+\]\(([^)\s]+\.py)\)")
+
+
+def lacking(page: Path) -> list[str]:
+    """The names that a page says are in a Python file and that are not defined there."""
+    found = []
+    for names, target in NAMED.findall(page.read_text(encoding="utf-8")):
+        code = (page.parent / target).read_text(encoding="utf-8")
+        for name in re.findall(r"`(\w+)`", names):
+            if not re.search(rf"^ *(?:(?:def|class) {name}\b|{name}\b(?::[^=]+)? ?[:=])", code, re.MULTILINE):
+                found.append(f"{name} in {target}")
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(links.ROOT).as_posix() for page in PAGES])
+def test_what_a_page_says_is_in_a_file_is_there(page: Path) -> None:
+    assert lacking(page) == []
+
+
+def test_a_name_that_is_not_there_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("def here(x):\n    there = 1\n", encoding="utf-8")
+    page = tmp_path / "page.md"
+    page.write_text("`here` and `gone` in [code.py](code.py), `x` in [code.py](code.py)", encoding="utf-8")
+    assert lacking(page) == ["gone in code.py", "x in code.py"]
