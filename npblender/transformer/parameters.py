@@ -27,6 +27,7 @@ ENCODER, DECODER, LOGITS_BIAS = "encoder", "decoder", "final_logits_bias"
 FULL_MODEL: Parts = frozenset({ENCODER, DECODER, LOGITS_BIAS})  # the model that answers
 BASE_MODEL: Parts = frozenset({ENCODER, DECODER})  # the model without a head
 CAUSAL_MODEL: Parts = frozenset({DECODER})  # the decoder alone, read as a language model
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")  # of an attention
 
 
 class Linear(NamedTuple):
@@ -118,69 +119,89 @@ class Weights:
         return self.shared.weight.dtype
 
 
+@lru_cache(maxsize=32)
+def expected_shapes(config: BlenderbotSmallConfig, parts: Parts = FULL_MODEL) -> Mapping[str, tuple[int, ...]]:
+    """Name every parameter and its shape, in the order of the tree; worked out once for each configuration.
+
+    >>> shapes = expected_shapes(BlenderbotSmallConfig(vocab_size=54944))
+    >>> shapes["encoder.layers.0.fc1.weight"]
+    (2048, 512)
+    """
+    vocab, d, positions = config.vocab_size, config.d_model, config.max_position_embeddings
+    shapes: dict[str, tuple[int, ...]] = {"shared.weight": (vocab, d)}
+
+    def linear(name: str, out: int, inner: int) -> None:
+        shapes.update({f"{name}.weight": (out, inner), f"{name}.bias": (out,)})
+
+    def norm(name: str) -> None:
+        shapes.update({f"{name}.weight": (d,), f"{name}.bias": (d,)})
+
+    def stack(name: str, layers: int, inner: int, attentions: tuple[str, ...]) -> None:
+        shapes[f"{name}.embed_positions.weight"] = (positions, d)
+        norm(f"{name}.layernorm_embedding")
+        for layer in (f"{name}.layers.{n}" for n in range(layers)):
+            for attention in attentions:
+                for projection in PROJECTIONS:
+                    linear(f"{layer}.{attention}.{projection}", d, d)
+                norm(f"{layer}.{attention}_layer_norm")
+            linear(f"{layer}.fc1", inner, d)
+            linear(f"{layer}.fc2", d, inner)
+            norm(f"{layer}.final_layer_norm")
+
+    if ENCODER in parts:
+        stack(ENCODER, config.encoder_layers, config.encoder_ffn_dim, ("self_attn",))
+    stack(DECODER, config.decoder_layers, config.decoder_ffn_dim, ("self_attn", "encoder_attn"))
+    if LOGITS_BIAS in parts:
+        shapes[LOGITS_BIAS] = (1, vocab)
+    return MappingProxyType(shapes)
+
+
 Make: TypeAlias = Callable[[str, tuple[int, ...]], Any]  # an array, or a matrix laid out
 
 
 def build(config: BlenderbotSmallConfig, make: Make, parts: Parts = FULL_MODEL) -> Weights:
-    """The tree for `config`, each array given by `make(name, shape)`: the one place that knows every shape.
+    """Build the tree for `config`, each array given by `make(name, shape)`; layers come first, which seeds rely on.
 
     >>> build(config, lambda name, shape: f"{name} {shape}").decoder.layers[1].fc2.weight
     'decoder.layers.1.fc2.weight (6, 7)'
     """
-    d, positions = config.d_model, config.max_position_embeddings
+    shapes = expected_shapes(config, parts)
 
-    def linear(name: str, out: int, inner: int) -> Linear:
-        return Linear(make(f"{name}.weight", (out, inner)), make(f"{name}.bias", (out,)))
+    def array(name: str) -> Any:
+        return make(name, shapes[name])
+
+    def linear(name: str) -> Linear:
+        return Linear(array(f"{name}.weight"), array(f"{name}.bias"))
 
     def norm(name: str) -> LayerNorm:
-        return LayerNorm(make(f"{name}.weight", (d,)), make(f"{name}.bias", (d,)))
+        return LayerNorm(array(f"{name}.weight"), array(f"{name}.bias"))
 
     def attention(name: str) -> Attention:
-        return Attention(*(linear(f"{name}.{p}_proj", d, d) for p in ("q", "k", "v", "out")))
+        return Attention(*(linear(f"{name}.{each}") for each in PROJECTIONS))
 
-    def feed_forward(name: str, inner: int) -> tuple[Linear, Linear, LayerNorm]:
-        return linear(f"{name}.fc1", inner, d), linear(f"{name}.fc2", d, inner), norm(f"{name}.final_layer_norm")
+    def feed_forward(name: str) -> tuple[Linear, Linear, LayerNorm]:
+        return linear(f"{name}.fc1"), linear(f"{name}.fc2"), norm(f"{name}.final_layer_norm")
 
     def encoder_layer(name: str) -> EncoderLayer:
         self_attn, self_norm = attention(f"{name}.self_attn"), norm(f"{name}.self_attn_layer_norm")
-        return EncoderLayer(self_attn, self_norm, *feed_forward(name, config.encoder_ffn_dim))
+        return EncoderLayer(self_attn, self_norm, *feed_forward(name))
 
     def decoder_layer(name: str) -> DecoderLayer:
         self_attn, self_norm = attention(f"{name}.self_attn"), norm(f"{name}.self_attn_layer_norm")
         cross_attn, cross_norm = attention(f"{name}.encoder_attn"), norm(f"{name}.encoder_attn_layer_norm")
-        feed = feed_forward(name, config.decoder_ffn_dim)
-        return DecoderLayer(self_attn, self_norm, cross_attn, cross_norm, *feed)
+        return DecoderLayer(self_attn, self_norm, cross_attn, cross_norm, *feed_forward(name))
 
     def stem(name: str) -> tuple[Embedding, LayerNorm]:
-        return Embedding(make(f"{name}.embed_positions.weight", (positions, d))), norm(f"{name}.layernorm_embedding")
+        return Embedding(array(f"{name}.embed_positions.weight")), norm(f"{name}.layernorm_embedding")
 
-    shared = Embedding(make("shared.weight", (config.vocab_size, d)))
+    shared = Embedding(array("shared.weight"))
     encoder = None
     if ENCODER in parts:
         layers = tuple(encoder_layer(f"encoder.layers.{n}") for n in range(config.encoder_layers))
         encoder = Encoder(*stem("encoder"), layers)
     decoder_layers = tuple(decoder_layer(f"decoder.layers.{n}") for n in range(config.decoder_layers))
     decoder = Decoder(*stem("decoder"), decoder_layers)
-    bias = make("final_logits_bias", (1, config.vocab_size)) if LOGITS_BIAS in parts else None
-    return Weights(shared, encoder, decoder, bias)
-
-
-@lru_cache(maxsize=32)
-def expected_shapes(config: BlenderbotSmallConfig, parts: Parts = FULL_MODEL) -> Mapping[str, tuple[int, ...]]:
-    """Every parameter's name and shape, in the order of the tree; worked out once for each configuration.
-
-    >>> shapes = expected_shapes(BlenderbotSmallConfig(vocab_size=54944))
-    >>> shapes["encoder.layers.0.fc1.weight"]
-    (2048, 512)
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def note(name: str, shape: tuple[int, ...]) -> Array:
-        shapes[name] = shape
-        return np.empty(0)
-
-    build(config, note, parts)
-    return MappingProxyType(shapes)
+    return Weights(shared, encoder, decoder, array(LOGITS_BIAS) if LOGITS_BIAS in parts else None)
 
 
 def parameter_count(config: BlenderbotSmallConfig) -> int:
