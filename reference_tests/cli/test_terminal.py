@@ -93,9 +93,10 @@ def test_the_demo_says_what_it_is_and_no_other_model_does(long_folder: Path) -> 
         screen.wait_for("you> ")
         assert demo.GREETING not in screen.shown
         assert screen.end("\x04") == 0
-    assert demo.is_demo(None) and demo.is_demo(demo.folder()) and demo.is_demo(str(demo.folder()))
+    assert all(demo.is_demo(place) for place in (None, demo.folder(), str(demo.folder())))
     assert not demo.is_demo(long_folder)
-    assert "--model" in demo.GREETING and "\n" not in demo.GREETING
+    assert "--model" in demo.GREETING
+    assert "\n" not in demo.GREETING
 
 
 def test_help_lists_every_command() -> None:
