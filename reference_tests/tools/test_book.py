@@ -109,3 +109,11 @@ def test_a_name_that_is_not_there_is_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("`here` and `gone` in [code.py](code.py), `x` in [code.py](code.py)", encoding="utf-8")
     assert lacking(page) == ["gone in code.py", "x in code.py"]
+
+
+def test_each_part_of_the_walkthrough_says_where_it_is() -> None:
+    """Below every heading stand functions and their files; the test above looks for them there."""
+    page = (DOCS / "walkthrough.md").read_text(encoding="utf-8")
+    parts = re.findall(r"^##+ (.+)\n\n(.+)$", page, re.MULTILINE)
+    assert len(parts) == len(links.HEADING.findall(links.FENCED.sub("", page))) - 1
+    assert [heading for heading, below in parts if not below.startswith("`") or "` in" not in f"{below} "] == []
