@@ -67,14 +67,12 @@ def point_names(
     (['decoder.states', 'logits', 'log_probabilities'], 50)
     """
     names: list[str] = []
-    cross = encoder_layers is not None
     if encoder_layers is not None:
-        names += stack_points("encoder", encoder_layers, cross)
+        names += stack_points("encoder", encoder_layers, cross=True)
         names += [f"decoder.layers.{n}.encoder_attn.{part}" for n in range(decoder_layers) for part in "kv"]
-    for prefix in passes:
-        head = ["logits", "log_probabilities", *(["loss"] if labels else [])]
-        names += [prefix + name for name in (*stack_points("decoder", decoder_layers, cross), *head)]
-    return names
+    decoder = stack_points("decoder", decoder_layers, cross=encoder_layers is not None)
+    one_pass = (*decoder, "logits", "log_probabilities", *(["loss"] if labels else []))
+    return names + [prefix + name for prefix in passes for name in one_pass]
 
 
 @dataclass
@@ -93,10 +91,8 @@ class TorchTrace:
 
     def expected(self) -> list[str]:
         """The names of all points of the calls that were recorded, in causal order."""
-        layers = self.config["encoder_layers"] if self.with_encoder else None
-        return point_names(
-            layers, self.config["decoder_layers"], tuple(self.passes) or ("",), labels="labels" in self.inputs
-        )
+        layers = (self.config["encoder_layers"] if self.with_encoder else None, self.config["decoder_layers"])
+        return point_names(*layers, tuple(self.passes) or ("",), labels="labels" in self.inputs)
 
     @property
     def points(self) -> list[str]:
@@ -108,23 +104,14 @@ class TorchTrace:
         import numpy as np
         from safetensors.numpy import save_file
 
-        metadata = {
-            "format": FORMAT,
-            "version": VERSION,
-            "points": json.dumps(self.points),
-            "noise": json.dumps({}),
-            "dtype": self.dtype,
-            "dialect": json.dumps(self.dialect),
-            "config": json.dumps(self.config),
-            "inputs": json.dumps(self.inputs),
-            "producer": json.dumps(self.producer),
-            "unrecorded": json.dumps(self.unrecorded),
-        }
+        metadata = {"format": FORMAT, "version": VERSION, "dtype": self.dtype, "noise": json.dumps({})}
+        for name in ("points", "dialect", "config", "inputs", "producer", "unrecorded"):
+            metadata[name] = json.dumps(getattr(self, name))
         save_file({name: np.array(self.arrays[name], order="C") for name in self.points}, path, metadata)
 
 
 class Recorder:
-    """Hears one model: what the hooks and the watched functions call, and the names for what they bring."""
+    """Records one model: called by the hooks and the watched functions, it names the tensors that they pass."""
 
     def __init__(self, model: Any, trace: TorchTrace, steps: bool) -> None:
         self.model, self.trace, self.steps = model, trace, steps
@@ -133,8 +120,6 @@ class Recorder:
         self.attention = ""  # the attention that runs now
         self.kept: dict[str, Any] = {}  # tensors of the running stack or attention, to know them again
         self.passes = 0
-
-    # names ------------------------------------------------------------------------------------------------------
 
     def record(self, name: str, tensor: Any) -> None:
         if name in self.trace.arrays:
@@ -145,11 +130,8 @@ class Recorder:
         self.trace.arrays[name] = wide.numpy().copy()
 
     def here(self, name: str) -> str:
-        """A point of the stack that runs, with the pass in front where several are recorded."""
-        passing = self.trace.passes[-1] if name.startswith("decoder") and self.trace.passes else ""
-        return passing + name
-
-    # hooks ------------------------------------------------------------------------------------------------------
+        """A point of the pass that runs, with the pass in front where several are recorded; the encoder runs once."""
+        return name if name.startswith("encoder") or not self.trace.passes else self.trace.passes[-1] + name
 
     def before(self, module: Any, call: Any) -> None:
         def hook(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -172,17 +154,13 @@ class Recorder:
 
     def embedded(self, tokens: Any) -> None:
         if self.side:
-            self.kept["tokens"] = tokens
             self.record(self.here(f"{self.side}.embed.tokens"), tokens)
-
-    def positioned(self, rows: Any) -> None:
-        self.kept["positions"] = rows
 
     def stack(self, side: str, stack: Any) -> None:
         embed = f"{side}.embed"
         self.before(stack, lambda args, kwargs: self.enter(side))
         self.after(stack, lambda result: self.leave(side, result))
-        self.after(stack.embed_positions, self.positioned)
+        self.after(stack.embed_positions, lambda rows: self.kept.update(positions=rows))
         if side == "decoder":
             self.before(stack.layernorm_embedding, lambda a, _: self.record(self.here(f"{embed}.scaled"), a[0]))
         self.after(stack.layernorm_embedding, lambda r: self.record(self.here(f"{embed}.norm"), r))
@@ -192,19 +170,18 @@ class Recorder:
             self.one_attention(f"{name}.self_attn", layer.self_attn, layer.self_attn_layer_norm)
             if side == "decoder":
                 self.one_attention(f"{name}.encoder_attn", layer.encoder_attn, layer.encoder_attn_layer_norm)
-            self.listen(f"{name}.ffn.hidden", layer.fc1)
-            self.listen(f"{name}.ffn.activation", layer.fc2, given=True)
-            self.listen(f"{name}.ffn.output", layer.fc2)
-            self.listen(f"{name}.ffn.sum", layer.final_layer_norm, given=True)
-            self.listen(f"{name}.ffn.norm", layer.final_layer_norm)
-            self.listen(f"{name}.output", layer)
+            self.record_result(f"{name}.ffn.hidden", layer.fc1)
+            self.record_input(f"{name}.ffn.activation", layer.fc2)
+            self.record_result(f"{name}.ffn.output", layer.fc2)
+            self.record_input(f"{name}.ffn.sum", layer.final_layer_norm)
+            self.record_result(f"{name}.ffn.norm", layer.final_layer_norm)
+            self.record_result(f"{name}.output", layer)
 
-    def listen(self, name: str, module: Any, *, given: bool = False) -> None:
-        """What a module gives back, or what it is given."""
-        if given:
-            self.before(module, lambda args, _: self.record(self.here(name), args[0]))
-        else:
-            self.after(module, lambda r: self.record(self.here(name), r[0] if isinstance(r, tuple) else r))
+    def record_input(self, name: str, module: Any) -> None:
+        self.before(module, lambda args, _: self.record(self.here(name), args[0]))
+
+    def record_result(self, name: str, module: Any) -> None:
+        self.after(module, lambda r: self.record(self.here(name), r[0] if isinstance(r, tuple) else r))
 
     def one_attention(self, name: str, module: Any, norm: Any) -> None:
         heads = module.num_heads
@@ -212,26 +189,18 @@ class Recorder:
         def split(x: Any) -> Any:  # [B, T, D] -> [B, H, T, K]
             return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
-        def start(*_: Any) -> None:
-            self.attention, self.kept = name, {"heads": heads}
+        def switch(attention: str) -> None:
+            self.attention, self.kept = attention, {"heads": heads}
 
-        def stop(result: Any) -> None:
-            self.attention = ""
-
-        crossing = name.endswith("encoder_attn")
-        self.before(module, start)
-        self.after(module, stop)
-        for part, projection in (("k", module.k_proj), ("v", module.v_proj)):
-            point = f"{name}.{part}"
-            self.after(
-                projection, lambda x, point=point: self.record(point if crossing else self.here(point), split(x))
-            )
-        self.listen(f"{name}.context", module.out_proj, given=True)
-        self.listen(f"{name}.output", module.out_proj)
-        self.listen(f"{name}.sum", norm, given=True)
-        self.listen(f"{name}.norm", norm)
-
-    # functions --------------------------------------------------------------------------------------------------
+        in_pass = str if name.endswith("encoder_attn") else self.here  # cross keys and values belong to no pass
+        self.before(module, lambda *_: switch(name))
+        self.after(module, lambda _: switch(""))
+        self.after(module.k_proj, lambda x: self.record(in_pass(f"{name}.k"), split(x)))
+        self.after(module.v_proj, lambda x: self.record(in_pass(f"{name}.v"), split(x)))
+        self.record_input(f"{name}.context", module.out_proj)
+        self.record_result(f"{name}.output", module.out_proj)
+        self.record_input(f"{name}.sum", norm)
+        self.record_result(f"{name}.norm", norm)
 
     def function(self, name: str, args: tuple[Any, ...], result: Any) -> None:
         """One of torch's functions has run between the modules."""
@@ -273,13 +242,9 @@ class Recorder:
         elif name in ("matmul", "bmm"):
             self.record(f"{here}.weights", by_head(args[0]))
 
-    # the head ---------------------------------------------------------------------------------------------------
-
     def called(self, kwargs: dict[str, Any]) -> None:
         """Keeps what the model was asked; a later step adds its tokens."""
-        for name in ARGUMENTS:
-            if kwargs.get(name) is None:
-                continue
+        for name in (name for name in ARGUMENTS if kwargs.get(name) is not None):
             value = kwargs[name].tolist()
             if name == "decoder_input_ids" and self.steps and name in self.trace.inputs:
                 value = [[*old, *new] for old, new in zip(self.trace.inputs[name], value, strict=True)]
@@ -288,34 +253,30 @@ class Recorder:
 
     def answered(self, result: Any) -> None:
         if not hasattr(result, "keys"):
-            self.trace.unrecorded[self.here_head("logits")] = "return_dict=False gives them no name"
+            self.trace.unrecorded[self.here("logits")] = "return_dict=False gives them no name"
             return
         for name in ("logits", "loss"):
             if result.get(name) is not None:
-                self.record(self.here_head(name), result[name])
-
-    def here_head(self, name: str) -> str:
-        return (self.trace.passes[-1] if self.trace.passes else "") + name
+                self.record(self.here(name), result[name])
 
     def finish(self) -> None:
         for handle in self.handles:
             handle.remove()
         fused = getattr(self.model.config, "_attn_implementation", "eager")
         for name in self.trace.expected():
-            if name in self.trace.arrays or name in self.trace.unrecorded:
-                continue
             last = name.rsplit(".", 1)[-1]
             reason = NOT_COMPUTED
             if last == "log_probabilities":
                 reason = "the model computes none; npblender does when it is traced"
             elif fused != "eager" and last in ("q", "scores", "masked_scores", "weights"):
                 reason = f"hidden inside the attention {fused!r}; load with attn_implementation='eager'"
-            self.trace.unrecorded[name] = reason
+            if name not in self.trace.arrays:
+                self.trace.unrecorded.setdefault(name, reason)
 
 
 @contextlib.contextmanager
 def hooked(model: Any, *, steps: bool = False) -> Iterator[TorchTrace]:
-    """Hears the calls made of a BlenderbotSmall model of transformers inside the `with` block.
+    """Record the calls of a BlenderbotSmall model of transformers inside the `with` block.
 
     `model` is any of transformers' three classes (or of one's own derived from them), in evaluation mode. The trace is
     complete when the block ends. Raises ValueError for another model, for one in training mode, and where a point is
@@ -380,14 +341,9 @@ def run(model: Any, inputs: dict[str, Any], steps: bool, prefill: int) -> TorchT
             past, start = None, 0
             for stop in range(prefill, target.shape[1] + 1):
                 mask = {} if target_mask is None else {"decoder_attention_mask": target_mask[:, :stop]}
-                new = target[:, start:stop]
+                cached = {"past_key_values": past, "use_cache": True}
                 output = model(
-                    encoder_outputs=states,
-                    decoder_input_ids=new,
-                    past_key_values=past,
-                    use_cache=True,
-                    **source,
-                    **mask,
+                    encoder_outputs=states, decoder_input_ids=target[:, start:stop], **cached, **source, **mask
                 )
                 past, start = output.past_key_values, stop
         trace.inputs = {**inputs, "steps": True, "prefill": prefill}
@@ -395,10 +351,7 @@ def run(model: Any, inputs: dict[str, Any], steps: bool, prefill: int) -> TorchT
 
 
 def read_inputs(path: Path) -> dict[str, Any]:
-    """The arguments of a call, and perhaps `steps` and `prefill`, from a JSON file.
-
-    ValueError for a file without input_ids, for a name that would not be honoured, and for steps without a target.
-    """
+    """Read the arguments of a call, and perhaps `steps` and `prefill`; ValueError for a file that does not fit."""
     inputs = json.loads(path.read_text(encoding="utf-8"))
     known = (*ARGUMENTS, "steps", "prefill")
     strange = sorted(set(inputs) - set(known))
@@ -429,8 +382,7 @@ def main(arguments: list[str] | None = None) -> int:
     import transformers
 
     transformers.logging.set_verbosity_error()
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    torch.set_num_threads(options.threads or torch.get_num_threads())
     model = transformers.BlenderbotSmallForConditionalGeneration.from_pretrained(
         options.model, attn_implementation="eager", torch_dtype=getattr(torch, options.dtype)
     )

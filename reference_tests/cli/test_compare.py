@@ -1,4 +1,4 @@
-"""`npblender compare` through its entry point: exit codes, the JSON object on every one of them, text and HTML."""
+"""`npblender compare` through its entry point: exit codes, the JSON object on every one of them, and the text."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from unittest import mock
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -22,32 +20,14 @@ from npblender.groundtruth.tracing.inputs import TraceInputs
 from npblender.groundtruth.tracing.tensor_file import write_tensors
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.cli_runs import Result, environment, one_error, run_cli
-from reference_tests.support.compared import INPUTS, arrays, in_float32, reference
+from reference_tests.support.compared import FFN, INPUTS, arrays, in_float32, reference, write_files
 from reference_tests.support.tolerances import TOLERANCES
-
-FFN = "encoder.layers.0.ffn"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files to compare. Do not write to it."""
-    place = tmp_path_factory.mktemp("compare")
-    reference().save(place / "ref")
-    in_float32().save(place / "good")
-    wrong = arrays(in_float32())
-    wrong[f"{FFN}.activation"][0, 1, 2] += 0.25
-    wrong[f"{FFN}.output"] = wrong[f"{FFN}.output"][:, :3]
-    wrong["encoder.states"][1, 0, 0] = np.nan
-    wrong["logits"][0, 0, 0] = np.inf
-    wrong["x<b>\x1b[31m"] = np.zeros(2)
-    del wrong[f"{FFN}.hidden"]
-    write_tensors(place / "wrong", wrong)
-    np.savez(place / "strange.npz", other=np.zeros(3))
-    (place / "half").write_bytes((place / "good").read_bytes()[:5000])
-    (place / "empty").write_bytes(b"")
-    (place / "names").write_text(json.dumps({"mine.{n}": "encoder.layers.{n}.output"}))
-    (place / "bad-names").write_text(json.dumps({"mine.{n}": "encoder.layers.{m}.output"}))
-    return place
+    return write_files(tmp_path_factory.mktemp("compare"))
 
 
 def compared(folder: Path, *arguments: str) -> Result:
@@ -330,69 +310,6 @@ def test_the_text_says_odd_dtypes(folder: Path, tmp_path: Path) -> None:
     assert lines[0].startswith("DIVERGED at encoder.embed.norm: ")
     assert "  dtype          float16, the reference is float64" in lines
     assert "  dtype          1 points in float16: encoder.embed.output" in lines
-
-
-class Page(HTMLParser):
-    """The tags, attributes and text of a page."""
-
-    def __init__(self, content: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.text = ""
-        self.feed(content)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def test_the_page(folder: Path, tmp_path: Path) -> None:
-    """One file that loads nothing, whose names cannot break out, with a picture of every point."""
-    page = tmp_path / "report.html"
-    result = compared(folder, "ref", "wrong", "--html", str(page))
-    assert result.code == 1
-    assert result.lines[0].startswith("DIVERGED")
-    content = page.read_text(encoding="utf-8")
-    parsed = Page(content)
-    assert not {"script", "link", "img", "iframe", "object", "b"} & set(parsed.tags)
-    assert not {"src", "href", "onclick"} & {name for name, _ in parsed.attributes}
-    assert not re.search(r"https?:|url\(|@import|\x1b", content)
-    assert r"x<b>\x1b[31m" in parsed.text
-    assert f"Diverged at {FFN}.activation" in parsed.text
-    picture = ElementTree.fromstring(content[content.index("<svg") : content.index("</svg>") + 6])
-    dots = picture.findall("circle")
-    kinds = [dot.get("class") for dot in dots]
-    assert len(dots) == len(reference().points)
-    assert (kinds.count("bad"), kinds.count("gap")) == (4, 1)
-    places = [float(dot.get("cx", "")) for dot in dots]
-    assert places == sorted(places)
-    heights = {str(dot.findtext("title")).partition(":")[0]: float(dot.get("cy", "")) for dot in dots}
-    assert heights["logits"] < heights["encoder.embed.norm"], "more units stand higher"
-    width = float(picture.get("width", ""))
-    assert all(0 < place < width for place in places)
-    assert len(picture.findall("line[@class='limit']")) == 2
-    assert len(picture.findall("line[@class='first']")) == 1
-    for name in reference().points:
-        assert f"<td>{name}</td>" in content
-
-
-def test_nothing_breaks_out_of_the_page(tmp_path: Path) -> None:
-    """Names of points, of arrays and of files, each as bad as can be."""
-    bad = "<script>'\"&\x1b"
-    Trace({f"{bad}1": np.ones(2), f"{bad}2": np.ones(2)}, dtype="float64").save(tmp_path / "a<i>b")
-    np.savez(tmp_path / "mine.npz", **{f"{bad}1": np.zeros(2), f"{bad}3": np.ones(2)})
-    page = tmp_path / "page.html"
-    arguments = (tmp_path / "a<i>b", tmp_path / "mine.npz", "--html", page)
-    assert run_cli("compare", *arguments).code == 1
-    content = page.read_text(encoding="utf-8")
-    assert not re.search(r"<script|<i>|\x1b", content)
-    parsed = Page(content)
-    assert parsed.text.count(bad.replace("\x1b", r"\x1b")) >= 6
-    ElementTree.fromstring(content[content.index("<svg") : content.index("</svg>") + 6])
 
 
 def test_the_page_of_an_agreement_goes_with_json(folder: Path, tmp_path: Path) -> None:
