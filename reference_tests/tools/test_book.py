@@ -111,6 +111,37 @@ def test_a_name_that_is_not_there_is_noticed(tmp_path: Path) -> None:
     assert lacking(page) == ["gone in code.py", "x in code.py"]
 
 
+@functools.cache
+def beam_page() -> dict[str, Any]:
+    """The names of the page about beam search, after all of its blocks have run."""
+    namespace: dict[str, Any] = {"__name__": "beam_search"}
+    for block in blocks_of((DOCS / "beam-search.md").read_text(encoding="utf-8")):
+        if block.language == "python":
+            run_python(block.text, namespace, "beam-search.md")
+    return namespace
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+@pytest.mark.parametrize("said", ["Hello, how are you?", "I have two children and a dog."])
+def test_the_searches_by_hand_are_the_packages(said: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both searches of docs/beam-search.md: the same ids in the same order, the same scores in float32."""
+    monkeypatch.chdir(links.ROOT)
+    page = beam_page()
+    source = page["tokenizer"](said)["input_ids"]
+    ours = page["rank_parlai"](page["search_parlai"](source, width))
+    settings = {**page["plain"], "num_beams": width, "return_dict_in_generate": True, "output_scores": True}
+    theirs = page["models"]["parlai"].generate([source], **settings).n_best[0]
+    assert [list(each.ids) for each in theirs] == [path for _, _, path in ours]
+    np.testing.assert_allclose([each.score for each in theirs], [score for score, _, _ in ours], atol=1e-4)
+    if width == 1:  # greedy search in transformers
+        return
+    kept = page["search_transformers"](source, width)
+    out = page["models"]["transformers-4"].generate([source], **settings, num_return_sequences=width, max_length=60)
+    rows = [row[: row.index(page["EOS"]) + 1] for row in out.sequences.tolist()]
+    assert rows == [path for _, _, path in kept]
+    np.testing.assert_allclose(out.sequences_scores, [score for score, _, _ in kept], atol=1e-4)
+
+
 def test_each_part_of_the_walkthrough_says_where_it_is() -> None:
     """Below every heading stand functions and their files; the test above looks for them there."""
     page = (DOCS / "walkthrough.md").read_text(encoding="utf-8")
