@@ -7,7 +7,7 @@ Each setting comes from the first that names it: the call, the model's own files
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,7 +19,6 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
 from npblender.config.generation_options import OPTIONS
-from npblender.config.searches import BEAM, BEAM_SAMPLE
 from npblender.generation.decoder_state import CallerArrays
 from npblender.generation.generate import CallerHooks, Search, begin_search, run_to_end
 from npblender.generation.plan import Plan
@@ -87,7 +86,7 @@ def make_settings(profile: Profile, model: HasSettings, call: Mapping[str, Any])
     config, dialect, settings = model.config, model.dialect, merge({**own, **fill}, options)
     if "min_length" in fill and shortest(dialect, settings, 1) >= longest(dialect, config, settings, call, 1):
         del settings["min_length"]
-    return Settings(call, plan_of(dialect, config, settings, call))
+    return Settings(call, plan_of(dialect, config, settings, call, runners_up=True))
 
 
 @dataclass(frozen=True)
@@ -142,10 +141,7 @@ def search_replies(
     rng: np.random.Generator | None = None,
 ) -> list[tuple[Candidate, ...]]:
     """Runs one search for several sources (ids without pads): for each its replies, best first, at least one."""
-    plan = settings.plan
-    if plan.search in (BEAM, BEAM_SAMPLE) and "num_return_sequences" not in settings.options:
-        plan = replace(plan, num_return_sequences=plan.num_beams)  # the runners-up too
-    record = run_to_end(_begin(model, tokenizer, sources, settings, plan, block, rng))
+    record = run_to_end(_begin(model, tokenizer, sources, settings, block, rng))
     return candidates_of(record, len(sources), tokenizer)
 
 
@@ -154,7 +150,6 @@ def _begin(
     tokenizer: BlenderbotSmallTokenizer,
     sources: Sequence[Sequence[int]],
     settings: Settings,
-    plan: Plan,
     block: BlockList | None,
     rng: np.random.Generator | None,
 ) -> Search:
@@ -163,6 +158,7 @@ def _begin(
     `generate` itself returns the scores of whole replies only together with those of every step, which for many sources
     are gigabytes.
     """
+    plan = settings.plan
     ids, mask = pad(sources, model.config.pad_token_id or 0)
     hooks = CallerHooks(
         logits_processor=() if block is None else (block,),
@@ -269,7 +265,7 @@ def stream_reply(
         if found[0].text:
             yield found[0].text
         return found
-    search = _begin(model, tokenizer, [source], settings, settings.plan, block, rng)
+    search = _begin(model, tokenizer, [source], settings, block, rng)
     record = yield from _words_as_text(search, tokenizer)
     (found,) = candidates_of(record, 1, tokenizer)
     return found

@@ -97,9 +97,18 @@ def merge(settings: Values, options: Values) -> dict[str, Any]:
 
 
 def plan_of(
-    dialect: Dialect, config: BlenderbotSmallConfig, merged: Values, options: Values, target: Ids | None = None
+    dialect: Dialect,
+    config: BlenderbotSmallConfig,
+    merged: Values,
+    options: Values,
+    target: Ids | None = None,
+    *,
+    runners_up: bool = False,
 ) -> Plan:
-    """Make the plan for settings that `merge` has made, and check it; `options` are those of the call."""
+    """Make the plan for settings that `merge` has made, and check it; `options` are those of the call.
+
+    With `runners_up` a beam search returns all that it finds, unless the call says how many.
+    """
     search = choose_search(dialect, merged)
     used = settings_of(search)
     filled = fill_in(dialect, merged, options)
@@ -120,6 +129,7 @@ def plan_of(
             f"decoder_input_ids hold the start token {start} at [{row}, {at + 1}]: ParlAI's model never says it, so it "
             f"can begin a row only; leave it out, or use a transformers dialect"
         )
+    all_found = runners_up and search in (BEAM, BEAM_SAMPLE) and "num_return_sequences" not in options
     prompt_length = 1 if target is None else target.shape[1] + lacks_start(target, start)
     ends = () if eos is None else eos if isinstance(eos, tuple) else (eos,)
     plan = Plan(
@@ -131,7 +141,7 @@ def plan_of(
         eos=ends,
         pad=ends[0] if pad is None and ends else pad,
         start=start,
-        num_return_sequences=settings.num_return_sequences or 1,
+        num_return_sequences=merged["num_beams"] if all_found else settings.num_return_sequences or 1,
     )
     check_plan(plan, dialect, config, options)
     return plan
