@@ -25,6 +25,7 @@ from npblender.chat.history import (
 )
 from npblender.chat.replies import Reply, Settings, make_settings, stream_reply
 from npblender.chat.transcript import Transcript, read_transcript, write_transcript
+from npblender.common import json_files
 from npblender.common.checks import lines_of
 from npblender.common.printable import cut
 from npblender.generation.generate import generator_of
@@ -94,11 +95,17 @@ class Conversation:
         allow_pickle: bool = False,
         **options: Any,
     ) -> Conversation:
-        """Loads the model of a folder, or the demo, for a conversation; `options` are those of the class."""
+        """Loads the model of a folder, or of a name on the Hub, or the demo, for a conversation.
+
+        `options` are those of the class; and `revision`, `cache_dir`, `local_files_only`, `token`, `force_download` and
+        `subfolder`, as for the model.
+        """
+        where = json_files.taken_out(options)
         model = BlenderbotSmallForConditionalGeneration.from_pretrained(
-            folder, dialect=dialect, dtype=dtype, allow_pickle=allow_pickle
+            folder, dialect=dialect, dtype=dtype, allow_pickle=allow_pickle, **where
         )
-        tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder, dialect=model.dialect)
+        where.pop("force_download", None)  # it is downloaded
+        tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder, dialect=model.dialect, **where)
         return cls(model, tokenizer, **options)
 
     def __repr__(self) -> str:

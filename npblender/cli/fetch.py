@@ -8,7 +8,8 @@ from typing import Any
 from npblender.common.printable import printable
 
 EPILOG = """Needs pip install 'npblender[hub]' unless the model is in the cache. HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE,
-HF_ENDPOINT and HF_TOKEN are honoured. Every --model and folder of the other commands takes such a name, too."""
+HF_ENDPOINT and HF_TOKEN are honoured. Every --model and folder of the other commands takes such a name, too, and means
+its branch main; of another revision it takes the folder that this command prints."""
 
 
 def add_parser(commands: Any, summary: str) -> None:
@@ -18,18 +19,20 @@ def add_parser(commands: Any, summary: str) -> None:
     parser.add_argument("--revision", metavar="REV", help="a branch, a tag or a commit (default: main)")
     parser.add_argument("--cache-dir", metavar="DIR", help="instead of the Hub's own cache")
     parser.add_argument("--local-files-only", action="store_true", help="download nothing")
+    parser.add_argument("--force-download", action="store_true", help="download what is in the cache, too")
     parser.set_defaults(run=run, command="fetch")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Fetches, and prints the folder."""
-    from npblender.common.hub import fetch
+    from npblender.common.hub import Place, fetch
 
-    folder = fetch(
-        arguments.name,
+    place = Place(
         revision=arguments.revision,
         cache_dir=arguments.cache_dir,
         local_files_only=arguments.local_files_only,
+        force_download=arguments.force_download,
     )
+    folder = fetch(arguments.name, place)
     print(printable(str(folder)))
     return 0

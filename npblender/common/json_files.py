@@ -14,20 +14,37 @@ JSON_LIMIT = 1 << 28
 """The most bytes of a JSON file that are read: 256 MiB, a hundred times the largest, a vocabulary of 50,000 entries."""
 
 
-def model_folder(folder: str | os.PathLike[str], *, by_name: bool = True) -> Path:
+DOWNLOAD = ("revision", "cache_dir", "local_files_only", "token", "force_download", "subfolder")
+"""What every `from_pretrained` takes to find a model by its name on the Hub: see `Place` in hub.py."""
+
+
+def taken_out(options: dict[str, Any]) -> dict[str, Any]:
+    """Takes those of `DOWNLOAD` out of a method's options and returns them.
+
+    >>> options = {"revision": "main", "d_model": 4}
+    >>> taken_out(options), options
+    ({'revision': 'main'}, {'d_model': 4})
+    """
+    return {name: options.pop(name) for name in DOWNLOAD if name in options}
+
+
+def model_folder(folder: str | os.PathLike[str], *, by_name: bool = True, need: str = "model", **where: Any) -> Path:
     """Returns the folder as a path, after making sure that it exists.
 
-    A string such as "owner/name" that is no folder is, unless `by_name` is False, a model on the Hub (see hub.py).
+    A string such as "owner/name" that is no folder is, unless `by_name` is False, a model on the Hub (see hub.py): its
+    folder in the Hub's cache, with what `need` names, "config", "tokenizer" or "model". `where` are the options that
+    `DOWNLOAD` lists; a folder on this machine needs none of them but `subfolder`, and has no other revision.
 
     Raises:
         TypeError: `folder` is neither a string nor a path.
         FileNotFoundError: there is nothing of that name.
-        ValueError: it is a file, not a folder, or a save into it was interrupted and cannot be finished.
+        ValueError: it is a file, not a folder, or a save into it was interrupted and cannot be finished; or an option
+            does not fit.
 
     >>> model_folder("no/such/folder")
     Traceback (most recent call last):
     FileNotFoundError: there is no folder 'no/such/folder'; give a folder on this machine that holds \
-config.json and the weights (nothing is downloaded)
+config.json and the weights, or the name of a model on the Hub
     """
     if not isinstance(folder, str | os.PathLike):
         raise TypeError(f"the model's folder must be a string or a path, not {type(folder).__name__}")
@@ -36,15 +53,23 @@ config.json and the weights (nothing is downloaded)
         there, is_folder = path.exists(), path.is_dir()
     except (OSError, ValueError) as error:  # a name too long for the system, or with a zero byte in it
         raise ValueError(f"{str(folder)!r} is no name of a folder: {error}") from error
-    if not there and by_name and isinstance(folder, str) and folder.count("/") == 1:
+    if any(where.values()) or (not there and by_name and isinstance(folder, str) and folder.count("/") == 1):
         from npblender.common import hub
 
-        if hub.is_name(folder):
-            return hub.folder_of(folder)
+        place = hub.Place(**where)
+        if not there and by_name and hub.is_name(folder):
+            return hub.folder_of(str(folder), place, need)
+        if place.revision not in (None, "main"):
+            raise ValueError(
+                f"revision {place.revision!r} is of a model on the Hub, and {str(folder)!r} is "
+                f"{'a folder on this machine' if there else 'no name of one'}"
+            )
+        if is_folder and place.subfolder:
+            return model_folder(path / place.subfolder, by_name=False)
     if not there:
         raise FileNotFoundError(
             f"there is no folder {str(folder)!r}; give a folder on this machine that holds config.json and "
-            f"the weights (nothing is downloaded)"
+            f"the weights, or the name of a model on the Hub"
         )
     if not is_folder:
         raise ValueError(f"{str(folder)!r} is a file; give the folder that holds config.json and the weights")

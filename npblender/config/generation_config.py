@@ -142,13 +142,14 @@ class GenerationConfig(GenerationOptions):
     def from_pretrained(cls, folder: str | os.PathLike[str], **changes: Any) -> "GenerationConfig":
         """Read `folder`/generation_config.json, or config.json's own settings where there is no such file.
 
-        Keyword arguments replace what the file says.
+        `changes` replace what the file says. `folder` may be a name on the Hub; `changes` then also holds what
+        `json_files.DOWNLOAD` lists, such as `revision`, with the meaning they have for a model.
 
         Raises:
             FileNotFoundError: no such folder, or neither file in it.
             ValueError: the file is not a JSON object, or holds something that is not covered.
         """
-        place = json_files.model_folder(folder)
+        place = json_files.model_folder(folder, need="config", **json_files.taken_out(changes))
         path = place / "generation_config.json"
         parlai = None if path.exists() or (place / "config.json").exists() else find_parlai(place)
         if path.exists() or parlai is not None:

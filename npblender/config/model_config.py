@@ -298,13 +298,16 @@ of 12
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], **changes: Any) -> "BlenderbotSmallConfig":
-        """Reads `folder`/config.json, or ParlAI's model.opt and dictionary; keyword arguments replace what they say.
+        """Reads `folder`/config.json, or ParlAI's model.opt and dictionary; `changes` replace what they say.
+
+        `folder` may be a name on the Hub; `changes` then also holds what `json_files.DOWNLOAD` lists, such as
+        `revision` and `cache_dir`, with the meaning they have for a model.
 
         Raises:
             FileNotFoundError: no such folder, or no config.json in it.
             ValueError: the file is not a JSON object, or describes something that is not covered.
         """
-        path = json_files.model_folder(folder) / "config.json"
+        path = json_files.model_folder(folder, need="config", **json_files.taken_out(changes)) / "config.json"
         parlai = None if path.exists() else find_parlai(path.parent)
         if parlai is not None:
             path = parlai.path

@@ -12,15 +12,23 @@ from npblender.models.heads import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
 
-def check_model_type(folder: str | os.PathLike[str] | None) -> None:
+def check_model_type(
+    folder: str | os.PathLike[str] | None, options: dict[str, Any] | None = None, need: str = "config"
+) -> None:
     """Refuses a folder whose config.json says that it is of another model. One without config.json passes.
+
+    `options` are those of `from_pretrained`. What `force_download` asks for is done here, and taken out of them.
 
     Raises:
         FileNotFoundError, ValueError: there is no such folder, or its model is not covered.
 
     >>> check_model_type(None)  # the demo
     """
-    path = json_files.model_folder(demo.folder() if folder is None else folder) / "config.json"
+    options = {} if options is None else options
+    where = {name: options[name] for name in json_files.DOWNLOAD if name in options}
+    options.pop("force_download", None)
+    place = json_files.model_folder(demo.folder() if folder is None else folder, need=need, **where)
+    path = place / "config.json"
     if not path.is_file():
         return
     found = json_files.read_object(path).get("model_type")
@@ -45,7 +53,7 @@ class AutoConfig(_Auto):
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str] | None = None, **changes: Any) -> BlenderbotSmallConfig:
         """Reads a folder's configuration, with `changes` to its fields."""
-        check_model_type(folder)
+        check_model_type(folder, changes)
         return BlenderbotSmallConfig.from_pretrained(demo.folder() if folder is None else folder, **changes)
 
     @classmethod
@@ -68,7 +76,7 @@ class AutoTokenizer(_Auto):
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str] | None = None, **options: Any) -> BlenderbotSmallTokenizer:
         """Reads a folder's tokenizer; options as `BlenderbotSmallTokenizer.from_pretrained` takes them."""
-        check_model_type(folder)
+        check_model_type(folder, options, "tokenizer")
         return BlenderbotSmallTokenizer.from_pretrained(folder, **options)
 
 
@@ -84,7 +92,7 @@ class AutoModelForSeq2SeqLM(_Auto):
         cls, folder: str | os.PathLike[str] | None = None, **options: Any
     ) -> BlenderbotSmallForConditionalGeneration:
         """Loads a folder's model; options as `BlenderbotSmallForConditionalGeneration.from_pretrained` takes them."""
-        check_model_type(folder)
+        check_model_type(folder, options, "model")
         return BlenderbotSmallForConditionalGeneration.from_pretrained(folder, **options)
 
     @classmethod

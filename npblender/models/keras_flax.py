@@ -149,14 +149,19 @@ class FlaxPreTrainedModel:
         _do_init: bool = True,
         dialect: str | Dialect = TRANSFORMERS_4,
         allow_pickle: bool = False,
+        **where: Any,
     ) -> Any:
         """Loads a folder, whatever format its weights have: the model, or with `_do_init=False` (model, parameters).
+
+        `where` are the options of the other models' `from_pretrained` for names on the Hub.
 
         >>> flax, params = FlaxBlenderbotSmallModel.from_pretrained(_do_init=False)
         >>> sorted(params)
         ['decoder', 'encoder', 'shared']
         """
-        model = cls.model_class.from_pretrained(folder, dialect=dialect, dtype=dtype, allow_pickle=allow_pickle)
+        model = cls.model_class.from_pretrained(
+            folder, dialect=dialect, dtype=dtype, allow_pickle=allow_pickle, **where
+        )
         face = cls(
             model.config, dtype=dtype, _do_init=False, dialect=dialect, generation_config=model.generation_config
         )

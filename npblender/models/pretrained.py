@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npblender import checkpoint, demo
+from npblender.common import json_files
 from npblender.common.array_types import Array
 from npblender.common.checks import as_array, check_magnitude, check_whole, switch_or_default
 from npblender.config import BlenderbotSmallConfig
@@ -118,8 +119,13 @@ class PreTrainedModel(Habits):
         dtype: DTypeLike = "float32",
         allow_pickle: bool = False,
         subfolder: str = "",
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        force_download: bool = False,
     ) -> Model:
-        """Loads the model in a folder: config.json, generation_config.json if there, and the weights.
+        """Loads the model in a folder, or of a name on the Hugging Face Hub: configuration, settings and weights.
 
         Without a folder it is the demo that comes with the package. `dialect` is the one the folder was saved with,
         else "parlai". `dtype` is "float32", "float64" or "longdouble", whatever the file stores.
@@ -134,15 +140,27 @@ class PreTrainedModel(Habits):
         switch is there because to read a file of a stranger should be a decision. `subfolder` is where in the folder
         the model lies.
 
+        A name such as "facebook/blenderbot_small-90M" that is no folder is looked up in the Hub's cache, and downloaded
+        with `npblender[hub]`. `revision` is a branch, a tag or a commit, `cache_dir` another cache, `token` for models
+        that are not public; `local_files_only` downloads nothing, `force_download` what is in the cache, too.
+
         Raises FileNotFoundError for a folder or file that is not there, ValueError for files that do not fit.
 
         >>> type(model).from_pretrained("no such folder")
         Traceback (most recent call last):
         FileNotFoundError: there is no folder 'no such folder'; give a folder on this machine that holds config.json \
-and the weights (nothing is downloaded)
+and the weights, or the name of a model on the Hub
         """
-        folder = demo.FOLDER if folder is None else folder
-        folder = os.path.join(folder, subfolder) if subfolder else folder
+        given = demo.FOLDER if folder is None else folder
+        folder = json_files.model_folder(
+            given,
+            subfolder=subfolder,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+            force_download=force_download,
+        )
         config = BlenderbotSmallConfig.from_pretrained(folder)
         if dialect is None:
             try:
@@ -152,7 +170,7 @@ and the weights (nothing is downloaded)
         weights = checkpoint.load(folder, config, cls.parts, dtype, allow_pickle=allow_pickle)
         settings = GenerationConfig.from_pretrained(folder)
         model = cls(config, weights, dialect=dialect, generation_config=settings)
-        model.name_or_path = os.fspath(folder)
+        model.name_or_path = os.path.join(given, subfolder) if subfolder else os.fspath(given)
         return model
 
     @accepts_transformers_names()

@@ -62,6 +62,9 @@ REFUSED = {
     "from_tf": "tf_model.h5 is read where there is nothing else",
     "from_flax": "flax_model.msgpack is read where there is nothing else",
     "safe_serialization": "safetensors are always written, never a pickle",
+    "use_auth_token": "say token=, as transformers does since 4.31",
+    "resume_download": "a download that was cut off is always resumed",
+    "proxies": "set HTTPS_PROXY in the environment",
     "push_to_hub": "nothing is uploaded from here; `hf upload` takes the folder",
     "state_dict": "make a model of the arrays first: Model(config, from_arrays(config, arrays))",
 }

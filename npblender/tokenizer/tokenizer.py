@@ -172,20 +172,24 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         (`save_pretrained` keeps it), else "parlai".
 
         Args:
-            pretrained_model_name_or_path: a folder on this machine; nothing is downloaded.
+            pretrained_model_name_or_path: a folder on this machine, or the name of a model on the Hub.
             dialect: as for the class.
-            options: the class's options, which override the files.
+            options: the class's options, which override the files; and what finds a name on the Hub, as for a model:
+                revision, cache_dir, local_files_only, token, force_download, subfolder.
 
         Raises:
             FileNotFoundError: the folder, or one of the two files, is not there.
             ValueError: a file that is cut short, malformed, or of another kind of tokenizer.
             TypeError: an option that does not exist.
         """
+        where = json_files.taken_out(options)
         unknown = sorted(set(options) - _OPTIONS)
         if unknown:
             raise TypeError(f"{cls.__name__} has no option {unknown[0]!r}; there are {', '.join(sorted(_OPTIONS))}")
         folder = json_files.model_folder(
-            _DEMO if pretrained_model_name_or_path is None else pretrained_model_name_or_path
+            _DEMO if pretrained_model_name_or_path is None else pretrained_model_name_or_path,
+            need="tokenizer",
+            **where,
         )
         parlai = None if (folder / "vocab.json").is_file() else find_parlai(folder)
         if parlai is None:
@@ -203,7 +207,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"{folder}: {error}") from error
-        tokenizer.name_or_path = str(folder)
+        tokenizer.name_or_path = str(pretrained_model_name_or_path or folder)
         return tokenizer
 
     @property

@@ -197,9 +197,9 @@ MODELS: dict[str, Bad] = {
         "'torch_dtype' dtype='float32'",
     ),
     "an option of downloads": Bad(
-        lambda: BlenderbotSmallForConditionalGeneration.from_pretrained(".", revision="main"),
-        TypeError,
-        "from_pretrained() 'revision' folder",
+        lambda: BlenderbotSmallForConditionalGeneration.from_pretrained(".", revision="v1"),
+        ValueError,
+        "revision 'v1' '.' folder",
     ),
     "a vocabulary of nothing": Bad(resize(0), ValueError, "new_num_tokens 1 0"),
     "half a token": Bad(resize(9.5), TypeError, "new_num_tokens 9.5"),
