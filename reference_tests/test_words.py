@@ -51,7 +51,7 @@ def ends_a_path(name: str, inside: bool) -> bool:
 
 @functools.cache
 def python_files() -> list[Path]:
-    folders = [ROOT, REPOSITORY / "reference_tests", REPOSITORY / "tools"]
+    folders = [ROOT, REPOSITORY / "reference_tests", REPOSITORY / "tools", REPOSITORY / "docs"]
     return [path for folder in folders for path in folder.rglob("*.py")]
 
 
