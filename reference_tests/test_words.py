@@ -145,3 +145,26 @@ def test_the_english_is_plain() -> None:
         paths |= {path.relative_to(REPOSITORY).as_posix(): path for path in every if path != Path(__file__).resolve()}
     lines = [(name, line.strip()) for name, path in paths.items() for line in path.read_text("utf-8").splitlines()]
     assert [f"{name}: {line}" for name, line in lines if UNPLAIN.search(line)] == []
+
+
+PLURALS = re.compile(
+    r"(?:Arguments|Arrays|Bits|Bytes|Calls|Coefficients|Conversations|Encodings|Entries|Exports|Files|Flags"
+    r"|Folders|Hooks|Ids|Indices|Its|Keras|Keys|Logits|Megabytes|Microseconds|Modules|Names|Nanoseconds"
+    r"|Options|Packs|Parameters|Parts|Passes|Paths|Points|Positions|Queries|Replies|Rows|Scores|Settings|Sizes"
+    r"|Sources|States|Tensors|Texts|This|Times|Tokens|Units|Values|Versions|Vocabularies|Ways|Weights|Words)\b"
+)
+"""Words with an s at their end that are no verbs in the third person."""
+
+
+def test_docstrings_of_functions_are_in_the_imperative() -> None:
+    """They say what to do, "Return the ids", or name what comes back, "The ids"; none says "Returns the ids"."""
+    paths = [*MODULES.values(), *(path for path in (REPOSITORY / "tools").rglob("*.py") if "demo" not in path.parts)]
+    wrong = []
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node) or ""
+                first = re.match(r"[A-Z][a-z]+s\b", text)
+                if first and not PLURALS.match(text):
+                    wrong.append(f"{path.relative_to(REPOSITORY)}, {node.name}: {first[0]}")
+    assert not wrong, 'begin with the plain verb: "Return", not "Returns"'

@@ -100,7 +100,7 @@ class TorchTrace:
         return [name for name in self.expected() if name in self.arrays]
 
     def save(self, path: str | Path) -> None:
-        """Writes the file that `npblender compare` reads: tensors by point, their order and origin as metadata."""
+        """Write the file that `npblender compare` reads: tensors by point, their order and origin as metadata."""
         import numpy as np
         from safetensors.numpy import save_file
 
@@ -243,7 +243,7 @@ class Recorder:
             self.record(f"{here}.weights", by_head(args[0]))
 
     def called(self, kwargs: dict[str, Any]) -> None:
-        """Keeps what the model was asked; a later step adds its tokens."""
+        """Keep what the model was asked; a later step adds its tokens."""
         for name in (name for name in ARGUMENTS if kwargs.get(name) is not None):
             value = kwargs[name].tolist()
             if name == "decoder_input_ids" and self.steps and name in self.trace.inputs:

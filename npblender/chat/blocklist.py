@@ -35,7 +35,7 @@ class Vocabulary(Protocol):
 
 
 def read_phrases(text: str) -> tuple[str, ...]:
-    r"""Reads the phrases of a block file: one a line, empty lines and lines that begin with `#` left out.
+    r"""Read the phrases of a block file: one a line, empty lines and lines that begin with `#` left out.
 
     >>> read_phrases("# not here\ndarn\n\nHeck no\n")
     ('darn', 'Heck no')
@@ -110,7 +110,7 @@ class BlockList:
                 self._forbidden[last[:length]].append((tuple(before), tokens))
 
     def __call__(self, ids: Ids, scores: Array) -> Array:
-        """Returns scores [R, V] with the forbidden tokens at -inf; `scores` itself is not changed."""
+        """Return scores [R, V] with the forbidden tokens at -inf; `scores` itself is not changed."""
         blocked = scores.copy()
         blocked[:, self._always] = -np.inf
         for row, tokens in enumerate(ids.tolist()):

@@ -95,7 +95,7 @@ class Conversation:
         allow_pickle: bool = False,
         **options: Any,
     ) -> Conversation:
-        """Loads the model of a folder, or of a name on the Hub, or the demo, for a conversation.
+        """Load the model of a folder, or of a name on the Hub, or the demo, for a conversation.
 
         `options` are those of the class; and `revision`, `cache_dir`, `local_files_only`, `token`, `force_download` and
         `subfolder`, as for the model.
@@ -141,7 +141,7 @@ class Conversation:
         return make_settings(self.profile, self.model, self._settings)
 
     def configure(self, **settings: Any) -> None:
-        """Changes settings for the replies to come; None restores the model's or the profile's.
+        """Change settings for the replies to come; None restores the model's or the profile's.
 
         Raises:
             TypeError, ValueError: as for the class; then nothing has changed.
@@ -151,7 +151,7 @@ class Conversation:
         self._settings = changed
 
     def add_turn(self, text: str, speaker: Speaker = "user") -> None:
-        """Adds a turn to the history without asking for a reply.
+        """Add a turn to the history without asking for a reply.
 
         Raises:
             ValueError: a turn that becomes no token, or too long a persona.
@@ -161,7 +161,7 @@ class Conversation:
         self._turns = turns
 
     def reply(self, text: str | None = None, **settings: Any) -> Reply:
-        """Generates the model's reply to `text`, or without it to the conversation as it is.
+        """Generate the model's reply to `text`, or without it to the conversation as it is.
 
         Both turns are added to the history. `settings` apply to this reply only.
 
@@ -177,7 +177,7 @@ class Conversation:
                 return reply
 
     def stream(self, text: str | None = None, **settings: Any) -> Generator[str, None, Reply]:
-        """Yields the reply piece by piece, as words become certain; `last_reply` is the whole one at the end.
+        """Yield the reply piece by piece, as words become certain; `last_reply` is the whole one at the end.
 
         With several beams no word is certain before the end, and the reply comes in one piece. The turns are added to
         the history at the end: a stream that is closed earlier changes nothing.
@@ -194,7 +194,7 @@ class Conversation:
         return reply
 
     def undo(self) -> tuple[Turn, ...]:
-        """Removes the last exchange: the last turn, and the user's before it if it was a reply. Returns them.
+        """Remove the last exchange: the last turn, and the user's before it if it was a reply. Return them.
 
         Raises:
             ValueError: there are no turns.
@@ -208,7 +208,7 @@ class Conversation:
         return removed
 
     def reset(self) -> None:
-        """Removes all turns. Persona and settings stay."""
+        """Remove all turns. Persona and settings stay."""
         self._turns = ()
         self.last_reply = None
 
@@ -231,11 +231,11 @@ class Conversation:
         return Transcript(self.profile.name, self._persona, self._turns, self._settings)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the conversation to a JSON file, which is replaced when the new one is complete."""
+        """Write the conversation to a JSON file, which is replaced when the new one is complete."""
         write_transcript(path, self.to_transcript())
 
     def restore(self, transcript: Transcript) -> None:
-        """Replaces persona, turns, profile and settings by those of a transcript."""
+        """Replace persona, turns, profile and settings by those of a transcript."""
         taken = Conversation(
             self.model, self.tokenizer, persona=transcript.persona, profile=transcript.profile, **transcript.settings
         )
@@ -246,7 +246,7 @@ class Conversation:
         self.last_reply = None
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Goes on with a conversation that `save` wrote."""
+        """Go on with a conversation that `save` wrote."""
         self.restore(read_transcript(path))
 
     def _source_of(self, persona: tuple[str, ...], turns: tuple[Turn, ...]) -> FittedSource:

@@ -65,7 +65,7 @@ PROFILES: Mapping[str, Profile] = {
 
 
 def resolve_profile(profile: str | Profile) -> Profile:
-    """Returns the record for a name, or a record itself.
+    """Return the record for a name, or a record itself.
 
     >>> resolve_profile("parlai").between
     ('newline',)
@@ -117,7 +117,7 @@ class Turn:
 
 
 def separator_ids(tokenizer: TextEncoder, names: Sequence[str]) -> Ids:
-    """Looks up the ids of a profile's separator in a tokenizer's vocabulary.
+    """Look up the ids of a profile's separator in a tokenizer's vocabulary.
 
     Raises:
         ValueError: an unknown name, or a token that the vocabulary lacks.
@@ -137,7 +137,7 @@ def separator_ids(tokenizer: TextEncoder, names: Sequence[str]) -> Ids:
 
 
 def find_token(tokenizer: TextEncoder, token: str | None) -> int | None:
-    """Looks up the id of a token; None if the vocabulary lacks it."""
+    """Look up the id of a token; None if the vocabulary lacks it."""
     if token is None:
         return None
     token_id: int = tokenizer.convert_tokens_to_ids(token)
@@ -145,7 +145,7 @@ def find_token(tokenizer: TextEncoder, token: str | None) -> int | None:
 
 
 def persona_line(text: str) -> str:
-    """Writes a persona line as in training; the prefix may be there already.
+    """Write a persona line as in training; the prefix may be there already.
 
     >>> persona_line("i have two cats.")
     'your persona: i have two cats.'
@@ -159,7 +159,7 @@ def persona_line(text: str) -> str:
 
 
 def encode_persona(tokenizer: TextEncoder, text: str) -> Ids:
-    """Encodes a persona line, without special tokens.
+    """Encode a persona line, without special tokens.
 
     The prefix is cut as in training whatever the dialect: transformers' cut glues the colon to its word, and the
     published vocabulary knows no such token.
@@ -173,7 +173,7 @@ def encode_persona(tokenizer: TextEncoder, text: str) -> Ids:
 
 
 def encode_turn(tokenizer: TextEncoder, turn: Turn, newline: int | None) -> Ids:
-    r"""Encodes one turn, without special tokens, whatever was typed.
+    r"""Encode one turn, without special tokens, whatever was typed.
 
     In a user's text a line break is read as a space, since the model would take it for the next speaker's turn. In the
     model's own words it is the token that the model chose, if the vocabulary has one.
@@ -191,7 +191,7 @@ def encode_turn(tokenizer: TextEncoder, turn: Turn, newline: int | None) -> Ids:
 
 
 def join(parts: Sequence[Sequence[int]], separator: Sequence[int]) -> Ids:
-    """Joins parts with a separator between them.
+    """Join parts with a separator between them.
 
     >>> join([[5], [6, 7]], [4])
     (5, 4, 6, 7)
@@ -222,7 +222,7 @@ def fit_history(
     after: Sequence[int],
     limit: int,
 ) -> FittedSource:
-    """Joins persona lines and as many of the last turns as fit into `limit` tokens.
+    """Join persona lines and as many of the last turns as fit into `limit` tokens.
 
     The persona always stays, and whole turns are dropped, the earliest first. Only a last turn that does not fit alone
     is cut: its end is kept, as ParlAI keeps the last tokens of everything.
@@ -257,7 +257,7 @@ def fit_history(
 def make_source(
     tokenizer: TextEncoder, profile: Profile, persona: Sequence[str], turns: Sequence[Turn], limit: int
 ) -> FittedSource:
-    """Encodes a conversation as the ids of one source, in a profile's format and within `limit` positions.
+    """Encode a conversation as the ids of one source, in a profile's format and within `limit` positions.
 
     Raises:
         ValueError: see `fit_history` and `separator_ids`; or a user's turn that becomes no token.

@@ -60,7 +60,7 @@ class HasSettings(Protocol):
 
 
 def make_settings(profile: Profile, model: HasSettings, call: Mapping[str, Any]) -> Settings:
-    """Resolves the settings of one call, each from the first of call, model and profile that names it.
+    """Resolve the settings of one call, each from the first of call, model and profile that names it.
 
     A profile's number of beams is not used with sampling, and its minimum length not if the limit is no longer.
 
@@ -140,7 +140,7 @@ def search_replies(
     block: BlockList | None = None,
     rng: np.random.Generator | None = None,
 ) -> list[tuple[Candidate, ...]]:
-    """Runs one search for several sources (ids without pads): for each its replies, best first, at least one."""
+    """Run one search for several sources (ids without pads): for each its replies, best first, at least one."""
     record = run_to_end(_begin(model, tokenizer, sources, settings, block, rng))
     return candidates_of(record, len(sources), tokenizer)
 
@@ -153,7 +153,7 @@ def _begin(
     block: BlockList | None,
     rng: np.random.Generator | None,
 ) -> Search:
-    """Begins the search that `generate` would run: a generator of its tokens that returns its record.
+    """Begin the search that `generate` would run: a generator of its tokens that returns its record.
 
     `generate` itself returns the scores of whole replies only together with those of every step, which for many sources
     are gigabytes.
@@ -172,7 +172,7 @@ def _begin(
 
 
 def pad(sources: Sequence[Sequence[int]], fill: int) -> tuple[Any, Any]:
-    """Pads sources of different lengths on the right: ids [B, S] and their mask [B, S].
+    """Pad sources of different lengths on the right: ids [B, S] and their mask [B, S].
 
     >>> pad([[5], [6, 7]], 0)[0].tolist()
     [[5, 0], [6, 7]]
@@ -187,7 +187,7 @@ def pad(sources: Sequence[Sequence[int]], fill: int) -> tuple[Any, Any]:
 
 
 def candidates_of(record: Any, batch: int, tokenizer: BlenderbotSmallTokenizer) -> list[tuple[Candidate, ...]]:
-    """Turns a search's record into the candidates of each source."""
+    """Turn a search's record into the candidates of each source."""
     n_best = getattr(record, "n_best", None)
     if n_best is not None:
         return [tuple(candidate(tokenizer, each.ids, each.score) for each in found) for found in n_best]
@@ -201,7 +201,7 @@ def candidates_of(record: Any, batch: int, tokenizer: BlenderbotSmallTokenizer) 
 
 
 def shown_score(score: float | None) -> float | None:
-    """Rounds a score for JSON: digits behind the sixth decimal are rounding noise of the search.
+    """Round a score for JSON: digits behind the sixth decimal are rounding noise of the search.
 
     >>> shown_score(-6.028933525085449)
     -6.028934
@@ -224,13 +224,13 @@ def reply_object(text: str, reply: Reply) -> dict[str, Any]:
 
 
 def candidate(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int], score: float | None = None) -> Candidate:
-    """Turns a reply's ids into text, without special tokens."""
+    """Turn a reply's ids into text, without special tokens."""
     raw = raw_text(tokenizer, ids)
     return Candidate(natural_text(raw), raw, without_pads(ids, tokenizer.pad_token_id), score)
 
 
 def without_pads(ids: Sequence[int], fill: int | None) -> tuple[int, ...]:
-    """Removes the pads at the end.
+    """Remove the pads at the end.
 
     >>> without_pads([1, 5, 2, 0, 0], 0)
     (1, 5, 2)
@@ -242,7 +242,7 @@ def without_pads(ids: Sequence[int], fill: int | None) -> tuple[int, ...]:
 
 
 def raw_text(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int]) -> str:
-    """Joins ids as ParlAI does, in every dialect: transformers' way leaves `__newln__` in the text."""
+    """Join ids as ParlAI does, in every dialect: transformers' way leaves `__newln__` in the text."""
     return join_parlai(tokenizer.convert_ids_to_tokens(list(ids), skip_special_tokens=True))
 
 
@@ -255,7 +255,7 @@ def stream_reply(
     block: BlockList | None = None,
     rng: np.random.Generator | None = None,
 ) -> Generator[str, None, tuple[Candidate, ...]]:
-    """Yields pieces of the reply's text as they become certain; returns the candidates at the end.
+    """Yield pieces of the reply's text as they become certain; return the candidates at the end.
 
     Whole words only. With several beams no word is certain before the end: the best reply then comes in one piece. The
     pieces together are the best candidate's `text`.
@@ -272,7 +272,7 @@ def stream_reply(
 
 
 def _words_as_text(search: Generator[Any, None, Any], tokenizer: BlenderbotSmallTokenizer) -> Generator[str, None, Any]:
-    """Yields the tokens of a search as text, piece by piece; returns the search's record."""
+    """Yield the tokens of a search as text, piece by piece; return the search's record."""
     record: list[Any] = []
 
     def words() -> Iterator[str]:

@@ -38,7 +38,7 @@ class NaturalSpacing:
         self._open: set[str] = set()  # quotation marks that are open
 
     def push(self, word: str) -> str:
-        """Takes the next word; returns the text that is decided by now."""
+        """Take the next word; return the text that is decided by now."""
         shown = ""
         if self._waiting is not None:
             mark, self._waiting = self._waiting, None
@@ -49,7 +49,7 @@ class NaturalSpacing:
         return shown + self._place(word, "")
 
     def close(self) -> str:
-        """Ends the text; returns the mark that was waiting for another word."""
+        """End the text; return the mark that was waiting for another word."""
         if self._waiting is None:
             return ""
         mark, self._waiting = self._waiting, None
@@ -107,7 +107,7 @@ class NaturalSpacing:
 
 
 def stream_natural(words: Iterable[str]) -> Iterator[str]:
-    """Yields text to show, piece by piece, never empty, from words (or longer stretches cut at spaces) as they arrive.
+    """Yield text to show, piece by piece, never empty, from words (or longer stretches cut at spaces) as they arrive.
 
     >>> list(stream_natural(["hello", ",", "it", "'", "s", "me"]))
     ['hello', ',', ' it', "'s", ' me']
@@ -124,7 +124,7 @@ def stream_natural(words: Iterable[str]) -> Iterator[str]:
 
 
 def natural_text(text: str) -> str:
-    r"""Spaces the text of a tokenizer's `decode` as people write.
+    r"""Space the text of a tokenizer's `decode` as people write.
 
     >>> natural_text("i don ' t know . what ' s the \" best \" movie ( of 3 , 000 ) ? : )")
     'i don\'t know. what\'s the "best" movie (of 3,000)? :)'

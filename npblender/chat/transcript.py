@@ -35,7 +35,7 @@ class Transcript:
     """The conversation's own settings, besides the model's and the profile's."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the transcript as JSON values."""
+        """Return the transcript as JSON values."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -50,7 +50,7 @@ class Transcript:
 
     @classmethod
     def from_dict(cls, content: Any) -> Transcript:
-        """Reads the transcript that a JSON value describes. `turns` is required; the others may be absent.
+        """Read the transcript that a JSON value describes. `turns` is required; the others may be absent.
 
         Raises:
             ValueError: not a transcript, of a later version, or with unknown keys or values.
@@ -96,7 +96,7 @@ def _refuse_others(where: str, content: Mapping[str, Any], known: set[str]) -> N
 
 
 def write_transcript(path: str | os.PathLike[str], transcript: Transcript) -> None:
-    """Writes a transcript as UTF-8 JSON. The file is replaced when the new one is complete, and not before.
+    """Write a transcript as UTF-8 JSON. The file is replaced when the new one is complete, and not before.
 
     Raises:
         ValueError: the place cannot be written to.
@@ -111,7 +111,7 @@ def write_transcript(path: str | os.PathLike[str], transcript: Transcript) -> No
 
 
 def read_transcript(path: str | os.PathLike[str]) -> Transcript:
-    """Reads what `write_transcript` wrote.
+    """Read what `write_transcript` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.

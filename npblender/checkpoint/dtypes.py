@@ -35,7 +35,7 @@ STORAGE = ("float16", "bfloat16", "float32", "float64")
 
 
 def resolve_dtype(dtype: str | npt.DTypeLike) -> np.dtype[Any]:
-    """Resolves the dtype that a model computes in: "float32", "float64" or "longdouble", by name or as NumPy has them.
+    """Resolve the dtype that a model computes in: "float32", "float64" or "longdouble", by name or as NumPy has them.
 
     Raises:
         ValueError: another dtype, or longdouble on a machine where it is no wider than float64.
@@ -64,7 +64,7 @@ def resolve_dtype(dtype: str | npt.DTypeLike) -> np.dtype[Any]:
 
 
 def resolve_storage(dtype: str | npt.DTypeLike) -> tuple[np.dtype[Any], str]:
-    """Resolves the dtype that a model computes in, and the format in which it keeps its large matrices.
+    """Resolve the dtype that a model computes in, and the format in which it keeps its large matrices.
 
     For "float16" and "bfloat16" it computes in float32. Raises as `resolve_dtype` does.
 
@@ -94,7 +94,7 @@ def _longdouble_is_wider() -> bool:
 
 
 def decode(raw: Array, stored: str, dtype: np.dtype[Any]) -> Array:
-    """Converts bytes of a file to values of `dtype`, rounded once if it is narrower than what is stored.
+    """Convert bytes of a file to values of `dtype`, rounded once if it is narrower than what is stored.
 
     A value too large for `dtype` becomes infinity, which the caller checks.
 

@@ -46,7 +46,7 @@ class StoredTensor:
 
 
 def view_end(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    """Counts how many numbers a tensor spans from its first to behind its last; 0 if it has none.
+    """Count how many numbers a tensor spans from its first to behind its last; 0 if it has none.
 
     >>> view_end((2, 3), (10, 1)), view_end((0, 3), (3, 1)), view_end((), ())
     (13, 0, 1)
@@ -57,7 +57,7 @@ def view_end(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
 
 
 def with_weight_axes(tensor: StoredTensor) -> StoredTensor:
-    """Turns a kernel [in, out] of Keras or Flax into the weight [out, in] of everybody else; others stay as they are.
+    """Turn a kernel [in, out] of Keras or Flax into the weight [out, in] of everybody else; others stay as they are.
 
     >>> with_weight_axes(StoredTensor(Path("file"), "fc1.kernel", "F32", (2, 3), 0, 24)).strides
     (1, 3)
@@ -69,7 +69,7 @@ def with_weight_axes(tensor: StoredTensor) -> StoredTensor:
 
 
 def read_header(path: Path) -> dict[str, StoredTensor]:
-    """Reads every tensor that the file describes, by name, in the order of its bytes.
+    """Read every tensor that the file describes, by name, in the order of its bytes.
 
     Raises:
         ValueError: the file is cut short, or anything in its header is malformed, contradicts the file's
@@ -82,7 +82,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Reads the texts in the file's header beside its tensors, by name; empty if there are none.
+    """Read the texts in the file's header beside its tensors, by name; empty if there are none.
 
     Raises:
         ValueError: the header is cut short or malformed.
@@ -197,7 +197,7 @@ Reader: TypeAlias = Callable[[Path], dict[str, StoredTensor]]
 
 
 def read_torch(path: Path) -> dict[str, StoredTensor]:
-    """Reads what `torch.save` says of the tensors in a file, in its form of today or of before torch 1.6.
+    """Read what `torch.save` says of the tensors in a file, in its form of today or of before torch 1.6.
 
     Raises:
         ValueError: it is neither, is damaged, or asks for something that weights do not need.
@@ -249,7 +249,7 @@ _OTHERS: tuple[tuple[str, Reader], ...] = (("flax_model.msgpack", _read_flax), (
 
 
 def weights_file(folder: Path, allow_pickle: bool = False) -> tuple[Path, Reader]:
-    """Chooses the file that holds a folder's weights, or the index of several, and what reads it.
+    """Choose the file that holds a folder's weights, or the index of several, and what reads it.
 
     safetensors come first; then, if they are allowed, pickles; then Flax's and Keras's files.
 
@@ -277,7 +277,7 @@ def weights_file(folder: Path, allow_pickle: bool = False) -> tuple[Path, Reader
 
 
 def find_tensors(folder: Path, allow_pickle: bool = False) -> dict[str, StoredTensor]:
-    """Finds every tensor of the folder's weights by its name in the file.
+    """Find every tensor of the folder's weights by its name in the file.
 
     Raises:
         FileNotFoundError: there are no weights, or the index names a file that is not there.

@@ -53,7 +53,7 @@ _NO_PARAMETERS = ("START",)
 
 
 def canonical_name(stored: str) -> str | None:
-    """Returns the name in the tree for a tensor in a file; None for a tensor that is no parameter.
+    """Return the name in the tree for a tensor in a file; None for a tensor that is no parameter.
 
     An unknown name is returned as it is, and then found in no tree.
 
@@ -75,7 +75,7 @@ def canonical_name(stored: str) -> str | None:
 
 
 def copies_in_order(stored: Sequence[str], parts: Parts) -> list[str]:
-    """Sorts the names under which a file holds the token embeddings: the one to read, then those that must agree.
+    """Sort the names under which a file holds the token embeddings: the one to read, then those that must agree.
 
     A copy that belongs to a part the model lacks (the base model has no `lm_head`, a causal head no encoder)
     need not agree, and is read only if there is no other.
@@ -106,7 +106,7 @@ def copies_in_order(stored: Sequence[str], parts: Parts) -> list[str]:
 
 
 def stored_name(canonical: str, parts: Parts) -> str:
-    """Returns the name under which both transformers look for a parameter in a file of a model of these parts.
+    """Return the name under which both transformers look for a parameter in a file of a model of these parts.
 
     >>> from npblender.transformer.parameters import FULL_MODEL
     >>> stored_name("shared.weight", FULL_MODEL), stored_name("shared.weight", BASE_MODEL)

@@ -55,7 +55,7 @@ def load(
     *,
     allow_pickle: bool = False,
 ) -> Weights:
-    """Reads the weights in a folder as the tree for `config`, every parameter in `dtype`.
+    """Read the weights in a folder as the tree for `config`, every parameter in `dtype`.
 
     With "float16" and "bfloat16" only the large matrices are kept in 16 bits, rounded from float32 to the nearest;
     everything else is in float32.
@@ -95,7 +95,7 @@ def load(
 def _match(
     tensors: dict[str, StoredTensor], config: BlenderbotSmallConfig, parts: Parts, problems: list[str]
 ) -> dict[str, list[StoredTensor]]:
-    """Finds the tensors to read each parameter of these parts from; what does not fit goes to `problems`.
+    """Find the tensors to read each parameter of these parts from; what does not fit goes to `problems`.
 
     Only the token embeddings can come from several: the first is to be read, the others must agree with it.
     """
@@ -136,7 +136,7 @@ def _fits(tensor: StoredTensor, shape: tuple[int, ...], problems: list[str]) -> 
 def _read_all(
     tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any], storage: str, problems: list[str]
 ) -> dict[str, Matrix]:
-    """Reads each parameter from its tensor, laid out as it is multiplied fastest."""
+    """Read each parameter from its tensor, laid out as it is multiplied fastest."""
     allocator = MatrixAllocator({name: tensor.shape for name, tensor in tensors.items()}, dtype, storage)
     arrays = {name: allocator.allocate(name) for name in tensors}
     places = {tensor.name: arrays[name] for name, tensor in tensors.items()}
@@ -156,7 +156,7 @@ def _read_all(
 
 
 def _compare_copies(sources: dict[str, list[StoredTensor]], arrays: dict[str, Matrix], problems: list[str]) -> None:
-    """Checks that all copies of the token embeddings in the files are equal: they are one matrix."""
+    """Check that all copies of the token embeddings in the files are equal: they are one matrix."""
     if SHARED not in sources:
         return
     first, *others = sources[SHARED]
@@ -176,12 +176,12 @@ def _compare_copies(sources: dict[str, list[StoredTensor]], arrays: dict[str, Ma
 
 
 def in_order(tensors: Iterable[StoredTensor]) -> list[StoredTensor]:
-    """Sorts tensors by file and place."""
+    """Sort tensors by file and place."""
     return sorted(tensors, key=lambda tensor: (str(tensor.file), tensor.start))
 
 
 def each_piece(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], do: Do) -> None:
-    """Calls `do(tensor, first, rows)` on all rows of the tensors in `dtype`, some at a time, from number `first` on.
+    """Call `do(tensor, first, rows)` on all rows of the tensors in `dtype`, some at a time, from number `first` on.
 
     It is called from several threads at once; `rows` are valid until it returns.
 
@@ -214,7 +214,7 @@ def each_piece(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], do: Do) ->
 
 
 def _pieces_of(tensor: StoredTensor, dtype: np.dtype[Any]) -> Iterator[Piece]:
-    """Cuts a tensor into as many rows as a buffer holds; into one piece if its rows lie within one another."""
+    """Cut a tensor into as many rows as a buffer holds; into one piece if its rows lie within one another."""
     count = tensor.shape[0] if tensor.shape else 1
     at_once = _at_once(tensor, dtype) if _rows_apart(tensor) else max(count, 1)
     for first in range(0, count, at_once):
@@ -222,7 +222,7 @@ def _pieces_of(tensor: StoredTensor, dtype: np.dtype[Any]) -> Iterator[Piece]:
 
 
 def _place_of(tensor: StoredTensor, first: int, count: int) -> tuple[int, int]:
-    """Finds where some rows begin in the file, and how many bytes they span."""
+    """Find where some rows begin in the file, and how many bytes they span."""
     if tensor.strides is None:
         return tensor.start + first * _row_bytes(tensor), count * _row_bytes(tensor)
     item = STORED_BITS[tensor.dtype] // 8
@@ -232,7 +232,7 @@ def _place_of(tensor: StoredTensor, first: int, count: int) -> tuple[int, int]:
 def _rows_in(
     raw: npt.NDArray[np.uint8], tensor: StoredTensor, count: int, dtype: np.dtype[Any]
 ) -> Iterator[tuple[int, Array]]:
-    """Yields the rows in the bytes of a piece, behind the number of the first; a few at a time if they are copied."""
+    """Yield the rows in the bytes of a piece, behind the number of the first; a few at a time if they are copied."""
     if tensor.strides is None:
         yield 0, decode(raw, tensor.dtype, dtype).reshape(-1, *tensor.shape[1:])
         return
@@ -260,7 +260,7 @@ def _rows_apart(tensor: StoredTensor) -> bool:
 
 
 def _taken(waiting: deque[Piece]) -> Iterator[Piece]:
-    """Yields the next piece that no thread has, until there is none."""
+    """Yield the next piece that no thread has, until there is none."""
     while True:
         try:
             yield waiting.popleft()
@@ -269,7 +269,7 @@ def _taken(waiting: deque[Piece]) -> Iterator[Piece]:
 
 
 def _opened(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, BinaryIO]]:
-    """Yields each piece with its file open."""
+    """Yield each piece with its file open."""
     for path, group in groupby(pieces, key=lambda piece: piece[0].file):
         with path.open("rb") as file:
             for piece in group:

@@ -39,7 +39,7 @@ _UNITS |= {f"{c}iB".upper(): 2 ** (10 * n) for n, c in enumerate("KMG", 1)}
 
 
 def shard_bytes(size: int | str) -> int:
-    """Reads transformers' `max_shard_size`: bytes, or a whole number with KB, MB, GB or KiB, MiB, GiB.
+    """Read transformers' `max_shard_size`: bytes, or a whole number with KB, MB, GB or KiB, MiB, GiB.
 
     >>> shard_bytes("200MB"), shard_bytes("1KiB"), shard_bytes(5)
     (200000000, 1024, 5)
@@ -62,7 +62,7 @@ def save(
     dtype: str | None = None,
     shard_size: int | None = None,
 ) -> None:
-    """Writes model.safetensors, config.json and, if there are settings, generation_config.json.
+    """Write model.safetensors, config.json and, if there are settings, generation_config.json.
 
     Names are transformers': those of a model with a head, of the bare model or of the causal head, according to the
     parts that `weights` has. `dtype` is the format of all parameters, "float16", "bfloat16" (by way of float32),
@@ -137,7 +137,7 @@ def _checked(
 
 
 def _write_shards(files: FilesTogether, tensors: dict[str, Stored], shard_size: int | None) -> None:
-    """Writes one file, or as many as the size asks for, their index, and no single one, which would be read first."""
+    """Write one file, or as many as the size asks for, their index, and no single one, which would be read first."""
     shards = _dealt(tensors, shard_size)
     if len(shards) == 1:
         _write_tensors(files.beside(SINGLE_FILE), tensors)
@@ -154,7 +154,7 @@ def _write_shards(files: FilesTogether, tensors: dict[str, Stored], shard_size: 
 
 
 def _dealt(tensors: dict[str, Stored], shard_size: int | None) -> list[dict[str, Stored]]:
-    """Deals tensors out in their order, a new file where the next one would make it too large."""
+    """Deal tensors out in their order, a new file where the next one would make it too large."""
     shards: list[dict[str, Stored]] = [{}]
     filled = 0
     for name, (dtype, array) in tensors.items():
@@ -181,7 +181,7 @@ def _write_tensors(path: Path, tensors: dict[str, Stored]) -> None:
 
 
 def _write_bytes(path: Path, tensors: dict[str, Stored]) -> None:
-    """Writes what the library would, which takes only NumPy arrays, and those are never bfloat16."""
+    """Write what the library would, which takes only NumPy arrays, and those are never bfloat16."""
     order = sorted(tensors, key=lambda name: (-tensors[name][1].itemsize, name))  # so every place is a multiple of it
     header: dict[str, object] = {"__metadata__": METADATA}
     end = 0
@@ -199,6 +199,6 @@ def _write_bytes(path: Path, tensors: dict[str, Stored]) -> None:
 
 
 def _with_stored_dtype(config: BlenderbotSmallConfig, dtype: str) -> BlenderbotSmallConfig:
-    """Corrects the stored dtype in config.json, which some files name under either version's key."""
+    """Correct the stored dtype in config.json, which some files name under either version's key."""
     said = {key: dtype for key in ("torch_dtype", "dtype") if key in config.extra}
     return config.replace(extra={**config.extra, **said}) if said else config

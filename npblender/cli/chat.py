@@ -32,7 +32,7 @@ it is, each in the same conversation, and every reply is one line of the output;
 
 
 def add_parser(commands: Any, summary: str) -> None:
-    """Adds the subcommand's options."""
+    """Add the subcommand's options."""
     parser = commands.add_parser("chat", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument("text", nargs="*", metavar="TEXT", help="say this and print the reply, as --say does")
     parser.add_argument(
@@ -48,7 +48,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Replies to `--say`, to the lines of a pipe, or at the terminal, and returns the exit code."""
+    """Reply to `--say`, to the lines of a pipe, or at the terminal, and return the exit code."""
     words = " ".join(arguments.text)
     said = [check_text("--say", text) for text in (*([words] if arguments.text else ()), *(arguments.say or ()))]
     if not all(text.strip() for text in said):
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def saved_at_the_end(conversation: Conversation, path: str | None) -> Iterator[None]:
-    """Saves a conversation however it ends: by itself, by an error, by SIGTERM, or with its window (SIGHUP)."""
+    """Save a conversation however it ends: by itself, by an error, by SIGTERM, or with its window (SIGHUP)."""
     if path is None:
         yield
         return
@@ -93,7 +93,7 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def say_or_report(conversation: Conversation, text: str, as_json: bool) -> bool:
-    """Prints the reply to one line of a pipe; an error of it is reported in its place, and the talk goes on."""
+    """Print the reply to one line of a pipe; an error of it is reported in its place, and the talk goes on."""
     try:
         say(conversation, text, as_json)
     except BrokenPipeError:
@@ -107,7 +107,7 @@ def say_or_report(conversation: Conversation, text: str, as_json: bool) -> bool:
 
 
 def begin(arguments: argparse.Namespace, persona: list[str]) -> Conversation:
-    """Makes the conversation that the arguments describe."""
+    """Make the conversation that the arguments describe."""
     from npblender.chat import Conversation
 
     settings = search_settings(arguments)
@@ -134,7 +134,7 @@ def begin(arguments: argparse.Namespace, persona: list[str]) -> Conversation:
 
 
 def lines_of_stdin() -> Iterator[str]:
-    """Yields the lines of a pipe; empty ones are skipped with a note.
+    """Yield the lines of a pipe; empty ones are skipped with a note.
 
     Raises:
         ValueError: there is no stdin, or a line is not UTF-8 text; the lines before it have been replied to.
@@ -153,7 +153,7 @@ def lines_of_stdin() -> Iterator[str]:
 
 
 def say(conversation: Conversation, text: str, as_json: bool) -> None:
-    """Prints the reply to one text as one line."""
+    """Print the reply to one text as one line."""
     from npblender.chat.replies import reply_object
 
     reply = conversation.reply(text)
@@ -163,5 +163,5 @@ def say(conversation: Conversation, text: str, as_json: bool) -> None:
 
 
 def note(message: str) -> None:
-    """Prints a remark on stderr."""
+    """Print a remark on stderr."""
     print(f"npblender chat: note: {one_line(message)}", file=sys.stderr, flush=True)

@@ -21,7 +21,7 @@ NAME = "compare"
 
 
 def add_parser(commands: Any, summary: str) -> None:
-    """Adds the subcommand's options."""
+    """Add the subcommand's options."""
     parser = commands.add_parser(
         NAME,
         help=summary,
@@ -68,7 +68,7 @@ def failure(message: str, code: int) -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compares, and reports."""
+    """Compare, and reports."""
     from npblender.common.replacing import replacing
     from npblender.groundtruth.comparison.compare import compare, compare_refed
     from npblender.groundtruth.comparison.html_report import as_html
@@ -127,7 +127,7 @@ def model_of(arguments: argparse.Namespace) -> PreTrainedModel | None:
 
 
 def check_page(arguments: argparse.Namespace) -> None:
-    """Refuses, before anything is compared, a page that cannot be written or would overwrite an input."""
+    """Refuse, before anything is compared, a page that cannot be written or would overwrite an input."""
     if arguments.html is None:
         return
     page = Path(arguments.html)

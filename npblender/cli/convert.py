@@ -15,7 +15,7 @@ options and dictionary. Nothing is left behind if it fails."""
 
 
 def add_parser(commands: Any, summary: str) -> None:
-    """Adds the subcommand's options."""
+    """Add the subcommand's options."""
     parser = commands.add_parser("convert", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument("source", metavar="SRC", help="the folder to read")
     parser.add_argument("target", metavar="DST", help="a new folder")
@@ -40,7 +40,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Converts, and prints each new file with its size and sha256."""
+    """Convert, and print each new file with its size and sha256."""
     from npblender.models.convert import bytes_of, convert
 
     done = convert(

@@ -13,7 +13,7 @@ its branch main; of another revision it takes the folder that this command print
 
 
 def add_parser(commands: Any, summary: str) -> None:
-    """Adds the subcommand's options."""
+    """Add the subcommand's options."""
     parser = commands.add_parser("fetch", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument("name", metavar="OWNER/NAME", help="such as facebook/blenderbot_small-90M")
     parser.add_argument("--revision", metavar="REV", help="a branch, a tag or a commit (default: main)")
@@ -24,7 +24,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fetches, and prints the folder."""
+    """Fetch, and print the folder."""
     from npblender.common.hub import Place, fetch
 
     place = Place(

@@ -16,7 +16,7 @@ from npblender.common.printable import json_out
 
 @contextmanager
 def open_input(name: str, output: str | None) -> Iterator[BinaryIO]:
-    """Opens a file of bytes, or stdin for "-".
+    """Open a file of bytes, or stdin for "-".
 
     Raises:
         FileNotFoundError, ValueError: there is no such file or stdin, or the output would overwrite it.
@@ -38,7 +38,7 @@ def open_input(name: str, output: str | None) -> Iterator[BinaryIO]:
 
 
 def _refuse_output_as_input(file: BinaryIO, output: str | None) -> None:
-    """Refuses an output that is the input, or whose unfinished records would be kept in it."""
+    """Refuse an output that is the input, or whose unfinished records would be kept in it."""
     if output is None:
         return
     kept = f"keeps its unfinished records in {output}.run, which is the input"
@@ -64,7 +64,7 @@ def is_regular(name: str) -> bool:
 
 
 def count_lines(file: BinaryIO) -> int | None:
-    r"""Counts the lines that are left to be read; None if that cannot be known beforehand.
+    r"""Count the lines that are left to be read; None if that cannot be known beforehand.
 
     >>> count_lines(io.BytesIO(b"one\ntwo"))
     2
@@ -92,7 +92,7 @@ def _open_text(name: str) -> TextIO:
 
 
 def plain_writer(stack: ExitStack, name: str | None) -> Callable[[dict[str, Any]], None]:
-    """Returns a function that writes records to stdout, or to a pipe or device, one line each, at once."""
+    """Return a function that writes records to stdout, or to a pipe or device, one line each, at once."""
     target = sys.stdout if name is None else stack.enter_context(_open_text(name))
 
     def write(record: dict[str, Any]) -> None:

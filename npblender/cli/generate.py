@@ -33,7 +33,7 @@ EPILOG = """Input: a line of text each, or with --format jsonl (the default for 
 
 
 def add_parser(commands: Any, summary: str) -> None:
-    """Adds the subcommand's options."""
+    """Add the subcommand's options."""
     parser = commands.add_parser("generate", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument("input", nargs="?", default="-", metavar="FILE", help="the lines; - is stdin (default)")
     parser.add_argument("--out", metavar="FILE", help="where the replies go (default: stdout)")
@@ -56,7 +56,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 @contextmanager
 def dead_workers_named() -> Iterator[None]:
-    """Turns the error for a worker process that has ended into one that says what to do."""
+    """Turn the error for a worker process that has ended into one that says what to do."""
     try:
         yield
     except BrokenExecutor as error:
@@ -67,7 +67,7 @@ def dead_workers_named() -> Iterator[None]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Replies to every line."""
+    """Reply to every line."""
     from npblender.chat.batch import replies_in_order
     from npblender.chat.batch.jobs import BatchJob, prepare, run_fingerprint
     from npblender.chat.batch.requests import BadLine, Request, parse_lines, whole_lines

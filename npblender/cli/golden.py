@@ -13,7 +13,7 @@ from npblender.common.printable import json_out, printable
 
 
 def add_parser(commands: Any, summary: str) -> None:
-    """Adds the subcommand and its three actions."""
+    """Add the subcommand and its three actions."""
     parser = commands.add_parser("golden", help=summary, description=__doc__)
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     export = actions.add_parser("export", help="write a pack", description="Write a pack of a model into a folder.")
@@ -44,7 +44,7 @@ C, Rust or JavaScript."""
 
 
 def run_export(arguments: argparse.Namespace) -> int:
-    """Writes a pack."""
+    """Write a pack."""
     from npblender.groundtruth.packs.export import export_pack, export_tiny
 
     settings = {"seed": arguments.seed, "stored": arguments.store}
@@ -60,7 +60,7 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    """Checks a pack."""
+    """Check a pack."""
     from npblender.groundtruth.packs.verify import verify_pack
 
     report = verify_pack(arguments.folder, arguments.model, dtype=arguments.dtype, only=arguments.only)
@@ -73,7 +73,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 
 def run_convert(arguments: argparse.Namespace) -> int:
-    """Converts a pack."""
+    """Convert a pack."""
     from npblender.groundtruth.packs.convert import convert_pack
 
     written = convert_pack(arguments.folder, arguments.out, arguments.to)

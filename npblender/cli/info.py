@@ -21,7 +21,7 @@ from npblender.common.printable import json_out, printable
 
 
 def add_parser(commands: Any, summary: str) -> None:
-    """Adds the subcommand's options."""
+    """Add the subcommand's options."""
     parser = commands.add_parser("info", help=summary, description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     add_model_options(parser)
@@ -30,7 +30,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Shows the model and the machine, as text or JSON."""
+    """Show the model and the machine, as text or JSON."""
     model = model_facts(arguments)
     suit_threads(model["parameters"])  # as chat does it
     found = {**model, **machine_facts()}

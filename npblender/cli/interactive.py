@@ -46,7 +46,7 @@ class Session:
         self._forgotten = 0  # dropped turns that were reported
 
     def run(self) -> int:
-        """Talks until the user leaves; returns the exit code."""
+        """Talk until the user leaves; return the exit code."""
         if self._greeting is not None:
             self.terminal.note(self._greeting)
         self.terminal.note("Type what you want to say. /help lists the commands, Ctrl-D leaves.")
@@ -69,7 +69,7 @@ class Session:
         return 0
 
     def _handle(self, text: str) -> bool:
-        """Handles one line; returns whether it was interrupted."""
+        """Handle one line; return whether it was interrupted."""
         try:
             if text in ("exit", "quit"):
                 self.quit("")
@@ -118,13 +118,13 @@ class Session:
         COMMANDS[name].run(self, rest.strip())
 
     def show_help(self, rest: str) -> None:
-        """Lists the commands, a line each."""
+        """List the commands, a line each."""
         for command in dict.fromkeys(COMMANDS.values()):
             self.terminal.note(f"{command.usage:<18} {command.help}")
         self.terminal.note(f"{'//text':<18} say a text that begins with /")
 
     def persona(self, rest: str) -> None:
-        """Adds a line to the persona, removes all of it for `-`, and shows what it then is."""
+        """Add a line to the persona, remove all of it for `-`, and show what it then is."""
         if rest == "-":
             self.conversation.persona = ()
         elif rest:
@@ -132,17 +132,17 @@ class Session:
         self.terminal.note("\n".join(self.conversation.persona) or "There is no persona.")
 
     def undo(self, rest: str) -> None:
-        """Takes back the last exchange."""
+        """Take back the last exchange."""
         for turn in self.conversation.undo():
             self.terminal.note(f"taken back: {' '.join(turn.text.split())}")
 
     def reset(self, rest: str) -> None:
-        """Forgets all turns and keeps the persona."""
+        """Forget all turns and keep the persona."""
         self.conversation.reset()
         self.terminal.note("Everything that was said is forgotten; the persona stays.")
 
     def save(self, rest: str) -> None:
-        """Saves the conversation to a file."""
+        """Save the conversation to a file."""
         if not rest:
             raise ValueError("say where: /save FILE")
         rest = os.path.expanduser(rest)
@@ -150,7 +150,7 @@ class Session:
         self.terminal.note(f"saved {len(self.conversation.turns)} turns to {rest}")
 
     def load(self, rest: str) -> None:
-        """Loads a conversation from a file."""
+        """Load a conversation from a file."""
         if not rest:
             raise ValueError("say which: /load FILE")
         self.conversation.load(os.path.expanduser(rest))
@@ -159,7 +159,7 @@ class Session:
             self.terminal.note(f"{'you' if turn.speaker == 'user' else turn.speaker}> {' '.join(turn.text.split())}")
 
     def beams(self, rest: str) -> None:
-        """Sets the number of beams, and shows which search is used."""
+        """Set the number of beams, and show which search is used."""
         if rest:
             if not (rest.isascii() and rest.isdigit() and int(rest)):
                 raise ValueError(f"/beams takes a number of 1 or more, not {rest!r}")
@@ -168,7 +168,7 @@ class Session:
         self.terminal.note(f"{plan.num_beams} beams: {plan.search}")
 
     def why(self, rest: str) -> None:
-        """Shows the candidates of the last reply with their scores."""
+        """Show the candidates of the last reply with their scores."""
         reply = self.conversation.last_reply
         if reply is None:
             raise ValueError("there is no reply to explain yet")
@@ -179,7 +179,7 @@ class Session:
             self.terminal.note("This search keeps no runners-up; /beams 10 does.")
 
     def quit(self, rest: str) -> None:
-        """Ends the session after this command."""
+        """End the session after this command."""
         self._leaving = True
 
 

@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser(argv: Sequence[str]) -> Parser:
-    """Makes the parser of the command line; of the subcommands only the one in `argv` is imported."""
+    """Make the parser of the command line; of the subcommands only the one in `argv` is imported."""
     parser = Parser(
         prog="npblender",
         description="BlenderbotSmall in NumPy: chat with it, have it answer files, look into it.",
@@ -68,7 +68,7 @@ def make_parser(argv: Sequence[str]) -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code. `argv` are the arguments after the program's name."""
+    """Run one command and return its exit code. `argv` are the arguments after the program's name."""
     given = sys.argv[1:] if argv is None else argv
     try:
         return run(given)
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs one command and turns every error into one line."""
+    """Run one command and turn every error into one line."""
     program = "npblender"
     try:
         prepare_streams()
@@ -108,7 +108,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def print_failure(argv: Sequence[str], message: str, code: int) -> None:
-    """Prints a JSON object for the error if `compare --json` was called, else nothing."""
+    """Print a JSON object for the error if `compare --json` was called, else nothing."""
     try:
         if argv[:1] == ["compare"]:
             from npblender.cli import compare
@@ -121,13 +121,13 @@ def print_failure(argv: Sequence[str], message: str, code: int) -> None:
 
 
 def report(message: str, program: str) -> None:
-    """Prints one line on stderr."""
+    """Print one line on stderr."""
     with contextlib.suppress(OSError):  # stderr is a closed pipe
         print(f"{program}: error: {one_line(message)}", file=sys.stderr, flush=True)
 
 
 def discard_output() -> None:
-    """Sends the interpreter's last flush of stdout to nowhere, since its pipe is closed."""
+    """Send the interpreter's last flush of stdout to nowhere, since its pipe is closed."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

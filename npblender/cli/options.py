@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def whole_number(text: str, at_least: int = 1) -> int:
-    """Reads a whole number of the command line.
+    """Read a whole number of the command line.
 
     >>> whole_number("0")
     Traceback (most recent call last):
@@ -41,7 +41,7 @@ seed_number = partial(whole_number, at_least=0)
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --model and --dialect."""
+    """Add --model and --dialect."""
     parser.add_argument(
         "-m", "--model", metavar="FOLDER", help="the model's folder (default: the demo in this package)"
     )
@@ -53,7 +53,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_pickle_option(parser: argparse.ArgumentParser) -> None:
-    """Adds --allow-pickle."""
+    """Add --allow-pickle."""
     parser.add_argument(
         "--allow-pickle",
         action="store_true",
@@ -62,7 +62,7 @@ def add_pickle_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_reply_options(parser: argparse.ArgumentParser) -> None:
-    """Adds everything that shapes a reply."""
+    """Add everything that shapes a reply."""
     parser.add_argument(
         "--dtype",
         default="float32",
@@ -96,7 +96,7 @@ def add_reply_options(parser: argparse.ArgumentParser) -> None:
 
 
 def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Collects the settings of the search that the arguments name.
+    """Collect the settings of the search that the arguments name.
 
     >>> search_settings(argparse.Namespace(greedy=True, sample=False, beams=None, set=["min_length=5"]))
     {'do_sample': False, 'num_beams': 1, 'min_length': 5}
@@ -130,7 +130,7 @@ def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def block_phrases(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Reads the phrases of --block's file.
+    """Read the phrases of --block's file.
 
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it is not UTF-8 text.
@@ -146,7 +146,7 @@ def block_phrases(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 def check_text(option: str, text: str) -> str:
-    """Refuses an argument whose bytes are no text.
+    """Refuse an argument whose bytes are no text.
 
     >>> check_text("--say", "caf\\udce9")
     Traceback (most recent call last):
@@ -171,7 +171,7 @@ def blas_threads() -> int | str:
 
 
 def count_parameters(config: BlenderbotSmallConfig) -> int:
-    """Counts the parameters of a configuration as `num_parameters` does, without its weights.
+    """Count the parameters of a configuration as `num_parameters` does, without its weights.
 
     >>> from npblender.config import BlenderbotSmallConfig
     >>> count_parameters(BlenderbotSmallConfig(vocab_size=54944))
@@ -183,6 +183,6 @@ def count_parameters(config: BlenderbotSmallConfig) -> int:
 
 
 def suit_threads(parameters: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Gives a small model one thread, unless the user has set a number or the BLAS has no such switch."""
+    """Give a small model one thread, unless the user has set a number or the BLAS has no such switch."""
     if parameters <= SMALL and not any(name in environment for name in THREAD_VARIABLES):
         threads.set_blas_threads(1)

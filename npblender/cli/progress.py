@@ -12,7 +12,7 @@ CLEAR = "\r\x1b[K"
 
 
 def spell_seconds(seconds: float) -> str:
-    """Writes a duration for people.
+    """Write a duration for people.
 
     >>> spell_seconds(42), spell_seconds(150), spell_seconds(7322)
     ('42 s', '2 min 30 s', '2 h 2 min')
@@ -57,7 +57,7 @@ class Progress:
             self.note(f"going on behind line {done}")
 
     def advance(self) -> None:
-        """Counts one more line."""
+        """Count one more line."""
         self._done += 1
         now = self._clock()
         if not self._quiet and now - self._shown >= self._every:
@@ -65,11 +65,11 @@ class Progress:
             self._put(self.text(), redraw=self._redraws)
 
     def note(self, message: str) -> None:
-        """Writes a remark on a line of its own."""
+        """Write a remark on a line of its own."""
         self._put(f"npblender generate: {one_line(message)}")
 
     def finish(self) -> None:
-        """Writes the final line."""
+        """Write the final line."""
         if not self._quiet:
             self._put(self.text())
 

@@ -34,7 +34,7 @@ class Terminal:
         self._edited = load_readline()
 
     def read(self, prompt: str) -> str:
-        """Reads a line from the user, without its line break.
+        """Read a line from the user, without its line break.
 
         Raises:
             EOFError, KeyboardInterrupt: the user leaves, or interrupts.
@@ -47,24 +47,24 @@ class Terminal:
         return self._read_line(shown)
 
     def begin(self, speaker: str) -> None:
-        """Writes the name in front of a reply."""
+        """Write the name in front of a reply."""
         name = f"{speaker}> "
         self._put(f"{STYLES['model']}{name}{PLAIN}" if self._coloured else name)
 
     def write(self, text: str) -> None:
-        """Writes part of a reply: line breaks are kept, any other control character is escaped."""
+        """Write part of a reply: line breaks are kept, any other control character is escaped."""
         self._put("\n".join(map(printable, text.split("\n"))))
 
     def end(self) -> None:
-        """Ends the line."""
+        """End the line."""
         self._put("\n")
 
     def line(self, text: str) -> None:
-        """Writes a line of its own."""
+        """Write a line of its own."""
         self._put(printable(text) + "\n")
 
     def note(self, text: str) -> None:
-        """Writes a remark of the program, line by line."""
+        """Write a remark of the program, line by line."""
         for line in text.split("\n"):
             shown = printable(line)
             self._put((f"{STYLES['note']}{shown}{PLAIN}" if self._coloured else shown) + "\n")
@@ -76,7 +76,7 @@ class Terminal:
 
 @contextmanager
 def remembered_lines(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> Iterator[None]:
-    """Keeps the lines that are typed between starts, completes `words` with Tab, and takes a paste as one line.
+    """Keep the lines that are typed between starts, complete `words` with Tab, and take a paste as one line.
 
     The lines are kept in npblender/history in XDG_STATE_HOME, or ~/.local/state; NPBLENDER_HISTORY names another file,
     and nothing is kept if it is empty. Without readline nothing happens; a file that cannot be written is passed over.
@@ -126,7 +126,7 @@ def history_file(environment: Mapping[str, str]) -> Path | None:
 
 
 def load_readline() -> bool:
-    """Gives `input` line editing and history, if Python has readline."""
+    """Give `input` line editing and history, if Python has readline."""
     try:
         import readline
     except ImportError:

@@ -10,7 +10,7 @@ from npblender.common.printable import json_out, printable
 
 
 def add_parser(commands: Any, summary: str) -> None:
-    """Adds the subcommand's options."""
+    """Add the subcommand's options."""
     parser = commands.add_parser("tokenize", help=summary, description=__doc__)
     parser.add_argument("text", metavar="TEXT", help="the text; behind -- if it begins with a dash")
     parser.add_argument("--typed", action="store_true", help="as chat does it: nothing becomes a special token")
@@ -20,7 +20,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Shows the text's pieces."""
+    """Show the text's pieces."""
     from npblender.tokenizer import BlenderbotSmallTokenizer
 
     text = check_text("TEXT", arguments.text)

@@ -36,7 +36,7 @@ TEXTS = ("text", "reply")
 
 
 def id_row(text: str) -> list[int]:
-    """Reads one row of ids.
+    """Read one row of ids.
 
     >>> id_row("5, 6,7")
     [5, 6, 7]
@@ -48,7 +48,7 @@ def id_row(text: str) -> list[int]:
 
 
 def add_parser(commands: Any, summary: str) -> None:
-    """Adds the subcommand's options."""
+    """Add the subcommand's options."""
     parser = commands.add_parser("trace", help=summary, description=__doc__, epilog=EPILOG)
     what = parser.add_argument_group("what is run (one of --text, --input-ids, --inputs)")
     what.add_argument("--text", metavar="TEXT", help="what the encoder reads")
@@ -77,7 +77,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Records a run with its noise, and writes it or prints it as a table."""
+    """Record a run with its noise, and write it or print it as a table."""
     from npblender import BlenderbotSmallForConditionalGeneration, demo
     from npblender.config import BlenderbotSmallConfig
     from npblender.groundtruth import record
@@ -120,7 +120,7 @@ def stored_dtype(folder: Path, allow_pickle: bool = False) -> str:
 
 
 def check_output(arguments: argparse.Namespace) -> None:
-    """Refuses, before anything is computed, what cannot be written."""
+    """Refuse, before anything is computed, what cannot be written."""
     from npblender.checkpoint import resolve_dtype
 
     resolve_dtype(arguments.dtype)
@@ -187,7 +187,7 @@ def given_inputs(arguments: argparse.Namespace, config: BlenderbotSmallConfig) -
 
 
 def inputs_of(content: dict[str, Any], config: BlenderbotSmallConfig, arguments: argparse.Namespace) -> TraceInputs:
-    """Encodes texts with the folder's tokenizer."""
+    """Encode texts with the folder's tokenizer."""
     from npblender.groundtruth.tracing.text_inputs import inputs_of_texts
     from npblender.tokenizer import BlenderbotSmallTokenizer
 
@@ -202,7 +202,7 @@ def inputs_of(content: dict[str, Any], config: BlenderbotSmallConfig, arguments:
 
 
 def read_inputs(name: str) -> dict[str, Any]:
-    """Reads the object in the file of --inputs."""
+    """Read the object in the file of --inputs."""
     path = Path(name)
     if not path.is_file():
         raise FileNotFoundError(f"--inputs: there is no file {name!r}")

@@ -15,7 +15,7 @@ from npblender.common.printable import printable
 
 
 def add_parser(commands: Any, summary: str) -> None:
-    """Adds the subcommand's options."""
+    """Add the subcommand's options."""
     parser = commands.add_parser("verify", help=summary, description=__doc__)
     parser.add_argument("folder", metavar="FOLDER", help="the model's folder")
     parser.add_argument("--no-replies", action="store_true", help="do not have the published 90M reply")
@@ -25,7 +25,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints what a folder holds; 0 if it is in order, 1 if not."""
+    """Print what a folder holds; 0 if it is in order, 1 if not."""
     from npblender.groundtruth.folder_report import verify_folder
 
     report = verify_folder(

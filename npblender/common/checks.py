@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def as_plain(value: Any) -> Any:
-    """Turns NumPy's numbers, booleans and arrays into Python's own, at any depth; every other value stays as it is.
+    """Turn NumPy's numbers, booleans and arrays into Python's own, at any depth; every other value stays as it is.
 
     Settings are written to JSON and compared with Python's values, and `lengths.max()` or `ids[0, -1]` is what a caller
     has at hand.
@@ -45,7 +45,7 @@ def as_plain(value: Any) -> Any:
 
 
 def check_mapping(what: str, content: Any) -> None:
-    """Refuses what is no mapping, such as a list from a JSON file.
+    """Refuse what is no mapping, such as a list from a JSON file.
 
     >>> check_mapping("a configuration", [("d_model", 4)])
     Traceback (most recent call last):
@@ -56,7 +56,7 @@ def check_mapping(what: str, content: Any) -> None:
 
 
 def check_whole(name: str, value: Any, at_least: int = 0, at_most: int | None = None) -> int:
-    """Returns a whole number between two bounds, Python's or NumPy's, as Python's int.
+    """Return a whole number between two bounds, Python's or NumPy's, as Python's int.
 
     >>> check_whole("max_length", np.int64(3), at_least=1)
     3
@@ -78,7 +78,7 @@ _LARGEST = sys.float_info.max
 
 
 def check_number(name: str, value: Any, at_least: float = 0.0, at_most: float = math.inf) -> float:
-    """Returns a finite number between two bounds, Python's or NumPy's, as Python's.
+    """Return a finite number between two bounds, Python's or NumPy's, as Python's.
 
     >>> check_number("dropout", np.float32(0.5), at_most=1.0)
     0.5
@@ -96,7 +96,7 @@ def check_number(name: str, value: Any, at_least: float = 0.0, at_most: float = 
 
 
 def check_switch(name: str, value: Any) -> bool:
-    """Returns true or false, Python's or NumPy's, as Python's; numbers that behave like them are refused.
+    """Return true or false, Python's or NumPy's, as Python's; numbers that behave like them are refused.
 
     >>> check_switch("use_cache", np.True_)
     True
@@ -111,7 +111,7 @@ def check_switch(name: str, value: Any) -> bool:
 
 
 def switch_or_default(name: str, value: Any, default: bool) -> bool:
-    """Returns True or False as given, by Python or NumPy, and the default for None.
+    """Return True or False as given, by Python or NumPy, and the default for None.
 
     >>> switch_or_default("use_cache", None, True), switch_or_default("use_cache", False, True)
     (True, False)
@@ -125,7 +125,7 @@ def switch_or_default(name: str, value: Any, default: bool) -> bool:
 
 
 def check_token_id(name: str, value: Any, vocab_size: int) -> None:
-    """Refuses what is neither an id of the vocabulary nor None.
+    """Refuse what is neither an id of the vocabulary nor None.
 
     >>> check_token_id("eos_token_id", 7, vocab_size=5)
     Traceback (most recent call last):
@@ -144,7 +144,7 @@ def check_token_id(name: str, value: Any, vocab_size: int) -> None:
 
 
 def lines_of(name: str, value: Any) -> tuple[str, ...]:
-    """Returns a list of texts as a tuple; a single text is a list of one, and never one of its letters.
+    """Return a list of texts as a tuple; a single text is a list of one, and never one of its letters.
 
     >>> lines_of("persona", "i have a dog."), lines_of("persona", ["i sing.", "i am 30."])
     (('i have a dog.',), ('i sing.', 'i am 30.'))
@@ -164,7 +164,7 @@ def lines_of(name: str, value: Any) -> tuple[str, ...]:
 
 
 def says_how_to_change(how: str) -> Callable[[type[T]], type[T]]:
-    """Decorates a frozen dataclass: an assignment to a field is refused with what would do, `{}` the field.
+    """Decorate a frozen dataclass: an assignment to a field is refused with what would do, `{}` the field.
 
     >>> @says_how_to_change("record = record.replace({}=...)")
     ... @dataclasses.dataclass(frozen=True)
@@ -190,7 +190,7 @@ record = record.replace(size=...)
 
 
 def closest_name(name: Any, names: Iterable[str]) -> str | None:
-    """Returns the name that a misspelt one was probably meant to be, or None.
+    """Return the name that a misspelt one was probably meant to be, or None.
 
     >>> closest_name("tempreature", ["temperature", "top_k"])
     'temperature'
@@ -202,7 +202,7 @@ def closest_name(name: Any, names: Iterable[str]) -> str | None:
 
 
 def as_array(name: str, value: Any) -> Array:
-    """Converts a value to an array of booleans, whole or real numbers; refuses anything else with a clear error.
+    """Convert a value to an array of booleans, whole or real numbers; refuse anything else with a clear error.
 
     >>> as_array("input_ids", [[1, 2], [3]])
     Traceback (most recent call last):
@@ -237,7 +237,7 @@ tokenizer(texts, padding=True, return_tensors='np') does
 
 
 def check_ids(name: str, value: Any, vocab_size: int, *, ignored: int | None = None) -> Ids:
-    """Returns token ids [B, S] as int64 if they have two axes, neither empty, and lie in 0 to V - 1 (or are `ignored`).
+    """Return token ids [B, S] as int64 if they have two axes, neither empty, and lie in 0 to V - 1 (or are `ignored`).
 
     >>> check_ids("input_ids", [[3, 1]], 4)
     array([[3, 1]])
@@ -267,7 +267,7 @@ def check_ids(name: str, value: Any, vocab_size: int, *, ignored: int | None = N
 
 
 def check_length(name: str, length: int, positions: int, past: int = 0) -> None:
-    """Refuses a length whose last token has no learned position.
+    """Refuse a length whose last token has no learned position.
 
     >>> check_length("decoder_input_ids", 3, positions=4, past=2)
     Traceback (most recent call last):
@@ -281,7 +281,7 @@ def check_length(name: str, length: int, positions: int, past: int = 0) -> None:
 
 
 def check_mask(name: str, value: Any, shape: tuple[int, int]) -> Mask:
-    """Converts a mask [B, L] of 0 and 1 (any dtype) to booleans, True = may attend.
+    """Convert a mask [B, L] of 0 and 1 (any dtype) to booleans, True = may attend.
 
     >>> check_mask("attention_mask", [[1, 0]], (1, 2))
     array([[ True, False]])
@@ -298,7 +298,7 @@ def check_mask(name: str, value: Any, shape: tuple[int, int]) -> Mask:
 
 
 def check_magnitude(name: str, array: Array, dtype: np.dtype[Any]) -> None:
-    """Refuses values that are not finite, or so large that products in `dtype` would overflow.
+    """Refuse values that are not finite, or so large that products in `dtype` would overflow.
 
     >>> check_magnitude("inputs_embeds", np.array([1e30]), np.dtype("float32"))
     Traceback (most recent call last):
@@ -315,7 +315,7 @@ def check_magnitude(name: str, array: Array, dtype: np.dtype[Any]) -> None:
 
 
 def check_embeddings(name: str, value: Any, d_model: int, dtype: np.dtype[Any]) -> Array:
-    """Converts embeddings or states [B, S, D] to the model's dtype, if they are finite floats.
+    """Convert embeddings or states [B, S, D] to the model's dtype, if they are finite floats.
 
     >>> check_embeddings("inputs_embeds", [[[0.5, 1.0]]], 2, np.dtype("float32"))
     array([[[0.5, 1. ]]], dtype=float32)
@@ -332,7 +332,7 @@ def check_embeddings(name: str, value: Any, d_model: int, dtype: np.dtype[Any]) 
 
 
 def check_head_mask(name: str, value: Any, layers: int, heads: int, dtype: np.dtype[Any]) -> Array:
-    """Converts a head mask [layers, H], from 0 (the head is silenced) to 1 (it is not), to `dtype`.
+    """Convert a head mask [layers, H], from 0 (the head is silenced) to 1 (it is not), to `dtype`.
 
     >>> check_head_mask("head_mask", [[1, 0]], 1, 2, np.dtype("float64"))
     array([[1., 0.]])
@@ -346,7 +346,7 @@ def check_head_mask(name: str, value: Any, layers: int, heads: int, dtype: np.dt
 
 
 def check_positions(name: str, value: Any, shape: tuple[int, int], positions: int) -> Ids:
-    """Converts position ids [B, S] (or [S], [1, S], the same for every row) to int64, if the model has these positions.
+    """Convert position ids [B, S] (or [S], [1, S], the same for every row) to int64, if the model has these positions.
 
     >>> check_positions("position_ids", [0, 1], (2, 2), positions=5)
     array([[0, 1],

@@ -107,7 +107,7 @@ def is_name(text: Any) -> bool:
 
 
 def wanted_files(names: Iterable[str], weights: bool = True) -> list[str]:
-    """Chooses the files of a folder that are read here, with one format of weights, or without weights.
+    """Choose the files of a folder that are read here, with one format of weights, or without weights.
 
     >>> wanted_files(["README.md", "config.json", "flax_model.msgpack", "pytorch_model.bin", "merges.txt"])
     ['config.json', 'merges.txt', 'flax_model.msgpack']
@@ -128,7 +128,7 @@ def _has(names: Iterable[str], need: str) -> bool:
 
 
 def cached(name: str, place: Place = ANYWHERE, need: str = "model") -> Path | None:
-    """Finds the folder of a model that is in the Hub's cache with what is asked for; None if it is not."""
+    """Find the folder of a model that is in the Hub's cache with what is asked for; None if it is not."""
     repository = place.cache / f"models--{name.replace('/', '--')}"
     asked = place.revision or "main"
     reference = repository / "refs" / asked
@@ -141,7 +141,7 @@ def cached(name: str, place: Place = ANYWHERE, need: str = "model") -> Path | No
 
 
 def fetch(name: str, place: Place = ANYWHERE, need: str = "model") -> Path:
-    """Returns the folder of a model on the Hub, downloaded to the Hub's cache unless it is there.
+    """Return the folder of a model on the Hub, downloaded to the Hub's cache unless it is there.
 
     Args:
         name: owner/name.
@@ -210,7 +210,7 @@ def _download(name: str, place: Place, need: str, found: Path | None) -> Path:
 
 
 def _check_sums(folder: Path, names: Iterable[str]) -> None:
-    """Compares files with the checksums that the Hub names them by; the library compares sizes only.
+    """Compare files with the checksums that the Hub names them by; the library compares sizes only.
 
     Large files are named by their sha256, the others as git names them, by the sha1 of their size and content.
     """
@@ -240,7 +240,7 @@ _SETTINGS = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT", 
 
 
 def folder_of(name: str, place: Place = ANYWHERE, need: str = "model") -> Path:
-    """Returns the folder of a model by its name as `fetch` does, and asks the Hub once a process."""
+    """Return the folder of a model by its name as `fetch` does, and asks the Hub once a process."""
     asked = (name, place.revision, str(place.cache), place.subfolder, *map(os.environ.get, _SETTINGS))
     if not place.force_download:
         for had in (need, "model"):  # a folder with the weights has all the rest

@@ -19,7 +19,7 @@ DOWNLOAD = ("revision", "cache_dir", "local_files_only", "token", "force_downloa
 
 
 def taken_out(options: dict[str, Any]) -> dict[str, Any]:
-    """Takes those of `DOWNLOAD` out of a method's options and returns them.
+    """Take those of `DOWNLOAD` out of a method's options and return them.
 
     >>> options = {"revision": "main", "d_model": 4}
     >>> taken_out(options), options
@@ -29,7 +29,7 @@ def taken_out(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def model_folder(folder: str | os.PathLike[str], *, by_name: bool = True, need: str = "model", **where: Any) -> Path:
-    """Returns the folder as a path, after making sure that it exists.
+    """Return the folder as a path, after making sure that it exists.
 
     A string such as "owner/name" that is no folder is, unless `by_name` is False, a model on the Hub (see hub.py): its
     folder in the Hub's cache, with what `need` names, "config", "tokenizer" or "model". `where` are the options that
@@ -80,7 +80,7 @@ config.json and the weights, or the name of a model on the Hub
 
 
 def new_folder(folder: str | os.PathLike[str]) -> Path:
-    """Returns the folder as a path, made with its parents if it does not exist.
+    """Return the folder as a path, made with its parents if it does not exist.
 
     Raises:
         TypeError: `folder` is neither a string nor a path.
@@ -97,7 +97,7 @@ def new_folder(folder: str | os.PathLike[str]) -> Path:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Reads the object (a dict) that a JSON file holds.
+    """Read the object (a dict) that a JSON file holds.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -125,7 +125,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def write_object(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes one JSON object to a file, as `object_bytes` makes it, completely or not at all.
+    """Write one JSON object to a file, as `object_bytes` makes it, completely or not at all.
 
     Raises:
         TypeError: a value has no form in JSON; the message names its key.
@@ -137,7 +137,7 @@ def write_object(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def object_bytes(name: str, content: Mapping[str, Any]) -> bytes:
-    r"""Encodes one JSON object, keys sorted, indented by two: the same content gives the same bytes.
+    r"""Encode one JSON object, keys sorted, indented by two: the same content gives the same bytes.
 
     Raises:
         TypeError: a value has no form in JSON; the message names its key and `name`, the file it was meant for.

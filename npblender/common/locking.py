@@ -11,7 +11,7 @@ _BEYOND = (1 << 31) - 2
 
 
 def lock(file: BinaryIO) -> bool:
-    """Locks an open file against every other open file of the same place; returns whether it is ours now.
+    """Lock an open file against every other open file of the same place; return whether it is ours now.
 
     Raises:
         OSError: the file system has no locks.

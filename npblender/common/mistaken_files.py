@@ -12,7 +12,7 @@ _LOOKED_AT = 512  # bytes
 
 
 def refuse_mistaken_file(path: Path) -> None:
-    """Refuses a file that is something known, and says what would do; any other is left to the caller's own error.
+    """Refuse a file that is something known, and say what would do; any other is left to the caller's own error.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ def _escape(character: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Escapes every character that could steer a terminal: controls, escape sequences, direction marks.
+    r"""Escape every character that could steer a terminal: controls, escape sequences, direction marks.
 
     A line break is such a character too; a no-break space becomes a space.
 
@@ -43,7 +43,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Makes exactly one printable line of a text: its line breaks become spaces.
+    r"""Make exactly one printable line of a text: its line breaks become spaces.
 
     >>> one_line("first\nsecond")
     'first second'
@@ -56,7 +56,7 @@ SHOWN = 200
 
 
 def shown(value: Any, most: int = SHOWN) -> str:
-    r"""Writes a value into an error: as Python writes it, printable, and cut after `most` letters.
+    r"""Write a value into an error: as Python writes it, printable, and cut after `most` letters.
 
     >>> shown("a" * 1000, 12), shown([1, "\x1b"])
     ("'aaaaaaaaaaa... (1,002 letters)", "[1, '\\x1b']")
@@ -73,7 +73,7 @@ def shown(value: Any, most: int = SHOWN) -> str:
 
 
 def cut(text: str, most: int = SHOWN, length: int | None = None) -> str:
-    """Makes a text printable and cuts it after `most` letters, with a count of all of them.
+    """Make a text printable and cuts it after `most` letters, with a count of all of them.
 
     >>> cut("abcdefgh", 3)
     'abc... (8 letters)'
@@ -83,7 +83,7 @@ def cut(text: str, most: int = SHOWN, length: int | None = None) -> str:
 
 
 def first_of(lines: Sequence[str], most: int = 100) -> list[str]:
-    """Returns the first of many lines, each cut, and how many more there are.
+    """Return the first of many lines, each cut, and how many more there are.
 
     >>> first_of(["a", "b", "c"], 1)
     ['a', 'and 2 more']
@@ -93,12 +93,12 @@ def first_of(lines: Sequence[str], most: int = 100) -> list[str]:
 
 
 def shown_json(value: Any, most: int = SHOWN) -> str:
-    """Writes a value of JSON into an error, cut after `most` letters."""
+    """Write a value of JSON into an error, cut after `most` letters."""
     return cut(json.dumps(value, ensure_ascii=False), most)
 
 
 def json_line(content: Any, encoding: str | None = None) -> str:
-    r"""Writes one JSON value on one line; characters that could steer a terminal are escaped as JSON does it.
+    r"""Write one JSON value on one line; characters that could steer a terminal are escaped as JSON does it.
 
     So are all letters beyond ASCII if `encoding`, that of the stream to write to, lacks one of them.
 
@@ -137,7 +137,7 @@ class ClosedOutput(io.TextIOBase):
 
 
 def prepare_streams() -> None:
-    """Makes streams usable that are closed, and notices letters that the encoding of stdout lacks.
+    """Make streams usable that are closed, and notices letters that the encoding of stdout lacks.
 
     A file that is opened while a standard stream is closed would get its number, and be written to in its place.
     """
@@ -164,12 +164,12 @@ def _note_and_escape(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def json_out(content: Any) -> str:
-    """Writes one JSON value on one line, in letters that stdout has."""
+    """Write one JSON value on one line, in letters that stdout has."""
     return json_line(content, getattr(sys.stdout, "encoding", None))
 
 
 def remark_on_escapes(program: str) -> None:
-    """Says on stderr which letters stdout could not show."""
+    """Say on stderr which letters stdout could not show."""
     if not _escaped:
         return
     shown = " ".join(ascii(letter)[1:-1] for letter in list(_escaped)[:5])

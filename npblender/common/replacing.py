@@ -37,13 +37,13 @@ _BINARY = getattr(os, "O_BINARY", 0)
 
 
 def side_name(name: str) -> str:
-    """Returns a hidden name for something unfinished, random enough to be unused."""
+    """Return a hidden name for something unfinished, random enough to be unused."""
     return f".{name}.{os.urandom(6).hex()}.unfinished"
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives the name of an empty file beside `path` to write to, which replaces `path` when the block ends well.
+    """Give the name of an empty file beside `path` to write to, which replaces `path` when the block ends well.
 
     Raises:
         ValueError: the system refuses to write there, or what is at `path` is no file. What is there is unchanged.
@@ -81,7 +81,7 @@ class FilesTogether:
         self.removed: list[str] = []
 
     def beside(self, name: str) -> Path:
-        """Makes an empty file to write to, which becomes the file of that name."""
+        """Make an empty file to write to, which becomes the file of that name."""
         self.at = self.folder / name
         _refuse_what_is_no_file(self.at)
         side = side_name(name)
@@ -89,14 +89,14 @@ class FilesTogether:
         return self.folder / side
 
     def remove(self, name: str) -> None:
-        """Removes a file that is of an earlier save, if it is there, when the others are replaced."""
+        """Remove a file that is of an earlier save, if it is there, when the others are replaced."""
         if os.path.lexists(self.folder / name):
             self.removed.append(name)
 
 
 @contextlib.contextmanager
 def replacing_files(folder: Path) -> Iterator[FilesTogether]:
-    """Gives what makes a file to write to for each name; all of them are replaced when the block ends well.
+    """Give what makes a file to write to for each name; all of them are replaced when the block ends well.
 
     Raises:
         ValueError: as `replacing` does.
@@ -127,7 +127,7 @@ def replacing_files(folder: Path) -> Iterator[FilesTogether]:
 
 
 def _rename_together(folder: Path, sides: list[str], removed: list[str]) -> None:
-    """Renames finished files to their names; after a kill in between, the next reader or writer renames the rest."""
+    """Rename finished files to their names; after a kill in between, the next reader or writer renames the rest."""
     if len(sides) == 1 and not removed:
         _finish(folder, sides, removed)
         return
@@ -155,7 +155,7 @@ def _rename(folder: Path, side: str) -> None:
 
 
 def finish_replacing(folder: Path) -> None:
-    """Finishes the renamings of a save that was interrupted between them; does nothing where there was none.
+    """Finish the renamings of a save that was interrupted between them; do nothing where there was none.
 
     Raises:
         ValueError: the folder cannot be written to, so it holds a part of one save and a part of another.
@@ -204,7 +204,7 @@ def _is_plain(name: object) -> bool:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Gives an empty folder beside `path` to fill, which takes its place when the block ends well.
+    """Give an empty folder beside `path` to fill, which takes its place when the block ends well.
 
     Whatever was at `path` is removed then; the caller makes sure that it may be.
 
@@ -243,7 +243,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchanges two names in one step; False where the system has no such step."""
+    """Exchange two names in one step; False where the system has no such step."""
     import ctypes  # only to replace a folder
 
     try:
@@ -255,7 +255,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def cannot_write(path: Path, error: OSError) -> ValueError:
-    """Makes the error for a place that the system refuses to write to."""
+    """Make the error for a place that the system refuses to write to."""
     return ValueError(f"{path} cannot be written: {error}")
 
 
@@ -270,7 +270,7 @@ def _refuse_what_is_no_file(path: Path) -> None:
 
 
 def _make(path: Path) -> int:
-    """Makes an empty file of a name that nothing has, links included; returns its mode, as the umask leaves it."""
+    """Make an empty file of a name that nothing has, links included; return its mode, as the umask leaves it."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINKS | _BINARY, 0o666)
     try:
         return stat.S_IMODE(os.fstat(handle).st_mode)
@@ -279,7 +279,7 @@ def _make(path: Path) -> int:
 
 
 def _flush(path: Path, mode: int | None) -> None:
-    """Writes a file through to the disk, and gives it a mode: a library may have put a file of its own there."""
+    """Write a file through to the disk, and give it a mode: a library may have put a file of its own there."""
     handle = os.open(path, os.O_RDWR | _NO_LINKS | _BINARY)
     try:
         if mode is not None and hasattr(os, "fchmod") and stat.S_IMODE(os.fstat(handle).st_mode) != mode:
@@ -290,7 +290,7 @@ def _flush(path: Path, mode: int | None) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Writes the names in a folder through to the disk, where the system can."""
+    """Write the names in a folder through to the disk, where the system can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

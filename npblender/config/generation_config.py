@@ -172,7 +172,7 @@ class GenerationConfig(GenerationOptions):
 
 
 def as_generation_config(value: Any) -> GenerationConfig:
-    """Returns settings as a record: a `GenerationConfig`, a mapping, or the object of that name in transformers.
+    """Return settings as a record: a `GenerationConfig`, a mapping, or the object of that name in transformers.
 
     Raises:
         TypeError: anything else, or a name in a mapping that is no setting.

@@ -298,7 +298,7 @@ of 12
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], **changes: Any) -> "BlenderbotSmallConfig":
-        """Reads `folder`/config.json, or ParlAI's model.opt and dictionary; `changes` replace what they say.
+        """Read `folder`/config.json, or ParlAI's model.opt and dictionary; `changes` replace what they say.
 
         `folder` may be a name on the Hub; `changes` then also holds what `json_files.DOWNLOAD` lists, such as
         `revision` and `cache_dir`, with the meaning they have for a model.
@@ -324,7 +324,7 @@ of 12
         raise TypeError(f"a configuration is never changed: config = config.replace({changes}) gives a changed copy")
 
     def to_json_string(self, use_diff: bool = False) -> str:
-        """Encodes the configuration as config.json has it, or with `use_diff` only what differs from the defaults.
+        """Encode the configuration as config.json has it, or with `use_diff` only what differs from the defaults.
 
         >>> print(BlenderbotSmallConfig(d_model=64).to_json_string(use_diff=True), end="")
         {
@@ -341,12 +341,12 @@ of 12
         return json_files.object_bytes("config.json", content).decode("utf-8")
 
     def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = False) -> None:
-        """Writes `to_json_string` to a file."""
+        """Write `to_json_string` to a file."""
         json_files.write_object(Path(json_file_path), json.loads(self.to_json_string(use_diff)))
 
     @classmethod
     def from_json_file(cls, json_file: str | os.PathLike[str]) -> "BlenderbotSmallConfig":
-        """Reads the configuration in a JSON file of any name.
+        """Read the configuration in a JSON file of any name.
 
         Raises:
             FileNotFoundError, ValueError: as `from_pretrained`.
@@ -360,7 +360,7 @@ of 12
 
 
 def _init_with_aliases(init: Callable[..., None]) -> Callable[..., None]:
-    """Lets a class take the names of `attribute_map` as transformers' does: `hidden_size=` for `d_model=`."""
+    """Let a class take the names of `attribute_map` as transformers' does: `hidden_size=` for `d_model=`."""
 
     @wraps(init)
     def with_aliases(self: BlenderbotSmallConfig, **fields: Any) -> None:

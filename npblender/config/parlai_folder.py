@@ -53,7 +53,7 @@ class ParlaiFolder:
     options: Mapping[str, Any]
 
     def tokens(self) -> list[str]:
-        """Reads the dictionary: every token at the place that is its id.
+        """Read the dictionary: every token at the place that is its id.
 
         Raises:
             FileNotFoundError: there is no dictionary.
@@ -79,7 +79,7 @@ class ParlaiFolder:
         return list(found)
 
     def codecs(self) -> Path:
-        """Names the file of the merges, which may be there or not."""
+        """Name the file of the merges, which may be there or not."""
         paths = [self.path.parent / f"{name}.codecs" for name in DICTIONARY_FILES]
         return next((path for path in paths if path.is_file()), paths[0])
 
@@ -88,7 +88,7 @@ class ParlaiFolder:
         return {name: str(self.options.get(f"dict_{name}token", f"__{name}__")) for name in SPECIAL}
 
     def model_config(self) -> dict[str, Any]:
-        """Translates the options to the content of a config.json.
+        """Translate the options to the content of a config.json.
 
         Raises:
             ValueError: an option that is missing, not covered, or no size; or no dictionary (the vocabulary's size).
@@ -115,7 +115,7 @@ class ParlaiFolder:
         return content
 
     def generation_config(self) -> dict[str, Any]:
-        """Translates the options of the search to the content of a generation_config.json.
+        """Translate the options of the search to the content of a generation_config.json.
 
         Raises:
             ValueError: a search that is not covered.
@@ -181,7 +181,7 @@ class ParlaiFolder:
 
 
 def find_parlai(folder: Path) -> ParlaiFolder | None:
-    """Finds ParlAI's options in a folder; None if there are none.
+    """Find ParlAI's options in a folder; None if there are none.
 
     Raises:
         ValueError: the file is no JSON object.

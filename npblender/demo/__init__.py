@@ -15,7 +15,7 @@ GREETING = (
 
 
 def folder() -> Path:
-    """Returns the demo's folder.
+    """Return the demo's folder.
 
     >>> folder().name
     'demo'

@@ -70,7 +70,7 @@ class CallerHooks:
 
 
 def make_hooks(**given: Any) -> CallerHooks:
-    """Makes the record of what a caller gives; one function may stand for a list of one, None for nothing.
+    """Make the record of what a caller gives; one function may stand for a list of one, None for nothing.
 
     >>> len(make_hooks(stopping_criteria=lambda ids, scores: False, seed=None).stopping_criteria)
     1
@@ -82,7 +82,7 @@ def make_hooks(**given: Any) -> CallerHooks:
 
 
 def _functions(name: str, value: Any) -> tuple[Any, ...]:
-    """Returns the functions that a caller gives, one alone or several, as a tuple."""
+    """Return the functions that a caller gives, one alone or several, as a tuple."""
     functions = (value,) if callable(value) and not isinstance(value, list | tuple) else tuple(value)
     for each in functions:
         if not callable(each):

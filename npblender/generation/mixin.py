@@ -169,7 +169,7 @@ class GenerationMixin:
 
 
 def _arrays_of(inputs: Any, **given: Any) -> CallerArrays:
-    """Returns a call's arrays; `inputs` are the source's ids, or all that a tokenizer returned for it."""
+    """Return a call's arrays; `inputs` are the source's ids, or all that a tokenizer returned for it."""
     given = {name: value for name, value in given.items() if value is not None}
     packed = inputs if isinstance(inputs, Mapping) else {} if inputs is None else {"input_ids": inputs}
     for name in packed:

@@ -70,7 +70,7 @@ class Plan:
         return self.search in RANDOM
 
     def deadline(self) -> float | None:
-        """Returns when `max_time` will be over, on the clock of `time.monotonic`; the clock starts now."""
+        """Return when `max_time` will be over, on the clock of `time.monotonic`; the clock starts now."""
         seconds = self.settings.max_time
         return None if seconds is None else time.monotonic() + seconds
 

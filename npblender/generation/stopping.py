@@ -44,7 +44,7 @@ class Stopping:
 
 
 def _answer(criterion: Criterion, ids: Ids, scores: Any) -> NDArray[np.bool_]:
-    """Returns what a criterion says: one boolean for all rows, or one a row; anything else is refused."""
+    """Return what a criterion says: one boolean for all rows, or one a row; anything else is refused."""
     said = criterion(ids, scores)
     array = np.asarray(said)
     if array.dtype != np.bool_ or array.shape not in ((), (1,), (len(ids),), (len(ids), 1)):

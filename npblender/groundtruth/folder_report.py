@@ -79,7 +79,7 @@ def verify_folder(
     published: Published = BLENDERBOT_SMALL_90M,
     say: Callable[[str], None] = lambda _line: None,
 ) -> FolderReport:
-    """Looks through a folder and, if it may be the published model and `replies` is True, has it reply.
+    """Look through a folder and, if it may be the published model and `replies` is True, have it reply.
 
     What is wrong with the folder is in the report. `say` is called with a line for each thing that takes time.
 
@@ -166,7 +166,7 @@ def _tokenizer(
 
 
 def _compare_with_published(report: FolderReport, config: BlenderbotSmallConfig, published: Published) -> None:
-    """Says whether this may be the published model: its sizes, and its dictionary byte by byte."""
+    """Say whether this may be the published model: its sizes, and its dictionary byte by byte."""
     others = [name for name, value in published.sizes.items() if getattr(config, name) != value]
     if others:
         named = ", ".join(f"{name} is {getattr(config, name)}, not {published.sizes[name]}" for name in others[:3])
@@ -188,7 +188,7 @@ def _ask(
     published: Published,
     say: Callable[[str], None],
 ) -> None:
-    """Has the model reply to what others have asked the published one."""
+    """Have the model reply to what others have asked the published one."""
     model = BlenderbotSmallForConditionalGeneration(
         config,
         weights,

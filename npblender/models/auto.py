@@ -15,7 +15,7 @@ from npblender.tokenizer import BlenderbotSmallTokenizer
 def check_model_type(
     folder: str | os.PathLike[str] | None, options: dict[str, Any] | None = None, need: str = "config"
 ) -> None:
-    """Refuses a folder whose config.json says that it is of another model. One without config.json passes.
+    """Refuse a folder whose config.json says that it is of another model. One without config.json passes.
 
     `options` are those of `from_pretrained`. What `force_download` asks for is done here, and taken out of them.
 
@@ -52,13 +52,13 @@ class AutoConfig(_Auto):
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str] | None = None, **changes: Any) -> BlenderbotSmallConfig:
-        """Reads a folder's configuration, with `changes` to its fields."""
+        """Read a folder's configuration, with `changes` to its fields."""
         check_model_type(folder, changes)
         return BlenderbotSmallConfig.from_pretrained(demo.folder() if folder is None else folder, **changes)
 
     @classmethod
     def for_model(cls, model_type: str, **fields: Any) -> BlenderbotSmallConfig:
-        """Makes a configuration from its type's name and fields.
+        """Make a configuration from its type's name and fields.
 
         >>> AutoConfig.for_model("blenderbot-small", d_model=64).d_model
         64
@@ -75,7 +75,7 @@ class AutoTokenizer(_Auto):
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str] | None = None, **options: Any) -> BlenderbotSmallTokenizer:
-        """Reads a folder's tokenizer; options as `BlenderbotSmallTokenizer.from_pretrained` takes them."""
+        """Read a folder's tokenizer; options as `BlenderbotSmallTokenizer.from_pretrained` takes them."""
         check_model_type(folder, options, "tokenizer")
         return BlenderbotSmallTokenizer.from_pretrained(folder, **options)
 
@@ -91,11 +91,11 @@ class AutoModelForSeq2SeqLM(_Auto):
     def from_pretrained(
         cls, folder: str | os.PathLike[str] | None = None, **options: Any
     ) -> BlenderbotSmallForConditionalGeneration:
-        """Loads a folder's model; options as `BlenderbotSmallForConditionalGeneration.from_pretrained` takes them."""
+        """Load a folder's model; options as `BlenderbotSmallForConditionalGeneration.from_pretrained` takes them."""
         check_model_type(folder, options, "model")
         return BlenderbotSmallForConditionalGeneration.from_pretrained(folder, **options)
 
     @classmethod
     def from_config(cls, config: BlenderbotSmallConfig, **options: Any) -> BlenderbotSmallForConditionalGeneration:
-        """Makes a model with seeded random weights, as `BlenderbotSmallForConditionalGeneration.from_config` does."""
+        """Make a model with seeded random weights, as `BlenderbotSmallForConditionalGeneration.from_config` does."""
         return BlenderbotSmallForConditionalGeneration.from_config(config, **options)

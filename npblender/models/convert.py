@@ -71,7 +71,7 @@ def convert(
     tokenizer_json: str | None = None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Converted:
-    """Writes the model in one folder to another, new one, and reads it back.
+    """Write the model in one folder to another, new one, and read it back.
 
     `dtype` is what the new file stores, "float16", "bfloat16", "float32" or "float64"; None is what the source stores.
     `shard_size` as in `checkpoint.save`. `tokenizer_json` also writes a tokenizer.json for the Rust library
@@ -114,7 +114,7 @@ def convert(
 
 
 def parts_of(tensors: Iterable[str]) -> Parts:
-    """Tells what a file's model has by the names of its tensors.
+    """Tell what a file's model has by the names of its tensors.
 
     >>> parts_of(["model.shared.weight", "model.encoder.layers.0.fc1.bias"]) == FULL_MODEL
     True
@@ -131,7 +131,7 @@ def parts_of(tensors: Iterable[str]) -> Parts:
 
 
 def stored_as(tensors: Iterable[StoredTensor]) -> str:
-    """Names the number format of most bytes of a file, "float32" for one that holds no floats.
+    """Name the number format of most bytes of a file, "float32" for one that holds no floats.
 
     A file that mixes formats is mostly one of half precision with a few parameters kept in float32.
     """
@@ -144,7 +144,7 @@ def stored_as(tensors: Iterable[StoredTensor]) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Computes the sha256 of a file, some of it at a time."""
+    """Compute the sha256 of a file, some of it at a time."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -153,7 +153,7 @@ def sha256(path: Path) -> str:
 
 
 def bytes_of(text: str) -> int:
-    """Reads a size such as 500MB, as transformers spells the largest size of a shard.
+    """Read a size such as 500MB, as transformers spells the largest size of a shard.
 
     >>> bytes_of("500MB"), bytes_of("2GiB")
     (500000000, 2147483648)

@@ -25,7 +25,7 @@ EXAMPLE_CONFIG = BlenderbotSmallConfig(
 
 
 def example_model(model_class: Any = BlenderbotSmallForConditionalGeneration) -> Any:
-    """Makes a model of `EXAMPLE_CONFIG` with seeded weights, in float32 and in the default dialect.
+    """Make a model of `EXAMPLE_CONFIG` with seeded weights, in float32 and in the default dialect.
 
     >>> example_model().num_parameters()
     1447

@@ -29,7 +29,7 @@ Params: TypeAlias = dict[str, Any]
 
 
 def params_of(weights: Weights, parts: Parts) -> Params:
-    """Arranges weights as Flax does: `model` above all but the bias in a model with a head, kernels [in, out].
+    """Arrange weights as Flax does: `model` above all but the bias in a model with a head, kernels [in, out].
 
     >>> from npblender.transformer.parameters import FULL_MODEL
     >>> tree = params_of(weights, FULL_MODEL)
@@ -47,7 +47,7 @@ def params_of(weights: Weights, parts: Parts) -> Params:
 
 
 def weights_of(params: Mapping[str, Any], config: BlenderbotSmallConfig, parts: Parts, dtype: DTypeLike) -> Weights:
-    """Takes weights out of Flax's parameters; `params_of` undoes it.
+    """Take weights out of Flax's parameters; `params_of` undoes it.
 
     Raises:
         ValueError: parameters that are missing, unknown or of another shape; the message names them.
@@ -55,7 +55,7 @@ def weights_of(params: Mapping[str, Any], config: BlenderbotSmallConfig, parts: 
     >>> from npblender.transformer.parameters import FULL_MODEL
     >>> weights_of({"model": {}}, config, FULL_MODEL, "float32")
     Traceback (most recent call last):
-    ValueError: params lack model.shared.embedding, model.encoder.layers.0.self_attn.q_proj.kernel and 74 more
+    ValueError: params lack model.shared.embedding, model.encoder.embed_positions.embedding and 74 more
     """
     given = {".".join(path): array for path, array in _leaves(params)}
     arrays: dict[str, Array] = {}
@@ -81,7 +81,7 @@ def weights_of(params: Mapping[str, Any], config: BlenderbotSmallConfig, parts: 
 
 
 def flax_path(name: str, parts: Parts) -> tuple[list[str], bool]:
-    """Finds Flax's path of a parameter, and whether it is a kernel, which Flax keeps transposed.
+    """Find Flax's path of a parameter, and whether it is a kernel, which Flax keeps transposed.
 
     >>> from npblender.transformer.parameters import BASE_MODEL
     >>> flax_path("encoder.layers.0.fc1.weight", BASE_MODEL)

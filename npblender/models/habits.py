@@ -94,12 +94,12 @@ class Habits:
     if not TYPE_CHECKING:  # a type checker shall still find misspelt names
 
         def __getattr__(self, name: str) -> Any:
-            """Says for a name of transformers that means nothing here what to write instead."""
+            """Say for a name of transformers that means nothing here what to write instead."""
             hint = f": {INSTEAD[name]}" if name in INSTEAD else ""
             raise AttributeError(f"{type(self).__name__} has no {name!r}{hint}")
 
     def eval(self: Self) -> Self:
-        """Returns the model: it never drops anything unless a call says `training=True`.
+        """Return the model: it never drops anything unless a call says `training=True`.
 
         >>> model.eval() is model
         True
@@ -107,7 +107,7 @@ class Habits:
         return self
 
     def train(self: Self, mode: bool = True) -> Self:
-        """Returns the model for `mode=False`; there is no mode of training, a call has `training=True`.
+        """Return the model for `mode=False`; there is no mode of training, a call has `training=True`.
 
         Raises:
             ValueError: `mode` is true.
@@ -117,7 +117,7 @@ class Habits:
         return self
 
     def cpu(self: Self) -> Self:
-        """Returns the model, which is on the CPU.
+        """Return the model, which is on the CPU.
 
         >>> model.cpu().device
         'cpu'
@@ -125,7 +125,7 @@ class Habits:
         return self
 
     def to(self: Self, *args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Self:
-        """Moves to the device "cpu", where the model is, or converts to a dtype, as torch's `to` does, in place.
+        """Move to the device "cpu", where the model is, or convert to a dtype, as torch's `to` does, in place.
 
         >>> model.to("cpu").to(np.float64).dtype
         dtype('float64')
@@ -142,19 +142,19 @@ class Habits:
         return self
 
     def float(self: Self) -> Self:
-        """Converts to float32 in place, and returns the model."""
+        """Convert to float32 in place, and return the model."""
         return self._convert("float32")
 
     def double(self: Self) -> Self:
-        """Converts to float64 in place, and returns the model."""
+        """Convert to float64 in place, and return the model."""
         return self._convert("float64")
 
     def half(self: Self) -> Self:
-        """Keeps large matrices in float16 from now on, as `from_pretrained(dtype="float16")`; computes in float32."""
+        """Keep large matrices in float16 from now on, as `from_pretrained(dtype="float16")`; compute in float32."""
         return self._convert("float16")
 
     def bfloat16(self: Self) -> Self:
-        """Keeps large matrices in bfloat16 from now on, as `from_pretrained(dtype="bfloat16")`; computes in float32."""
+        """Keep large matrices in bfloat16 from now on, as `from_pretrained(dtype="bfloat16")`; compute in float32."""
         return self._convert("bfloat16")
 
     def _convert(self: Self, dtype: Any) -> Self:
@@ -171,7 +171,7 @@ class Habits:
         raise NotImplementedError
 
     def named_parameters(self) -> Iterator[tuple[str, Array]]:
-        """Yields what training sets, under the names that transformers has for it; the logits' bias is none of it.
+        """Yield what training sets, under the names that transformers has for it; the logits' bias is none of it.
 
         >>> next(model.named_parameters())[0]
         'model.shared.weight'
@@ -181,7 +181,7 @@ class Habits:
                 yield stored_name(name, self.parts), array
 
     def parameters(self) -> Iterator[Array]:
-        """Yields what training sets, as arrays.
+        """Yield what training sets, as arrays.
 
         >>> sum(array.size for array in model.parameters()) == model.num_parameters()
         True
@@ -190,7 +190,7 @@ class Habits:
             yield array
 
     def state_dict(self) -> dict[str, Array]:
-        """Returns every array under transformers' names, the token embeddings under each of theirs, as torch does.
+        """Return every array under transformers' names, the token embeddings under each of theirs, as torch does.
 
         >>> state = model.state_dict()
         >>> state["lm_head.weight"] is state["model.shared.weight"]
@@ -215,7 +215,7 @@ class Habits:
         return None if self.parts == BASE_MODEL else self.weights.shared
 
     def tie_weights(self) -> None:
-        """Does nothing: embeddings and logits share one matrix always."""
+        """Do nothing: embeddings and logits share one matrix always."""
 
     def can_generate(self) -> bool:
         """Whether the class has `generate`.
@@ -227,7 +227,7 @@ class Habits:
 
 
 def representation(model: Any) -> str:
-    """Returns a model in a few words: class, size, dtype, dialect, where it came from.
+    """Return a model in a few words: class, size, dtype, dialect, where it came from.
 
     >>> print(representation(model))
     BlenderbotSmallForConditionalGeneration(1,447 parameters, 1 + 2 layers, d_model 6, vocab_size 11, float32, \

@@ -43,13 +43,13 @@ class BlenderbotSmallModel(EncoderDecoder):
         raise TypeError("labels need a head: use BlenderbotSmallForConditionalGeneration")
 
     def _result(self, passed: Passed) -> Seq2SeqModelOutput:
-        """Makes what `forward` returns."""
+        """Make what `forward` returns."""
         return Seq2SeqModelOutput(last_hidden_state=passed.decoder.last_hidden_state, **_both_sides(passed))
 
     def _decoded(
         self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions
     ) -> BaseModelOutputWithPastAndCrossAttentions:
-        """Makes what `decode` returns: the decoder's record as it is."""
+        """Make what `decode` returns: the decoder's record as it is."""
         return decoder
 
 
@@ -59,7 +59,7 @@ class BlenderbotSmallForConditionalGeneration(GenerationMixin, EncoderDecoder):
     parts = FULL_MODEL
 
     def _result(self, passed: Passed) -> Seq2SeqLMOutput:
-        """Makes what `forward` returns."""
+        """Make what `forward` returns."""
         logits = logits_of(self.weights, passed.decoder.last_hidden_state, passed.context)
         loss = None if passed.labels is None else _loss(logits, passed.labels, passed.context)
         return Seq2SeqLMOutput(loss=loss, logits=logits, **_both_sides(passed))
@@ -67,7 +67,7 @@ class BlenderbotSmallForConditionalGeneration(GenerationMixin, EncoderDecoder):
     def _decoded(
         self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions
     ) -> CausalLMOutputWithCrossAttentions:
-        """Makes what `decode` returns: logits, as in Flax."""
+        """Make what `decode` returns: logits, as in Flax."""
         return _lm_output(decoder, logits_of(self.weights, decoder.last_hidden_state, context))
 
 
@@ -86,7 +86,7 @@ class BlenderbotSmallForCausalLM(PreTrainedModel):
         return_dict: bool | None = None,
         **given: Any,
     ) -> Any:
-        """Runs ids [B, T]: returns a `CausalLMOutputWithCrossAttentions` whose `logits` are [B, T, V].
+        """Run ids [B, T]: return a `CausalLMOutputWithCrossAttentions` whose `logits` are [B, T, V].
 
         The arguments are those of `get_decoder()`, and two more. `labels` are NOT shifted: label i belongs to the
         logits at i, as in transformers. `logits_to_keep` computes the last n logits only (0 = all), or those at the
@@ -147,7 +147,7 @@ def _lm_output(
 
 
 def kept_states(states: Array, logits_to_keep: int | NDArray[np.int64]) -> Array:
-    """Selects the states [B, T, D] whose logits are wanted: the last n (0 = all), or those at the given indices.
+    """Select the states [B, T, D] whose logits are wanted: the last n (0 = all), or those at the given indices.
 
     >>> kept_states(np.arange(3).reshape(1, 3, 1), 2).ravel()
     array([1, 2])

@@ -55,7 +55,7 @@ class _KerasHabits(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls: type[Keras], folder: str | os.PathLike[str] | None = None, **options: Any) -> Keras:
-        """Loads a folder as `BlenderbotSmallModel.from_pretrained` does, in transformers 4's dialect.
+        """Load a folder as `BlenderbotSmallModel.from_pretrained` does, in transformers 4's dialect.
 
         >>> TFBlenderbotSmallModel.from_pretrained().dialect.name
         'transformers-4'
@@ -63,7 +63,7 @@ class _KerasHabits(PreTrainedModel):
         return super().from_pretrained(folder, **{"dialect": TRANSFORMERS_4, **options})
 
     def call(self, *inputs: Any, **arguments: Any) -> Any:
-        """Runs the model on inputs packed into the first position, by position in Keras's order, or by name.
+        """Run the model on inputs packed into the first position, by position in Keras's order, or by name.
 
         >>> keras = TFBlenderbotSmallModel(config)
         >>> by_name = keras(input_ids=[[5, 6]], decoder_input_ids=[[1]])
@@ -151,7 +151,7 @@ class FlaxPreTrainedModel:
         allow_pickle: bool = False,
         **where: Any,
     ) -> Any:
-        """Loads a folder, whatever format its weights have: the model, or with `_do_init=False` (model, parameters).
+        """Load a folder, whatever format its weights have: the model, or with `_do_init=False` (model, parameters).
 
         `where` are the options of the other models' `from_pretrained` for names on the Hub.
 
@@ -173,11 +173,11 @@ class FlaxPreTrainedModel:
     def save_pretrained(
         self, folder: str | os.PathLike[str], params: Mapping[str, Any] | None = None, *, dtype: str | None = None
     ) -> None:
-        """Writes safetensors and configuration, of `params` if they are given; both transformers read them."""
+        """Write safetensors and configuration, of `params` if they are given; both transformers read them."""
         self._chosen(params).save_pretrained(folder, dtype=dtype)
 
     def init_weights(self, rng: Any, input_shape: tuple[int, ...] = (1, 1), params: None = None) -> Params:
-        """Draws random parameters from a seed or a key (they do not depend on `input_shape`)."""
+        """Draw random parameters from a seed or a key (they do not depend on `input_shape`)."""
         if params is not None:
             raise TypeError("params= would be filled up with random ones; pass whole parameters to a call")
         seed = int(np.random.default_rng(_seed(rng)).integers(2**32)) if not isinstance(rng, int) else rng
@@ -215,7 +215,7 @@ class FlaxPreTrainedModel:
         params: Mapping[str, Any] | None = None,
         dropout_rng: Any = None,
     ) -> Any:
-        """Runs source and target through the model; without a target it is the source, shifted right."""
+        """Run source and target through the model; without a target it is the source, shifted right."""
         if decoder_input_ids is None:
             ids, pad = np.asarray(input_ids), self.config.pad_token_id
             decoder_input_ids = np.concatenate(
@@ -245,7 +245,7 @@ class FlaxPreTrainedModel:
         params: Mapping[str, Any] | None = None,
         dropout_rng: Any = None,
     ) -> Any:
-        """Encodes a source: ids [B, S] -> `last_hidden_state` [B, S, D]."""
+        """Encode a source: ids [B, S] -> `last_hidden_state` [B, S, D]."""
         return self._chosen(params).encode(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -256,7 +256,7 @@ class FlaxPreTrainedModel:
     def init_cache(
         self, batch_size: int, max_length: int, encoder_outputs: Any, params: Mapping[str, Any] | None = None
     ) -> Cache:
-        """Makes an empty cache over the source, to begin `decode` with; its cross keys depend on `params`."""
+        """Make an empty cache over the source, to begin `decode` with; its cross keys depend on `params`."""
         return self._chosen(params).init_cache(batch_size, max_length, encoder_outputs)
 
     def decode(
@@ -274,7 +274,7 @@ class FlaxPreTrainedModel:
         params: Mapping[str, Any] | None = None,
         dropout_rng: Any = None,
     ) -> Any:
-        """Runs target ids [B, T] over an encoded source, and over the past if `init_cache` or a call gave one.
+        """Run target ids [B, T] over an encoded source, and over the past if `init_cache` or a call gave one.
 
         Raises:
             ValueError: a past without `decoder_position_ids`, as in Flax.
@@ -325,7 +325,7 @@ class FlaxBlenderbotSmallForConditionalGeneration(FlaxPreTrainedModel):
         params: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
-        """Generates replies: a record whose `sequences` are ids [B, T]. `trace`, jax's compilation, changes nothing.
+        """Generate replies: a record whose `sequences` are ids [B, T]. `trace`, jax's compilation, changes nothing.
 
         >>> flax = FlaxBlenderbotSmallForConditionalGeneration(config, seed=0)
         >>> flax.generate(np.array([[5, 6]]), max_length=5).sequences.shape[0]

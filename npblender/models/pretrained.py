@@ -53,7 +53,7 @@ class PreTrainedModel(Habits):
         generation_config: GenerationConfig | None = None,
         seed: int | None = None,
     ) -> None:
-        """Makes a model of weights; or, as in transformers, one with random weights, the same for the same `seed`."""
+        """Make a model of weights; or, as in transformers, one with random weights, the same for the same `seed`."""
         if not isinstance(config, BlenderbotSmallConfig):
             raise TypeError(f"config must be a BlenderbotSmallConfig, not {type(config).__name__}")
         config = config.replace(**self._config_changes) if self._config_changes else config
@@ -95,7 +95,7 @@ class PreTrainedModel(Habits):
         dialect: str | Dialect = "parlai",
         dtype: DTypeLike = "float32",
     ) -> Model:
-        """Makes a model with seeded random weights, the same for the same seed on every machine (see `random_weights`).
+        """Make a model with seeded random weights, the same for the same seed on every machine (see `random_weights`).
 
         `dtype` as in `from_pretrained`.
 
@@ -125,7 +125,7 @@ class PreTrainedModel(Habits):
         token: str | bool | None = None,
         force_download: bool = False,
     ) -> Model:
-        """Loads the model in a folder, or of a name on the Hugging Face Hub: configuration, settings and weights.
+        """Load the model in a folder, or of a name on the Hugging Face Hub: configuration, settings and weights.
 
         Without a folder it is the demo that comes with the package. `dialect` is the one the folder was saved with,
         else "parlai". `dtype` is "float32", "float64" or "longdouble", whatever the file stores.
@@ -181,7 +181,7 @@ and the weights, or the name of a model on the Hub
         dtype: str | None = None,
         max_shard_size: int | str | None = None,
     ) -> None:
-        """Writes what `from_pretrained` here and in both transformers reads, the dialect under a key of ours.
+        """Write what `from_pretrained` here and in both transformers reads, the dialect under a key of ours.
 
         `dtype` is what the file stores: "float16", "bfloat16", "float32", "float64"; None stores what the model has,
         of one that keeps its large matrices in 16 bits these in 16 bits and the rest in float32. With `max_shard_size`,
@@ -215,7 +215,7 @@ and the weights, or the name of a model on the Hub
         return storage_of(self.weights)
 
     def num_parameters(self) -> int:
-        """Counts the numbers that training sets; the constant bias of the logits is excluded, as in transformers."""
+        """Count the numbers that training sets; the constant bias of the logits is excluded, as in transformers."""
         return sum(a.size for name, a in parameters(self.weights).items() if name != "final_logits_bias")
 
     def get_input_embeddings(self) -> Embedding:
@@ -223,7 +223,7 @@ and the weights, or the name of a model on the Hub
         return self.weights.shared
 
     def set_input_embeddings(self, value: Embedding | Array) -> None:
-        """Replaces the matrix [V, D] that embeds tokens, rounded if the model keeps its large matrices in 16 bits.
+        """Replace the matrix [V, D] that embeds tokens, rounded if the model keeps its large matrices in 16 bits.
 
         >>> model.set_input_embeddings(np.zeros((11, 6)))
         >>> model.get_input_embeddings().weight.any()
@@ -243,7 +243,7 @@ and the weights, or the name of a model on the Hub
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> Embedding:
-        """Cuts or grows the vocabulary and the final bias. New rows are the mean of the old ones, new biases 0.
+        """Cut or grows the vocabulary and the final bias. New rows are the mean of the old ones, new biases 0.
 
         The size is rounded up to `pad_to_multiple_of`; without one it stays. transformers draws new rows at random
         around the mean, or with `mean_resizing=False` around 0, which is refused: the mean itself needs no seed.

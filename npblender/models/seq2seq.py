@@ -74,7 +74,7 @@ class EncoderDecoder(PreTrainedModel):
         generator: Seed = None,
         tap: Sink | None = None,
     ) -> Any:
-        """Runs source and target through the model: returns states or logits, a cache, attentions, as a record.
+        """Run source and target through the model: return states or logits, a cache, attentions, as a record.
 
         Args:
             input_ids: source ids [B, S], int; or `inputs_embeds` [B, S, D], which no original scales; or neither,
@@ -138,7 +138,7 @@ class EncoderDecoder(PreTrainedModel):
 
     @wraps(BlenderbotSmallEncoder.forward, assigned=())
     def encode(self, *args: Any, **arguments: Any) -> Any:
-        """Encodes a source: ids [B, S] -> `last_hidden_state` [B, S, D]; arguments as `get_encoder()` takes them.
+        """Encode a source: ids [B, S] -> `last_hidden_state` [B, S, D]; arguments as `get_encoder()` takes them.
 
         >>> model.encode([[5, 6, 7]]).last_hidden_state[0, 0, :2].round(4)
         array([-1.594 ,  0.5372], dtype=float32)
@@ -147,7 +147,7 @@ class EncoderDecoder(PreTrainedModel):
 
     @accepts_transformers_names()
     def init_cache(self, batch_size: int, max_length: int, encoder_outputs: Any, *, tap: Sink | None = None) -> Cache:
-        """Makes an empty cache over the source's keys and values, to begin `decode` with (Flax).
+        """Make an empty cache over the source's keys and values, to begin `decode` with (Flax).
 
         `max_length` is how many tokens may follow; `decode` takes a `decoder_attention_mask` of that width.
 
@@ -184,7 +184,7 @@ class EncoderDecoder(PreTrainedModel):
         generator: Seed = None,
         tap: Sink | None = None,
     ) -> Any:
-        """Runs target ids [B, T] over an encoded source: returns states or logits, and a cache to go on with (Flax).
+        """Run target ids [B, T] over an encoded source: return states or logits, and a cache to go on with (Flax).
 
         The source is in `encoder_outputs`, or in `past_key_values` from `init_cache` or from an earlier call.
 
@@ -220,11 +220,11 @@ class EncoderDecoder(PreTrainedModel):
         return shift_right(labels, start, pad)
 
     def _result(self, passed: Passed) -> ModelOutput:
-        """Makes what `forward` returns."""
+        """Make what `forward` returns."""
         raise NotImplementedError
 
     def _decoded(self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions) -> ModelOutput:
-        """Makes what `decode` returns."""
+        """Make what `decode` returns."""
         raise NotImplementedError
 
 

@@ -84,7 +84,7 @@ def is_packed(first: Any) -> bool:
 
 
 def unpack(packed: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Returns arguments by name, from a dict or from a list or tuple of arrays in the order of `names`.
+    """Return arguments by name, from a dict or from a list or tuple of arrays in the order of `names`.
 
     >>> unpack([np.zeros((1, 2)), None, np.ones((1, 3))], ["input_ids", "attention_mask", "decoder_input_ids"])
     {'input_ids': array([[0., 0.]]), 'decoder_input_ids': array([[1., 1., 1.]])}
@@ -105,7 +105,7 @@ def _check_positional(name: str, given: int, order: Sequence[str]) -> None:
 
 
 def argument_names(method: Callable[..., Any]) -> list[str]:
-    """Lists the names under which a public method takes arguments, Flax's included.
+    """List the names under which a public method takes arguments, Flax's included.
 
     >>> argument_names(lambda input_ids, training: None)
     ['input_ids', 'training', 'train']
@@ -117,7 +117,7 @@ def argument_names(method: Callable[..., Any]) -> list[str]:
 def accepts_transformers_names(
     packed_order: Sequence[str] = (), *, like: Callable[..., Any] | None = None
 ) -> Callable[[Method], Method]:
-    """Decorates a method so that it takes Flax's names, packed arguments if an order is given, and nothing unknown.
+    """Decorate a method so that it takes Flax's names, packed arguments if an order is given, and nothing unknown.
 
     With `like` the method takes that method's arguments besides its own keywords: by name, defaults filled in, as its
     `**given`.

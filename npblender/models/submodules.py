@@ -29,7 +29,7 @@ SHARED_TARGET_ARGUMENTS = ("cross_attn_head_mask", "cache_position")
 
 
 def context_of(model: PreTrainedModel, given: Given) -> Context:
-    """Makes the record that one pass shares, from the arguments that every `forward` takes.
+    """Make the record that one pass shares, from the arguments that every `forward` takes.
 
     >>> context_of(model, {"output_attentions": True}).collect_attentions
     True
@@ -38,7 +38,7 @@ def context_of(model: PreTrainedModel, given: Given) -> Context:
 
 
 def returned(model: PreTrainedModel, output: ModelOutput, return_dict: bool | None) -> Any:
-    """Returns the record itself, or with `return_dict=False` the tuple of what is in it, as in transformers.
+    """Return the record itself, or with `return_dict=False` the tuple of what is in it, as in transformers.
 
     >>> returned(model, BaseModelOutput("states"), return_dict=False)
     ('states',)
@@ -68,7 +68,7 @@ def wants_cache(context: Context, use_cache: bool | None) -> bool:
 
 
 def call_encoder(model: PreTrainedModel, context: Context, given: Given) -> tuple[BaseModelOutput, Source]:
-    """Checks the encoder's arguments and runs it; the source is returned too, for its mask.
+    """Check the encoder's arguments and run it; the source is returned too, for its mask.
 
     >>> output, source = call_encoder(model, context, {"input_ids": [[5, 6, 0]]})
     >>> source.attention_mask
@@ -92,7 +92,7 @@ def call_decoder(
     prefix: str = "",
     source_mask: str = "encoder_attention_mask",
 ) -> BaseModelOutputWithPastAndCrossAttentions:
-    """Checks the decoder's arguments and runs it, over the past keys in `given` or from the start.
+    """Check the decoder's arguments and run it, over the past keys in `given` or from the start.
 
     `prefix` and `source_mask` say what the call names its arguments: `decoder_input_ids`, `attention_mask`.
 
@@ -123,7 +123,7 @@ def call_decoder(
 def call_decoder_alone(
     model: PreTrainedModel, context: Context, given: Given
 ) -> BaseModelOutputWithPastAndCrossAttentions:
-    """Runs a decoder that is called without its encoder; the cache is in the result if it is wanted.
+    """Run a decoder that is called without its encoder; the cache is in the result if it is wanted.
 
     >>> call_decoder_alone(model, context, {"input_ids": [[1, 9]], "use_cache": False}).past_key_values is None
     True
@@ -135,7 +135,7 @@ def call_decoder_alone(
 
 
 def given_encoder(model: PreTrainedModel, encoder_outputs: Any, past_key_values: Any) -> BaseModelOutput | None:
-    """Returns the given encoder outputs, checked; None if the past, which must then hold cross keys, is all there is.
+    """Return the given encoder outputs, checked; None if the past, which must then hold cross keys, is all there is.
 
     >>> given_encoder(model, None, None)
     Traceback (most recent call last):
@@ -152,7 +152,7 @@ def given_encoder(model: PreTrainedModel, encoder_outputs: Any, past_key_values:
 
 
 def check_states(model: PreTrainedModel, encoder_hidden_states: Any, past_key_values: Any) -> Array | None:
-    """Returns the states [B, S, D] that a decoder called on its own attends to, checked; None if there are none.
+    """Return the states [B, S, D] that a decoder called on its own attends to, checked; None if there are none.
 
     transformers leaves cross-attention out of a step without them, whatever its past holds. So a past with cross keys
     needs them here.
@@ -194,7 +194,7 @@ class BlenderbotSmallEncoder:
         generator: Seed = None,
         tap: Sink | None = None,
     ) -> Any:
-        """Returns the source's states as a `BaseModelOutput`. Arguments as in the whole model's `forward`.
+        """Return the source's states as a `BaseModelOutput`. Arguments as in the whole model's `forward`.
 
         >>> model.get_encoder().forward([[5, 6, 7]]).last_hidden_state[0, 0, :2].round(4)
         array([-1.594 ,  0.5372], dtype=float32)
@@ -234,7 +234,7 @@ class BlenderbotSmallDecoder:
         generator: Seed = None,
         tap: Sink | None = None,
     ) -> Any:
-        """Returns the target's states and a cache. Without encoder states there is no cross-attention (transformers).
+        """Return the target's states and a cache. Without encoder states there is no cross-attention (transformers).
 
         >>> model.get_decoder().forward([[1, 9]]).past_key_values.length
         2

@@ -25,7 +25,7 @@ Source = str | Sequence[str] | Sequence[int]
 def rows_of(
     text: Any, text_pair: Any = None, is_split_into_words: bool = False
 ) -> tuple[list[tuple[Source, Source | None]], bool]:
-    """Lists the texts with their seconds, and says whether they are a batch (if not, there is one).
+    """List the texts with their seconds, and say whether they are a batch (if not, there is one).
 
     Raises:
         TypeError: something that is no text, named by its place.
@@ -61,7 +61,7 @@ def rows_of(
 
 
 def source_of(name: str, text: Any, is_split_into_words: bool) -> Source:
-    """Returns one text as it is, if it is one.
+    """Return one text as it is, if it is one.
 
     >>> source_of("text", {"a": 1}, is_split_into_words=False)
     Traceback (most recent call last):
@@ -119,7 +119,7 @@ _NOT_PER_TOKEN = ("overflowing_tokens", "num_truncated_tokens", "length")
 
 
 def make_row(ids: list[int], pair_ids: list[int] | None, options: EncodingOptions) -> Row:
-    """Makes the row of one text or pair: truncated, with the entries that were asked for, not yet padded."""
+    """Make the row of one text or pair: truncated, with the entries that were asked for, not yet padded."""
     excess = 0
     overflowing: list[int] = []
     if options.truncation != "do_not_truncate" and options.max_length is not None:
@@ -154,7 +154,7 @@ def truncate(
     side: Side,
     stride: int = 0,
 ) -> tuple[list[int], list[int] | None, list[int]]:
-    """Removes `remove` ids at the left or right end of one sequence or of a pair.
+    """Remove `remove` ids at the left or right end of one sequence or of a pair.
 
     `longest_first` first brings a pair to equal lengths and then takes from both in halves. Returns the two
     sequences and the ids that went, with `stride` more of those that stayed beside them; a pair cut by
@@ -204,7 +204,7 @@ def _without(ids: list[int], count: int, side: Side) -> list[int]:
 def batch_of_rows(
     rows: Sequence[Row], batched: bool, options: EncodingOptions, pad_id: int | None, prepend_batch_axis: bool = True
 ) -> BatchEncoding:
-    """Pads rows to one length and turns them into columns; without `batched` it returns the one row.
+    """Pad rows to one length and turn them into columns; without `batched` it returns the one row.
 
     Raises:
         ValueError: padding without a pad token, or rows of unequal length that should become an array.
@@ -229,7 +229,7 @@ def batch_of_rows(
 
 
 def round_up(length: int, multiple: int | None) -> int:
-    """Rounds a length up to a multiple.
+    """Round a length up to a multiple.
 
     >>> round_up(13, 8), round_up(16, 8), round_up(13, None)
     (16, 16, 13)
@@ -238,7 +238,7 @@ def round_up(length: int, multiple: int | None) -> int:
 
 
 def pad_row(row: list[Any], length: int, fill: Any, side: Side) -> list[Any]:
-    """Pads a row to a length; a longer one stays as it is.
+    """Pad a row to a length; a longer one stays as it is.
 
     >>> pad_row([5, 6], 4, 0, "left")
     [0, 0, 5, 6]
@@ -270,7 +270,7 @@ class BatchEncoding(UserDict[str, Any]):
         raise AttributeError(f"this encoding has no {name!r}; it has {', '.join(self.__dict__.get('data', {}))}")
 
     def __getitem__(self, key: Any) -> Any:
-        """Returns an entry by its name, or by a slice the same rows of every entry."""
+        """Return an entry by its name, or by a slice the same rows of every entry."""
         if isinstance(key, str):
             return self.data[key]
         if isinstance(key, slice):
@@ -278,7 +278,7 @@ class BatchEncoding(UserDict[str, Any]):
         raise KeyError(f"{key!r}: take an entry by its name, or rows by a slice")
 
     def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> BatchEncoding:
-        """Turns every list into an int64 array, in place; None does nothing. Returns itself.
+        """Turn every list into an int64 array, in place; None does nothing. Return itself.
 
         Raises:
             ValueError: another kind of tensor than "np", or rows of unequal length.
@@ -290,7 +290,7 @@ class BatchEncoding(UserDict[str, Any]):
         return self
 
     def to(self, device: Any) -> BatchEncoding:
-        """Returns itself for the CPU and refuses any other device: transformers' habit `tokenizer(...).to(device)`."""
+        """Return itself for the CPU and refuse any other device: transformers' habit `tokenizer(...).to(device)`."""
         if str(device) != "cpu":
             raise ValueError(f"device {device!r} is not available: npblender computes on the CPU")
         return self
@@ -312,7 +312,7 @@ def _as_array(name: str, value: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def rows_of_encodings(given: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> tuple[list[Row], bool, bool]:
-    """Reads what `pad` takes: the rows, whether they are a batch, and whether arrays were among them.
+    """Read what `pad` takes: the rows, whether they are a batch, and whether arrays were among them.
 
     Raises:
         TypeError, ValueError: no encoding, rows with different entries, or an entry that has no padding value.
@@ -346,7 +346,7 @@ def rows_of_encodings(given: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
 
 
 def _plain(value: Any) -> Any:
-    """Lists of lists of ints, from arrays and tuples of them too."""
+    """List of lists of ints, from arrays and tuples of them too."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

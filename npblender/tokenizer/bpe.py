@@ -115,7 +115,7 @@ class Merge:
 
 
 def symbols_of_word(word: str) -> list[str]:
-    """Splits a word into its characters and closes the last one.
+    """Split a word into its characters and close the last one.
 
     >>> symbols_of_word("low")
     ['l', 'o', 'w</w>']
@@ -127,7 +127,7 @@ def symbols_of_word(word: str) -> list[str]:
 
 
 def spell_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
-    """Writes symbols as the vocabulary does.
+    """Write symbols as the vocabulary does.
 
     >>> spell_symbols(["low", "er</w>"])
     ('low@@', 'er')
@@ -154,14 +154,14 @@ class BytePairEncoding:
         self.ranks, self._products = self.table.ranks, self.table.products
 
     def segment(self, word: str) -> tuple[str, ...]:
-        """Splits one word into tokens, as the vocabulary writes them. O(n log n) for n characters."""
+        """Split one word into tokens, as the vocabulary writes them. O(n log n) for n characters."""
         symbols = symbols_of_word(word)
         for _ in self._rounds(symbols) if len(word) <= _SHORT else self._rounds_of_long(symbols):
             pass
         return spell_symbols(symbols)
 
     def merges(self, word: str) -> Iterator[Merge]:
-        """Yields every round that a word goes through: the algorithm made visible, O(n) a round.
+        """Yield every round that a word goes through: the algorithm made visible, O(n) a round.
 
         >>> bpe = BytePairEncoding([("l", "o"), ("lo", "w"), ("e", "r</w>")])
         >>> for merge in bpe.merges("lower"):
@@ -175,7 +175,7 @@ class BytePairEncoding:
             yield Merge(rank, *self.table.parts(rank), tuple(symbols))
 
     def take_apart(self, token: str, keep: Callable[[str], bool]) -> tuple[str, ...]:
-        """Splits a token into the largest parts that `keep` accepts, by undoing merges.
+        """Split a token into the largest parts that `keep` accepts, by undoing merges.
 
         A symbol that no merge made cannot be split and is returned as it is.
 
@@ -200,7 +200,7 @@ class BytePairEncoding:
         return dict(zip(self._products, self.table.pairs, strict=True))
 
     def _rounds(self, symbols: list[str]) -> Iterator[int]:
-        """Merges the symbols of a word in place; yields the rank of each round when it is done."""
+        """Merge the symbols of a word in place; yield the rank of each round when it is done."""
         rank_of, none = self.ranks.get, len(self._products)
         # ranks[i] is that of symbols[i] and its right neighbour, `none` where they do not merge.
         ranks = [*map(rank_of, pairwise(symbols), repeat(none)), none]
@@ -217,7 +217,7 @@ class BytePairEncoding:
             yield best
 
     def _rounds_of_long(self, symbols: list[str]) -> Iterator[int]:
-        """Does the same for long words; while it runs, a place that was merged away holds an empty string."""
+        """Do the same for long words; while it runs, a place that was merged away holds an empty string."""
         count, rank_of = len(symbols), self.ranks.get
         heap = [(rank, at) for at, rank in enumerate(map(rank_of, pairwise(symbols))) if rank is not None]
         heapify(heap)

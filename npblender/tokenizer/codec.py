@@ -91,7 +91,7 @@ class TextCodec:
         self.prepare()
 
     def register(self, added: Mapping[int, AddedToken]) -> None:
-        """Takes added tokens in; those that are no entries yet continue the ids. Call `prepare` afterwards.
+        """Take added tokens in; those that are no entries yet continue the ids. Call `prepare` afterwards.
 
         Raises:
             ValueError: an id that is taken or leaves a gap, or a new token in a dialect that cuts none out of a text.
@@ -114,7 +114,7 @@ class TextCodec:
             self.added[index] = token
 
     def prepare(self) -> None:
-        """Derives what follows from vocabulary and added tokens, and forgets every remembered piece."""
+        """Derive what follows from vocabulary and added tokens, and forget every remembered piece."""
         self._unknown_id = self.ids[self.unknown]
         self._pretokenizer = PRETOKENIZERS[self.dialect.pretokenizer]
         self.join = DETOKENIZERS[self.dialect.pretokenizer]
@@ -171,7 +171,7 @@ class TextCodec:
         return self.encode(text, split_special_tokens), places_of_text(self, text, split_special_tokens)
 
     def stretches(self, text: str, split_special_tokens: bool) -> Iterator[tuple[int, str, Span | None]]:
-        """Yields the stretches between special tokens: where each begins, its text, and the token's span behind it."""
+        """Yield the stretches between special tokens: where each begins, its text, and the token's span behind it."""
         if split_special_tokens:
             yield 0, text, None
             return
@@ -228,7 +228,7 @@ class TextCodec:
         return self._by_id[index] if 0 <= index < len(self._by_id) else self.unknown
 
     def explain(self, text: str, split_special_tokens: bool) -> Iterator[Explanation]:
-        """Yields how each piece of a text becomes ids, in order."""
+        """Yield how each piece of a text becomes ids, in order."""
         tokens_of: Callable[[str], tuple[str, ...]]
         tokens_of = self._split_tokens_of_piece if split_special_tokens else self.tokens_of_piece
         stretches: Iterable[tuple[str, str | None]]

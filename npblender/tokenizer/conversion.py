@@ -34,7 +34,7 @@ class TokenConverter(NamedTokens):
         return len(self.codec.ids)
 
     def get_vocab(self) -> dict[str, int]:
-        """Returns every token with its id, as a new dict."""
+        """Return every token with its id, as a new dict."""
         return dict(self.codec.ids)
 
     @property
@@ -61,7 +61,7 @@ class TokenConverter(NamedTokens):
         return {at: token for token, at in self.encoder.items()}
 
     def tokenize(self, text: str, *, split_special_tokens: bool | None = None) -> list[str]:
-        """Splits a text into tokens, unknown ones as they are spelt.
+        """Split a text into tokens, unknown ones as they are spelt.
 
         >>> tokenizer.tokenize("Hello, LOWER! new")
         ['hello', ',', 'low@@', 'er', '!', 'ne@@', 'w']
@@ -71,7 +71,7 @@ class TokenConverter(NamedTokens):
         return self.codec.tokens(text, self._splits(split_special_tokens))
 
     def bpe(self, token: str) -> str:
-        """Joins the tokens of a word with spaces: transformers' method of this name.
+        """Join the tokens of a word with spaces: transformers' method of this name.
 
         >>> from npblender.tokenizer.example import example_tokenizer
         >>> example_tokenizer("transformers-5").bpe("lower!")
@@ -80,7 +80,7 @@ class TokenConverter(NamedTokens):
         return " ".join(part for piece in self.codec.pieces(token) for part in self.codec.tokens_of_piece(piece))
 
     def merges(self, word: str) -> Iterator[Merge]:
-        """Yields the merges that a word goes through, in order, each with the word as it is then.
+        """Yield the merges that a word goes through, in order, each with the word as it is then.
 
         The word must be spelt as the merges take it; `explain` takes any text.
 
@@ -90,7 +90,7 @@ class TokenConverter(NamedTokens):
         return self.codec.bpe.merges(word)
 
     def explain(self, text: str, *, split_special_tokens: bool | None = None) -> Iterator[Explanation]:
-        """Shows how a text becomes ids, piece by piece: the word, every merge, the tokens, the ids.
+        """Show how a text becomes ids, piece by piece: the word, every merge, the tokens, the ids.
 
         >>> for step in tokenizer.explain("Lower!"):
         ...     print(step.piece, "->", *step.tokens, step.ids)
@@ -109,7 +109,7 @@ class TokenConverter(NamedTokens):
     @overload
     def convert_tokens_to_ids(self, tokens: list[str] | tuple[str, ...]) -> list[int]: ...
     def convert_tokens_to_ids(self, tokens: str | list[str] | tuple[str, ...]) -> int | list[int]:
-        """Returns the id of a token, or the ids of several; the unknown token's for what is no entry.
+        """Return the id of a token, or the ids of several; the unknown token's for what is no entry.
 
         A token that is no entry is tried in lower case, as transformers does.
 
@@ -128,7 +128,7 @@ class TokenConverter(NamedTokens):
     @overload
     def convert_ids_to_tokens(self, ids: Iterable[int], skip_special_tokens: bool = False) -> list[str]: ...
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> str | list[str]:
-        """Returns the token of an id, or the tokens of several; the unknown token for an id that is none.
+        """Return the token of an id, or the tokens of several; the unknown token for an id that is none.
 
         >>> tokenizer.convert_ids_to_tokens([1, 7, 8, 2, -100], skip_special_tokens=True)
         ['low@@', 'er']
@@ -142,7 +142,7 @@ class TokenConverter(NamedTokens):
         return self.codec.token_of(_as_id(given))
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Joins tokens to text, in the dialect's way.
+        """Join tokens to text, in the dialect's way.
 
         >>> tokenizer.convert_tokens_to_string(["low@@", "er", "!"])
         'lower !'
@@ -150,7 +150,7 @@ class TokenConverter(NamedTokens):
         return self.codec.join(tokens)
 
     def clean_up_tokenization(self, text: str) -> str:
-        """Removes spaces before punctuation and in English short forms.
+        """Remove spaces before punctuation and in English short forms.
 
         >>> tokenizer.clean_up_tokenization("hello , i ' m low !")
         "hello, i'm low!"
@@ -165,7 +165,7 @@ class TokenConverter(NamedTokens):
         *,
         spaces_between_special_tokens: bool = True,
     ) -> Any:
-        """Turns ids into text: a string for one id or one sequence, a list of strings for several sequences.
+        """Turn ids into text: a string for one id or one sequence, a list of strings for several sequences.
 
         Args:
             token_ids: an int, a list or array of ints, or a list or array [B, S] of them.
@@ -199,7 +199,7 @@ class TokenConverter(NamedTokens):
         *,
         spaces_between_special_tokens: bool = True,
     ) -> list[str]:
-        """Turns several sequences into texts, each sequence a list or an array.
+        """Turn several sequences into texts, each sequence a list or an array.
 
         A flat sequence is refused: transformers 4 reads each of its ids as a sequence, and 5 the whole as one.
 
@@ -218,7 +218,7 @@ class TokenConverter(NamedTokens):
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """Returns one sequence as it is, or two joined: this model's sources have no special tokens.
+        """Return one sequence as it is, or two joined: this model's sources have no special tokens.
 
         >>> tokenizer.build_inputs_with_special_tokens([5], [7, 10])
         [5, 7, 10]
@@ -226,13 +226,13 @@ class TokenConverter(NamedTokens):
         return list(token_ids_0) + list(token_ids_1 or ())
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """Returns 0: none are added."""
+        """Return 0: none are added."""
         return 0
 
     def create_token_type_ids_from_sequences(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """Returns 0 for each id of the first sequence, 1 for each of the second.
+        """Return 0 for each id of the first sequence, 1 for each of the second.
 
         >>> tokenizer.create_token_type_ids_from_sequences([5], [7, 10])
         [0, 1, 1]
@@ -245,7 +245,7 @@ class TokenConverter(NamedTokens):
         token_ids_1: list[int] | None = None,
         already_has_special_tokens: bool = False,
     ) -> list[int]:
-        """Returns 1 where a call would add a special token, which is nowhere; or 1 at each special token already there.
+        """Return 1 where a call would add a special token, which is nowhere; or 1 at each special token already there.
 
         >>> tokenizer.get_special_tokens_mask([1, 5, 2], already_has_special_tokens=True)
         [1, 0, 1]

@@ -60,7 +60,7 @@ class BatchEncoder(TokenConverter):
         verbose: bool = True,
         split_special_tokens: bool | None = None,
     ) -> BatchEncoding:
-        """Encodes texts: returns exactly `input_ids` and `attention_mask` unless more is asked for.
+        """Encode texts: return exactly `input_ids` and `attention_mask` unless more is asked for.
 
         Args:
             text: a string; a list of strings, a batch; a pair as a tuple within a batch. Lists of ids are taken too.
@@ -126,7 +126,7 @@ class BatchEncoder(TokenConverter):
         split_special_tokens: bool | None = None,
         verbose: bool = True,
     ) -> Any:
-        """Encodes one text, or pair: returns a list of ints, or with `return_tensors="np"` an array [1, S].
+        """Encode one text, or pair: return a list of ints, or with `return_tensors="np"` an array [1, S].
 
         A list of strings is read as tokens, as `tokenize` gives them, and a list of ints as ids.
 
@@ -146,7 +146,7 @@ class BatchEncoder(TokenConverter):
         return batch_of_rows([make_row(first, second, options)], False, options, self.pad_token_id)["input_ids"]
 
     def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
-        """Encodes one text, or pair, as a call does: transformers 4's older name for it.
+        """Encode one text, or pair, as a call does: transformers 4's older name for it.
 
         >>> tokenizer.encode_plus("low")
         {'input_ids': [6], 'attention_mask': [1]}
@@ -154,7 +154,7 @@ class BatchEncoder(TokenConverter):
         return self(text, text_pair, **options)
 
     def batch_encode_plus(self, batch_text_or_text_pairs: Any, **options: Any) -> BatchEncoding:
-        """Encodes a list of texts or pairs as a call does: transformers 4's older name for it.
+        """Encode a list of texts or pairs as a call does: transformers 4's older name for it.
 
         >>> tokenizer.batch_encode_plus(["low"])
         {'input_ids': [[6]], 'attention_mask': [[1]]}
@@ -183,7 +183,7 @@ class BatchEncoder(TokenConverter):
         verbose: bool = True,
         prepend_batch_axis: bool = False,
     ) -> BatchEncoding:
-        """Cuts, pads and packs ids: what a call does after tokenizing. Options as there.
+        """Cut, pads and pack ids: what a call does after tokenizing. Options as there.
 
         >>> tokenizer.prepare_for_model([5, 9, 7], max_length=2)["input_ids"]
         [5, 9]
@@ -203,7 +203,7 @@ class BatchEncoder(TokenConverter):
         return_tensors: str | None = None,
         verbose: bool = True,
     ) -> BatchEncoding:
-        """Pads encodings to one length: one, a batch in one mapping, or a list of single ones.
+        """Pad encodings to one length: one, a batch in one mapping, or a list of single ones.
 
         Arrays come back as arrays. Raises ValueError for an entry that has no padding value.
 
@@ -227,7 +227,7 @@ class BatchEncoder(TokenConverter):
         truncation_strategy: Truncation = "longest_first",
         stride: int = 0,
     ) -> tuple[list[int], list[int] | None, list[int]]:
-        """Removes ids at the tokenizer's `truncation_side`: returns first, second, and those that overflow.
+        """Remove ids at the tokenizer's `truncation_side`: return first, second, and those that overflow.
 
         >>> tokenizer.truncate_sequences([5, 6, 7], num_tokens_to_remove=1)
         ([5, 6], None, [7])
@@ -240,7 +240,7 @@ class BatchEncoder(TokenConverter):
         return 0
 
     def _warn_of_length(self, ids: Any, options: EncodingOptions) -> None:
-        """Logs the first text that the model has no positions for, in transformers' words; once a tokenizer."""
+        """Log the first text that the model has no positions for, in transformers' words; once a tokenizer."""
         if self._warned or options.max_length is not None or not len(ids):
             return
         longest = max(len(row) for row in ids) if isinstance(ids[0], list | np.ndarray) else len(ids)

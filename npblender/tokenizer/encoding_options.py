@@ -37,7 +37,7 @@ class OwnSettings(NamedTuple):
 
 
 def check_tensor_type(name: str, value: Any) -> Any:
-    """Refuses every kind of tensor but NumPy's.
+    """Refuse every kind of tensor but NumPy's.
 
     >>> check_tensor_type("return_tensors", "pt")
     Traceback (most recent call last):
@@ -49,7 +49,7 @@ def check_tensor_type(name: str, value: Any) -> Any:
 
 
 def check_side(name: str, value: Any) -> Any:
-    """Refuses everything but left and right.
+    """Refuse everything but left and right.
 
     >>> check_side("padding_side", "top")
     Traceback (most recent call last):
@@ -161,7 +161,7 @@ _VALUES = itemgetter(*_DEFAULTS)
 
 
 def options_of(own: OwnSettings, given: Mapping[str, Any]) -> EncodingOptions:
-    """Resolves the options of a call; for None the tokenizer's own settings are taken.
+    """Resolve the options of a call; for None the tokenizer's own settings are taken.
 
     `given` are a method's arguments by name, and those that are no options are passed over. `max_length` alone
     truncates. With `padding="max_length"` or truncation and no `max_length`, the tokenizer's `model_max_length` is

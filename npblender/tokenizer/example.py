@@ -37,7 +37,7 @@ EXAMPLE_VOCABULARY = _vocabulary()
 
 
 def example_tokenizer(dialect: str | Dialect = "parlai") -> BlenderbotSmallTokenizer:
-    """Makes the tokenizer of the example vocabulary.
+    """Make the tokenizer of the example vocabulary.
 
     >>> example_tokenizer().tokenize("Hello, low lower!")
     ['hello', ',', 'low', 'low@@', 'er', '!']

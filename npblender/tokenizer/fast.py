@@ -28,7 +28,7 @@ class FastCodec(TextCodec):
     """A `TextCodec` whose texts are encoded in Rust."""
 
     def prepare(self) -> None:
-        """Derives what follows from vocabulary and added tokens; the library's tokenizer at its first use."""
+        """Derive what follows from vocabulary and added tokens; the library's tokenizer at its first use."""
         super().prepare()
         self._rust: Any = None
 
@@ -125,7 +125,7 @@ class BlenderbotSmallTokenizerFast(BlenderbotSmallTokenizer):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str] | None = None, **options: Any
     ) -> BlenderbotSmallTokenizerFast:
-        """Reads the tokenizer of a folder, or the demo's: vocab.json and merges.txt, as the pure class does."""
+        """Read the tokenizer of a folder, or the demo's: vocab.json and merges.txt, as the pure class does."""
         own = {name: options.pop(name) for name in ("add_prefix_space", "trim_offsets") if name in options}
         for name, value in own.items():
             own[name] = check_switch(name, value)

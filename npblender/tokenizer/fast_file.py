@@ -43,7 +43,7 @@ class FastFile:
 
 
 def fast_file(codec: TextCodec) -> FastFile:
-    """Makes the tokenizer.json of a tokenizer, in its dialect's way of cutting text.
+    """Make the tokenizer.json of a tokenizer, in its dialect's way of cutting text.
 
     Raises:
         ValueError: what the library cannot do: a symbol that several merges make, or an added token with a continued

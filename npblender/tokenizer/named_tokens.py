@@ -85,7 +85,7 @@ class NamedTokens:
     mask_token_id = _NamedTokenId()
 
     def _name_tokens(self, named: Mapping[str, AddedToken], extra: Sequence[str | AddedToken]) -> None:
-        """Names the special tokens; those that are no entries yet are added in transformers' order."""
+        """Name the special tokens; those that are no entries yet are added in transformers' order."""
         self._named = dict.fromkeys(SPECIAL_TOKEN_NAMES)
         self._extra = []
         for name in SPECIAL_TOKEN_NAMES:
@@ -145,7 +145,7 @@ class NamedTokens:
     def add_tokens(
         self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
     ) -> int:
-        """Adds tokens that are never cut apart; those that are no entries yet get the next ids. Returns how many did.
+        """Add tokens that are never cut apart; those that are no entries yet get the next ids. Return how many did.
 
         A model must grow with it: `model.resize_token_embeddings(len(tokenizer))`.
 
@@ -181,7 +181,7 @@ class NamedTokens:
         *,
         replace_additional_special_tokens: bool | None = None,
     ) -> int:
-        """Names special tokens, or lists some without a name, and adds those that are no entries. Returns how many.
+        """Name special tokens, or list some without a name, and add those that are no entries. Return how many.
 
         Args:
             special_tokens_dict: from "bos_token" and the like to a token, or from "extra_special_tokens" to a list.

@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 def places_of_text(codec: TextCodec, text: str, split_special_tokens: bool) -> list[Place]:
-    """Finds the place of each token of `codec.encode`.
+    """Find the place of each token of `codec.encode`.
 
     >>> from npblender.tokenizer.example import example_tokenizer
     >>> [place[:3] for place in places_of_text(example_tokenizer().codec, "Hello,  lower", False)]
@@ -93,7 +93,7 @@ class PlacedEncoding(BatchEncoding):
         return self._places[batch_index]
 
     def word_ids(self, batch_index: int = 0) -> list[int | None]:
-        """Lists the word of each token, None at pads.
+        """List the word of each token, None at pads.
 
         >>> tokenizer("Hello, lower", return_offsets_mapping=True).word_ids()
         [0, 1, 2, 2]
@@ -101,13 +101,13 @@ class PlacedEncoding(BatchEncoding):
         return [None if place is None else place.word for place in self._row(batch_index)]
 
     def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
-        """Lists 0 for each token of a first text, 1 for each of a second, None at pads."""
+        """List 0 for each token of a first text, 1 for each of a second, None at pads."""
         return [None if place is None else place.sequence for place in self._row(batch_index)]
 
     def char_to_token(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
     ) -> int | None:
-        """Finds the token that holds a character of the text, the first if there are several; None in white space.
+        """Find the token that holds a character of the text, the first if there are several; None in white space.
 
         >>> tokenizer("Hello, lower", return_offsets_mapping=True).char_to_token(11)
         3
@@ -119,7 +119,7 @@ class PlacedEncoding(BatchEncoding):
         return None
 
     def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> tuple[int, int] | None:
-        """Returns the span of a token, None for a pad.
+        """Return the span of a token, None for a pad.
 
         >>> tokenizer("Hello, lower", return_offsets_mapping=True).token_to_chars(3)
         (10, 12)
@@ -129,7 +129,7 @@ class PlacedEncoding(BatchEncoding):
         return None if place is None else (place.start, place.end)
 
     def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
-        """Returns the word of a token, None for a pad."""
+        """Return the word of a token, None for a pad."""
         row, at = (0, batch_or_token_index) if token_index is None else (batch_or_token_index, token_index)
         place = self._row(row)[at]
         return None if place is None else place.word
@@ -137,7 +137,7 @@ class PlacedEncoding(BatchEncoding):
     def word_to_tokens(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> tuple[int, int] | None:
-        """Returns the first token of a word and the one behind its last, as a pair; None where it has none.
+        """Return the first token of a word and the one behind its last, as a pair; None where it has none.
 
         >>> tokenizer("Hello, lower", return_offsets_mapping=True).word_to_tokens(2)
         (2, 4)
@@ -158,7 +158,7 @@ def encode_with_places(
     options: EncodingOptions,
     pad_id: int | None,
 ) -> PlacedEncoding:
-    """Encodes texts as a call does, and keeps the place of each token through truncation and padding."""
+    """Encode texts as a call does, and keep the place of each token through truncation and padding."""
     rows, places = [], []
     for first, second in sources:
         ids, here = _placed(codec, first, 0, options.split_special_tokens)

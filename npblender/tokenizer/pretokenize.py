@@ -103,7 +103,7 @@ PRETOKENIZERS: Mapping[Family, Pretokenizer] = {
 
 
 def pretokenize_parlai(text: str) -> list[str]:
-    r"""Cuts a text into words as ParlAI's dictionary does (`dict_lower`, `dict_tokenizer bpe`; ParlAI 1.7.2).
+    r"""Cut a text into words as ParlAI's dictionary does (`dict_lower`, `dict_tokenizer bpe`; ParlAI 1.7.2).
 
     Runs of letters, digits and underscores are words; every other visible character is one by itself.
 
@@ -114,7 +114,7 @@ def pretokenize_parlai(text: str) -> list[str]:
 
 
 def pretokenize_transformers(text: str) -> list[str]:
-    r"""Cuts a text into words as transformers' `BlenderbotSmallTokenizer` does (4.52.4 and 5.23.0 alike).
+    r"""Cut a text into words as transformers' `BlenderbotSmallTokenizer` does (4.52.4 and 5.23.0 alike).
 
     A mark of `.,!?()` begins a word, together with what is glued to its right; the apostrophe stands alone. A
     line break counts only where it follows a word directly, and only once; after an apostrophe it is lost.
@@ -130,7 +130,7 @@ def pretokenize_transformers(text: str) -> list[str]:
 
 
 def join_parlai(tokens: Sequence[str]) -> str:
-    r"""Joins tokens as ParlAI's `vec2txt` does: unfinished pieces run on, a line break is one, an open end is closed.
+    r"""Join tokens as ParlAI's `vec2txt` does: unfinished pieces run on, a line break is one, an open end is closed.
 
     >>> join_parlai(["low@@", "er", "!", "__newln__", "hel@@"])
     'lower ! \n hel'
@@ -140,7 +140,7 @@ def join_parlai(tokens: Sequence[str]) -> str:
 
 
 def join_transformers(tokens: Sequence[str]) -> str:
-    """Joins tokens as transformers' class does: unfinished pieces run on, the line break is a word, an open end stays.
+    """Join tokens as transformers' class does: unfinished pieces run on, the line break is a word, an open end stays.
 
     >>> join_transformers(["low@@", "er", "!", "__newln__", "hel@@"])
     'lower ! __newln__ hel@@'
@@ -170,7 +170,7 @@ _CLEAN_UPS = (
 
 
 def clean_up_tokenization(text: str) -> str:
-    """Removes spaces before punctuation and English short forms, as transformers' method of this name does.
+    """Remove spaces before punctuation and English short forms, as transformers' method of this name does.
 
     >>> clean_up_tokenization("you should ' ve said so , did n't you ?")
     "you should've said so, didn't you?"
@@ -217,7 +217,7 @@ class AddedToken:
 
 
 def as_added_token(name: str, value: Any) -> AddedToken:
-    """Reads a special token as code or a JSON file gives it: a string, a record, or its fields.
+    """Read a special token as code or a JSON file gives it: a string, a record, or its fields.
 
     Raises:
         TypeError, ValueError: anything else, or an empty token, or a field that does not exist.
@@ -287,7 +287,7 @@ class SpecialTokenCutter:
         return stretches
 
     def _strip_surroundings(self, stretches: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
-        """Removes the white space that `lstrip` and `rstrip` tokens take with them."""
+        """Remove the white space that `lstrip` and `rstrip` tokens take with them."""
         texts = [text for text, _ in stretches]
         names = [name for _, name in stretches]
         for at, name in enumerate(names):

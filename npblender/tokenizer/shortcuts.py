@@ -165,7 +165,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def remembered(function: Function) -> Function:
-    """Decorates a function of values so that it is worked out once for each set of arguments.
+    """Decorate a function of values so that it is worked out once for each set of arguments.
 
     >>> @remembered
     ... def half(number):

@@ -165,7 +165,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         dialect: str | Dialect | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> BlenderbotSmallTokenizer:
-        """Reads the tokenizer of a folder, or the demo's if no folder is given.
+        """Read the tokenizer of a folder, or the demo's if no folder is given.
 
         Needs vocab.json and merges.txt, or ParlAI's dictionary and codecs. Reads tokenizer_config.json,
         special_tokens_map.json and added_tokens.json if they exist. Without `dialect` the folder's own is used
@@ -228,7 +228,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, str]:
-        """Writes vocab.json and merges.txt into an existing folder. Returns their paths.
+        """Write vocab.json and merges.txt into an existing folder. Return their paths.
 
         Raises:
             FileNotFoundError, ValueError: the folder is not there, or is a file.
@@ -244,7 +244,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None, *, fast: bool = False
     ) -> tuple[str, ...]:
-        """Writes every file of the tokenizer, and makes the folder; transformers 4 and 5 and `from_pretrained` read it.
+        """Write every file of the tokenizer, and make the folder; transformers 4 and 5 and `from_pretrained` read it.
 
         With `fast` also tokenizer.json, for the Rust library `tokenizers` and for transformers.js; the pages describe
         the texts that it encodes otherwise. ValueError where the library cannot follow the merges.
@@ -305,7 +305,7 @@ def _settings_of(parlai: ParlaiFolder) -> dict[str, Any]:
 
 
 def _write(folder: Path, prefix: str, files: Mapping[str, bytes]) -> tuple[str, ...]:
-    """Writes files of one folder together, all or none of them; returns their paths."""
+    """Write files of one folder together, all or none of them; return their paths."""
     with replacing_files(folder) as together:
         for name, content in files.items():
             together.beside(prefix + name).write_bytes(content)

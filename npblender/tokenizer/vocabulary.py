@@ -32,7 +32,7 @@ _BYTE_LEVEL_SPACES = ("Ġ", "Ċ")  # how byte-level vocabularies spell a space a
 
 
 def check_vocabulary(vocab: Mapping[str, int]) -> dict[str, int]:
-    """Checks that entries are strings, ids are 0 to V - 1, and the format is this one. Returns a copy, ids ascending.
+    """Check that entries are strings, ids are 0 to V - 1, and the format is this one. Return a copy, ids ascending.
 
     Raises:
         TypeError: `vocab` is no mapping from strings to whole numbers.
@@ -94,7 +94,7 @@ def _id_fault(vocab: Mapping[str, int]) -> str:
 
 
 def check_pairs(merges: Sequence[tuple[str, str]]) -> None:
-    """Checks that each merge is a pair of strings.
+    """Check that each merge is a pair of strings.
 
     Raises:
         TypeError, ValueError: the first that is not; merges count from 1, as in what `check_merges` raises.
@@ -116,7 +116,7 @@ def check_pairs(merges: Sequence[tuple[str, str]]) -> None:
 
 
 def check_merges(table: MergeTable) -> None:
-    """Checks that each merge joins two symbols that exist by then: single characters, or products of earlier merges.
+    """Check that each merge joins two symbols that exist by then: single characters, or products of earlier merges.
 
     Raises:
         ValueError: an empty symbol, a repeated merge, `</w>` elsewhere than at the right end, or a symbol that
@@ -169,7 +169,7 @@ _PUBLISHED_ENTRIES, _PUBLISHED_MERGES = 54_944, 30_000
 
 
 def check_fit(vocab: Mapping[str, int], table: MergeTable, special_tokens: Iterable[str]) -> None:
-    """Checks that the files belong together: special tokens are entries, and at least half of the merges' products.
+    """Check that the files belong together: special tokens are entries, and at least half of the merges' products.
 
     Raises:
         ValueError: one that is missing, or merges that the vocabulary does not know.
@@ -218,7 +218,7 @@ _OLD_NAMES = {"additional_special_tokens": "extra_special_tokens", "max_len": "m
 
 
 def read_vocabulary(path: Path) -> dict[str, Any]:
-    """Reads the entries of a vocab.json, in the file's order.
+    """Read the entries of a vocab.json, in the file's order.
 
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it holds no JSON object.
@@ -232,13 +232,13 @@ def read_vocabulary(path: Path) -> dict[str, Any]:
 
 
 def vocabulary_bytes(vocab: Mapping[str, int]) -> bytes:
-    """Encodes a vocab.json: one line, in id order, as the published file has it."""
+    """Encode a vocab.json: one line, in id order, as the published file has it."""
     ordered = dict(sorted(vocab.items(), key=lambda item: item[1]))
     return json.dumps(ordered, ensure_ascii=False).encode("utf-8")
 
 
 def read_merges(path: Path) -> MergeTable:
-    """Reads the merges of a merges.txt, a codes file of subword-nmt 0.2, in order.
+    """Read the merges of a merges.txt, a codes file of subword-nmt 0.2, in order.
 
     A last line without a line break is refused: the file was cut, or the originals read it differently.
 
@@ -278,13 +278,13 @@ def read_merges(path: Path) -> MergeTable:
 
 
 def merges_bytes(merges: Iterable[tuple[str, str]]) -> bytes:
-    """Encodes a merges.txt as subword-nmt writes its codes: a header, then a line a merge, in their order."""
+    """Encode a merges.txt as subword-nmt writes its codes: a header, then a line a merge, in their order."""
     lines = [_MERGES_HEADER, *(f"{left} {right}" for left, right in merges)]
     return ("\n".join(lines) + "\n").encode("utf-8")
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """Reads the small files of a folder, under the names of the tokenizer's options; all of them may be absent.
+    """Read the small files of a folder, under the names of the tokenizer's options; all of them may be absent.
 
     tokenizer_config.json first; special_tokens_map.json unless that one lists added tokens; added_tokens.json. Keys
     that are no options are left for the caller. The dialect is looked for in config.json too.
@@ -321,7 +321,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def _take_new_names(settings: dict[str, Any]) -> None:
-    """Renames transformers 4's keys to 5's, in place, and makes a list of the extra special tokens."""
+    """Rename transformers 4's keys to 5's, in place, and make a list of the extra special tokens."""
     for old, new in _OLD_NAMES.items():
         if old in settings:
             value = settings.pop(old)
@@ -346,7 +346,7 @@ def _content(token: Any) -> Any:
 def settings_bytes(
     settings: Mapping[str, Any], added: Mapping[int, AddedToken], vocab_size: int, *, with_added_tokens: bool
 ) -> dict[str, bytes]:
-    """Encodes tokenizer_config.json, special_tokens_map.json and, if tokens were added or asked, added_tokens.json."""
+    """Encode tokenizer_config.json, special_tokens_map.json and, if tokens were added or asked, added_tokens.json."""
     config = {
         **settings,
         "added_tokens_decoder": {str(index): asdict(token) for index, token in sorted(added.items())},

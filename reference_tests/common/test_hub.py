@@ -55,7 +55,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fill(cache: Path, folder: Path, name: str = NAME, subfolder: str = "", links: bool = True) -> Path:
-    """Stores a folder as the Hub's cache does: blobs, and links to them in a snapshot."""
+    """Store a folder as the Hub's cache does: blobs, and links to them in a snapshot."""
     place = cache / f"models--{name.replace('/', '--')}"
     snapshot = place / "snapshots" / COMMIT / subfolder
     snapshot.mkdir(parents=True)

@@ -29,7 +29,7 @@ def parlai_words(text: str) -> list[str]:
 
 
 def _runs(text: str) -> Iterator[str]:
-    """Runs of what is not white space, each with one line break that follows it directly."""
+    """Run of what is not white space, each with one line break that follows it directly."""
     run = ""
     for character in text:
         if character not in WHITE_SPACE:

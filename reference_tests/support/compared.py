@@ -33,7 +33,7 @@ def in_float32(steps: bool = False, dialect: str = "parlai") -> Trace:
 
 
 def arrays(of: Trace) -> dict[str, Array]:
-    """Copies that may be changed."""
+    """Copy that may be changed."""
     return {name: array.copy() for name, array in of.arrays.items()}
 
 

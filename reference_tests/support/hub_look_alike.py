@@ -95,7 +95,7 @@ class LookAlike:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[LookAlike]:
-    """Runs both servers over a folder's files."""
+    """Run both servers over a folder's files."""
     look_alike = LookAlike(folder)
     servers = (look_alike.hub, look_alike.store)
     threads = [threading.Thread(target=server.serve_forever) for server in servers]
@@ -198,4 +198,4 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Prints nothing."""
+        """Print nothing."""

@@ -34,7 +34,7 @@ def words(letters: str = "lower_hn", max_size: int = 40) -> SearchStrategy[str]:
 
 @st.composite
 def merge_tables(draw: DrawFn, letters: str = "abc") -> list[tuple[str, str]]:
-    """Merges as a file may hold them: each joins symbols that exist by then, in any order of usefulness.
+    """Merge as a file may hold them: each joins symbols that exist by then, in any order of usefulness.
 
     They are wilder than learned ones: one symbol may have several derivations, and a merge may make a pair of lower
     rank than its own.

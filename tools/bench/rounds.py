@@ -130,7 +130,7 @@ def inputs_of(work: Work, vocabulary: int, seed: int, texts: Callable[[], Texts]
 def run(
     work: Work, workers: Sequence[Worker], rounds: Iterator[dict[str, Any]], count: int, machine: Machine
 ) -> Timings:
-    """Times a work for so many rounds, after one that is not counted. `rounds` gives each round's inputs."""
+    """Time a work for so many rounds, after one that is not counted. `rounds` gives each round's inputs."""
     timings = Timings()
     for number in range(-1, count):
         arguments = next(rounds)

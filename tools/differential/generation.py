@@ -36,7 +36,7 @@ CALLS, AGENTS, AGENT_CALLS = 6, 2, 3
 
 
 def start(original: str, cases: Path, answers: Path) -> subprocess.Popen[str]:
-    """Starts one original's searches over one folder of cases."""
+    """Start one original's searches over one folder of cases."""
     return asking.start(original, RUNNERS[original], cases, answers, "--original", original)
 
 

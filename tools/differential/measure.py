@@ -61,7 +61,7 @@ class Tally:
     failures: list[str] = field(default_factory=list)
 
     def add(self, case: Case, ours: Answer, theirs: Answer) -> None:
-        """Compares two answers to one case."""
+        """Compare two answers to one case."""
         self.models += 1
         for number, (mine, other) in enumerate(zip(ours.endings, theirs.endings, strict=True)):
             call = case.calls[number]

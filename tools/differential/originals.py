@@ -42,7 +42,7 @@ class Job:
 
 
 def run_all(jobs: Iterable[Job]) -> None:
-    """Runs every job to its end. RuntimeError, with what it printed, for one that fails."""
+    """Run every job to its end. RuntimeError, with what it printed, for one that fails."""
     for job, process in [(job, job.start()) for job in jobs]:
         asking.finish(f"{job.original} over {job.cases}", process)
 

@@ -31,7 +31,7 @@ def between_markers(page: Path, name: str) -> str:
 
 
 def write_between_markers(page: Path, name: str, text: str) -> None:
-    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a page.
+    """Replace what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a page.
 
     Raises ValueError if the page does not have the two markers, once each and in this order.
     """

@@ -101,7 +101,7 @@ def _file() -> Path:
 
 
 def through_file(read: Callable[[Path], dict[str, StoredTensor]]) -> Callable[[bytes], None]:
-    """Gives a file's bytes to a reader of paths, and checks the places that it answers with."""
+    """Give a file's bytes to a reader of paths, and check the places that it answers with."""
 
     def execute(data: bytes) -> None:
         path = _file()
@@ -229,7 +229,7 @@ CRASHING = ("keras",)
 
 
 def isolated(name: str, first: int, count: int, seed: int) -> tuple[int, str]:
-    """Runs some executions in a process of their own: how many were done, and how it ended if not well."""
+    """Run some executions in a process of their own: how many were done, and how it ended if not well."""
     command = [sys.executable, "-m", "tools.fuzz.run", name, "--first", str(first), "--executions", str(count)]
     done = subprocess.run(
         [*command, "--seed", str(seed), "--here"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -26,7 +26,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def mutated(draw: Random, content: bytes) -> bytes:
-    """Returns the content with one to three kinds of damage."""
+    """Return the content with one to three kinds of damage."""
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         content = _damage(draw, content)
     return content
@@ -57,7 +57,7 @@ def _damage(draw: Random, content: bytes) -> bytes:
 
 
 def _in_json(draw: Random, content: bytes) -> bytes | None:
-    """Replaces, removes or repeats one value of a JSON text; None if it is none."""
+    """Replace, remove or repeat one value of a JSON text; None if it is none."""
     lines = content.split(b"\n")
     at = draw.randrange(len(lines))
     for begin, text, rest in ((b"", content, b""), (b"\n".join([*lines[:at], b""]), lines[at], b"\n")):
@@ -72,7 +72,7 @@ def _in_json(draw: Random, content: bytes) -> bytes | None:
 
 
 def _in_safetensors(draw: Random, content: bytes) -> bytes | None:
-    """Changes a value of a safetensors header, with or without a length in front that fits."""
+    """Change a value of a safetensors header, with or without a length in front that fits."""
     length = int.from_bytes(content[:8], "little")
     if not 2 <= length <= len(content) - 8:
         return None
@@ -88,7 +88,7 @@ def _in_safetensors(draw: Random, content: bytes) -> bytes | None:
 
 
 def _changed(draw: Random, value: Any) -> Any:
-    """Returns a JSON value with another value somewhere in it."""
+    """Return a JSON value with another value somewhere in it."""
     if not isinstance(value, dict | list) or not value or draw.random() < 0.1:
         return draw.choice(VALUES)
     if isinstance(value, dict):

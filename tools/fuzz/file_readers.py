@@ -85,7 +85,7 @@ def _run(folder: Path) -> None:
 
 
 def readers() -> Iterator[Reader]:
-    """Yields all readers with their files, made here."""
+    """Yield all readers with their files, made here."""
     model = _saved(lambda place: save_tiny(place, 0, resolve_dialect("parlai")))
     small = {name: content for name, content in model.items() if name != "model.safetensors"}
     weights = ("model.safetensors",)
@@ -163,7 +163,7 @@ def _groundtruth(load: Callable[..., Any]) -> Iterator[Reader]:
 
 @contextlib.contextmanager
 def laid_out(reader: Reader) -> Iterator[Path]:
-    """Writes the valid files of a reader to a folder of their own."""
+    """Write the valid files of a reader to a folder of their own."""
     with tempfile.TemporaryDirectory(prefix="fuzz") as place:
         folder = Path(place)
         for name, content in reader.files.items():

@@ -38,7 +38,7 @@ MESSAGE = 1200, 102
 
 
 def read_one(reader: Reader, folder: Path, seed: int, number: int) -> str:
-    """Makes one mutation, reads it, and says what came out: "loads", "refused", or what is wrong."""
+    """Make one mutation, read it, and say what came out: "loads", "refused", or what is wrong."""
     draw = Random(f"{seed}:{reader.name}:{number}")
     name = draw.choice(reader.damaged)
     (folder / name).write_bytes(mutated(draw, reader.files[name]))

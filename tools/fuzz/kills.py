@@ -59,7 +59,7 @@ def _model(folder: Path) -> tuple[Any, Any]:
 
 
 def writers(folder: Path) -> dict[str, Writer]:
-    """Returns all writers; `folder` is for what they need."""
+    """Return all writers; `folder` is for what they need."""
     models = _model(folder)
     sums = [float(np.sum(model.weights.shared.weight)) for model in models]
     settings = [model.generation_config.replace(max_length=10 + at) for at, model in enumerate(models)]
@@ -134,7 +134,7 @@ def writers(folder: Path) -> dict[str, Writer]:
 
 
 def killed(work: Callable[[], None], seconds: float) -> None:
-    """Does the work in a child process until it is killed."""
+    """Do the work in a child process until it is killed."""
     child = os.fork()
     if not child:
         try:
@@ -147,7 +147,7 @@ def killed(work: Callable[[], None], seconds: float) -> None:
 
 
 def kill_saves(writer: Writer, place: Path, draw: random.Random) -> None:
-    """Kills a writer once; raises AssertionError or the reader's error if something was lost."""
+    """Kill a writer once; raise AssertionError or the reader's error if something was lost."""
 
     def work() -> None:
         which = 1

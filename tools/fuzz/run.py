@@ -24,7 +24,7 @@ AT_ONCE = 20_000  # executions of a reader that may crash, in one process
 
 
 def here(name: str, first: int, count: int, seed: int, report: bool) -> int:
-    """Runs executions in this process. The status: 1 after the first fault."""
+    """Run executions in this process. The status: 1 after the first fault."""
     reader = READERS[name]
     seeds = reader.seeds()
     for number in range(first, first + count):
@@ -42,7 +42,7 @@ def here(name: str, first: int, count: int, seed: int, report: bool) -> int:
 
 
 def apart(name: str, first: int, count: int, seed: int) -> tuple[int, list[str]]:
-    """Runs executions in processes of their own, and goes on behind one that takes its process with it."""
+    """Run executions in processes of their own, and go on behind one that takes its process with it."""
     done, crashes, status = 0, [], 0
     while done < count:
         part, ended = isolated(name, first + done, min(AT_ONCE, count - done), seed)

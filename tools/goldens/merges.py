@@ -31,7 +31,7 @@ def learned() -> dict[str, Any]:
 
 
 def differences(content: dict[str, Any]) -> list[str]:
-    """Merges are texts, so they must be equal."""
+    """Merge are texts, so they must be equal."""
     stored = json.loads(FILE.read_text(encoding="utf-8"))
     return [] if stored == content else [f"{FILE.name}: other merges, another text or another version"]
 

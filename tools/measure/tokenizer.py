@@ -65,7 +65,7 @@ class Worker:
 
 
 def draw_texts(turns: Sequence[str], words: int, draw: random.Random) -> list[str]:
-    """Turns in random order until they have that many words."""
+    """Turn in random order until they have that many words."""
     texts, count = [], 0
     while count < words:
         texts.append(draw.choice(turns))

@@ -170,7 +170,7 @@ def answer(command: list[str], folder: Path, file: Path, out: Path) -> None:
 
 
 def judged(tally: Tally, reference: Trace, out: Path) -> list[str]:
-    """Adds the verdict on one answer; returns what is wrong with it."""
+    """Add the verdict on one answer; return what is wrong with it."""
     report = compare(reference, out, require="all")
     tally.verdicts[report.verdict] += 1
     tally.points += len(report.compared)

@@ -10,7 +10,7 @@ from tools.originals.environments import oracle_python
 
 
 def start(original: str, program: str, *arguments: object, threads: int = 1) -> subprocess.Popen[str]:
-    """Starts a program of this folder in one original's environment; its output and errors are one pipe.
+    """Start a program of this folder in one original's environment; its output and errors are one pipe.
 
     FileNotFoundError, naming the command that makes the environment, if it is missing.
     """
@@ -27,7 +27,7 @@ def start(original: str, program: str, *arguments: object, threads: int = 1) -> 
 
 
 def finish(original: str, process: subprocess.Popen[str]) -> str:
-    """Waits for the end and returns what was printed. RuntimeError with the last of it if the program failed."""
+    """Wait for the end and return what was printed. RuntimeError with the last of it if the program failed."""
     printed = process.communicate()[0]
     if process.returncode:
         raise RuntimeError(f"{original} ended with {process.returncode}:\n{printed[-4000:]}")
@@ -35,5 +35,5 @@ def finish(original: str, process: subprocess.Popen[str]) -> str:
 
 
 def run(original: str, program: str, *arguments: object, threads: int = 1) -> str:
-    """Starts a program, waits for its end and returns what it printed."""
+    """Start a program, wait for its end and return what it printed."""
     return finish(original, start(original, program, *arguments, threads=threads))

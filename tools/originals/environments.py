@@ -165,7 +165,7 @@ def oracle_python(name: str) -> Path:
 
 @contextlib.contextmanager
 def _alone(name: str) -> Iterator[None]:
-    """Holds a lock while an environment is made, so that two builds of it do not meet."""
+    """Hold a lock while an environment is made, so that two builds of it do not meet."""
     oracles_folder().mkdir(parents=True, exist_ok=True)
     with open(oracles_folder() / f"{name}.lock", "w") as lock:
         if os.name != "nt":
@@ -176,7 +176,7 @@ def _alone(name: str) -> Iterator[None]:
 
 
 def build(name: str) -> Path:
-    """Makes one environment unless it is ready; returns its Python. CalledProcessError if pip fails."""
+    """Make one environment unless it is ready; return its Python. CalledProcessError if pip fails."""
     with _alone(name):
         if is_ready(name):
             return _python_of(name)

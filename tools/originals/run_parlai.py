@@ -64,7 +64,7 @@ class Watch:
 
 
 def join_steps(steps: list[dict[str, list[np.ndarray]]]) -> dict[str, list[np.ndarray]]:
-    """Puts what single steps showed together: states along time; attentions too, later keys weighing zero."""
+    """Put what single steps showed together: states along time; attentions too, later keys weighing zero."""
     joined: dict[str, list[np.ndarray]] = {}
     for name in steps[0]:
         joined[name] = []

@@ -89,7 +89,7 @@ def make_agent(case: Case, base: Opt, folder: Path) -> Any:
 
 
 def set_options(agent: Any, options: dict[str, Any]) -> None:
-    """Sets a call's options on the agent, in ParlAI's names."""
+    """Set a call's options on the agent, in ParlAI's names."""
     names = set(options) - {
         *("num_beams", "min_length", "max_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
         *("length_penalty", "temperature", "bad_words_ids", "do_sample", "top_k", "top_p", "beam_delay"),

@@ -51,17 +51,17 @@ class PreparedJob:
     generation_config: GenerationConfig
 
     def source(self, request: Request) -> FittedSource:
-        """Encodes a request as ids that fit the model."""
+        """Encode a request as ids that fit the model."""
         limit = self.config.max_position_embeddings
         return make_source(self.tokenizer, self.profile, request.persona, request.turns, limit)
 
     def settings(self, call: Mapping[str, Any]) -> Settings:
-        """Resolves the settings; unfit ones are refused here and not in a worker."""
+        """Resolve the settings; unfit ones are refused here and not in a worker."""
         return make_settings(self.profile, self, call)
 
 
 def prepare(job: BatchJob) -> PreparedJob:
-    """Reads everything in a model's folder but the weights.
+    """Read everything in a model's folder but the weights.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: the folder's files or the job's settings do not fit.

@@ -47,7 +47,7 @@ class BadLine:
 
 
 def whole_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yields the lines of a file; of one above `LINE_LIMIT` only its beginning, which cannot fill the memory."""
+    """Yield the lines of a file; of one above `LINE_LIMIT` only its beginning, which cannot fill the memory."""
     while line := file.readline(LINE_LIMIT + 1):
         yield line
         while len(line) > LINE_LIMIT and not line.endswith(b"\n"):
@@ -55,7 +55,7 @@ def whole_lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def parse_lines(lines: Iterable[bytes], jsonl: bool) -> Iterator[Request | BadLine]:
-    r"""Yields the requests of a file's lines, in order, numbered from 1.
+    r"""Yield the requests of a file's lines, in order, numbered from 1.
 
     >>> for each in parse_lines([b"hi\n", b"\n"], jsonl=False):
     ...     print(each)
@@ -77,7 +77,7 @@ def parse_lines(lines: Iterable[bytes], jsonl: bool) -> Iterator[Request | BadLi
 
 
 def parse_text(number: int, text: str, jsonl: bool) -> Request | BadLine:
-    """Parses one line."""
+    """Parse one line."""
     carried = {"input": text}
     if not text.strip():
         return BadLine(number, "the line is empty", carried)
@@ -114,7 +114,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def as_request(number: int, content: Any) -> Request | BadLine:
-    r"""Makes a request of a string, or of an object with `text` or `turns` and perhaps `persona`.
+    r"""Make a request of a string, or of an object with `text` or `turns` and perhaps `persona`.
 
     Line breaks of a text separate turns, as in the model's training data, and lines that begin with "your persona:" are
     persona lines. Other fields are copied to the output.

@@ -81,7 +81,7 @@ class ResumableOutput:
             raise
 
     def _continue(self, fingerprint: Mapping[str, Any], overwrite: bool) -> None:
-        """Goes on with what is there. Until everything was found to be a run's, nothing is changed."""
+        """Go on with what is there. Until everything was found to be a run's, nothing is changed."""
         begun = None
         if os.path.lexists(self.beside):
             begun = _first_record(self.beside)
@@ -115,7 +115,7 @@ class ResumableOutput:
         self._checking = self.path.open("rb")
 
     def _refuse_what_no_run_wrote(self) -> None:
-        """Refuses an output without the file beside it, unless its first line is a record."""
+        """Refuse an output without the file beside it, unless its first line is a record."""
         if _first_record(self.path) is None and self.path.stat().st_size:
             raise ValueError(f"{self.path} is there and no run has written it; name another output, or --overwrite it")
 
@@ -129,7 +129,7 @@ class ResumableOutput:
                 )
 
     def check(self, line: Request | BadLine) -> None:
-        """Compares a line of the input with its record, written or waiting; lines come in order, from the first.
+        """Compare a line of the input with its record, written or waiting; lines come in order, from the first.
 
         Raises:
             ValueError: they differ, so the output belongs to another input.
@@ -152,7 +152,7 @@ class ResumableOutput:
             )
 
     def check_end(self) -> None:
-        """Checks that the input had at least as many lines as the output.
+        """Check that the input had at least as many lines as the output.
 
         Raises:
             ValueError: it had fewer.
@@ -165,13 +165,13 @@ class ResumableOutput:
             )
 
     def keep(self, records: Sequence[Record]) -> None:
-        """Keeps finished records until it is their turn."""
+        """Keep finished records until it is their turn."""
         waiting = [record for record in records if record["line"] > self.done]
         _append(self._beside, waiting)
         self.known.update((record["line"], record) for record in waiting)
 
     def write(self, record: Record) -> None:
-        """Writes the next record of the output."""
+        """Write the next record of the output."""
         assert record["line"] == self.done + 1, "records are written in order"
         _append(self._output, [record])
         self.done += 1
@@ -181,7 +181,7 @@ class ResumableOutput:
             self._beside.truncate()
 
     def close(self) -> None:
-        """Closes both files."""
+        """Close both files."""
         for file in ("_beside", "_output", "_checking"):
             if file in self.__dict__:
                 getattr(self, file).close()
@@ -194,12 +194,12 @@ class ResumableOutput:
 
 
 def _open(path: Path) -> BinaryIO:
-    """Opens a file to read and write, unbuffered; makes it if it does not exist."""
+    """Open a file to read and write, unbuffered; make it if it does not exist."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b", buffering=0)
 
 
 def _open_locked(path: Path) -> tuple[BinaryIO, bool]:
-    """Opens an output that no other run has open, and says whether it was made here.
+    """Open an output that no other run has open, and say whether it was made here.
 
     A run that ends in an error removes the output that it made, perhaps between our opening and locking it. So a lock
     counts only if the place still has the file that was locked.
@@ -229,7 +229,7 @@ def _first_record(path: Path) -> Record | None:
 
 
 def _keep_whole_lines(file: BinaryIO) -> int:
-    """Removes everything after the last line break and goes to the end; returns how many lines there are."""
+    """Remove everything after the last line break and go to the end; return how many lines there are."""
     lines, end, at = 0, 0, 0
     file.seek(0)
     while block := file.read(1 << 20):
@@ -254,7 +254,7 @@ def _parse(line: bytes, path: Path) -> Record:
 
 
 def _append(file: BinaryIO, records: Iterable[Mapping[str, Any]]) -> None:
-    """Appends records, as one piece."""
+    """Append records, as one piece."""
     data = memoryview(_as_lines(records))
     while data:
         data = data[file.write(data) :]

@@ -42,7 +42,7 @@ def reply_to_all(
     batch_size: int = 16,
     **settings: Any,
 ) -> Iterator[Record]:
-    """Yields replies to many inputs, as records in the order of the inputs, while the work goes on.
+    """Yield replies to many inputs, as records in the order of the inputs, while the work goes on.
 
     Args:
         inputs: strings, or objects with `text` or `turns`, and perhaps `persona`; other fields are copied.
@@ -81,7 +81,7 @@ def replies_in_order(
     known: Mapping[int, Record] | None = None,
     on_batch: Callable[[Sequence[Record]], None] | None = None,
 ) -> Iterator[Record]:
-    """Yields records in the order of the requests, which are numbered from 1 without gaps.
+    """Yield records in the order of the requests, which are numbered from 1 without gaps.
 
     Args:
         window: how many consecutive requests are sorted by length together, by default 32 batches.
@@ -157,7 +157,7 @@ def _batches(
     known: Container[int],
     ready: dict[int, Record],
 ) -> Iterator[_Batch]:
-    """Yields batches of similar length, window by window; bad lines go to `ready` as they are."""
+    """Yield batches of similar length, window by window; bad lines go to `ready` as they are."""
     remaining = iter(requests)
     while lines := list(islice(remaining, window)):
         start, end = lines[0].number, lines[-1].number

@@ -39,7 +39,7 @@ _LOADING = Lock()
 def _load(
     folder: str | None, dialect: str | Dialect | None, dtype: str, block: tuple[str, ...], allow_pickle: bool
 ) -> _Loaded:
-    """Loads the one model of a worker process, once."""
+    """Load the one model of a worker process, once."""
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(
         folder, dialect=dialect, dtype=dtype, allow_pickle=allow_pickle
     )
@@ -48,7 +48,7 @@ def _load(
 
 
 def reply_to_batch(job: BatchJob, sources: Sequence[Ids], first: int) -> list[Answer]:
-    """Replies to a batch of sources, one answer each. `first` numbers the batch and seeds its random numbers.
+    """Reply to a batch of sources, one answer each. `first` numbers the batch and seeds its random numbers.
 
     If the batch fails as a whole, its sources are tried one by one, so that one of them cannot spoil the others.
     """
@@ -99,7 +99,7 @@ def local_processes(count: int) -> Iterator[Executor]:
 
 
 def _begin_worker() -> None:
-    """Leaves Ctrl-C to the parent, and ends with it."""
+    """Leave Ctrl-C to the parent, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 

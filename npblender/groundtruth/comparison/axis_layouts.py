@@ -36,7 +36,7 @@ class AxisLayout:
         return tuple(axis for axis, size in zip(self.order, self.sizes, strict=True) if size != 1)
 
     def read(self, array: Array) -> Array:
-        """Brings an array into the reference's axis order and shape.
+        """Bring an array into the reference's axis order and shape.
 
         >>> merged = AxisLayout("[B, T, H*K]", (1, 2, 2, 3), (0, 2, 1, 3), (1, 2, 2, 3))
         >>> merged.read(np.arange(12).reshape(1, 2, 6))[0, 1].tolist()
@@ -48,7 +48,7 @@ class AxisLayout:
 
 
 def axis_letters(axes: str | None, shape: tuple[int, ...], heads: int | None) -> list[tuple[str, int]] | None:
-    """Lists letter and size of each axis of a reference, the model width split into heads if their number is known.
+    """List letter and size of each axis of a reference, the model width split into heads if their number is known.
 
     >>> axis_letters("B T D", (2, 5, 6), 3)
     [('B', 2), ('T', 5), ('H', 3), ('K', 2)]
@@ -72,7 +72,7 @@ def _is_usual(group: Sequence[str], every: Sequence[str]) -> bool:
 
 
 def _groupings(count: int) -> Iterator[list[tuple[int, int]]]:
-    """Yields every way to cut `count` axes into neighbouring groups, the finest first."""
+    """Yield every way to cut `count` axes into neighbouring groups, the finest first."""
     for cuts in sorted(range(2 ** max(count - 1, 0)), key=lambda bits: -bits.bit_count()):
         ends = [n + 1 for n in range(count - 1) if cuts >> n & 1] + [count]
         yield list(zip([0, *ends[:-1]], ends, strict=True))
@@ -85,7 +85,7 @@ def _without_ones(shape: Sequence[int]) -> list[int]:
 def _fitting(
     letters: Sequence[tuple[str, int]], shape: tuple[int, ...], found: tuple[int, ...]
 ) -> Iterator[tuple[AxisLayout, bool]]:
-    """Yields every order of values that the shape `found` allows, once, and whether it is a usual one."""
+    """Yield every order of values that the shape `found` allows, once, and whether it is a usual one."""
     names, sizes = [letter for letter, _ in letters], [size for _, size in letters]
     kept: dict[tuple[int, ...], tuple[AxisLayout, bool]] = {}
     for order in permutations(range(len(sizes))):
@@ -104,7 +104,7 @@ def _fitting(
 def axis_layouts(
     axes: str | None, shape: tuple[int, ...], found: tuple[int, ...], heads: int | None = None
 ) -> list[AxisLayout | None]:
-    """Lists the layouts in which an array of shape `found` may be its reference of `shape`; None stands for "as it is".
+    """List the layouts in which an array of shape `found` may be its reference of `shape`; None stands for "as it is".
 
     `axes` are a point's letters; without them, axes are numbered. The list is empty where the shapes do not fit each
     other. With `heads`, the width may be split.
@@ -136,7 +136,7 @@ def axis_layouts(
 def unusual_axis_layouts(
     axes: str | None, shape: tuple[int, ...], found: tuple[int, ...], heads: int | None = None
 ) -> list[AxisLayout]:
-    """Lists further orders of the same values. An array that agrees in one has the right values in wrong places.
+    """List further orders of the same values. An array that agrees in one has the right values in wrong places.
 
     >>> [layout.name for layout in unusual_axis_layouts("H T K", (2, 4, 4), (2, 4, 4))][:2]
     ['[H, K, T]', 'the flat order of [T, H, K]']

@@ -93,14 +93,14 @@ _CAUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def likely_causes(point: PointReport | None) -> tuple[str, ...]:
-    """Returns the usual causes of a divergence, unless it is too small or a mistake was found that explains it."""
+    """Return the usual causes of a divergence, unless it is too small or a mistake was found that explains it."""
     if point is None or not is_telling(point.score) or any(EXPLAINS in remark for remark in point.remarks):
         return ()
     return usual_causes(point.name)
 
 
 def usual_causes(name: str) -> tuple[str, ...]:
-    """Returns what usually goes wrong at a point, the most specific entry for its name; nothing for other names.
+    """Return what usually goes wrong at a point, the most specific entry for its name; nothing for other names.
 
     >>> usual_causes("encoder.layers.3.ffn.activation")
     ('the tanh form of GELU: this model has the exact one, with erf',)

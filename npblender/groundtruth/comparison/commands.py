@@ -13,7 +13,7 @@ SHORT = 40
 
 
 def trace_command(inputs: Mapping[str, Any] | None, *options: str) -> str:
-    """Writes the `npblender trace` command that runs these inputs again.
+    """Write the `npblender trace` command that runs these inputs again.
 
     >>> trace_command({"input_ids": [[5, 6]], "attention_mask": [[1, 1]], "decoder_input_ids": [[1]]}, "--refed")
     'npblender trace --input-ids 5,6 --decoder-input-ids 1 --refed'
@@ -39,7 +39,7 @@ def trace_command(inputs: Mapping[str, Any] | None, *options: str) -> str:
 
 
 def needs_file(command: str) -> str:
-    """Says what INPUTS.json is where a command names it, as a sentence to follow the command.
+    """Say what INPUTS.json is where a command names it, as a sentence to follow the command.
 
     >>> needs_file("npblender trace --inputs INPUTS.json")
     ' (INPUTS.json: the text of the metadata key inputs of the reference)'
@@ -48,7 +48,7 @@ def needs_file(command: str) -> str:
 
 
 def globs_of(names: Sequence[str]) -> list[str]:
-    """Covers names of points by few globs, one a layer.
+    """Cover names of points by few globs, one a layer.
 
     >>> globs_of(["encoder.layers.0.ffn.sum", "encoder.layers.0.ffn.norm", "step1.logits"])
     ['encoder.layers.0.*', 'step1.logits']

@@ -45,7 +45,7 @@ def compare(
     require: Require = None,
     model: PreTrainedModel | None = None,
 ) -> Report:
-    """Finds where `mine` first leaves `reference`, and by how many units of float32 rounding noise.
+    """Find where `mine` first leaves `reference`, and by how many units of float32 rounding noise.
 
     Args:
         reference: a `Trace`, a file of one, any safetensors or NPZ file, or arrays by name. Its points are compared in
@@ -89,7 +89,7 @@ def compare_refed(
     require: Require = None,
     model: PreTrainedModel | None = None,
 ) -> Report:
-    """Compares what each operation of a port gives from the reference's own inputs, in units of that operation's noise.
+    """Compare what each operation of a port gives from the reference's own inputs, in units of that operation's noise.
 
     Args:
         reference: `Refed` cases, or a file of them.
@@ -125,7 +125,7 @@ def compare_refed(
 
 
 def _known_of_run(expected: Trace, model: PreTrainedModel) -> Weights | None:
-    """Gathers what the operations of a trace can be recomputed from; None where the model cannot have run it."""
+    """Gather what the operations of a trace can be recomputed from; None where the model cannot have run it."""
     if expected.inputs is None or (expected.config is not None and dict(expected.config) != model.config.to_dict()):
         return None
     dialect = model.dialect if expected.dialect is None else resolve_dialect(expected.dialect)
@@ -151,7 +151,7 @@ def _compared(
     require: Require,
     known: Callable[[], Weights | None] | None = None,
 ) -> Report:
-    """Makes the report of two traces; with `ops`, every diverging point is diagnosed and not the first alone."""
+    """Make the report of two traces; with `ops`, every diverging point is diagnosed and not the first alone."""
     order, noted = _order(expected)
     arrays = {name: expected.arrays[name] for name in order}
     pairs, surplus, used = _paired(arrays, found, table)
@@ -185,12 +185,12 @@ def _compared(
 
 
 def _required(order: list[str], require: Require) -> list[str]:
-    """Selects the points that must be there; all of them where nothing is asked for."""
+    """Select the points that must be there; all of them where nothing is asked for."""
     return select_points(order, None if require is None or require == "all" else require)
 
 
 def _thin(report: Report, expected: Trace) -> tuple[str, ...]:
-    """Lists the model's points between the last that agrees and the first that diverges which no reference shows."""
+    """List the model's points between the last that agrees and the first that diverges which no reference shows."""
     every = points_of_run(expected.points, expected.config)
     if report.first_divergence not in every:
         return ()
@@ -200,7 +200,7 @@ def _thin(report: Report, expected: Trace) -> tuple[str, ...]:
 
 
 def _opened(what: str, given: Given) -> tuple[Trace, Side]:
-    """Makes a trace of any of the forms in which one is given."""
+    """Make a trace of any of the forms in which one is given."""
     source = "arrays"
     if isinstance(given, Mapping):
         trace = Trace({str(name): np.asarray(array) for name, array in given.items()})
@@ -229,7 +229,7 @@ def _table(names: Names) -> NameTable | None:
 
 
 def _check_inputs(expected: Trace, found: Trace) -> None:
-    """Refuses traces of different inputs."""
+    """Refuse traces of different inputs."""
     for key, value in (expected.inputs or {}).items():
         other = (found.inputs or {}).get(key, value)
         if other != value and not key.endswith("embeds"):
@@ -237,7 +237,7 @@ def _check_inputs(expected: Trace, found: Trace) -> None:
 
 
 def _order(expected: Trace) -> tuple[list[str], list[str]]:
-    """Returns the reference's names in causal order, and notes about that order."""
+    """Return the reference's names in causal order, and notes about that order."""
     if expected.producer is not None or expected.dtype is not None:
         return list(expected.points), []
     ordered = causal_order(expected.points)
@@ -249,7 +249,7 @@ def _order(expected: Trace) -> tuple[list[str], list[str]]:
 def _paired(
     arrays: Mapping[str, Array], found: Trace, table: NameTable | None
 ) -> tuple[dict[str, list[tuple[str, Meaning]]], list[str], set[str]]:
-    """Returns the names of mine that belong to each point, those that belong to none, and the patterns used."""
+    """Return the names of mine that belong to each point, those that belong to none, and the patterns used."""
     pairs: dict[str, list[tuple[str, Meaning]]] = {}
     surplus, used = [], set()
     for name in found.arrays:
@@ -273,7 +273,7 @@ def _judged(
     known: Callable[[], Weights | None] | None,
     is_first: bool,
 ) -> PointReport:
-    """Judges one point by the worst of the arrays that stand for it."""
+    """Judge one point by the worst of the arrays that stand for it."""
     reference = arrays[name]
     if not candidates:
         return PointReport(name, "missing", reference.shape, str(reference.dtype))

@@ -60,7 +60,7 @@ def diagnose(
     heads: int | None = None,
     known: Weights | None = None,
 ) -> tuple[str, ...]:
-    """Lists remarks on an array that diverges at a point of the reference `arrays`, the most informative first.
+    """List remarks on an array that diverges at a point of the reference `arrays`, the most informative first.
 
     >>> right = np.arange(8.0).reshape(2, 4)
     >>> diagnose("x", {"x": right}, {}, 2 * right, read_as(right, 2 * right, None))
@@ -99,7 +99,7 @@ def _agree(reference: Array, values: Array, noise: Noise | None) -> bool:
 
 
 def _orders(reference: Array, mine: Array, noise: Noise | None, axes: str | None, heads: int | None) -> Iterator[str]:
-    """Tries unusual axis layouts and reports the first in which it agrees."""
+    """Try unusual axis layouts and reports the first in which it agrees."""
     for layout in unusual_axis_layouts(axes, reference.shape, mine.shape, heads):
         if _agree(reference, layout.read(mine), noise):
             axes_moved = layout.name.startswith("[")
@@ -125,7 +125,7 @@ def _other_bytes(reference: Array, values: Array, noise: Noise | None) -> Iterat
 
 
 def _named_factor(factor: float, shape: tuple[int, ...]) -> str:
-    """Writes a factor as a root of the last axis' length or as a short number."""
+    """Write a factor as a root of the last axis' length or as a short number."""
     for text, value in (("-1", -1.0), ("0.5", 0.5), ("2", 2.0)):
         if abs(factor - value) < 1e-5:
             return text
@@ -137,7 +137,7 @@ def _named_factor(factor: float, shape: tuple[int, ...]) -> str:
 
 
 def _arithmetic(reference: Array, values: Array, noise: Noise | None) -> Iterator[str]:
-    """Tries a factor, and one amount per column."""
+    """Try a factor, and one amount per column."""
     with np.errstate(all="ignore"):
         expected, found = np.asarray(reference, np.float64), np.asarray(values, np.float64)
         seen = np.isfinite(expected) & np.isfinite(found) & (np.abs(expected) < STANDS_FOR_HIDDEN)
@@ -158,7 +158,7 @@ def _arithmetic(reference: Array, values: Array, noise: Noise | None) -> Iterato
 
 
 def _moved(reference: Array, values: Array, noise: Noise | None, axes: str | None) -> Iterator[str]:
-    """Tries the array moved along each axis, one row for all, and rows in another order."""
+    """Try the array moved along each axis, one row for all, and rows in another order."""
     letters = axes.split() if axes is not None else [f"axis {n}" for n in range(reference.ndim)]
     if reference.size < 2 or reference.shape != values.shape:
         return
@@ -186,7 +186,7 @@ def _moved(reference: Array, values: Array, noise: Noise | None, axes: str | Non
 
 
 def _other_points(name: str, arrays: Mapping[str, Array], noise: Mapping[str, Noise], values: Array) -> Iterator[str]:
-    """Looks for another point of the reference with which it agrees."""
+    """Look for another point of the reference with which it agrees."""
     tried = 0
     for other, array in arrays.items():
         if other == name or array.shape != values.shape or tried >= MOST_OTHERS or _is_far(array, values):
@@ -205,7 +205,7 @@ def _is_far(reference: Array, values: Array) -> bool:
 
 
 def _kind_of_error(name: str, reference: Array, values: Array) -> Iterator[str]:
-    """Says what the size and spread of the errors are typical of."""
+    """Say what the size and spread of the errors are typical of."""
     with np.errstate(all="ignore"):
         expected, found = np.asarray(reference, np.float64), np.asarray(values, np.float64)
         seen = np.isfinite(expected) & np.isfinite(found) & (np.abs(expected) < STANDS_FOR_HIDDEN)
@@ -255,7 +255,7 @@ def _clipped(reference: Array, values: Array) -> Iterator[str]:
 
 
 def _places(reference: Array, values: Array, noise: Noise, axes: str | None, *, scattered: bool) -> Iterator[str]:
-    """Lists the rows, heads or tokens that are wrong, unless all are; and whether they are `scattered`, if asked."""
+    """List the rows, heads or tokens that are wrong, unless all are; and whether they are `scattered`, if asked."""
     errors = errors_in_units(reference, values, noise)
     wrong = errors > DIVERGED
     if not wrong.any():
@@ -286,7 +286,7 @@ def _places(reference: Array, values: Array, noise: Noise, axes: str | None, *, 
 
 
 def _ranges(numbers: NDArray[np.intp]) -> list[str]:
-    """Writes ascending numbers as ranges.
+    """Write ascending numbers as ranges.
 
     >>> _ranges(np.array([0, 3, 4, 5]))
     ['0', '3..5']

@@ -40,7 +40,7 @@ svg .edge { fill: none; stroke: var(--bad) }
 
 
 def _shown(text: str) -> str:
-    """Escapes a text for HTML and for attributes.
+    """Escape a text for HTML and for attributes.
 
     >>> _shown("<b>&'")
     '&lt;b&gt;&amp;&#x27;'
@@ -49,7 +49,7 @@ def _shown(text: str) -> str:
 
 
 def _height(units: float) -> float:
-    """Computes the height at which a number of units is drawn, on a logarithmic scale, clipped at the edges."""
+    """Compute the height at which a number of units is drawn, on a logarithmic scale, clipped at the edges."""
     if math.isnan(units):
         units = HIGHEST
     clipped = min(max(units, LOWEST), HIGHEST)
@@ -58,7 +58,7 @@ def _height(units: float) -> float:
 
 
 def _section(name: str) -> str:
-    """Names the part of the picture that a point belongs to."""
+    """Name the part of the picture that a point belongs to."""
     step, bare = split_step(name)
     parts = bare.split(".")
     place = f"{parts[0]} {parts[2]}" if parts[1:2] == ["layers"] and len(parts) > 2 else parts[0]
@@ -66,7 +66,7 @@ def _section(name: str) -> str:
 
 
 def _picture(report: Report) -> Iterator[str]:
-    """Draws the error in units over the points in causal order."""
+    """Draw the error in units over the points in causal order."""
     width = LEFT + STEP * max(len(report.points), 20) + 20
     yield f'<svg width="{width}" height="{HEIGHT}" viewBox="0 0 {width} {HEIGHT}" role="img">'
     yield "<title>rms error of each point in units of float32 noise, in causal order</title>"
@@ -98,7 +98,7 @@ def _picture(report: Report) -> Iterator[str]:
 
 
 def _mark(point: PointReport, x: float) -> str:
-    """Draws a dot for a point that was compared, an empty ring at the foot for one that is missing."""
+    """Draw a dot for a point that was compared, an empty ring at the foot for one that is missing."""
     if point.status == "missing":
         kind, y, said = "gap", float(HEIGHT - BOTTOM), "missing"
     elif point.score is None:
@@ -130,7 +130,7 @@ def _rows(report: Report) -> Iterator[str]:
 
 
 def as_html(report: Report) -> str:
-    """Formats the whole file.
+    """Format the whole file.
 
     >>> from npblender.groundtruth.comparison.compare import compare
     >>> page = as_html(compare({"<logits>": [1.0]}, {"<logits>": [2.0]}))

@@ -45,12 +45,12 @@ class Weights:
 
 
 def half(x: Array) -> Array:
-    """Rounds to float16."""
+    """Round to float16."""
     return np.clip(x, -65504, 65504).astype(np.float16).astype(x.dtype)
 
 
 def brain(x: Array) -> Array:
-    """Rounds to bfloat16: eight bits of mantissa.
+    """Round to bfloat16: eight bits of mantissa.
 
     >>> brain(np.array([1.0, 1.00390625, 1.01]))
     array([1.       , 1.       , 1.0078125])
@@ -60,7 +60,7 @@ def brain(x: Array) -> Array:
 
 
 def whole_steps(x: Array, axis: int | None = -1) -> Array:
-    """Rounds to 127 steps of the largest value, of each row or of all (int8)."""
+    """Round to 127 steps of the largest value, of each row or of all (int8)."""
     step = np.abs(x).max(axis=axis, keepdims=True) / 127
     return np.asarray(np.round(x / np.where(step == 0, 1, step)) * step)
 
@@ -74,7 +74,7 @@ ROUNDINGS: Mapping[str, Callable[[Array], Array]] = {
 
 
 def explain(name: str, known: Weights, mine: Array) -> str | None:
-    """Returns the mistake that reproduces `mine` best at a point, or None where no hypothesis does.
+    """Return the mistake that reproduces `mine` best at a point, or None where no hypothesis does.
 
     >>> case = Case("y", "layer_norm", {"x": ("x",)}, {"weight": "w", "bias": "b"}, {"eps": 1e-5})
     >>> known = Weights({"y": case}, {"x": np.array([[0.0, 1e-3, 2e-3]])}, {"w": np.ones(3), "b": np.zeros(3)})
@@ -116,7 +116,7 @@ def _same(a: Array, b: Array) -> Array:
 
 
 def _candidates(case: Case, given: Arrays, parameters: Arrays, right: Array, mine: Array, known: Weights) -> Candidates:
-    """Yields every hypothesis with its output; texts follow "it would be right with"."""
+    """Yield every hypothesis with its output; texts follow "it would be right with"."""
 
     def again(changed: Arrays | None = None, weights: Arrays | None = None, **settings: float) -> Array:
         altered = Case(case.name, case.op, case.inputs, case.parameters, dict(case.settings) | settings)
@@ -209,7 +209,7 @@ def _candidates(case: Case, given: Arrays, parameters: Arrays, right: Array, min
 
 
 def _as_function(x: Array, y: Array) -> Array:
-    """Interpolates y as a function of x, each value from its neighbours in x: y itself, if it is a smooth function."""
+    """Interpolate y as a function of x, each value from its neighbours in x: y itself, if it is a smooth function."""
     seen = np.isfinite(x) & np.isfinite(y) & (np.abs(x) < STANDS_FOR_HIDDEN)
     if seen.sum() < 8:
         return np.full_like(y, np.nan)

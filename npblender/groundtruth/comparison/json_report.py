@@ -12,7 +12,7 @@ FORMAT, VERSION = "npblender-comparison", 1
 
 
 def number(value: float) -> float | str:
-    """Converts a number for JSON, which lacks infinity and NaN: they become texts.
+    """Convert a number for JSON, which lacks infinity and NaN: they become texts.
 
     >>> number(0.5), number(float("-inf")), number(float("nan"))
     (0.5, '-Infinity', 'NaN')
@@ -27,7 +27,7 @@ def _side(side: Side) -> dict[str, Any]:
 
 
 def _point(point: PointReport) -> dict[str, Any]:
-    """Converts one point; the keys of its score are null where it has none."""
+    """Convert one point; the keys of its score are null where it has none."""
     found: dict[str, Any] = {
         "name": point.name,
         "op": point.op,
@@ -64,7 +64,7 @@ def _point(point: PointReport) -> dict[str, Any]:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Converts the report to one JSON object.
+    """Convert the report to one JSON object.
 
     `verdict` is "within noise", "diverged", "borderline", "incomplete" or "not comparable", which is `exit_code` 0, 1,
     3, 2 or 2 (130: interrupted), with the reason in `error`. `first_divergence` is a point or null; `last_good` the
@@ -108,7 +108,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def failure_as_json(error: str, exit_code: int) -> dict[str, Any]:
-    """Makes the same object where nothing could be compared: no points, and the reason.
+    """Make the same object where nothing could be compared: no points, and the reason.
 
     >>> failure_as_json("there is no file 'x'", 2)["verdict"]
     'not comparable'

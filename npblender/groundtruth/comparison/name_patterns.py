@@ -22,7 +22,7 @@ _VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)((?:[+-]\d+)|(?:\.\.\.))?\}")
 
 @cache
 def _compiled(text: str) -> tuple[str, re.Pattern[str], tuple[tuple[str, str], ...]]:
-    """Compiles a pattern: the literal start of the names it fits, a regular expression, its variables with kinds."""
+    """Compile a pattern: the literal start of the names it fits, a regular expression, its variables with kinds."""
     regex, end, kinds = "", 0, []
     for found in _VARIABLE.finditer(text):
         kind = found[2] or ""
@@ -59,7 +59,7 @@ class Pattern:
         return tuple(found[1] for found in _VARIABLE.finditer(self.text))
 
     def match(self, name: str) -> dict[str, str] | None:
-        """Matches a name: the values of the variables, or None where the pattern does not fit.
+        """Match a name: the values of the variables, or None where the pattern does not fit.
 
         >>> Pattern("layer{n-1}.{rest...}").match("layer0.q.weight")
         {'n': '1', 'rest': 'q.weight'}
@@ -81,7 +81,7 @@ class Pattern:
         return values
 
     def fill(self, values: Mapping[str, str]) -> str | None:
-        """Puts values in; None where `{n+1}` gets something other than a number, or a number would fall below 0.
+        """Put values in; None where `{n+1}` gets something other than a number, or a number would fall below 0.
 
         >>> Pattern("encoder.layers.{n-1}.q").fill({"n": "1"}), Pattern("x.{n-1}").fill({"n": "0"})
         ('encoder.layers.0.q', None)
@@ -106,7 +106,7 @@ class NameTable:
 
     @staticmethod
     def make(entries: Mapping[str, str] | Iterable[tuple[str, str]], *, where: str = "names") -> NameTable:
-        """Checks entries and makes a table.
+        """Check entries and make a table.
 
         Raises:
             TypeError: they do not map texts to texts.
@@ -137,7 +137,7 @@ class NameTable:
         return NameTable(tuple(made))
 
     def translate(self, name: str) -> tuple[str, str] | None:
-        """Translates a name; returns the translation and the pattern that gave it, or None where no entry fits.
+        """Translate a name; return the translation and the pattern that gave it, or None where no entry fits.
 
         Raises ValueError where two entries fit and disagree.
 
@@ -159,7 +159,7 @@ class NameTable:
         return found
 
     def spellings(self, name: str) -> list[str]:
-        """Lists the names that are translated to this one.
+        """List the names that are translated to this one.
 
         >>> NameTable.make({"enc.{n}.q": "encoder.layers.{n-1}.self_attn.q"}).spellings("encoder.layers.2.self_attn.q")
         ['enc.3.q']
@@ -170,7 +170,7 @@ class NameTable:
 
 
 def read_name_table(path: str | os.PathLike[str]) -> NameTable:
-    """Reads a table from a JSON file that holds one object, patterns to names of points.
+    """Read a table from a JSON file that holds one object, patterns to names of points.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -121,7 +121,7 @@ PARLAI = NameTable.make(tuple(_parlai()), where="ParlAI's names")
 
 
 def names_of(point: str) -> PointNames:
-    """Lists the names of a point in transformers and in ParlAI.
+    """List the names of a point in transformers and in ParlAI.
 
     >>> names_of("encoder.layers.3.ffn.hidden")
     PointNames(transformers=('encoder.layers.3.fc1', 'encoder.layers.3.activation_fn.input'), \
@@ -131,7 +131,7 @@ parlai=('encoder.layers.3.ffn.lin1',))
 
 
 def _original(name: str) -> Meaning | None:
-    """Translates a name of one of the originals."""
+    """Translate a name of one of the originals."""
     bare = name.removeprefix("model.")
     for spelling in (bare, bare.removesuffix(".output")):
         for table in (TRANSFORMERS, PARLAI):
@@ -142,7 +142,7 @@ def _original(name: str) -> Meaning | None:
 
 
 def meaning_of(name: str, points: Collection[str], table: NameTable | None = None) -> Meaning | None:
-    """Finds which of `points` a name stands for: through the user's table, literally, or as a name in an original.
+    """Find which of `points` a name stands for: through the user's table, literally, or as a name in an original.
 
     The table may translate to a point or to an original's name for one. The prefix of a step is kept unless the table
     names it. Returns None for an unknown name; the point of a `Meaning` need not be among `points`.

@@ -48,7 +48,7 @@ class Reading:
 
 
 def agree_hidden(reference: Array, mine: Array) -> tuple[Array, int]:
-    """Replaces hidden scores in `mine` by the reference's and counts those that use another number for "hidden".
+    """Replace hidden scores in `mine` by the reference's and count those that use another number for "hidden".
 
     ParlAI hides with -1e20, transformers with the dtype's minimum, others with -1e9 or -inf; a hidden key's weight is
     0 in all of them. -1e4 does not hide. A number that float32 rounds to the reference's is replaced and not counted.
@@ -81,7 +81,7 @@ def read_as(
     factors: tuple[float, ...] = (1.0,),
     alone: bool = False,
 ) -> Reading:
-    """Returns the first reading of `mine` that agrees with the reference, or the nearest.
+    """Return the first reading of `mine` that agrees with the reference, or the nearest.
 
     >>> reference = np.arange(12.0).reshape(1, 2, 2, 3)
     >>> merged = reference.transpose(0, 2, 1, 3).reshape(1, 2, 6)

@@ -41,7 +41,7 @@ class RunsReport:
 
 
 def compare_runs(first: Trace, second: Trace) -> RunsReport:
-    """Compares two runs bit by bit. NaN equals NaN, -0 does not equal 0.
+    """Compare two runs bit by bit. NaN equals NaN, -0 does not equal 0.
 
     >>> one = Trace({"encoder.states": np.zeros(3), "logits": np.ones(2)})
     >>> compare_runs(one, Trace({"logits": np.array([1.0, 2.0]), "encoder.states": np.zeros(3)})).lines()[0]

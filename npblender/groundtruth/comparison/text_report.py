@@ -22,7 +22,7 @@ MOST_NAMES = 8
 
 
 def short(value: float) -> str:
-    """Writes a measure in a few characters.
+    """Write a measure in a few characters.
 
     >>> short(0.98765), short(123456.0), short(3e9), short(float("inf"))
     ('0.988', '123,456', '3.00e+09', 'infinite')
@@ -35,7 +35,7 @@ def short(value: float) -> str:
 
 
 def as_text(report: Report) -> str:
-    """Formats the report, lines without a final newline. Control characters in names are escaped.
+    """Format the report, lines without a final newline. Control characters in names are escaped.
 
     >>> from npblender.groundtruth.comparison.compare import compare
     >>> print(as_text(compare({"logits": [1.0, 2.0]}, {"logits": [1.0, 2.0]})))
@@ -95,7 +95,7 @@ def _why_incomplete(report: Report) -> str:
 
 
 def _borderline(report: Report) -> Iterator[str]:
-    """Lists the borderline points, with the command that decides whether they are rounding."""
+    """List the borderline points, with the command that decides whether they are rounding."""
     points = report.borderline
     if not points:
         return
@@ -113,7 +113,7 @@ def _borderline(report: Report) -> Iterator[str]:
 
 
 def _by_op(report: Report) -> Iterator[str]:
-    """Writes the largest error of each kind of single operation."""
+    """Write the largest error of each kind of single operation."""
     kinds: dict[str, list[PointReport]] = {}
     for point in report.compared:
         if point.op is not None:
@@ -126,7 +126,7 @@ def _by_op(report: Report) -> Iterator[str]:
 
 
 def _reading(point: PointReport) -> str:
-    """Says how mine was read, unless it was compared as it is."""
+    """Say how mine was read, unless it was compared as it is."""
     said = [] if point.layout is None or (point.score is not None and point.score.values < 2) else [point.layout]
     if point.factor != 1.0:
         said.append(f"times {point.factor:.6g}, for it was not yet divided by sqrt(K)")
@@ -141,7 +141,7 @@ def _is_odd(point: PointReport) -> bool:
 
 
 def _readings(report: Report) -> Iterator[str]:
-    """Lists the points that were not compared as they are, except the first divergence, which has its own line."""
+    """List the points that were not compared as they are, except the first divergence, which has its own line."""
     groups: dict[str, list[str]] = {}
     for point in report.compared:
         if point is not report.first and _reading(point):
@@ -152,7 +152,7 @@ def _readings(report: Report) -> Iterator[str]:
 
 
 def _entry(title: str, names: Sequence[str], about: str = "") -> Iterator[str]:
-    """Writes a line of names, cut where there are many."""
+    """Write a line of names, cut where there are many."""
     if names:
         more = f", and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
         head = f"{len(names):,} {about}: " if about else ""
@@ -160,7 +160,7 @@ def _entry(title: str, names: Sequence[str], about: str = "") -> Iterator[str]:
 
 
 def _first(point: PointReport) -> Iterator[str]:
-    """Describes a point that diverges, in full."""
+    """Describe a point that diverges, in full."""
     score = point.score
     shape = list(point.reference_shape)
     if score is None:
@@ -208,7 +208,7 @@ def _before(report: Report) -> Iterator[str]:
 
 
 def _after(report: Report) -> Iterator[str]:
-    """Lists the points after the first divergence, in brief."""
+    """List the points after the first divergence, in brief."""
     assert report.first is not None
     after = [point for point in report.points[report.points.index(report.first) + 1 :] if point.status != "missing"]
     wrong = [point for point in after if point.status == "diverged"]

@@ -48,7 +48,7 @@ def _short(value: float) -> float:
 
 
 def record_arrays(evaluation: Evaluation, wanted: Collection[str]) -> dict[str, Array]:
-    """Runs an evaluation and copies the arrays of the wanted points, in causal order."""
+    """Run an evaluation and copies the arrays of the wanted points, in causal order."""
     arrays: dict[str, Array] = {}
 
     def keep(name: str, array: Array) -> None:
@@ -61,7 +61,7 @@ def record_arrays(evaluation: Evaluation, wanted: Collection[str]) -> dict[str, 
 
 
 def measure_noise(evaluation: Evaluation, truth: Mapping[str, Array]) -> dict[str, Noise]:
-    """Measures the noise of every point in `truth`, which holds the float64 arrays of the evaluation.
+    """Measure the noise of every point in `truth`, which holds the float64 arrays of the evaluation.
 
     Raises ValueError where a float32 evaluation is not finite and the truth is: such a point has no float32 noise.
 
@@ -111,7 +111,7 @@ def _deviation(name: str, found: Array, truth: Array, counts: NDArray[np.bool_])
 
 
 def _computed(evaluation: Evaluation, name: str, truth: Array) -> NDArray[np.bool_]:
-    """Marks the values of a point that are computed: neither NaN by definition nor set by the dialect."""
+    """Mark the values of a point that are computed: neither NaN by definition nor set by the dialect."""
     point, dialect = without_step(name), evaluation.dialect
     computed: NDArray[np.bool_] = np.isfinite(truth)  # a loss of no labels is NaN
     if point.endswith(".masked_scores"):

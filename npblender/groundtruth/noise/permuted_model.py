@@ -46,7 +46,7 @@ class Permutation:
 
 
 def draw_permutation(config: BlenderbotSmallConfig, rng: np.random.Generator) -> Permutation:
-    """Draws a permutation for models of this configuration. Columns stay within their head.
+    """Draw a permutation for models of this configuration. Columns stay within their head.
 
     >>> order = draw_permutation(config, np.random.default_rng(0)).attentions["encoder.layers.0.self_attn"]
     >>> order.heads, order.values  # two heads of three columns
@@ -71,7 +71,7 @@ def draw_permutation(config: BlenderbotSmallConfig, rng: np.random.Generator) ->
 
 
 def permuted(evaluation: Evaluation, order: Permutation) -> Evaluation:
-    """Applies a permutation to an evaluation: to its weights, head masks and given embeddings."""
+    """Apply a permutation to an evaluation: to its weights, head masks and given embeddings."""
     return replace(
         evaluation,
         weights=_weights(evaluation.weights, order),
@@ -156,7 +156,7 @@ def _run(run: Run, order: Permutation) -> Run:
 
 
 def restore(name: str, array: Array, order: Permutation) -> Array:
-    """Returns an array of a point of the permuted model to the original order of its axes.
+    """Return an array of a point of the permuted model to the original order of its axes.
 
     >>> order = draw_permutation(config, np.random.default_rng(0))
     >>> restore("encoder.states", np.arange(6.0)[order.model][None, None], order).ravel()

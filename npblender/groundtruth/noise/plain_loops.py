@@ -29,7 +29,7 @@ class Loops:
     fused: bool = False
 
     def total(self, x: Array) -> Array:
-        """Adds along the last axis in float32, [..., n] -> [...].
+        """Add along the last axis in float32, [..., n] -> [...].
 
         >>> one, small = 1.0, 2.0**-24  # half an ulp of 1: added to it one by one, it is lost
         >>> [float(Loops(n).total(np.float32([one, small, small, small])) - 1) * 2**23 for n in (1, 2)]
@@ -42,7 +42,7 @@ class Loops:
         return np.asarray(np.add.accumulate(np.concatenate(lanes, axis=-1), axis=-1, dtype=FLOAT32)[..., -1])
 
     def product(self, a: Array, b: Array) -> Array:
-        """Multiplies matrices in float32, [..., N, n] by [..., n, F] -> [..., N, F].
+        """Multiply matrices in float32, [..., N, n] by [..., n, F] -> [..., N, F].
 
         >>> big, small = np.float32([[1.0, 2.0**-12]]), np.float32([[1.0], [2.0**-12]])
         >>> float(Loops(1).product(big, small)[0, 0])
@@ -71,7 +71,7 @@ LOOPS = tuple(Loops(accumulators, fused) for accumulators in (1, 2, 4, 8, 16) fo
 
 
 def compute_plainly(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array], loops: Loops) -> Array:
-    """Computes a case's output in float32 with plain loops; arrays by role, as in `compute`."""
+    """Compute a case's output in float32 with plain loops; arrays by role, as in `compute`."""
     op, one = case.op, FLOAT32(1)
     if op == "linear":
         y = loops.product(given["x"], np.ascontiguousarray(parameters["weight"].T)) + parameters["bias"]
@@ -109,7 +109,7 @@ def compute_plainly(case: Case, given: Mapping[str, Array], parameters: Mapping[
 
 
 def run_plainly(evaluation: Evaluation, loops: Loops) -> Iterator[tuple[str, Array]]:
-    """Evaluates a run in float32 with plain loops and yields every point in causal order, under its name."""
+    """Evaluate a run in float32 with plain loops and yield every point in causal order, under its name."""
     cases = {case.name: case for case in list_cases(evaluation)}
     known, parameters = run_arrays(evaluation), to_arrays(evaluation.weights)
     previous: Array | None = None

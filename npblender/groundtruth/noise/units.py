@@ -100,7 +100,7 @@ def float32_ulp(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def assumed_noise(reference: ArrayLike) -> Noise:
-    """Assumes a noise for a point where none was measured: some ulps of the values' rms.
+    """Assume a noise for a point where none was measured: some ulps of the values' rms.
 
     >>> assumed_noise([1.0, -1.0]).rms == FALLBACK_ULPS * 2.0**-23
     True
@@ -114,7 +114,7 @@ def assumed_noise(reference: ArrayLike) -> Noise:
 
 
 def unit(reference: ArrayLike, noise: Noise) -> NDArray[np.float64]:
-    """Computes the unit of each value: the larger of the point's noise and half a float32 ulp of the value.
+    """Compute the unit of each value: the larger of the point's noise and half a float32 ulp of the value.
 
     >>> unit([1.0, 64.0], Noise(1e-7, 5e-7)).tolist() == [1e-7, 2.0**-18]
     True
@@ -133,7 +133,7 @@ def worst_limit(noise: Noise, *, alone: bool = False) -> float:
 
 
 def _comparable(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Converts to float64 and clips to float32's range: a float64 program hides keys with -1.8e308."""
+    """Convert to float64 and clips to float32's range: a float64 program hides keys with -1.8e308."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
@@ -153,7 +153,7 @@ def _differences(reference: NDArray[np.float64], mine: NDArray[np.float64]) -> N
 
 
 def errors_in_units(reference: ArrayLike, mine: ArrayLike, noise: Noise) -> NDArray[np.float64]:
-    """Computes |mine - reference| / unit, value by value. NaN and infinity agree only with themselves.
+    """Compute |mine - reference| / unit, value by value. NaN and infinity agree only with themselves.
 
     >>> errors_in_units([1.0, 2.0, np.nan], [1.0, 2.5, np.nan], Noise(0.25, 0.25))
     array([0., 2., 0.])
@@ -177,7 +177,7 @@ def _histogram(reference: NDArray[np.float64], difference: NDArray[np.float64]) 
 
 
 def score(reference: ArrayLike, mine: ArrayLike, noise: Noise | None = None, *, alone: bool = False) -> Score:
-    """Measures how far `mine` lies from `reference`, arrays of one shape and any real dtypes, in units of `noise`.
+    """Measure how far `mine` lies from `reference`, arrays of one shape and any real dtypes, in units of `noise`.
 
     An operation `alone`, given the reference's own inputs, has narrower limits. Without noise, `assumed_noise` of the
     reference is used and `measured` is False. Raises TypeError for arrays that
@@ -215,7 +215,7 @@ def score(reference: ArrayLike, mine: ArrayLike, noise: Noise | None = None, *, 
 
 
 def judge(found: Score) -> Verdict:
-    """Decides whether noise explains an error, as a whole and in each single value; alone, nothing is borderline.
+    """Decide whether noise explains an error, as a whole and in each single value; alone, nothing is borderline.
 
     >>> [judge(score([1.0], [1.0 + error], Noise(0.05, 0.1))) for error in (0.1, 0.45, 0.6)]
     ['within noise', 'borderline', 'diverged']

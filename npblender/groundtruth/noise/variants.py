@@ -49,7 +49,7 @@ class Variant:
 
 
 def legitimate_variants(evaluation: Evaluation) -> Iterator[Variant]:
-    """Yields the variants of an evaluation, at least three, the same ones every time.
+    """Yield the variants of an evaluation, at least three, the same ones every time.
 
     >>> from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
     >>> run = check_inputs(config, weights, context.dialect, TraceInputs([[5, 6], [7, 8]]))
@@ -86,7 +86,7 @@ def _again(evaluation: Evaluation) -> Iterator[Variant]:
 
 
 def _each_row(record: Any, take: Callable[[Array], Array], shared: tuple[str, ...]) -> Any:
-    """Applies `take` to every array of a record of the forward pass whose first axis is the batch."""
+    """Apply `take` to every array of a record of the forward pass whose first axis is the batch."""
     changed = {}
     for name, value in vars(record).items():
         if isinstance(value, np.ndarray) and name not in shared:
@@ -108,7 +108,7 @@ def _of_rows(evaluation: Evaluation, take: Callable[[Array], Array]) -> Evaluati
 
 
 def rows_alone(evaluation: Evaluation) -> Iterator[Variant]:
-    """Runs each of the first rows without the others, if there are others: products of other heights."""
+    """Run each of the first rows without the others, if there are others: products of other heights."""
     batch = evaluation.run.batch
     for row in range(min(batch, MOST_ROWS_ALONE) if batch > 1 else 0):
         rows = slice(row, row + 1)
@@ -117,14 +117,14 @@ def rows_alone(evaluation: Evaluation) -> Iterator[Variant]:
 
 
 def rows_twice(evaluation: Evaluation) -> Iterator[Variant]:
-    """Runs every row twice: products of other heights."""
+    """Run every row twice: products of other heights."""
     batch = evaluation.run.batch
     twice = _of_rows(evaluation, lambda array: np.concatenate([array, array]))
     yield Variant("rows twice", twice, lambda name, array: array[:batch] if array.ndim else array)
 
 
 def _source_axes(evaluation: Evaluation, change: Callable[[Array, int], Array]) -> Restore:
-    """Makes a function that applies `change(array, axis)` along every axis of the source's tokens."""
+    """Make a function that applies `change(array, axis)` along every axis of the source's tokens."""
     axes = {
         name: [number for number, letter in enumerate(point.axes.split()) if letter == "S"]
         for name, point in planned_points(evaluation).items()
@@ -139,7 +139,7 @@ def _source_axes(evaluation: Evaluation, change: Callable[[Array, int], Array]) 
 
 
 def _explicit(evaluation: Evaluation) -> tuple[Source, NDArray[np.bool_], NDArray[np.int64]] | None:
-    """Returns the source with its mask [B, S] and positions [B, S] as arrays; None without an encoder."""
+    """Return the source with its mask [B, S] and positions [B, S] as arrays; None without an encoder."""
     source = evaluation.run.source
     if source is None:
         return None
@@ -155,7 +155,7 @@ def _explicit(evaluation: Evaluation) -> tuple[Source, NDArray[np.bool_], NDArra
 def _with_source(
     evaluation: Evaluation, source: Source, change: Callable[[Array, Any], Array], mask: Array, positions: Array
 ) -> Evaluation:
-    """Applies `change(array, fill)` along the source's tokens of an evaluation."""
+    """Apply `change(array, fill)` along the source's tokens of an evaluation."""
     tokens_id, embeds = source.input_ids, source.inputs_embeds
     pad = evaluation.config.pad_token_id or 0
     new_mask = change(mask, False)
@@ -171,7 +171,7 @@ def _with_source(
 
 
 def longer_source(evaluation: Evaluation) -> Iterator[Variant]:
-    """Appends pads to the source, where they change nothing but rounding.
+    """Append pads to the source, where they change nothing but rounding.
 
     They would change more where a row is all pads (its weights are uniform over all columns) and where hidden scores
     have a weight; they are not appended there, nor where the positions do not suffice.
@@ -194,7 +194,7 @@ def longer_source(evaluation: Evaluation) -> Iterator[Variant]:
 
 
 def reordered_source(evaluation: Evaluation) -> Iterator[Variant]:
-    """Reorders the source's tokens, each with the position it had: attention does not depend on their order."""
+    """Reorder the source's tokens, each with the position it had: attention does not depend on their order."""
     found = _explicit(evaluation)
     if found is None or found[1].shape[1] < 2:
         return

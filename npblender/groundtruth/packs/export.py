@@ -36,7 +36,7 @@ MODEL_FILES = (
 
 
 def weights_sha256(weights: Weights) -> str:
-    """Hashes all parameters: names, shapes and float32 bytes, in the order of the tree."""
+    """Hash all parameters: names, shapes and float32 bytes, in the order of the tree."""
     content = b"".join(
         f"{name}{list(array.shape)}".encode() + array.astype("<f4").tobytes()
         for name, array in to_arrays(weights).items()
@@ -52,7 +52,7 @@ def export_pack(
     seed: int = 0,
     stored: str = "float64",
 ) -> Manifest:
-    """Writes a pack of the demo, or of the model in a folder, without the weights.
+    """Write a pack of the demo, or of the model in a folder, without the weights.
 
     Raises:
         FileNotFoundError, ValueError: no such model, a folder that cannot be written, or truths that do not agree.
@@ -64,7 +64,7 @@ def export_pack(
 def export_tiny(
     folder: str | os.PathLike[str], *, dialect: str | Dialect = "parlai", seed: int = 0, stored: str = "float64"
 ) -> Manifest:
-    """Writes a pack of the tiny model, weights included."""
+    """Write a pack of the tiny model, weights included."""
     with tempfile.TemporaryDirectory() as place:
         tiny.save_tiny(Path(place), seed, resolve_dialect(dialect))
         return _export(Path(folder), "tiny", Path(place), dialect, seed, stored, keep=True)
@@ -119,7 +119,7 @@ def _export(
 
 
 def producer(arithmetic: Arithmetic) -> dict[str, str]:
-    """Lists the programs that made a pack, with their versions."""
+    """List the programs that made a pack, with their versions."""
     return {
         "npblender": __version__,
         "numpy": np.__version__,
@@ -152,7 +152,7 @@ def _files(
 
 
 def _against_longdouble(wide: Subject, found: Mapping[str, Trace]) -> float:
-    """Measures the largest deviation of the float64 runs from runs in longdouble, relative to each point's maximum.
+    """Measure the largest deviation of the float64 runs from runs in longdouble, relative to each point's maximum.
 
     Raises:
         ValueError: it is too large for float64 to be the truth.

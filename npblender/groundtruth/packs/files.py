@@ -44,7 +44,7 @@ class PackCase:
 
 
 def as_stored(array: Array, stored: str) -> Array:
-    """Rounds a float64 array to the dtype in which a pack stores it; other arrays stay as they are.
+    """Round a float64 array to the dtype in which a pack stores it; other arrays stay as they are.
 
     Finite values beyond the dtype's range, which only scores of hidden keys have, are clipped to it.
 
@@ -60,7 +60,7 @@ def as_stored(array: Array, stored: str) -> Array:
 
 
 def tensor_records(arrays: Mapping[str, Array], noise: Mapping[str, Noise]) -> dict[str, Any]:
-    """Describes tensors for the manifest: dtype, shape, and the noise where there is any."""
+    """Describe tensors for the manifest: dtype, shape, and the noise where there is any."""
     return {
         name: {"dtype": str(array.dtype), "shape": list(array.shape)}
         | ({"noise": vars(noise[name])} if name in noise else {})
@@ -69,7 +69,7 @@ def tensor_records(arrays: Mapping[str, Array], noise: Mapping[str, Noise]) -> d
 
 
 def case_file(path: str, kind: str, about: str, cases: Iterable[PackCase], stored: str) -> PackFile:
-    """Makes a file of cases. Outputs in float64 are stored as `stored`; inputs are stored as they are."""
+    """Make a file of cases. Outputs in float64 are stored as `stored`; inputs are stored as they are."""
     arrays: dict[str, Array] = {}
     noise: dict[str, Noise] = {}
     records: dict[str, Any] = {}
@@ -87,7 +87,7 @@ def case_file(path: str, kind: str, about: str, cases: Iterable[PackCase], store
 
 
 def read_cases(path: Path) -> list[PackCase]:
-    """Reads the cases of a file that `case_file` made.
+    """Read the cases of a file that `case_file` made.
 
     Raises:
         ValueError: it is damaged, or not a file of cases.
@@ -118,14 +118,14 @@ def _cases(arrays: Mapping[str, Array], records: Any) -> list[PackCase]:
 
 
 def json_file(path: str, kind: str, about: str, content: list[Any]) -> PackFile:
-    """Makes a JSON file with one entry a line; the same content gives the same bytes."""
+    """Make a JSON file with one entry a line; the same content gives the same bytes."""
     lines = [json.dumps(each, separators=(",", ":"), ensure_ascii=True, allow_nan=False) for each in content]
     text = "[\n" + ",\n".join(lines) + "\n]\n"
     return PackFile(path, kind, about, text.encode("utf-8"))
 
 
 def short(value: Any) -> float:
-    """Converts a float32 number to the shortest decimal that rounds to it.
+    """Convert a float32 number to the shortest decimal that rounds to it.
 
     >>> short(np.float32(0.1))
     0.1
@@ -134,7 +134,7 @@ def short(value: Any) -> float:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file.
+    """Read a JSON file.
 
     Raises:
         ValueError: it is not JSON.

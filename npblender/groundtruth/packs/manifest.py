@@ -48,7 +48,7 @@ class Manifest:
     files: Mapping[str, FileRecord] = field(default_factory=dict)  # by path, with forward slashes
 
     def to_json(self) -> dict[str, Any]:
-        """Converts the manifest to the content of its file."""
+        """Convert the manifest to the content of its file."""
         content: dict[str, Any] = {"format": FORMAT, "schema": SCHEMA}
         content |= {key: getattr(self, key) for key in KEYS}
         content["cross_checks"] = list(self.cross_checks)
@@ -57,7 +57,7 @@ class Manifest:
 
 
 def sha256(content: bytes) -> str:
-    """Hashes bytes, in hexadecimal.
+    """Hash bytes, in hexadecimal.
 
     >>> sha256(b"")[:8]
     'e3b0c442'
@@ -66,7 +66,7 @@ def sha256(content: bytes) -> str:
 
 
 def write_pack(folder: str | os.PathLike[str], manifest: Manifest, contents: Mapping[str, bytes]) -> None:
-    """Writes a pack into a folder that is new or empty, or that holds a pack, which is replaced.
+    """Write a pack into a folder that is new or empty, or that holds a pack, which is replaced.
 
     Raises:
         ValueError: the folder is a link, or holds anything but a whole pack, or the system refuses to write there.
@@ -83,7 +83,7 @@ def write_pack(folder: str | os.PathLike[str], manifest: Manifest, contents: Map
 
 
 def check_replaceable(place: Path) -> None:
-    """Makes sure that a pack at `place` would replace nothing, or another pack and nothing else.
+    """Make sure that a pack at `place` would replace nothing, or another pack and nothing else.
 
     A manifest may list any file. So each file must be as the manifest of the folder describes it, to the byte.
 
@@ -106,7 +106,7 @@ def check_replaceable(place: Path) -> None:
 
 
 def write_manifest(place: Path, manifest: Manifest) -> None:
-    """Writes the manifest alone; the files that it lists must be in place."""
+    """Write the manifest alone; the files that it lists must be in place."""
     with replacing(place / MANIFEST) as unfinished:
         unfinished.write_bytes(_manifest_bytes(manifest))
 
@@ -124,7 +124,7 @@ def _compact(value: Any) -> str:
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
-    """Reads a pack's manifest.
+    """Read a pack's manifest.
 
     Raises:
         FileNotFoundError: there is no such folder, or no manifest in it.
@@ -157,7 +157,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
 
 
 def path_within(folder: Path, name: Any, said: Path) -> Path:
-    """Returns the path of a file that `said`, a file of a pack, names within the pack's folder.
+    """Return the path of a file that `said`, a file of a pack, names within the pack's folder.
 
     Raises:
         ValueError: it is no plain path below the folder, or a link leads out of it.
@@ -182,7 +182,7 @@ def _record(manifest: Path, name: str, content: Any) -> FileRecord:
 
 
 def damage(folder: str | os.PathLike[str], manifest: Manifest) -> dict[str, str]:
-    """Lists the files that are missing, surplus or changed, by path, with a description; empty for a whole pack."""
+    """List the files that are missing, surplus or changed, by path, with a description; empty for a whole pack."""
     place = Path(folder)
     found = {}
     for path, record in manifest.files.items():

@@ -35,7 +35,7 @@ LEANING = 2.0
 
 
 def tiny_weights(seed: int) -> Weights:
-    """Draws the weights in float32, the same for the same seed on every machine."""
+    """Draw the weights in float32, the same for the same seed on every machine."""
     rng = np.random.default_rng([seed, 1])
     arrays = to_arrays(random_weights(TINY_CONFIG, seed))
     last = f"decoder.layers.{TINY_CONFIG.decoder_layers - 1}.final_layer_norm"
@@ -50,7 +50,7 @@ def tiny_weights(seed: int) -> Weights:
 
 
 def save_tiny(folder: Path, seed: int, dialect: Dialect) -> None:
-    """Saves the model and its tokenizer as a folder that `from_pretrained` and transformers read."""
+    """Save the model and its tokenizer as a folder that `from_pretrained` and transformers read."""
     settings = GenerationConfig.from_model_config(TINY_CONFIG).replace(max_length=12)
     model = BlenderbotSmallForConditionalGeneration(
         TINY_CONFIG, tiny_weights(seed), dialect=dialect, generation_config=settings

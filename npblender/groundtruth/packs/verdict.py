@@ -35,7 +35,7 @@ class Subject:
         return all((self.folder / name).is_file() for name in ("vocab.json", "merges.txt"))
 
     def tokenizer(self, dialect: Dialect) -> BlenderbotSmallTokenizer:
-        """Loads the folder's tokenizer in any dialect.
+        """Load the folder's tokenizer in any dialect.
 
         Raises:
             FileNotFoundError: the folder has none.
@@ -43,7 +43,7 @@ class Subject:
         return BlenderbotSmallTokenizer.from_pretrained(self.folder, dialect=dialect)
 
     def sibling(self, dtype: DTypeLike) -> Subject:
-        """Makes the same model with its weights in another dtype."""
+        """Make the same model with its weights in another dtype."""
         weights = self.model.weights
         arrays = {name: array.astype(dtype) for name, array in to_arrays(weights).items()}
         model = type(self.model)(
@@ -74,7 +74,7 @@ class Tally:
         self.problems: list[str] = []
 
     def compare(self, name: str, reference: ArrayLike, mine: ArrayLike, noise: Noise | None) -> None:
-        """Judges one array by its noise."""
+        """Judge one array by its noise."""
         self.count += 1
         expected, found = np.asarray(reference), np.asarray(mine)
         if expected.shape != found.shape:
@@ -91,13 +91,13 @@ class Tally:
             )
 
     def equal(self, name: str, reference: Any, mine: Any) -> None:
-        """Judges values that must be equal."""
+        """Judge values that must be equal."""
         self.count += 1
         if reference != mine:
             self.problems.append(f"{name} is {_short(mine)}, and the pack has {_short(reference)}")
 
     def verdict(self, what: str) -> Verdict:
-        """Makes the verdict on a file of so many `what`."""
+        """Make the verdict on a file of so many `what`."""
         units = f", at most {self.worst_units:.2f} units ({self.worst_name})" if self.worst_name else ""
         return Verdict(not self.problems, f"{self.count} {what}{units}", tuple(self.problems))
 
@@ -108,7 +108,7 @@ def _short(value: Any) -> str:
 
 
 def named(values: Mapping[str, Any]) -> str:
-    """Writes parameters as one line.
+    """Write parameters as one line.
 
     >>> named({"size": 3, "penalty": 1.5})
     'size=3, penalty=1.5'

@@ -78,7 +78,7 @@ def subject_of(
     model: str | os.PathLike[str] | None = None,
     dtype: DTypeLike = "float32",
 ) -> Subject:
-    """Loads the model of a pack: its own, the demo, or the one in the folder named.
+    """Load the model of a pack: its own, the demo, or the one in the folder named.
 
     Raises:
         FileNotFoundError: the pack does not hold its model, and no folder is named.
@@ -109,7 +109,7 @@ def verify_pack(
     dtype: DTypeLike = "float32",
     only: str = "*",
 ) -> PackReport:
-    """Checks a pack's files, and npblender against those whose path matches the glob `only`, in the given dtype.
+    """Check a pack's files, and npblender against those whose path matches the glob `only`, in the given dtype.
 
     Raises:
         FileNotFoundError, ValueError: it is not a pack, has another schema, or its model cannot be loaded.
@@ -148,7 +148,7 @@ def verify_pack(
 
 
 def _untrue_records(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Yields files whose tensors differ from those that the manifest lists."""
+    """Yield files whose tensors differ from those that the manifest lists."""
     for path, record in manifest.files.items():
         if record.tensors:
             arrays, _ = read_tensors(folder / path)

@@ -34,7 +34,7 @@ class Case:
     settings: Mapping[str, float | int | str] = field(default_factory=dict)
 
     def gather(self, arrays: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
-        """Returns the inputs by role, numbers in `dtype`; keys and values of several passes are concatenated.
+        """Return the inputs by role, numbers in `dtype`; keys and values of several passes are concatenated.
 
         >>> case = Case("x", "context", {"weights": ("w",), "v": ("prefill.v", "step1.v")})
         >>> arrays = {"w": np.ones((1, 1, 1, 2)), "prefill.v": np.ones((1, 1, 1, 1)), "step1.v": np.zeros((1, 1, 1, 1))}
@@ -64,7 +64,7 @@ def _add(name: str, a: str, b: str) -> Case:
 
 
 def _embedding(e: Evaluation, here: str, stack: str) -> Iterator[Case]:
-    """Yields the cases from ids to the first layer's input. `here` has the prefix of the step, `stack` has not."""
+    """Yield the cases from ids to the first layer's input. `here` has the prefix of the step, `stack` has not."""
     run = e.run.source if stack == "encoder" else e.run.target
     assert run is not None
     if run.input_ids is not None:
@@ -86,7 +86,7 @@ def _embedding(e: Evaluation, here: str, stack: str) -> Iterator[Case]:
 
 
 def _zeroed(e: Evaluation, name: str, x: str) -> Iterator[Case]:
-    """Yields the case that zeroes the states of pads, in dialects that do so."""
+    """Yield the case that zeroes the states of pads, in dialects that do so."""
     assert e.run.source is not None
     if e.dialect.zero_padded_states and e.run.source.attention_mask is not None:
         yield Case(name, "zero_pads", {"x": (x,), "mask": ("encoder.attention_mask",)})
@@ -95,7 +95,7 @@ def _zeroed(e: Evaluation, name: str, x: str) -> Iterator[Case]:
 def _attention(
     e: Evaluation, here: str, module: str, x: str, pasts: list[str], masks: tuple[str, str]
 ) -> Iterator[Case]:
-    """Yields the cases from scores to norm, over the keys and values of `pasts`; `masks` of keys and heads, or ""."""
+    """Yield the cases from scores to norm, over the keys and values of `pasts`; `masks` of keys and heads, or ""."""
     norm = module + "_layer_norm"
     mask, head_mask = masks
     values = tuple(f"{past}.v" for past in pasts)
@@ -120,7 +120,7 @@ def _feed_forward(e: Evaluation, here: str, module: str, x: str) -> Iterator[Cas
 
 
 def _projections(here: str, module: str, x: str, heads: int, d: int, letters: str) -> Iterator[Case]:
-    """Yields queries (divided by sqrt(K)), keys and values, split into heads."""
+    """Yield queries (divided by sqrt(K)), keys and values, split into heads."""
     for letter in letters:
         scaled = {"divide_by": float(np.sqrt(d // heads))} if letter == "q" else {}
         yield _linear(f"{here}.{letter}", x, f"{module}.{letter}_proj", heads=heads, **scaled)
@@ -146,7 +146,7 @@ def _named(name: str, extra: Mapping[str, Array]) -> str:
 
 
 def _decoder(e: Evaluation, before: list[str], step: str, extra: Mapping[str, Array]) -> Iterator[Case]:
-    """Yields the cases of one decoder pass over the keys of those before it."""
+    """Yield the cases of one decoder pass over the keys of those before it."""
     dot = f"{step}." if step else ""
     here, heads = f"{dot}decoder", e.config.decoder_attention_heads
     yield from _embedding(e, here, "decoder")
@@ -184,7 +184,7 @@ def _logits(e: Evaluation, dot: str, here: str) -> Case:
 
 
 def list_cases(evaluation: Evaluation) -> list[Case]:
-    """Lists all operations of a run, in causal order. A point that repeats another point is not an operation.
+    """List all operations of a run, in causal order. A point that repeats another point is not an operation.
 
     >>> from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
     >>> run = check_inputs(config, weights, context.dialect, TraceInputs([[5, 6]]))
@@ -208,7 +208,7 @@ def list_cases(evaluation: Evaluation) -> list[Case]:
 
 
 def run_arrays(evaluation: Evaluation) -> dict[str, Array]:
-    """Makes the arrays that cases need beside points: ids, positions, labels, and masks, True = may attend.
+    """Make the arrays that cases need beside points: ids, positions, labels, and masks, True = may attend.
 
     >>> from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
     >>> run = check_inputs(config, weights, context.dialect, TraceInputs([[5, 0]]))

@@ -24,7 +24,7 @@ def _number(case: Case, name: str) -> float:
 
 
 def compute(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array]) -> Array:
-    """Computes a case's output. `given` and `parameters` are arrays by role, all numbers of one dtype, the output's.
+    """Compute a case's output. `given` and `parameters` are arrays by role, all numbers of one dtype, the output's.
 
     >>> compute(Case("x", "add", {"a": ("y",), "b": ("z",)}), {"a": np.ones(2), "b": np.ones(2)}, {})
     array([2., 2.])
@@ -78,7 +78,7 @@ _INNER = {
 def reordered(
     case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array], rng: np.random.Generator
 ) -> Iterator[Array]:
-    """Computes the output by other correct orders: inner axes permuted, columns of a norm or softmax permuted.
+    """Compute the output by other correct orders: inner axes permuted, columns of a norm or softmax permuted.
 
     >>> case = Case("x", "scores", {"q": ("q",), "k": ("k",)})
     >>> q, k = np.array([[1.0, 2.0, 3.0]]), np.array([[4.0, 5.0, 6.0]])

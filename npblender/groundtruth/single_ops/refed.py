@@ -56,7 +56,7 @@ class Refed:
     about: Mapping[str, Any]  # dialect, config, inputs, producer
 
     def inputs_of(self, case: Case, dtype: Any = np.float32) -> dict[str, Array]:
-        """Returns the inputs of a case by role, numbers in `dtype`; keys of several steps are concatenated.
+        """Return the inputs of a case by role, numbers in `dtype`; keys of several steps are concatenated.
 
         >>> found = refed(model, TraceInputs([[5, 6, 7]]))
         >>> found.cases[0].name, found.inputs_of(found.cases[0])
@@ -65,7 +65,7 @@ class Refed:
         return case.gather(self.given, dtype)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes one safetensors file; the same cases give the same bytes. Raises ValueError where that is refused."""
+        """Write one safetensors file; the same cases give the same bytes. Raises ValueError where that is refused."""
         arrays = {GIVEN + name: array for name, array in self.given.items()} | dict(self.outputs)
         said = {
             "cases": [asdict(case) for case in self.cases],
@@ -77,7 +77,7 @@ class Refed:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Refed:
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -106,7 +106,7 @@ def _case(entry: Mapping[str, Any]) -> Case:
 
 
 def refed(model: PreTrainedModel, inputs: TraceInputs, *, dialect: str | Dialect | None = None) -> Refed:
-    """Makes a case of every operation of one run of a model, with the inputs that it had there.
+    """Make a case of every operation of one run of a model, with the inputs that it had there.
 
     The run is in float64. Its points are rounded to float32 to become inputs, and each output is computed from these in
     float64. Its noise is the deviation of the same operation in float32, in several orders of summation and in plain
@@ -143,12 +143,12 @@ def refed(model: PreTrainedModel, inputs: TraceInputs, *, dialect: str | Dialect
 
 
 def _rounded(array: Array) -> Array:
-    """Rounds numbers to float32, clipped to its range; integers and booleans stay as they are."""
+    """Round numbers to float32, clipped to its range; integers and booleans stay as they are."""
     return array.clip(-_LARGEST, _LARGEST).astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def _measured(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array]) -> tuple[Array, Noise]:
-    """Computes a case in float64, and how far float32 results lie from that."""
+    """Compute a case in float64, and how far float32 results lie from that."""
     single = {role: parameters[name] for role, name in case.parameters.items()}
     double = {role: array.astype(np.float64) for role, array in single.items()}
     wide, rows = case.gather(given, np.float64), case.gather(given, np.float32)

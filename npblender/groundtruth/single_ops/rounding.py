@@ -17,7 +17,7 @@ ROUNDING = 2.0**-24 / 3**0.5
 
 
 def float32_results(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array]) -> Iterator[Array]:
-    """Yields a case's output in float32 as correct programs give it: NumPy's kernels, other orders, plain loops."""
+    """Yield a case's output in float32 as correct programs give it: NumPy's kernels, other orders, plain loops."""
     yield compute(case, given, parameters)
     yield from reordered(case, given, parameters, np.random.default_rng(0))
     with np.errstate(all="ignore"):
@@ -35,7 +35,7 @@ def _of_product(a: Array, b: Array) -> Array:
 
 
 def typical_error(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array]) -> Array:
-    """Estimates the rms error of each value of a case in float32, from the condition of its sums alone.
+    """Estimate the rms error of each value of a case in float32, from the condition of its sums alone.
 
     >>> case = Case("x", "scores", {"q": ("q",), "k": ("k",)})
     >>> error = typical_error(case, {"q": np.ones((1, 100)), "k": np.ones((1, 100))}, {})

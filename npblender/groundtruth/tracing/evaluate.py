@@ -44,7 +44,7 @@ class Evaluation:
     run: Run
 
     def in_dtype(self, dtype: np.dtype[Any]) -> Evaluation:
-        """Rounds every number of the weights and of the inputs to `dtype`."""
+        """Round every number of the weights and of the inputs to `dtype`."""
 
         def cast(value: Any) -> Any:
             return value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
@@ -63,7 +63,7 @@ class Evaluation:
 
 
 def cast_weights(config: BlenderbotSmallConfig, weights: Weights, dtype: np.dtype[Any]) -> Weights:
-    """Casts weights to another dtype and packs them as a model's own; returns the same object if they have it already.
+    """Cast weights to another dtype and pack them as a model's own; return the same object if they have it already.
 
     >>> cast_weights(config, weights, np.dtype("float64")).dtype
     dtype('float64')
@@ -75,7 +75,7 @@ def cast_weights(config: BlenderbotSmallConfig, weights: Weights, dtype: np.dtyp
 
 
 def with_packed_weights(evaluation: Evaluation) -> Evaluation:
-    """Packs the matrices of an evaluation as those of a model are."""
+    """Pack the matrices of an evaluation as those of a model are."""
     weights = lay_out(evaluation.config, evaluation.weights, _parts(evaluation.weights))
     return replace(evaluation, weights=weights)
 
@@ -87,7 +87,7 @@ def _parts(weights: Weights) -> Parts:
 
 
 def decoder_passes(run: Run) -> Iterator[tuple[str, int, int]]:
-    """Yields name, first target token and the token behind the last of every decoder pass. A single pass has no name.
+    """Yield name, first target token and the token behind the last of every decoder pass. A single pass has no name.
 
     >>> list(decoder_passes(Run(None, Target(np.zeros((1, 4), np.int64)), prefill=2)))
     [('prefill', 0, 2), ('step1', 2, 3), ('step2', 3, 4)]
@@ -101,7 +101,7 @@ def decoder_passes(run: Run) -> Iterator[tuple[str, int, int]]:
 
 
 def planned_points(evaluation: Evaluation) -> dict[str, Point]:
-    """Lists every point of an evaluation in causal order, by the name that `evaluate` gives it.
+    """List every point of an evaluation in causal order, by the name that `evaluate` gives it.
 
     >>> run = Run(None, Target(np.array([[1, 9, 4]])), prefill=2)
     >>> list(planned_points(Evaluation(config, context.dialect, weights, run)))[-1]
@@ -126,7 +126,7 @@ def planned_points(evaluation: Evaluation) -> dict[str, Point]:
 
 
 def _target_slice(target: Target, start: int, stop: int) -> Target:
-    """Cuts out the target's tokens `start` to `stop` - 1; the mask keeps the columns of all tokens before them."""
+    """Cut out the target's tokens `start` to `stop` - 1; the mask keeps the columns of all tokens before them."""
 
     def columns(array: Array | None, first: int = start) -> Any:
         return None if array is None else array[:, first:stop]
@@ -141,7 +141,7 @@ def _target_slice(target: Target, start: int, stop: int) -> Target:
 
 
 def evaluate(evaluation: Evaluation, sink: Sink) -> None:
-    """Runs the model and calls `sink(name, array)` for every planned point, in order.
+    """Run the model and call `sink(name, array)` for every planned point, in order.
 
     The arrays are views of buffers that may change after the call.
 

@@ -44,7 +44,7 @@ class TraceInputs:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> TraceInputs:
-        """Reads a JSON object whose keys are fields of this record and whose values are (nested) lists of numbers.
+        """Read a JSON object whose keys are fields of this record and whose values are (nested) lists of numbers.
 
         Raises TypeError for anything but an object, ValueError for a key that is not a field.
 
@@ -59,7 +59,7 @@ class TraceInputs:
         return TraceInputs(**content)
 
     def to_json(self) -> dict[str, Any]:
-        """Writes what is given as JSON, so that `from_json` reads it again.
+        """Write what is given as JSON, so that `from_json` reads it again.
 
         >>> TraceInputs(np.array([[5, 6]]), decoder_input_ids=[[1]], steps=True).to_json()
         {'input_ids': [[5, 6]], 'decoder_input_ids': [[1]], 'steps': True, 'prefill': 1}
@@ -73,7 +73,7 @@ OF_SOURCE = ("input_ids", "attention_mask", "inputs_embeds", "head_mask", "posit
 
 
 def unknown_inputs(names: Iterable[str]) -> list[str]:
-    """Complains about each name that is not a field of `TraceInputs`.
+    """Complain about each name that is not a field of `TraceInputs`.
 
     >>> unknown_inputs(["labels", "lables"])
     ["there is no input 'lables'; did you mean 'labels'?"]
@@ -116,7 +116,7 @@ class Run:
         return self.target.size[1]
 
     def to_json(self) -> dict[str, Any]:
-        """Writes the `TraceInputs` that repeat this run: what was given, and what the model added (mask, target ids).
+        """Write the `TraceInputs` that repeat this run: what was given, and what the model added (mask, target ids).
 
         >>> Run(Source(np.array([[5, 0]]), attention_mask=np.array([[True, False]])), Target(np.array([[1]]))).to_json()
         {'input_ids': [[5, 0]], 'attention_mask': [[1, 0]], 'decoder_input_ids': [[1]]}
@@ -134,7 +134,7 @@ def has_head(weights: Weights) -> bool:
 
 
 def check_inputs(config: BlenderbotSmallConfig, weights: Weights, dialect: Dialect, inputs: TraceInputs) -> Run:
-    """Checks the inputs as `forward` does and adds what is missing: the mask and the target of this model.
+    """Check the inputs as `forward` does and add what is missing: the mask and the target of this model.
 
     Raises:
         ValueError, TypeError: an input that does not fit the model or another input; the message names it.
@@ -172,7 +172,7 @@ def _check_steps(inputs: TraceInputs) -> int | None:
 
 
 def _causal_target(config: BlenderbotSmallConfig, weights: Weights, inputs: TraceInputs) -> Target:
-    """Checks the inputs of the decoder alone, whose arguments have no prefix."""
+    """Check the inputs of the decoder alone, whose arguments have no prefix."""
     for name in ARRAYS:
         if name not in (*OF_SOURCE, "labels") and getattr(inputs, name) is not None:
             raise ValueError(f"{name} is of a model with an encoder; this one takes {', '.join(OF_SOURCE)} and labels")
@@ -183,7 +183,7 @@ def _causal_target(config: BlenderbotSmallConfig, weights: Weights, inputs: Trac
 def _source_and_target(
     config: BlenderbotSmallConfig, weights: Weights, dialect: Dialect, inputs: TraceInputs, labels: Ids | None
 ) -> tuple[Source, Target]:
-    """Checks the inputs of encoder and decoder."""
+    """Check the inputs of encoder and decoder."""
     given = {name: getattr(inputs, name) for name in OF_SOURCE}
     source = check_source(config, weights.dtype, mask_from_ids=dialect.mask_from_ids, **given)
     given = {name: getattr(inputs, f"decoder_{name}") for name in OF_SOURCE}
@@ -205,7 +205,7 @@ def _source_and_target(
 
 
 def _target_ids(config: BlenderbotSmallConfig, labels: Ids | None, batch: int) -> Ids:
-    """Makes decoder ids where none are given: the labels shifted, or the token that every reply starts with."""
+    """Make decoder ids where none are given: the labels shifted, or the token that every reply starts with."""
     start, pad = config.decoder_start_token_id, config.pad_token_id
     if start is None or (labels is not None and pad is None):
         raise ValueError("decoder_input_ids is missing, and the config has no start token (and pad) to make it from")

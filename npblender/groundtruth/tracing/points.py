@@ -27,7 +27,7 @@ class Point:
     meaning: str
 
     def shape(self, sizes: dict[str, int]) -> tuple[int, ...]:
-        """Replaces the axes' letters by their sizes.
+        """Replace the axes' letters by their sizes.
 
         >>> Point("logits", "B T V", "").shape({"B": 2, "T": 3, "V": 11})
         (2, 3, 11)
@@ -70,7 +70,7 @@ def _feed_forward(new: str) -> Iterator[tuple[str, str, str]]:
 
 
 def encoder_points(layers: int) -> Iterator[Point]:
-    """Lists the encoder's points in causal order. H, K and F are the encoder's.
+    """List the encoder's points in causal order. H, K and F are the encoder's.
 
     >>> [point.name for point in encoder_points(1)][-2:]
     ['encoder.layers.0.output', 'encoder.states']
@@ -91,7 +91,7 @@ def encoder_points(layers: int) -> Iterator[Point]:
 
 
 def start_points(layers: int) -> Iterator[Point]:
-    """Lists what the decoder computes once a source: each layer's cross keys and values. H and K are the decoder's.
+    """List what the decoder computes once a source: each layer's cross keys and values. H and K are the decoder's.
 
     >>> [point.name for point in start_points(1)]
     ['decoder.layers.0.encoder_attn.k', 'decoder.layers.0.encoder_attn.v']
@@ -102,7 +102,7 @@ def start_points(layers: int) -> Iterator[Point]:
 
 
 def decoder_points(layers: int, *, cross: bool = True) -> Iterator[Point]:
-    """Lists the decoder's points for T new tokens over L keys. H, K and F are the decoder's.
+    """List the decoder's points for T new tokens over L keys. H, K and F are the decoder's.
 
     >>> len(list(decoder_points(1))), len(list(decoder_points(1, cross=False)))
     (31, 23)
@@ -122,7 +122,7 @@ def decoder_points(layers: int, *, cross: bool = True) -> Iterator[Point]:
 
 
 def head_points(*, labels: bool = False) -> Iterator[Point]:
-    """Lists the points of the language-model head.
+    """List the points of the language-model head.
 
     >>> [point.name for point in head_points(labels=True)]
     ['logits', 'log_probabilities', 'loss']
@@ -134,7 +134,7 @@ def head_points(*, labels: bool = False) -> Iterator[Point]:
 
 
 def catalogue(config: BlenderbotSmallConfig, *, labels: bool = False) -> list[Point]:
-    """Lists all points of one pass from source ids to logits, in causal order.
+    """List all points of one pass from source ids to logits, in causal order.
 
     >>> points = catalogue(BlenderbotSmallConfig(encoder_layers=1, decoder_layers=1))
     >>> [point.name for point in points[:3]], points[-1].name
@@ -161,7 +161,7 @@ def _templates() -> Mapping[str, tuple[int, Point]]:
 
 
 def split_step(name: str) -> tuple[str, str]:
-    """Splits a name into the prefix of its step, empty in a single pass, and its name in the catalogue.
+    """Split a name into the prefix of its step, empty in a single pass, and its name in the catalogue.
 
     >>> split_step("step2.decoder.states"), split_step("encoder.states")
     (('step2.', 'decoder.states'), ('', 'encoder.states'))
@@ -171,7 +171,7 @@ def split_step(name: str) -> tuple[str, str]:
 
 
 def without_step(name: str) -> str:
-    """Removes the prefix of a step.
+    """Remove the prefix of a step.
 
     >>> without_step("step12.decoder.states"), without_step("encoder.states")
     ('decoder.states', 'encoder.states')
@@ -180,7 +180,7 @@ def without_step(name: str) -> str:
 
 
 def pattern_of(name: str) -> str:
-    """Removes the step and puts layer 0 for any layer: the name that all points of one kind share.
+    """Remove the step and put layer 0 for any layer: the name that all points of one kind share.
 
     >>> pattern_of("step2.decoder.layers.7.ffn.sum")
     'decoder.layers.0.ffn.sum'
@@ -189,7 +189,7 @@ def pattern_of(name: str) -> str:
 
 
 def known_point(name: str) -> Point | None:
-    """Looks up axes and meaning of a name; None where it names no point.
+    """Look up axes and meaning of a name; None where it names no point.
 
     >>> known_point("step2.decoder.layers.7.self_attn.scores").axes, known_point("enc.q")
     ('B H T L', None)
@@ -215,7 +215,7 @@ def _place(name: str) -> tuple[int, ...]:
 
 
 def causal_order(names: Sequence[str]) -> list[str] | None:
-    """Sorts names into the order in which the model computes them; None where a name is no point.
+    """Sort names into the order in which the model computes them; None where a name is no point.
 
     >>> causal_order(["logits", "decoder.layers.1.ffn.sum", "decoder.layers.1.encoder_attn.v", "encoder.states"])
     ['encoder.states', 'decoder.layers.1.encoder_attn.v', 'decoder.layers.1.ffn.sum', 'logits']
@@ -226,7 +226,7 @@ def causal_order(names: Sequence[str]) -> list[str] | None:
 
 
 def points_of_run(names: Sequence[str], config: Mapping[str, Any] | None) -> list[str]:
-    """Lists all points of the run that recorded `names`, in causal order; nothing where `config` lacks its layers.
+    """List all points of the run that recorded `names`, in causal order; nothing where `config` lacks its layers.
 
     >>> names = points_of_run(["prefill.logits", "step1.logits"], {"encoder_layers": 1, "decoder_layers": 1})
     >>> names[0], names[-1], len(names)
@@ -243,7 +243,7 @@ def points_of_run(names: Sequence[str], config: Mapping[str, Any] | None) -> lis
 
 
 def head_count(name: str, arrays: Mapping[str, NDArray[Any]], config: Mapping[str, Any] | None) -> int | None:
-    """Counts the heads of the attention that a point belongs to, from its sibling points or the configuration.
+    """Count the heads of the attention that a point belongs to, from its sibling points or the configuration.
 
     >>> arrays = {"encoder.layers.0.self_attn.k": np.zeros((1, 2, 4, 3))}
     >>> head_count("encoder.layers.0.self_attn.context", arrays, None), head_count("logits", arrays, None)

@@ -32,7 +32,7 @@ def trace(
     noise: bool = True,
     **inputs: Any,
 ) -> Trace:
-    """Records every named intermediate of one run of a model, and how much of each is float32 noise.
+    """Record every named intermediate of one run of a model, and how much of each is float32 noise.
 
     Args:
         model: any of the three classes; the causal head takes `input_ids`, `attention_mask`, `labels`, `head_mask`,
@@ -68,7 +68,7 @@ def record(
     dialect: str | Dialect | Mapping[str, Any] | None = None,
     noise: bool = True,
 ) -> Trace:
-    """Does what `trace` does, with inputs in one record, such as those written in another trace's file.
+    """Do what `trace` does, with inputs in one record, such as those written in another trace's file.
 
     >>> first = trace(model, [[5, 6, 7]], points="encoder.states", noise=False)
     >>> again = record(model, TraceInputs.from_json(first.inputs), points="encoder.states", noise=False)
@@ -101,7 +101,7 @@ def record(
 
 
 def select_points(names: Sequence[str], globs: str | Sequence[str] | None) -> list[str]:
-    """Selects the names that match any of the globs, with or without their step; all of them if there are no globs.
+    """Select the names that match any of the globs, with or without their step; all of them if there are no globs.
 
     Raises ValueError for a glob that matches none.
 

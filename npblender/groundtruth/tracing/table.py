@@ -13,7 +13,7 @@ HEADINGS = ("name", "shape", "mean", "std", "min", "max")
 
 
 def statistics(array: NDArray[Any]) -> tuple[float, float, float, float]:
-    """Computes mean, standard deviation (of the population), minimum and maximum; NaN if there are no values.
+    """Compute mean, standard deviation (of the population), minimum and maximum; NaN if there are no values.
 
     >>> statistics(np.array([1.0, 2.0, 3.0, 6.0]))
     (3.0, 1.8708286933869707, 1.0, 6.0)
@@ -26,7 +26,7 @@ def statistics(array: NDArray[Any]) -> tuple[float, float, float, float]:
 
 
 def trace_table(trace: Trace) -> str:
-    """Formats the table: name, shape, mean, std, min, max, and the noise's rms where it was measured.
+    """Format the table: name, shape, mean, std, min, max, and the noise's rms where it was measured.
 
     >>> print(trace_table(Trace({"logits": np.array([[1.0, -2.0]])})))
     name    shape   mean  std  min  max

@@ -43,7 +43,7 @@ UNPACKED_LIMIT = 1 << 32
 
 
 def _header_and_order(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None) -> tuple[bytes, list[Array]]:
-    """Returns the file's header, its length in front, and the arrays in the order of their bytes."""
+    """Return the file's header, its length in front, and the arrays in the order of their bytes."""
     header: dict[str, Any] = {}
     if metadata:
         wrong = [key for key, value in metadata.items() if not (isinstance(key, str) and isinstance(value, str))]
@@ -68,7 +68,7 @@ def _header_and_order(arrays: Mapping[str, Array], metadata: Mapping[str, str] |
 
 
 def tensor_bytes(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
-    """Encodes arrays as a safetensors file: wider dtypes first, so that every tensor is aligned, else in order.
+    """Encode arrays as a safetensors file: wider dtypes first, so that every tensor is aligned, else in order.
 
     Raises TypeError for a dtype that the format lacks (such as longdouble), and for names or metadata that are not
     texts.
@@ -84,7 +84,7 @@ def tensor_bytes(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None
 def write_tensors(
     path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Writes `tensor_bytes` to a file, which appears under its name only when it is complete.
+    """Write `tensor_bytes` to a file, which appears under its name only when it is complete.
 
     Raises TypeError as `tensor_bytes` does, ValueError where the system refuses to write.
     """
@@ -96,7 +96,7 @@ def write_tensors(
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
-    """Returns the path after making sure that a file is there.
+    """Return the path after making sure that a file is there.
 
     >>> existing_file("no such file")
     Traceback (most recent call last):
@@ -119,7 +119,7 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
-    """Reads the arrays of a safetensors or NPZ file by name, in the order of the file, and its metadata (NPZ has none).
+    """Read the arrays of a safetensors or NPZ file by name, in the order of the file, and its metadata (NPZ has none).
 
     bfloat16 becomes float32; every other dtype stays as stored. Raises FileNotFoundError, and ValueError for a file
     that is damaged, is of neither kind, or holds dtypes that NumPy lacks.
@@ -133,7 +133,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
 
 
 def _is_zip(path: Path) -> bool:
-    """Decides by the first bytes: the last ones may be anything. A safetensors file begins with a length below 2^32."""
+    """Decide by the first bytes: the last ones may be anything. A safetensors file begins with a length below 2^32."""
     with path.open("rb") as file:
         start = file.read(8)
     return start[:4] == b"PK\5\6" or (start[:4] == b"PK\3\4" and any(start[4:]))

@@ -20,7 +20,7 @@ def inputs_of_texts(
     text: str | Sequence[str],
     reply: str | Sequence[str] | None = None,
 ) -> TraceInputs:
-    """Turns one text or several, with a reply each or none, into ids and masks, shorter ones padded on the right.
+    """Turn one text or several, with a reply each or none, into ids and masks, shorter ones padded on the right.
 
     Raises ValueError for a text without tokens, another number of replies, or a config without start or pad token;
     TypeError for anything but texts.

@@ -90,7 +90,7 @@ class Trace:
         return texts
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes one safetensors file; the same trace gives the same bytes.
+        """Write one safetensors file; the same trace gives the same bytes.
 
         Raises:
             TypeError: longdouble, which the format cannot store.
@@ -106,7 +106,7 @@ class Trace:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Trace:
-        """Reads a trace; any other safetensors or NPZ file becomes a trace of arrays only, in the file's order.
+        """Read a trace; any other safetensors or NPZ file becomes a trace of arrays only, in the file's order.
 
         A golden pack's file of cases becomes a trace of its outputs, with their noise.
 
@@ -147,7 +147,7 @@ _SHAPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
 
 
 def _outputs_of_cases(path: Any, arrays: Mapping[str, Array], text: str) -> Trace:
-    """Makes a trace of a golden pack's file of cases: the outputs CASE/out/NAME, each with its noise."""
+    """Make a trace of a golden pack's file of cases: the outputs CASE/out/NAME, each with its noise."""
     try:
         listed = {name: each["noise"] for name, each in json.loads(text).items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -57,7 +57,7 @@ def _stack(spec: Any, weights: dict[str, np.ndarray], side: str, scale: float) -
 
 
 def convert(folder: Path, target: Path) -> None:
-    """Writes the engine's own folder, in float32."""
+    """Write the engine's own folder, in float32."""
     config = json.loads((folder / "config.json").read_text())
     weights = {k.removeprefix("model."): v for k, v in load_file(folder / "model.safetensors").items()}
     spec = transformer_spec.TransformerSpec.from_config(

@@ -31,7 +31,7 @@ FORMATS = {
 
 
 def convert_pack(folder: str | os.PathLike[str], out: str | os.PathLike[str], to: str) -> list[Path]:
-    """Writes a pack in another format into a folder that is new or empty; returns the files written.
+    """Write a pack in another format into a folder that is new or empty; return the files written.
 
     Raises:
         FileNotFoundError, ValueError: no pack, a damaged one, an unknown format, or a folder that is not empty.

@@ -13,7 +13,7 @@ from typing import Any
 
 
 def c_name(*words: Any) -> str:
-    """Joins words to a name of C.
+    """Join words to a name of C.
 
     >>> c_name("top-k", "asked", 0)
     'top_k_asked_0'
@@ -22,7 +22,7 @@ def c_name(*words: Any) -> str:
 
 
 def c_text(text: str) -> str:
-    """Writes a text as a C string literal.
+    """Write a text as a C string literal.
 
     >>> c_text('a "b" é')
     '"a \\\\"b\\\\" \\\\303\\\\251"'
@@ -35,7 +35,7 @@ def c_text(text: str) -> str:
 
 
 def c_constants(name: str, value: Any) -> Iterator[str]:
-    """Yields the declarations of a value; null has none.
+    """Yield the declarations of a value; null has none.
 
     >>> print(*c_constants("found", {"ids": [1, 2], "score": -0.5}), sep="\\n")
     static const int64_t found_ids[2] = {1, 2};

@@ -54,7 +54,7 @@ def _of_trace(path: Path, name: str) -> CaseArrays:
 
 
 def case_arrays(folder: Path, manifest: Manifest) -> Iterator[CaseArrays]:
-    """Yields the groups of arrays of a pack, in the order of the manifest."""
+    """Yield the groups of arrays of a pack, in the order of the manifest."""
     for path, record in manifest.files.items():
         name = path.rsplit(".", 1)[0]
         if record.kind == scalars.KIND:

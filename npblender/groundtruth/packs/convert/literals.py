@@ -79,7 +79,7 @@ def _rust_number(value: Any, dtype: str) -> str:
 
 
 def _decimal(value: Any, dtype: str) -> str:
-    """Writes the shortest decimal, always with a point or an exponent."""
+    """Write the shortest decimal, always with a point or an exponent."""
     return str(np.float32(value)) if dtype == "float32" else repr(float(value))
 
 
@@ -129,7 +129,7 @@ def _named(case: CaseArrays) -> Iterator[tuple[str, Array]]:
 
 
 def _described(case: CaseArrays) -> Iterator[str]:
-    """Yields what C has beside the arrays of a case: noise, parameters, regions."""
+    """Yield what C has beside the arrays of a case: noise, parameters, regions."""
     first = case.file.rsplit("/", 1)[-1]
     for name, noise in case.noise.items():
         whole = c_name(first, case.name, "out", name, "noise")
@@ -156,7 +156,7 @@ def _write(language: Language, folder: Path, manifest: Manifest, out: Path) -> l
 
 
 def write_c(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
-    """Writes a C99 header a file: arrays and all JSON files but the model's own."""
+    """Write a C99 header a file: arrays and all JSON files but the model's own."""
     written = _write(C, folder, manifest, out)
     for file, record in manifest.files.items():
         if file.endswith(".json") and record.kind != "model":
@@ -169,10 +169,10 @@ def write_c(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
 
 
 def write_rust(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
-    """Writes a Rust module a file."""
+    """Write a Rust module a file."""
     return _write(RUST, folder, manifest, out)
 
 
 def write_js(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
-    """Writes a JavaScript module a file."""
+    """Write a JavaScript module a file."""
     return _write(JS, folder, manifest, out)

@@ -12,7 +12,7 @@ from npblender.groundtruth.tracing.tensor_file import read_tensors
 
 
 def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
-    """Writes an NPZ file for each safetensors file and copies the others. The same pack gives the same bytes."""
+    """Write an NPZ file for each safetensors file and copies the others. The same pack gives the same bytes."""
     written = []
     for path in [*manifest.files, MANIFEST]:
         target = out / path

@@ -25,7 +25,7 @@ NUMBER, BYTES = 0, 2  # kinds of fields
 
 
 def varint(number: int) -> bytes:
-    """Encodes a number in groups of seven bits, the lowest first, each but the last with its high bit set.
+    """Encode a number in groups of seven bits, the lowest first, each but the last with its high bit set.
 
     >>> varint(300).hex()
     'ac02'
@@ -45,7 +45,7 @@ def _field(number: int, content: int | bytes) -> bytes:
 
 
 def tensor_proto(name: str, array: Array) -> bytes:
-    """Serializes an array as a TensorProto.
+    """Serialize an array as a TensorProto.
 
     >>> tensor_proto("x", np.array([1.0], np.float32)).hex()
     '080110014201784a040000803f'
@@ -61,7 +61,7 @@ def tensor_proto(name: str, array: Array) -> bytes:
 
 
 def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
-    """Writes a folder for each file of arrays, and in it a `test_data_set_N` for each case."""
+    """Write a folder for each file of arrays, and in it a `test_data_set_N` for each case."""
     written = []
     seen: Counter[str] = Counter()
     for case in case_arrays(folder, manifest):

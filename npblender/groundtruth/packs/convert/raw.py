@@ -29,7 +29,7 @@ def little_endian(array: Array) -> bytes:
 
 
 def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
-    """Writes FILE/CASE/in/NAME.bin and FILE/CASE/out/NAME.bin, the table, and the pack's JSON files."""
+    """Write FILE/CASE/in/NAME.bin and FILE/CASE/out/NAME.bin, the table, and the pack's JSON files."""
     lines, written = ["\t".join(COLUMNS)], []
     settings: dict[str, dict[str, object]] = {}
     for case in case_arrays(folder, manifest):

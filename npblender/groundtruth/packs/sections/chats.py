@@ -27,7 +27,7 @@ class Chat:
 
 
 def chats_for(longest: int) -> Iterator[Chat]:
-    """Yields the conversations of a pack; `longest` limits each reply."""
+    """Yield the conversations of a pack; `longest` limits each reply."""
     beams = {"num_beams": 3, "min_length": 2, "max_length": longest}
     said = ("Hello!", "do you like low music?", "new or old?")
     yield Chat("beams", said, (), beams)
@@ -59,14 +59,14 @@ def _held(subject: Subject, chat: Chat) -> dict[str, Any]:
 
 
 def make(subject: Subject, longest: int) -> Iterator[PackFile]:
-    """Makes the file, or nothing where the model has no tokenizer; `subject` computes in float64."""
+    """Make the file, or nothing where the model has no tokenizer; `subject` computes in float64."""
     if subject.has_texts:
         found = [_held(subject, chat) for chat in chats_for(longest)]
         yield json_file(PATH, KIND, "conversations: what the model was shown, and what it answered", found)
 
 
 def check(path: Path, subject: Subject) -> Verdict:
-    """Holds the same conversations and compares them with the file."""
+    """Hold the same conversations and compare them with the file."""
     tally = Tally()
     for expected in read_json(path):
         chat = Chat(expected["name"], expected["said"], expected["persona"], expected["settings"])

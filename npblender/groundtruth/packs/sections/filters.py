@@ -30,7 +30,7 @@ ROUNDED = Noise(0.0, 0.0)
 
 
 def cases_of(rng: np.random.Generator) -> Iterator[tuple[str, str, Array, Mapping[str, Any]]]:
-    """Yields filter, reason, scores and parameters of every case; the targets are `IDS`, six ids each."""
+    """Yield filter, reason, scores and parameters of every case; the targets are `IDS`, six ids each."""
 
     def scores() -> Array:
         return (rng.standard_normal((3, V)) * 2).astype(np.float32)
@@ -71,7 +71,7 @@ def cases_of(rng: np.random.Generator) -> Iterator[tuple[str, str, Array, Mappin
 
 
 def make(seed: int, stored: str) -> PackFile:
-    """Makes the file."""
+    """Make the file."""
     cases = []
     for number, (name, why, scores, parameters) in enumerate(cases_of(np.random.default_rng([seed, 30]))):
         truth = filters.apply(name, scores.astype(np.float64).tolist(), IDS, parameters)
@@ -132,7 +132,7 @@ OWN: Mapping[str, Callable[[Array, Array, dict[str, Any]], Array]] = {
 
 
 def check(path: Path) -> Verdict:
-    """Compares the package's filters with the file."""
+    """Compare the package's filters with the file."""
     tally = Tally()
     for case in read_cases(path):
         parameters = dict(case.parameters)

@@ -55,7 +55,7 @@ class Scenario:
 
 
 def _words(config: BlenderbotSmallConfig, rng: np.random.Generator, *shape: int) -> Ids:
-    """Draws ids that are not special tokens."""
+    """Draw ids that are not special tokens."""
     special = (config.pad_token_id, config.bos_token_id, config.eos_token_id, config.decoder_start_token_id)
     low = 1 + max(token for token in special if isinstance(token, int))
     return rng.integers(low if low < config.vocab_size else 0, config.vocab_size, shape)
@@ -71,7 +71,7 @@ def _target(config: BlenderbotSmallConfig, rng: np.random.Generator, batch: int,
 
 
 def small_scenarios(config: BlenderbotSmallConfig, dialect: Dialect, seed: int) -> Iterator[Scenario]:
-    """Yields every mask and cache case, for a model small enough to be kept whole."""
+    """Yield every mask and cache case, for a model small enough to be kept whole."""
     rng = np.random.default_rng([seed, 100])
     pad = config.pad_token_id or 0
     mask = np.array(
@@ -132,7 +132,7 @@ def small_scenarios(config: BlenderbotSmallConfig, dialect: Dialect, seed: int) 
 def exchange_scenarios(
     config: BlenderbotSmallConfig, seed: int, exchange: tuple[list[int], list[int]] | None
 ) -> Iterator[Scenario]:
-    """Yields one exchange (a source's ids and a reply's) at few points, whole and in steps."""
+    """Yield one exchange (a source's ids and a reply's) at few points, whole and in steps."""
     rng = np.random.default_rng([seed, 101])
     source = _words(config, rng, 1, 8) if exchange is None else np.array([exchange[0]])
     reply = _words(config, rng, 1, 5) if exchange is None else np.array([exchange[1]])
@@ -156,7 +156,7 @@ def exchange_scenarios(
 
 
 def twin_of(subject: Subject) -> Subject:
-    """Multiplies every parameter of the first encoder layer by `TWIN_FACTOR`: exactly, if they are float16 numbers."""
+    """Multiply every parameter of the first encoder layer by `TWIN_FACTOR`: exactly, if they are float16 numbers."""
     model = subject.model
     arrays = {
         name: array * array.dtype.type(TWIN_FACTOR if name.startswith("encoder.layers.0.") else 1)
@@ -166,12 +166,12 @@ def twin_of(subject: Subject) -> Subject:
 
 
 def subject_of_path(subject: Subject, path: str) -> Subject:
-    """Returns the model that a file of the pack was traced with: the pack's, or its twin."""
+    """Return the model that a file of the pack was traced with: the pack's, or its twin."""
     return twin_of(subject) if Path(path).stem == TWIN else subject
 
 
 def traces(subject: Subject, scenarios: list[Scenario]) -> dict[str, Trace]:
-    """Traces every scenario in float64, with the noise of each point, by the scenario's path."""
+    """Trace every scenario in float64, with the noise of each point, by the scenario's path."""
     found = {}
     for each in scenarios:
         model = subject_of_path(subject, each.path).model
@@ -180,7 +180,7 @@ def traces(subject: Subject, scenarios: list[Scenario]) -> dict[str, Trace]:
 
 
 def make(found: dict[str, Trace], scenarios: list[Scenario], stored: str) -> Iterator[PackFile]:
-    """Makes the trace files."""
+    """Make the trace files."""
     for scenario in scenarios:
         trace = found[scenario.path]
         arrays = {name: as_stored(array, stored) for name, array in trace.arrays.items()}
@@ -190,7 +190,7 @@ def make(found: dict[str, Trace], scenarios: list[Scenario], stored: str) -> Ite
 
 
 def check(path: Path, subject: Subject) -> Verdict:
-    """Runs the trace's inputs and compares the result with the trace."""
+    """Run the trace's inputs and compare the result with the trace."""
     reference = Trace.load(path)
     if reference.inputs is None:
         raise ValueError(f"{path} does not say what was run")

@@ -48,7 +48,7 @@ class Part:
     cross_head_mask: Any = None  # [H]
 
     def to_json(self) -> dict[str, Any]:
-        """Converts the part for the file, without the fields that are None."""
+        """Convert the part for the file, without the fields that are None."""
         return {name: value for name, value in vars(self).items() if value is not None and value != {}}
 
 
@@ -74,7 +74,7 @@ class _Place:
         return self.name(point) in self.trace.arrays
 
     def under(self, prefix: str, names: tuple[str, ...] | None = None) -> dict[str, str]:
-        """Lists the outputs below a path of the trace, by what follows that path."""
+        """List the outputs below a path of the trace, by what follows that path."""
         found = {}
         for name in self.trace.points:
             if name.startswith(self.step if not without_step(name).startswith("encoder.") else ""):
@@ -88,7 +88,7 @@ class _Place:
         return (self.trace.inputs or {}).get(name)
 
     def self_mask(self) -> Any:
-        """Makes the mask [B, T, L] of the decoder's self-attention."""
+        """Make the mask [B, T, L] of the decoder's self-attention."""
         keys = self.first + self.new
         allowed = causal_mask(self.new, keys)[None]
         own = self.given("decoder_attention_mask")
@@ -97,7 +97,7 @@ class _Place:
         return None if allowed.all() else _listed(allowed)
 
     def past(self, layer: str) -> dict[str, list[str]]:
-        """Lists the keys and values of the passes before this one."""
+        """List the keys and values of the passes before this one."""
         if not self.step or self.step == "prefill.":
             return {}
         before = ["prefill.", *(f"step{n}." for n in range(1, int(self.step[4:-1])))]
@@ -173,7 +173,7 @@ def _decoder_layer(place: _Place, n: int) -> Iterator[Part]:
 
 
 def parts_of(path: str, trace: Trace, config: BlenderbotSmallConfig) -> Iterator[Part]:
-    """Yields every part of which a trace holds all inputs and some output."""
+    """Yield every part of which a trace holds all inputs and some output."""
     scenario = PurePosixPath(path).stem
     for place in _passes(path, trace):
         for part in _parts(place, config):
@@ -205,7 +205,7 @@ def _feed_forward(place: _Place, layer: str, before: str) -> Iterator[Part]:
 
 
 def make(found: Mapping[str, Trace], config: BlenderbotSmallConfig) -> PackFile:
-    """Makes the file: every part of every trace."""
+    """Make the file: every part of every trace."""
     kept = {path: trace for path, trace in found.items() if PurePosixPath(path).stem != TWIN}  # other parameters
     parts = [part.to_json() for path, trace in kept.items() for part in parts_of(path, trace, config)]
     return json_file(PATH, KIND, "which tensors go into each part of the model, and which come out", parts)

@@ -25,7 +25,7 @@ from npblender.transformer.kv_cache import LayerCache
 
 
 def run_part(subject: Subject, part: Mapping[str, Any], tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Computes one part, by the names of `outputs`."""
+    """Compute one part, by the names of `outputs`."""
     found: dict[str, Array] = {}
 
     def keep(name: str, array: Array) -> None:
@@ -39,14 +39,14 @@ def run_part(subject: Subject, part: Mapping[str, Any], tensors: Mapping[str, Ar
 
 
 def _joined(names: Any, tensors: Mapping[str, Array], dtype: Any) -> Array:
-    """Returns a tensor, or several concatenated along the keys, [B, H, L, K]."""
+    """Return a tensor, or several concatenated along the keys, [B, H, L, K]."""
     listed = [names] if isinstance(names, str) else names
     found = [tensors[name].astype(dtype) for name in listed]
     return found[0] if isinstance(names, str) else np.concatenate(found, axis=2)
 
 
 def _at(subject: Subject, path: str) -> Any:
-    """Looks up the parameters below a path of the tree."""
+    """Look up the parameters below a path of the tree."""
     node: Any = subject.model.weights
     for name in path.split("."):
         if name.isdigit():
@@ -59,7 +59,7 @@ def _at(subject: Subject, path: str) -> Any:
 
 
 def _allowed(mask: Any) -> Any:
-    """Converts a mask for attention: [B, S] -> [B, 1, 1, S], [B, T, L] -> [B, 1, T, L]."""
+    """Convert a mask for attention: [B, S] -> [B, 1, 1, S], [B, T, L] -> [B, 1, T, L]."""
     if mask is None:
         return None
     array = np.asarray(mask, bool)
@@ -142,7 +142,7 @@ RUN: Mapping[str, Callable[[Subject, Any, Any, Any, Context], None]] = {
 
 
 def check(path: Path, subject: Subject) -> Verdict:
-    """Compares every part of the file with the traces beside it."""
+    """Compare every part of the file with the traces beside it."""
     tally = Tally()
     opened: dict[str, Trace] = {}
     for part in read_json(path):

@@ -41,7 +41,7 @@ AGREE = 1e-12
 
 
 def points(name: str, rng: np.random.Generator, count: int = 48) -> Iterator[tuple[float, str]]:
-    """Yields float32 inputs with the region of each; `count` in the middle and in the tail."""
+    """Yield float32 inputs with the region of each; `count` in the middle and in the tail."""
     info = np.finfo(np.float32)
     largest, smallest, tiniest = float(info.max), float(info.tiny), float(info.smallest_subnormal)
     special = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.0]
@@ -58,7 +58,7 @@ def points(name: str, rng: np.random.Generator, count: int = 48) -> Iterator[tup
 
 
 def make(seed: int, a: Arithmetic) -> Iterator[PackFile]:
-    """Makes the CSV files.
+    """Make the CSV files.
 
     Raises:
         ValueError: the arithmetic, Python's float64 or npblender's own float64 disagree about a value.
@@ -95,7 +95,7 @@ def _close(y: float, value: float) -> bool:
 
 
 def read(path: Path) -> list[tuple[float, float, float, str]]:
-    """Reads the rows of a CSV file: x, y, ulps and region.
+    """Read the rows of a CSV file: x, y, ulps and region.
 
     Raises:
         ValueError: it has another form.
@@ -113,7 +113,7 @@ def read(path: Path) -> list[tuple[float, float, float, str]]:
 
 
 def check(path: Path, dtype: np.dtype[Any], *, exact: bool = True) -> Verdict:
-    """Compares the operation of the file's name with the file, in the given dtype and its ulps, or float64's at most.
+    """Compare the operation of the file's name with the file, in the given dtype and its ulps, or float64's at most.
 
     A pack made without mpmath is not `exact`: its float64 values have relative errors of up to `AGREE`.
     """
@@ -138,7 +138,7 @@ def check(path: Path, dtype: np.dtype[Any], *, exact: bool = True) -> Verdict:
 
 
 def _ulp(y: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Computes the gap between neighbours of `dtype` at |y|, the smallest subnormal at 0."""
+    """Compute the gap between neighbours of `dtype` at |y|, the smallest subnormal at 0."""
     info = np.finfo(dtype)
     magnitude = np.minimum(np.abs(np.where(np.isfinite(y), y, 1.0)), float(np.finfo(np.float64).max))
     exponent = np.where(magnitude == 0, info.minexp, np.maximum(np.frexp(magnitude)[1] - 1, info.minexp))

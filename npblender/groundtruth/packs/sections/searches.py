@@ -44,7 +44,7 @@ class Search:
 
 
 def searches_for(dialect: Dialect, source: list[int], pad: int, start: int, longest: int) -> Iterator[Search]:
-    """Yields the searches of a pack over one source's ids; `longest` limits the reply's tokens."""
+    """Yield the searches of a pack over one source's ids; `longest` limits the reply's tokens."""
     ids, limit = [source], {"max_length": longest}
     padded = [[*source, pad, pad]]
     mask = [[1] * len(source) + [0, 0]]
@@ -70,7 +70,7 @@ def searches_for(dialect: Dialect, source: list[int], pad: int, start: int, long
 
 
 def answer(subject: Subject, search: Search) -> dict[str, Any]:
-    """Runs a search and converts its result for JSON, with the steps that led there.
+    """Run a search and convert its result for JSON, with the steps that led there.
 
     Raises:
         ValueError: the recorded scores do not lead to the steps of the search.
@@ -127,7 +127,7 @@ def _steps(subject: Subject, search: Search, record: Any, beams: int, prompt: in
 
 
 def make(subject: Subject, searches: list[Search]) -> PackFile:
-    """Makes the file; `subject` computes in float64."""
+    """Make the file; `subject` computes in float64."""
     found = []
     for each in searches:
         asked = {**each.call(), "options": dict(each.options)}
@@ -136,7 +136,7 @@ def make(subject: Subject, searches: list[Search]) -> PackFile:
 
 
 def read(path: Path) -> Iterator[tuple[Search, dict[str, Any]]]:
-    """Yields the searches of a file and their results."""
+    """Yield the searches of a file and their results."""
     content = read_json(path)
     if not isinstance(content, list):
         raise ValueError(f"{path} must hold a list of searches")
@@ -150,7 +150,7 @@ def read(path: Path) -> Iterator[tuple[Search, dict[str, Any]]]:
 
 
 def check(path: Path, subject: Subject) -> Verdict:
-    """Runs the searches and compares them with the file."""
+    """Run the searches and compare them with the file."""
     tally, ties = Tally(), 0
     for search, expected in read(path):
         try:

@@ -28,7 +28,7 @@ AGREE = 1e-13  # of the largest value: how far mpmath, float64 and npblender in 
 
 
 def _numbers(a: Arithmetic, array: Array) -> Any:
-    """Converts an array to nested lists of the arithmetic's numbers; infinities stay floats."""
+    """Convert an array to nested lists of the arithmetic's numbers; infinities stay floats."""
     if array.ndim:
         return [_numbers(a, each) for each in array]
     value = float(array)
@@ -82,7 +82,7 @@ OPERATIONS: Mapping[str, Callable[[Arithmetic, Mapping[str, Array], Mapping[str,
 
 
 def _run(name: str, x: Mapping[str, Array], p: Mapping[str, Any], dtype: Any) -> Array:
-    """Computes the package's own result in a dtype."""
+    """Compute the package's own result in a dtype."""
     given = {key: array.astype(dtype) if array.dtype.kind == "f" else array for key, array in x.items()}
     if name == "argmax":
         return np.asarray(np.argmax(given["x"], axis=-1))
@@ -92,7 +92,7 @@ def _run(name: str, x: Mapping[str, Array], p: Mapping[str, Any], dtype: Any) ->
 
 
 def _reordered(name: str, x: Mapping[str, Array], order: Array) -> tuple[dict[str, Array], Callable[[Array], Array]]:
-    """Reorders the axis that is summed over; returns the inputs and a function that restores the result's order."""
+    """Reorder the axis that is summed over; return the inputs and a function that restores the result's order."""
     if name in ("softmax", "log_softmax"):
         return {"x": x["x"][:, order]}, lambda y: y[:, np.argsort(order)]
     if name == "layer_norm":
@@ -120,7 +120,7 @@ def _noise(name: str, case: PackCase, truth: Array, rng: np.random.Generator) ->
 
 
 def cases_of(name: str, rng: np.random.Generator) -> Iterator[PackCase]:
-    """Yields the cases without their outputs. All inputs are float32 numbers."""
+    """Yield the cases without their outputs. All inputs are float32 numbers."""
 
     def normal(*shape: int, scale: float = 1.0) -> Array:
         return (rng.standard_normal(shape) * scale).astype(np.float32)
@@ -183,7 +183,7 @@ def cases_of(name: str, rng: np.random.Generator) -> Iterator[PackCase]:
 
 
 def make(seed: int, a: Arithmetic, stored: str) -> Iterator[PackFile]:
-    """Makes the files of cases.
+    """Make the files of cases.
 
     Raises:
         ValueError: the arithmetic, Python's float64 or npblender's own float64 disagree about a value.
@@ -210,7 +210,7 @@ def _agree(what: str, truth: Array, value: Array, who: str) -> None:
 
 
 def check(path: Path, dtype: np.dtype[Any]) -> Verdict:
-    """Compares the package's operation of the file's name with the file."""
+    """Compare the package's operation of the file's name with the file."""
     tally = Tally()
     for case in read_cases(path):
         mine = _run(path.stem, case.inputs, case.parameters, dtype)

@@ -59,7 +59,7 @@ def _explained(tokenizer: BlenderbotSmallTokenizer, text: str) -> dict[str, Any]
 
 
 def make(subject: Subject) -> Iterator[PackFile]:
-    """Makes both files, or none where the model has no tokenizer."""
+    """Make both files, or none where the model has no tokenizer."""
     if not subject.has_texts:
         return
     for way, dialect in WAYS.items():
@@ -69,7 +69,7 @@ def make(subject: Subject) -> Iterator[PackFile]:
 
 
 def check(path: Path, subject: Subject) -> Verdict:
-    """Compares the model's tokenizer with the file."""
+    """Compare the model's tokenizer with the file."""
     tally = Tally()
     tokenizer = subject.tokenizer(WAYS[path.stem])
     for expected in read_json(path):

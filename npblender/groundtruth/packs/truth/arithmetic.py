@@ -53,12 +53,12 @@ def _multiprecision() -> Arithmetic | None:
 
 
 def best() -> Arithmetic:
-    """Returns mpmath's numbers if it is installed, else float64."""
+    """Return mpmath's numbers if it is installed, else float64."""
     return _multiprecision() or LIBM
 
 
 def by_name(name: str) -> Arithmetic | None:
-    """Returns the arithmetic of a name in a manifest; None if it is not installed.
+    """Return the arithmetic of a name in a manifest; None if it is not installed.
 
     >>> by_name(LIBM.name) is LIBM, by_name("an abacus")
     (True, None)

@@ -40,32 +40,32 @@ def _best_first(values: Row) -> list[int]:
 
 
 def min_length(scores: Row, ids: Ids, *, shortest: int, eos: Ids) -> Row:
-    """Blocks the end while the target, its start included, is shorter."""
+    """Block the end while the target, its start included, is shorter."""
     return _blocked(scores, eos) if len(ids) < shortest else scores
 
 
 def forced_bos(scores: Row, ids: Ids, *, token: int) -> Row:
-    """Allows only this token after a lone start."""
+    """Allow only this token after a lone start."""
     return _forced(scores, [token]) if len(ids) == 1 else scores
 
 
 def forced_eos(scores: Row, ids: Ids, *, longest: int, tokens: Ids) -> Row:
-    """Allows only an end as the last token before the limit."""
+    """Allow only an end as the last token before the limit."""
     return _forced(scores, tokens) if len(ids) == longest - 1 else scores
 
 
 def suppress(scores: Row, ids: Ids, *, tokens: Ids) -> Row:
-    """Blocks these tokens."""
+    """Block these tokens."""
     return _blocked(scores, tokens)
 
 
 def begin_suppress(scores: Row, ids: Ids, *, first: int, tokens: Ids) -> Row:
-    """Blocks these tokens at one place of the target."""
+    """Block these tokens at one place of the target."""
     return _blocked(scores, tokens) if len(ids) == first else scores
 
 
 def repetition_penalty(scores: Row, ids: Ids, *, penalty: float) -> Row:
-    """Lowers the scores of tokens that have been said (Keskar et al. 2019)."""
+    """Lower the scores of tokens that have been said (Keskar et al. 2019)."""
     return [
         (value * penalty if value < 0 else value / penalty) if token in ids else value
         for token, value in enumerate(scores)
@@ -73,7 +73,7 @@ def repetition_penalty(scores: Row, ids: Ids, *, penalty: float) -> Row:
 
 
 def no_repeat_ngram(scores: Row, ids: Ids, *, size: int, source: Ids | None = None, hopeless: float = NEVER) -> Row:
-    """Blocks tokens that complete an n-gram of the target, or of the source, again."""
+    """Block tokens that complete an n-gram of the target, or of the source, again."""
     read = ids if source is None else source
     ending = list(ids[len(ids) - size + 1 :]) if size > 1 else []
     if len(ids) < size - 1:
@@ -83,13 +83,13 @@ def no_repeat_ngram(scores: Row, ids: Ids, *, size: int, source: Ids | None = No
 
 
 def bad_words(scores: Row, ids: Ids, *, phrases: Sequence[Ids], hopeless: float = NEVER) -> Row:
-    """Blocks the last token of a phrase after its others."""
+    """Block the last token of a phrase after its others."""
     banned = [p[-1] for p in phrases if len(p) == 1 or list(ids[-(len(p) - 1) :]) == list(p[:-1])]
     return _blocked(scores, banned, hopeless)
 
 
 def sequence_bias(scores: Row, ids: Ids, *, biases: Sequence[tuple[Ids, float]]) -> Row:
-    """Adds a bias to the last token of a phrase after its others."""
+    """Add a bias to the last token of a phrase after its others."""
     biased = list(scores)
     for phrase, bias in biases:
         if len(phrase) == 1 or list(ids[-(len(phrase) - 1) :]) == list(phrase[:-1]):
@@ -98,7 +98,7 @@ def sequence_bias(scores: Row, ids: Ids, *, biases: Sequence[tuple[Ids, float]])
 
 
 def exponential_decay(scores: Row, ids: Ids, *, start: int, factor: float, eos: Ids) -> Row:
-    """Raises the score of the end with every token beyond a length."""
+    """Raise the score of the end with every token beyond a length."""
     if len(ids) <= start:
         return scores
     gain = factor ** (len(ids) - start) - 1
@@ -106,29 +106,29 @@ def exponential_decay(scores: Row, ids: Ids, *, start: int, factor: float, eos: 
 
 
 def allowed_tokens(scores: Row, ids: Ids, *, allowed: Ids) -> Row:
-    """Allows only these tokens."""
+    """Allow only these tokens."""
     return _kept(scores, set(allowed))
 
 
 def remove_invalid(scores: Row, ids: Ids) -> Row:
-    """Replaces NaN by 0 and infinities by float32's largest numbers."""
+    """Replace NaN by 0 and infinities by float32's largest numbers."""
     largest = 3.4028234663852886e38
     return [0.0 if math.isnan(value) else min(max(value, -largest), largest) for value in scores]
 
 
 def temperature(scores: Row, ids: Ids, *, value: float) -> Row:
-    """Divides scores by a number."""
+    """Divide scores by a number."""
     return [score / value for score in scores]
 
 
 def top_k(scores: Row, ids: Ids, *, k: int) -> Row:
-    """Keeps the k best (Fan et al. 2018)."""
+    """Keep the k best (Fan et al. 2018)."""
     least = sorted(scores, reverse=True)[min(k, len(scores)) - 1]
     return [value if value >= least else NEVER for value in scores]
 
 
 def top_p(scores: Row, ids: Ids, *, p: float) -> Row:
-    """Keeps the fewest best that reach probability p together (Holtzman et al. 2020)."""
+    """Keep the fewest best that reach probability p together (Holtzman et al. 2020)."""
     probabilities, keep, total = _probabilities(scores), set(), 0.0
     for token in _best_first(scores):
         keep.add(token)
@@ -139,14 +139,14 @@ def top_p(scores: Row, ids: Ids, *, p: float) -> Row:
 
 
 def min_p(scores: Row, ids: Ids, *, share: float) -> Row:
-    """Keeps tokens of at least a share of the best one's probability (Nguyen et al. 2024)."""
+    """Keep tokens of at least a share of the best one's probability (Nguyen et al. 2024)."""
     probabilities = _probabilities(scores)
     least = share * max(probabilities)
     return _kept(scores, {token for token, p in enumerate(probabilities) if p >= least})
 
 
 def typical(scores: Row, ids: Ids, *, mass: float) -> Row:
-    """Keeps those whose information is nearest to the entropy, until they reach a mass (Meister et al. 2023)."""
+    """Keep those whose information is nearest to the entropy, until they reach a mass (Meister et al. 2023)."""
     probabilities = _probabilities(scores)
     entropy = -math.fsum(p * math.log(p) for p in probabilities)
     keep, total = set(), 0.0
@@ -159,14 +159,14 @@ def typical(scores: Row, ids: Ids, *, mass: float) -> Row:
 
 
 def epsilon(scores: Row, ids: Ids, *, cutoff: float) -> Row:
-    """Keeps tokens of at least this probability (Hewitt et al. 2022)."""
+    """Keep tokens of at least this probability (Hewitt et al. 2022)."""
     probabilities = _probabilities(scores)
     best = _best_first(scores)[0]
     return _kept(scores, {best, *(token for token, p in enumerate(probabilities) if p >= cutoff)})
 
 
 def eta(scores: Row, ids: Ids, *, cutoff: float) -> Row:
-    """Keeps tokens above a threshold that falls with the entropy (Hewitt et al. 2022)."""
+    """Keep tokens above a threshold that falls with the entropy (Hewitt et al. 2022)."""
     probabilities = _probabilities(scores)
     entropy = -math.fsum(p * math.log(p) for p in probabilities)
     least = min(cutoff, math.sqrt(cutoff) * math.exp(-entropy))
@@ -187,7 +187,7 @@ FILTERS: Mapping[str, Callable[..., Row]] = MappingProxyType(
 
 
 def apply(name: str, scores: list[Row], ids: list[list[int]], parameters: Mapping[str, Any]) -> list[Row]:
-    """Applies a filter to every row; `sources` among the parameters gives each row its own `source`.
+    """Apply a filter to every row; `sources` among the parameters gives each row its own `source`.
 
     >>> apply("top_k", [[1.0, 3.0, 2.0]], [[1]], {"k": 2})
     [[-inf, 3.0, 2.0]]

@@ -26,7 +26,7 @@ def _gelu(a: Arithmetic, x: float) -> Any:
 
 
 def _times_logistic(a: Arithmetic, x: float, argument: Any) -> Any:
-    """Computes x / (1 + exp(-argument)) so that no exponential overflows."""
+    """Compute x / (1 + exp(-argument)) so that no exponential overflows."""
     number = a.number(x)
     if argument >= 0:
         return number / (1 + a.exp(-argument))
@@ -35,7 +35,7 @@ def _times_logistic(a: Arithmetic, x: float, argument: Any) -> Any:
 
 
 def _gelu_new(a: Arithmetic, x: float) -> Any:
-    """Computes x/2 (1 + tanh(u)) = x / (1 + exp(-2u))."""
+    """Compute x/2 (1 + tanh(u)) = x / (1 + exp(-2u))."""
     number = a.number(x)
     u = a.sqrt(2 / a.pi) * (number + a.number(44715.0) / 1_000_000 * number * number * number)
     return _times_logistic(a, x, 2 * u)
@@ -56,7 +56,7 @@ SCALARS: Mapping[str, Callable[[Arithmetic, float], Any]] = MappingProxyType(
 
 
 def scalar(a: Arithmetic, name: str, x: float) -> float:
-    """Computes one of `SCALARS` at any float, rounded to float64.
+    """Compute one of `SCALARS` at any float, rounded to float64.
 
     NaN gives NaN, infinity the limit, and zero keeps its sign, except in relu, which gives 0.0.
 
@@ -76,7 +76,7 @@ def scalar(a: Arithmetic, name: str, x: float) -> float:
 
 
 def softmax(a: Arithmetic, row: Row) -> list[Any]:
-    """Computes exp(x) over the sum of exp(x); -inf gives 0."""
+    """Compute exp(x) over the sum of exp(x); -inf gives 0."""
     largest = max(row)
     powers = [a.number(0.0) if x == -math.inf else a.exp(x - largest) for x in row]
     total = a.fsum(powers)
@@ -84,14 +84,14 @@ def softmax(a: Arithmetic, row: Row) -> list[Any]:
 
 
 def log_softmax(a: Arithmetic, row: Row) -> list[Any]:
-    """Computes x minus the logarithm of the sum of exp(x); -inf stays -inf."""
+    """Compute x minus the logarithm of the sum of exp(x); -inf stays -inf."""
     largest = max(row)
     total = a.fsum(a.exp(x - largest) for x in row if x != -math.inf)
     return [x if x == -math.inf else (x - largest) - a.log(total) for x in row]
 
 
 def layer_norm(a: Arithmetic, row: Row, weight: Row, bias: Row, eps: Any) -> list[Any]:
-    """Normalizes a row, with the biased variance and eps inside the root."""
+    """Normalize a row, with the biased variance and eps inside the root."""
     mean = a.fsum(row) / len(row)
     variance = a.fsum((x - mean) * (x - mean) for x in row) / len(row)
     root = a.sqrt(variance + eps)
@@ -99,7 +99,7 @@ def layer_norm(a: Arithmetic, row: Row, weight: Row, bias: Row, eps: Any) -> lis
 
 
 def linear(a: Arithmetic, row: Row, weight: Sequence[Row], bias: Row) -> list[Any]:
-    """Multiplies a row by every row of the weight and adds the bias."""
+    """Multiply a row by every row of the weight and add the bias."""
     return [
         a.fsum([*(x * w for x, w in zip(row, outgoing, strict=True)), b])
         for outgoing, b in zip(weight, bias, strict=True)
@@ -107,11 +107,11 @@ def linear(a: Arithmetic, row: Row, weight: Sequence[Row], bias: Row) -> list[An
 
 
 def embed(ids: Sequence[int], table: Sequence[Row]) -> list[Row]:
-    """Looks up the rows that the ids name."""
+    """Look up the rows that the ids name."""
     return [table[token] for token in ids]
 
 
 def cross_entropy(a: Arithmetic, logits: Sequence[Row], labels: Sequence[int], ignored: int = -100) -> Any:
-    """Computes the mean of -log_softmax at the labels that are not ignored."""
+    """Compute the mean of -log_softmax at the labels that are not ignored."""
     kept = [(row, label) for row, label in zip(logits, labels, strict=True) if label != ignored]
     return -a.fsum(log_softmax(a, row)[label] for row, label in kept) / len(kept)

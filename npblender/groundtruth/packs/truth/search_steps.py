@@ -33,7 +33,7 @@ class Step:
     gap: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """Converts the step for the pack."""
+        """Convert the step for the pack."""
         rows, tokens, scores = zip(*self.candidates, strict=True) if self.candidates else ((), (), ())
         return {
             "rows": list(rows),
@@ -45,7 +45,7 @@ class Step:
 
 
 def _ordered(totals: Array, count: int) -> tuple[list[tuple[int, int, float]], float]:
-    """Returns the `count` best of [beams, V] with their places, and the least gap down to the next one."""
+    """Return the `count` best of [beams, V] with their places, and the least gap down to the next one."""
     flat = totals.reshape(-1)
     order = np.argsort(-flat, kind="stable")[: count + 1]
     values = flat[order].astype(np.float64)
@@ -56,7 +56,7 @@ def _ordered(totals: Array, count: int) -> tuple[list[tuple[int, int, float]], f
 
 
 def retrace_rows(scores: Sequence[Array], shown: int = 5, *, drawn: bool) -> list[Step]:
-    """Retraces a search that follows one path: the best tokens, and the first's lead over the second."""
+    """Retrace a search that follows one path: the best tokens, and the first's lead over the second."""
     steps = []
     for each in scores:
         best, _ = _ordered(each, shown)
@@ -66,7 +66,7 @@ def retrace_rows(scores: Sequence[Array], shown: int = 5, *, drawn: bool) -> lis
 
 
 def retrace_beams(scores: Sequence[Array], beams: int, eos: Sequence[int]) -> tuple[list[Step], list[tuple[Any, Any]]]:
-    """Retraces transformers' beam search: it takes so many continuations that `beams` of them do not end.
+    """Retrace transformers' beam search: it takes so many continuations that `beams` of them do not end.
 
     Returns the steps, and for each the rows and tokens of those continuations.
     """
@@ -85,7 +85,7 @@ def retrace_beams(scores: Sequence[Array], beams: int, eos: Sequence[int]) -> tu
 
 
 def retrace_parlai_beams(scores: Sequence[Array], eos: int) -> tuple[list[Step], list[tuple[Any, Any]]]:
-    """Retraces ParlAI's beam search: as many continuations as beams; ended ones keep theirs."""
+    """Retrace ParlAI's beam search: as many continuations as beams; ended ones keep theirs."""
     running, ended = np.zeros(1, np.float32), np.zeros(1, bool)
     steps, chosen = [], []
     for each in scores:

@@ -77,7 +77,7 @@ def a_token(dialect: str) -> dict[str, int]:
 
 @contextlib.contextmanager
 def counted(kind: type) -> Iterator[list[int]]:
-    """Counts how many records of a class are made."""
+    """Count how many records of a class are made."""
     made = [0]
     before: Any = kind.__init__  # type: ignore[misc]
 

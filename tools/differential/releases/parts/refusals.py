@@ -178,7 +178,7 @@ def of_generate(book: Book) -> None:
 
 
 def of_groundtruth(book: Book, place: Place) -> None:
-    """Traces, comparisons and golden packs that cannot be."""
+    """Trace, comparisons and golden packs that cannot be."""
     from npblender import Trace, compare
 
     model = bad_calls.MODEL
