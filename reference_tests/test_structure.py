@@ -226,6 +226,13 @@ def test_one_door_to_packed_matrices() -> None:
             assert not [other for other in own(parsed(name)) if other.startswith("ops.packed")], name
 
 
+def test_nothing_is_checked_again_inside_a_pass() -> None:
+    """Neither the network nor what chooses tokens calls the operations that check their arguments."""
+    inside = [name for name in MODULES if name.startswith(("transformer.", "generation.logits", "generation.search"))]
+    assert len(inside) > 20
+    assert [name for name in inside if {"ops", "ops.checked"} & {*own(parsed(name))}] == []
+
+
 @pytest.mark.parametrize("name", FORMULAS)
 def test_formulas_hold_no_machinery(name: str) -> None:
     """No with-block, no thread, no write in place; operations without checks, since a pass is checked at its border."""

@@ -23,7 +23,8 @@ from npblender.config.generation_options import is_off
 from npblender.config.searches import WARPED
 from npblender.generation.logits import processors, warpers
 from npblender.generation.plan import Plan
-from npblender.ops import log_softmax
+from npblender.ops import unchecked as ops
+from npblender.transformer.execution import NO_LIMIT, run
 
 Processor: TypeAlias = Callable[[Ids, Array], Array]
 """Called as processor(ids [R, L], scores [R, V]); returns scores [R, V]. transformers' logits processors are such."""
@@ -54,7 +55,7 @@ def make_chain(request: ChainRequest) -> list[Processor]:
     if plan.search in WARPED:
         chain += _made(WARPERS, request)
     if plan.settings.renormalize_logits:
-        chain.append(lambda ids, scores: log_softmax(scores))
+        chain.append(lambda ids, scores: ops.log_softmax(scores))
     return chain
 
 
@@ -67,7 +68,7 @@ def make_parlai_chain(request: ChainRequest) -> list[Processor]:
 
 
 def apply(chain: Sequence[Processor], ids: Ids, scores: Array, *, owned: bool = False) -> Array:
-    """Return the scores after every processor of the chain; infinities among them are meant.
+    """Return the scores after every processor of the chain, with NumPy's warnings off: infinities are meant.
 
     `owned` says that the caller needs these scores no more, so that they may be written to.
     """
@@ -75,10 +76,20 @@ def apply(chain: Sequence[Processor], ids: Ids, scores: Array, *, owned: bool = 
         return scores
     if not owned:
         scores = scores.copy()
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         for processor in chain:
             scores = processor(ids, scores)
     return scores
+
+
+def probabilities(scores: Array) -> Array:
+    """Return the softmax of scores [R, V] that a pass or its processors made, which are not checked again."""
+    return run(NO_LIMIT, ops.softmax, scores)
+
+
+def log_probabilities(scores: Array) -> Array:
+    """Return the log-softmax of scores [R, V] that a pass or its processors made, which are not checked again."""
+    return run(NO_LIMIT, ops.log_softmax, scores)
 
 
 def to_float32(logits: Array) -> Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from npblender.common.array_types import Array, Ids
+from npblender.generation.logits.chain import probabilities
 from npblender.generation.logits.top_k import top_k
-from npblender.ops import softmax
 
 
 def draw(probabilities: Array, rng: np.random.Generator) -> Ids:
@@ -49,5 +49,5 @@ def draw_sums(values: Array, offsets: Array, count: int, rng: np.random.Generato
     (array([3.]), array([0]), array([1]))
     """
     sums = (values + offsets[:, None]).reshape(-1)  # [R * N]
-    places = draw_several(softmax(sums), count, rng)
+    places = draw_several(probabilities(sums), count, rng)
     return sums[places], places // values.shape[1], places % values.shape[1]

@@ -1,7 +1,8 @@
 """Logits warpers: each cuts short or reshapes the distribution that a token is drawn from, scores [R, V] -> [R, V].
 
-They leave their arguments as they are. A token that is cut off scores -inf; `keep` is how many of the best survive in
-any case. Arithmetic follows torch's: float32 with sums in float64, so that the same tokens survive as in transformers.
+They leave their arguments as they are; `apply`, which runs them, turns NumPy's warnings off. A token that is cut off
+scores -inf; `keep` is how many of the best survive in any case. Arithmetic follows torch's: float32 with sums in
+float64, so that the same tokens survive as in transformers.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender.common.array_types import Array
-from npblender.ops import log_softmax, softmax
+from npblender.ops.unchecked import log_softmax, softmax
 
 
 def temperature(scores: Array, value: float) -> Array:
@@ -65,9 +66,8 @@ def typical(scores: Array, mass: float, keep: int = 1) -> Array:
     array([[      -inf, -1.2039728,       -inf]])
     """
     normalised = log_softmax(scores)
-    with np.errstate(invalid="ignore"):
-        entropy = -np.nansum(normalised * np.exp(normalised), axis=1, keepdims=True)
-        distance = np.abs(-normalised - entropy)
+    entropy = -np.nansum(normalised * np.exp(normalised), axis=1, keepdims=True)
+    distance = np.abs(-normalised - entropy)
     order = np.argsort(distance, axis=1, kind="stable")
     ordered = np.take_along_axis(distance, order, axis=1)
     sums = _sums(softmax(np.take_along_axis(scores, order, axis=1)))

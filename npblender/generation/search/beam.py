@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Array, Ids
 from npblender.generation.decoder_state import DecoderState
-from npblender.generation.logits.chain import Processor, apply, to_float32
+from npblender.generation.logits.chain import Processor, apply, log_probabilities, to_float32
 from npblender.generation.logits.sampling import draw_sums
 from npblender.generation.logits.top_k import top_k_of_sums
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, StepRecord
 from npblender.generation.plan import Plan
 from npblender.generation.stopping import Stopping
-from npblender.ops import log_softmax
 
 NOT_YET = np.float32(-1e9)
 
@@ -83,7 +82,7 @@ def search_beams(
     while True:
         ids = running.ids[:, :, :length].reshape(-1, length)  # [B, W, L] -> [B * W, L]
         logits = to_float32(decoder.logits(ids)[:, 0])
-        log_probs = apply(chain, ids, log_softmax(logits), owned=True)
+        log_probs = apply(chain, ids, log_probabilities(logits), owned=True)
         record.step(logits, log_probs)
         candidates = _continue(plan, running, log_probs, length, rng)
         length += 1

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Array, Ids
 from npblender.generation.decoder_state import DecoderState
-from npblender.generation.logits.chain import Processor, apply, to_float32
+from npblender.generation.logits.chain import Processor, apply, log_probabilities, to_float32
 from npblender.generation.logits.top_k import top_k
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, StepRecord
 from npblender.generation.plan import Plan
 from npblender.generation.search.beam_hypotheses import BeamHypotheses, NextBeams, best_of
 from npblender.generation.stopping import Stopping
-from npblender.ops import log_softmax
 
 Phrase: TypeAlias = tuple[int, ...]
 
@@ -171,7 +170,7 @@ def search_constrained(
     while True:
         logits = to_float32(decoder.logits(ids)[:, 0])
         with np.errstate(over="ignore"):  # of what `remove_invalid_values` has made finite
-            sums = apply(chain, ids, log_softmax(logits), owned=True) + totals[:, None]  # [B * W, V]
+            sums = apply(chain, ids, log_probabilities(logits), owned=True) + totals[:, None]  # [B * W, V]
         record.step(logits, sums)
         generated = ids.shape[1] + 1 - plan.prompt_length
         came_from = np.zeros(len(ids), np.int64)

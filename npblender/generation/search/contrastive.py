@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Array, Ids, Mask
 from npblender.generation.decoder_state import DecoderState
-from npblender.generation.logits.chain import Processor, apply, to_float32
+from npblender.generation.logits.chain import Processor, apply, probabilities, to_float32
 from npblender.generation.logits.top_k import top_k
 from npblender.generation.outputs import GenerateEncoderDecoderOutput, StepRecord
 from npblender.generation.plan import Plan
 from npblender.generation.stopping import Stopping
-from npblender.ops import softmax
 
 
 def likeness(candidates: Array, context: Array, mask: Mask | None) -> Array:
@@ -57,14 +56,14 @@ def search_contrastive(
     while True:
         scores = apply(chain, ids, logits, owned=record.logits is None)
         record.step(logits, scores)
-        best = [top_k(row, k) for row in softmax(scores)]
-        probabilities = np.stack([values for values, _ in best])  # [R, k]
+        best = [top_k(row, k) for row in probabilities(scores)]
+        shares = np.stack([values for values, _ in best])  # [R, k]
         tokens = np.stack([where for _, where in best])
         decoder.take(np.repeat(rows, k))
         tried = np.concatenate([np.repeat(ids, k, axis=0), tokens.reshape(-1, 1)], axis=1)  # [R * k, L + 1]
         each_logits = decoder.logits(tried)[:, 0]
         found = decoder.last_hidden_state.reshape(len(ids), k, -1)
-        chosen = ((1.0 - alpha) * probabilities - alpha * likeness(found, states, mask)).argmax(axis=1)
+        chosen = ((1.0 - alpha) * shares - alpha * likeness(found, states, mask)).argmax(axis=1)
         kept = rows * k + chosen
         decoder.take(kept)
         _keep_newest(decoder, kept)

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Array, Ids
 from npblender.generation.decoder_state import DecoderState
-from npblender.generation.logits.chain import ChainRequest, apply, make_chain, to_float32
+from npblender.generation.logits.chain import ChainRequest, apply, log_probabilities, make_chain, to_float32
 from npblender.generation.logits.top_k import top_k_of_sums
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, StepRecord
 from npblender.generation.plan import Plan
 from npblender.generation.search.beam_hypotheses import BeamHypotheses, NextBeams, best_of
 from npblender.generation.stopping import Stopping
-from npblender.ops import log_softmax
 
 
 def diversity(scores: Array, chosen: Ids, penalty: float) -> Array:
@@ -65,7 +64,7 @@ def search_groups(
         for group in range(groups):
             here = rows_of[:, group].reshape(-1)  # [B * size]
             chosen = tokens.reshape(batch, -1)[:, : group * size]
-            log_probs = apply(chain, ids[here], log_softmax(to_float32(logits[here])), owned=True)
+            log_probs = apply(chain, ids[here], log_probabilities(to_float32(logits[here])), owned=True)
             processed[here] = log_probs
             for source in range(batch):
                 rows, hypotheses = rows_of[source, group], finished[source][group]

@@ -11,12 +11,11 @@ import numpy as np
 
 from npblender.common.array_types import Array, Ids
 from npblender.generation.decoder_state import DecoderState
-from npblender.generation.logits.chain import Processor, apply, to_float32
+from npblender.generation.logits.chain import Processor, apply, probabilities, to_float32
 from npblender.generation.logits.sampling import draw
 from npblender.generation.outputs import GenerateEncoderDecoderOutput, StepRecord
 from npblender.generation.plan import Plan
 from npblender.generation.stopping import Stopping
-from npblender.ops import softmax
 
 Chooser = Callable[[Array], Ids]
 """Scores [R, V] to one token a row, [R]."""
@@ -59,4 +58,4 @@ def most_probable(scores: Array) -> Ids:
 
 def sample(rng: np.random.Generator) -> Chooser:
     """Make a chooser that draws a token of every row by its probability."""
-    return lambda scores: draw(softmax(scores), rng)
+    return lambda scores: draw(probabilities(scores), rng)

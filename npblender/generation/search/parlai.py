@@ -21,7 +21,7 @@ import numpy as np
 from npblender.common.array_types import Array, Ids
 from npblender.config.searches import PARLAI_BEAM, PARLAI_DELAYED
 from npblender.generation.decoder_state import DecoderState
-from npblender.generation.logits.chain import Processor, apply, to_float32
+from npblender.generation.logits.chain import Processor, apply, probabilities, to_float32
 from npblender.generation.logits.processors import completions
 from npblender.generation.logits.sampling import draw
 from npblender.generation.logits.top_k import top_k, top_k_of_sums
@@ -58,7 +58,7 @@ def top_k_paths(k: int, rng: np.random.Generator) -> Select:
         candidates = [top_k(row, min(k, len(row))) for row in log_probs]
         values = np.stack([value for value, _ in candidates])  # [W, k]
         tokens = np.stack([token for _, token in candidates])
-        choices = draw(run(NO_LIMIT, ops.softmax, values), rng)
+        choices = draw(probabilities(values), rng)
         return paths, tokens[paths, choices], scores + values[paths, choices]
 
     return select
@@ -72,9 +72,9 @@ def nucleus_paths(p: float, rng: np.random.Generator) -> Select:
 
     def select(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, Array]:
         paths = np.arange(len(log_probs))
-        probabilities = run(NO_LIMIT, ops.softmax, log_probs)
-        order = np.argsort(-probabilities, axis=1, kind="stable")
-        ordered = np.take_along_axis(probabilities, order, axis=1)
+        shares = probabilities(log_probs)
+        order = np.argsort(-shares, axis=1, kind="stable")
+        ordered = np.take_along_axis(shares, order, axis=1)
         before = np.cumsum(ordered, axis=1, dtype=np.float64).astype(np.float32) - ordered
         kept = np.where(before >= np.float32(p), np.float32(0), ordered)
         kept /= kept.sum(axis=1, keepdims=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from inspect import Signature, signature
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,16 @@ def trace(
     for wrong in unknown_inputs(inputs):
         raise TypeError(f"trace: {wrong}")
     return record(model, TraceInputs(*arrays, **inputs), points=points, dtype=dtype, dialect=dialect, noise=noise)
+
+
+def _signature_of_trace() -> Signature:
+    """What `help(trace)` shows: the fields of `TraceInputs` by their names."""
+    own, fields = signature(trace).parameters, signature(TraceInputs).parameters
+    options = [each for each in own.values() if each.kind is each.KEYWORD_ONLY]
+    return Signature([own["model"], *fields.values(), *options], return_annotation="Trace")
+
+
+trace.__signature__ = _signature_of_trace()  # type: ignore[attr-defined]
 
 
 def record(
