@@ -23,6 +23,7 @@ from npblender.config.dialect import Dialect, resolve_dialect
 from npblender.config.generation_config import GenerationConfig, as_generation_config
 from npblender.models.habits import Habits, representation
 from npblender.models.signatures import accepts_transformers_names
+from npblender.transformer.execution import keep_freed_memory
 from npblender.transformer.packing import lay_out, storage_of
 from npblender.transformer.parameters import (
     FULL_MODEL,
@@ -238,12 +239,13 @@ and the weights, or the name of a model on the Hub
 
     def _set_weights(self, weights: Weights, storage: str) -> None:
         self.weights = lay_out(self.config, weights, self.parts, storage)
+        keep_freed_memory(self.weights)
 
     @accepts_transformers_names()
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> Embedding:
-        """Cut or grows the vocabulary and the final bias. New rows are the mean of the old ones, new biases 0.
+        """Cut or grow the vocabulary and the final bias. New rows are the mean of the old ones, new biases 0.
 
         The size is rounded up to `pad_to_multiple_of`; without one it stays. transformers draws new rows at random
         around the mean, or with `mean_resizing=False` around 0, which is refused: the mean itself needs no seed.

@@ -183,7 +183,7 @@ class BatchEncoder(TokenConverter):
         verbose: bool = True,
         prepend_batch_axis: bool = False,
     ) -> BatchEncoding:
-        """Cut, pads and pack ids: what a call does after tokenizing. Options as there.
+        """Cut, pad and pack ids: what a call does after tokenizing. Options as there.
 
         >>> tokenizer.prepare_for_model([5, 9, 7], max_length=2)["input_ids"]
         [5, 9]

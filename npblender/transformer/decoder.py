@@ -135,7 +135,8 @@ def decode(
     cross_attentions: list[Array | None] = []
     for n, (layer, memory) in enumerate(zip(w.layers, cache, strict=True)):
         if context.skips_layer(context.config.decoder_layerdrop):
-            states.append(x)  # the layer is left out, and with it its attentions, as in transformers
+            if context.collect_states:
+                states.append(x)  # the layer is left out, and with it its attentions, as in transformers
             memories.append(memory)
             continue
         x, memory, attention, cross_attention = decoder_layer(
@@ -148,11 +149,13 @@ def decode(
             None if target.cross_attn_head_mask is None else target.cross_attn_head_mask[n],
             here.at(f"layers.{n}"),
         )
-        states.append(x)
         memories.append(memory)
-        attentions.append(attention)
-        if cross_attention is not None:
-            cross_attentions.append(cross_attention)
+        if context.collect_states:
+            states.append(x)
+        if context.collect_attentions:
+            attentions.append(attention)
+            if cross_attention is not None:
+                cross_attentions.append(cross_attention)
     here.tap("states", x)
     sees_source = cache.source_length is not None
     return BaseModelOutputWithPastAndCrossAttentions(

@@ -120,8 +120,10 @@ def encode(weights: parameters.Weights, source: Source, context: Context) -> Bas
         if not context.skips_layer(context.config.encoder_layerdrop):
             head_mask = None if source.head_mask is None else source.head_mask[n]  # [layers, H] -> [H]
             x, attention = encoder_layer(layer, x, source.attention_mask, head_mask, here.at(f"layers.{n}"))
-        states.append(x)
-        attentions.append(attention)
+        if context.collect_states:
+            states.append(x)
+        if context.collect_attentions:
+            attentions.append(attention)
     here.tap("states", x)
     return BaseModelOutput(
         last_hidden_state=x,

@@ -28,6 +28,7 @@ from npblender.transformer.encoder import encode
 from npblender.transformer.inputs import Source, Target
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
+from npblender.transformer.packing import is_half
 from npblender.transformer.parameters import Weights, parameters
 
 Arguments = ParamSpec("Arguments")
@@ -58,6 +59,24 @@ def packed_for(weights: Weights, rows: int) -> AbstractContextManager[None]:
             if isinstance(matrix, LazyPanels):
                 matrix.form(rows)
     return one_blas_thread(weights)
+
+
+KEPT_BYTES = 31 << 20  # glibc learns from blocks of up to 32 MiB, and then keeps twice as much
+
+
+def keep_freed_memory(weights: Weights) -> None:
+    """Have the C library keep the memory of one pass for the next, for a model whose own matrices are larger.
+
+    glibc returns large blocks to the system when they are freed, and every page of the next ones is a fault: a fifth of
+    encoding 8 x 32 tokens at the published size. It stops at blocks as large as the largest freed so far, so one is
+    freed here that nothing was written to. Other C libraries take no notice. A model in 16 bits, which is there to save
+    memory, leaves it be.
+
+    >>> keep_freed_memory(weights)  # this model is small
+    """
+    rows, inner = weights.shared.weight.shape
+    if rows * inner * weights.dtype.itemsize > KEPT_BYTES and not is_half(weights.shared.weight):
+        np.empty(KEPT_BYTES, np.uint8)
 
 
 def run(

@@ -1,5 +1,7 @@
 """A pass whose rows are cut into groups: the numbers of the whole, one cache afterwards, and when it is not cut."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -192,3 +194,21 @@ def test_rows_fill_a_cache_in_any_order(heads, begin, new, order):
     assert all(np.array_equal(a, b) for a, b in zip(longer[0], whole, strict=True))
     assert longer[0].append(key[:, :, :1], value[:, :, :1]).key.shape[2] == begin + new + 1
     assert np.array_equal(longer[0].key, whole.key)
+
+
+def test_a_pass_keeps_no_layer_that_its_result_does_not_carry() -> None:
+    """Hidden states and attentions of every layer are as large as all else together; without them a pass needs less."""
+    model = BlenderbotSmallForConditionalGeneration.from_config(CONFIG.replace(encoder_layers=8), seed=0)
+    ids = np.full((8, 32), 5)
+
+    def peak(**wanted: bool) -> int:
+        tracemalloc.start()
+        model.encode(ids, **wanted)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak()
+    kept = 8 * ids.size * CONFIG.d_model * 4
+    assert peak(output_hidden_states=True) - peak() > 0.7 * kept
+    assert peak(output_attentions=True) - peak() > 0.7 * 8 * 8 * CONFIG.encoder_attention_heads * 32 * 32 * 4
