@@ -82,7 +82,7 @@ def resolve_storage(dtype: str | npt.DTypeLike) -> tuple[np.dtype[Any], str]:
 
 
 def _name(dtype: Any) -> str:
-    """NumPy's name of it, or its own: NumPy knows bfloat16 only where another library brings it."""
+    """The dtype's name in NumPy, or its own where NumPy has none (bfloat16 without another library)."""
     try:
         return dtype if isinstance(dtype, str) and dtype in HALF_FORMATS else np.dtype(dtype).name
     except (TypeError, ValueError):

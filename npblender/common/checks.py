@@ -1,7 +1,7 @@
 """Checks of one value from a caller: a setting, an argument, an array. Each raises an error that says what would do.
 
-First single values: whole numbers, switches, names that may be misspelt. They know no setting's meaning, and not how
-two of them depend on one another.
+First single values: whole numbers, switches, names that may be misspelt. What a setting means, and how
+two of them depend on one another, is no matter here.
 
 Then arrays, which come out with the right dtype and shape. Everything inside relies on these rules: ids are whole
 numbers of the vocabulary, masks are 0 and 1, floats are finite, shapes agree, and nothing runs past the learned

@@ -79,11 +79,6 @@ class Option:
     shapes_record: bool = False
     """Whether it only decides what the record beside the reply holds."""
 
-    @property
-    def holds_ids(self) -> bool:
-        """Whether a value consists of token ids of the vocabulary."""
-        return self.kind.ids is not None
-
 
 def option(kind: Kind, searches: frozenset[str], meaning: str, **particulars: Any) -> Any:
     """Make a row of the table below, as the default of a dataclass field: unset, with an `Option` as its metadata."""

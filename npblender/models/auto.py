@@ -37,7 +37,7 @@ def check_model_type(
 
 
 class _Auto:
-    """A class that is asked and never made."""
+    """The base of classes with class methods only, of which there are no instances."""
 
     def __init__(self, *_arguments: Any, **_options: Any) -> None:
         raise TypeError(f"{type(self).__name__} is not made itself: from_pretrained(folder) gives the folder's class")

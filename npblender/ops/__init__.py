@@ -1,4 +1,4 @@
-"""The operations that everything is computed with, as functions of arrays. Nothing here knows of heads or layers.
+"""The operations that everything is computed with, as functions of arrays. Heads and layers are no subject here.
 
 In reading order:
 

@@ -9,7 +9,7 @@ The algorithm goes in rounds: find the pair of lowest rank, merge all its occurr
 O(n log n), with pairs in a heap and symbols in a linked list: a word of a hundred thousand characters takes a fraction
 of a second.
 
-It learns no merges, cuts no text into words, and knows no ids.
+Learning merges, cutting text into words and looking up ids are not done here.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ def check_fit(vocab: Mapping[str, int], table: MergeTable, special_tokens: Itera
     """Check that the files belong together: special tokens are entries, and at least half of the merges' products.
 
     Raises:
-        ValueError: one that is missing, or merges that the vocabulary does not know.
+        ValueError: one that is missing, or merges whose symbols the vocabulary lacks.
 
     >>> check_fit({"__unk__": 0, "lo": 1}, MergeTable(["l"], ["o"]), ["__unk__"])
     Traceback (most recent call last):

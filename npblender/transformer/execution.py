@@ -4,8 +4,8 @@ What is computed stands in `encoder`, `decoder` and `forward`; nothing here chan
 
 A pass over many rows is cut into groups of rows that threads take side by side, each from the first layer to the last.
 Sharing out every operation by itself has the threads wait for one another a hundred times a pass; this way they meet
-once. Rows do not know of each other, and with matrices in panels no product of a row depends on how many there are, so
-the cut changes no number. Panels in 16 bits are cut only where this machine would have others in panels as well: they
+once. Rows are independent, and with matrices in panels no product of a row depends on how many there are, so the cut
+changes no number. Panels in 16 bits are cut only where this machine would have others in panels as well: they
 are panels everywhere, but elsewhere the BLAS has other kernels for other numbers of rows. A pass stays whole where
 arrays of every layer are wanted, by a tap or in the result, and where dropout is drawn for it.
 """
@@ -69,8 +69,8 @@ def keep_freed_memory(weights: Weights) -> None:
 
     glibc returns large blocks to the system when they are freed, and every page of the next ones is a fault: a fifth of
     encoding 8 x 32 tokens at the published size. It stops at blocks as large as the largest freed so far, so one is
-    freed here that nothing was written to. Other C libraries take no notice. A model in 16 bits, which is there to save
-    memory, leaves it be.
+    freed here that nothing was written to. Other C libraries are not affected. Nothing is done for a model in 16 bits,
+    which is there to save memory.
 
     >>> keep_freed_memory(weights)  # this model is small
     """

@@ -30,7 +30,7 @@ class ModelOutput:
         return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
 
     def values(self) -> tuple[Any, ...]:
-        """What is there, in order."""
+        """The values that are not None, in order."""
         return tuple(getattr(self, name) for name in self.keys())
 
     def items(self) -> tuple[tuple[str, Any], ...]:

@@ -160,7 +160,7 @@ class LazyPanels(MatrixLike):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(F, D)."""
+        """The shape of the matrix, (F, D)."""
         rows, inner = self.shared.form.shape
         return rows // self.count, inner
 
