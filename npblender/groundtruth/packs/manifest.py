@@ -16,7 +16,7 @@ from typing import Any
 
 from npblender.common import json_files
 from npblender.common.printable import shown
-from npblender.common.replacing import replacing_folder
+from npblender.common.replacing import replacing, replacing_folder
 
 FORMAT, SCHEMA, MANIFEST = "npblender-golden-pack", 1, "manifest.json"
 KEYS = ("name", "dialect", "seed", "stored", "truth", "producer", "model", "cross_checks")
@@ -103,6 +103,12 @@ def check_replaceable(place: Path) -> None:
             f"{str(place)!r} is not the pack that its {MANIFEST} describes, and so it is not replaced: {path} {what}; "
             f"name a new folder, or remove this one"
         )
+
+
+def write_manifest(place: Path, manifest: Manifest) -> None:
+    """Write the manifest alone; the files that it lists must be in place."""
+    with replacing(place / MANIFEST) as unfinished:
+        unfinished.write_bytes(_manifest_bytes(manifest))
 
 
 def _manifest_bytes(manifest: Manifest) -> bytes:
