@@ -94,6 +94,10 @@ PAGES = {
         (("tools.docs.habits",),),
     ),
     "dialects": Task("the table of docs/dialects.md from the code", (("tools.docs.dialects",),)),
+    "fault": Task(
+        "plant a fault of the zoo in the demo: the first wrong point, and what it replies; docs/exercises.md",
+        (("tools.docs.fault",),),
+    ),
     "zoo": Task(
         "what `npblender compare` says of every fault of the zoo; docs/porting.md",
         (("tools.docs.zoo",),),

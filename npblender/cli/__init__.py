@@ -3,7 +3,7 @@
 main          the console script: finds the subcommand, turns errors into one line and an exit code
 chat          npblender chat: interactive.py has the commands of a conversation at a terminal, terminal.py prints
 generate      npblender generate: files.py opens input and output, progress.py reports how far it is
-tokenize, info, fetch, convert, verify, trace, compare, golden     a subcommand each
+tokenize, info, fetch, convert, verify, trace, compare, golden, exercises     a subcommand each
 streams       standard streams that are closed, or whose encoding lacks letters
 options       what several subcommands share: options, and the threads that a small model gets
 """

@@ -28,6 +28,7 @@ SUBCOMMANDS = {
     "trace": "write every named number of one run",
     "compare": "find the first point at which a port diverges",
     "golden": "make, check and convert golden packs",
+    "exercises": "functions of the model to write yourself, and a grader",
 }
 """Each is a module of this room, with a function `add_parser(commands, help)`."""
 

@@ -6,6 +6,7 @@ In reading order:
     comparison   the first point at which a port diverges, and why
     single_ops   every operation alone, fed with recorded inputs
     packs        folders of golden data for ports
+    exercises    functions of the model for readers to write, and their grader
     published, folder_report     what is known of the published model, and whether a folder holds it
 """
 

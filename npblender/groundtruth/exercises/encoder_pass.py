@@ -1,0 +1,91 @@
+"""The demo's encoder, point by point: by the package, and with the functions of a file.
+
+The functions are `layer_norm`, `split_heads`, `attention` and `gelu` of the exercises; what they lack is here:
+embedding, linear maps, sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from npblender.common.array_types import Array
+from npblender.models import BlenderbotSmallForConditionalGeneration
+from npblender.ops import embed, linear
+from npblender.tokenizer import BlenderbotSmallTokenizer
+from npblender.transformer.context import Context, Tap
+from npblender.transformer.forward import run_encoder
+from npblender.transformer.inputs import Source
+from npblender.transformer.parameters import EncoderLayer, LayerNorm
+
+
+@cache
+def demo() -> tuple[BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer]:
+    """The demo in float64, and its tokenizer."""
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(dtype="float64")
+    return model, BlenderbotSmallTokenizer.from_pretrained()
+
+
+def encoder_of_the_demo(text: str) -> dict[str, Array]:
+    """What the package computes: the points that `encoder_with` has, [S, D] or [H, S, K] each."""
+    model, tokenizer = demo()
+    points: dict[str, Array] = {}
+    tap = Tap(lambda name, array: points.update({name: array[0].copy()}))
+    source = Source(np.array([tokenizer(text)["input_ids"]]))  # [1, S]
+    run_encoder(model.weights, source, Context(model.config, model.dialect, tap))
+    size = model.config.d_model // model.config.encoder_attention_heads
+    found = {}
+    for name, array in points.items():
+        *place, last = name.split(".")
+        if last in ("norm", "q", "context", "activation", "sum") or name == "encoder.states":
+            # The exercises divide the scores, not the queries.
+            found[name] = array * np.sqrt(size) if last == "q" and "self_attn" in place else array
+    del found["encoder.embed.sum"]
+    return found
+
+
+def encoder_with(functions: Mapping[str, Callable[..., Any]], text: str) -> dict[str, Array]:
+    """The same points, computed with given functions, in causal order."""
+    model, tokenizer = demo()
+    weights, config = model.weights.encoder, model.config
+    assert weights is not None
+    points: dict[str, Array] = {}
+
+    def norm(name: str, x: Array, w: LayerNorm) -> Array:
+        points[name] = functions["layer_norm"](x, w.weight, w.bias)
+        return points[name]
+
+    ids = np.array(tokenizer(text)["input_ids"])  # [S]
+    tokens = embed(ids, model.weights.shared.weight) * (np.sqrt(config.d_model) if config.scale_embedding else 1.0)
+    positions = embed(np.arange(len(ids)), weights.embed_positions.weight)
+    x = norm("encoder.embed.norm", tokens + positions, weights.layernorm_embedding)
+    for n, layer in enumerate(weights.layers):
+        x = _layer(functions, points, f"encoder.layers.{n}", x, layer, config.encoder_attention_heads, norm)
+    points["encoder.states"] = x
+    return points
+
+
+def _layer(
+    functions: Mapping[str, Callable[..., Any]],
+    points: dict[str, Array],
+    at: str,
+    x: Array,
+    layer: EncoderLayer,
+    heads: int,
+    norm: Callable[[str, Array, LayerNorm], Array],
+) -> Array:
+    w = layer.self_attn
+    q, k, v = (functions["split_heads"](linear(x, *part), heads) for part in (w.q_proj, w.k_proj, w.v_proj))
+    points[f"{at}.self_attn.q"] = q
+    mixed = np.asarray(functions["attention"](q, k, v, np.ones((len(x), len(x)), np.bool_)))  # [H, S, K]
+    points[f"{at}.self_attn.context"] = mixed.transpose(1, 0, 2).reshape(x.shape)  # [H, S, K] -> [S, D]
+    total = x + linear(points[f"{at}.self_attn.context"], *w.out_proj)
+    points[f"{at}.self_attn.sum"] = total
+    x = norm(f"{at}.self_attn.norm", total, layer.self_attn_layer_norm)
+    active = functions["gelu"](linear(x, *layer.fc1))  # [S, F]
+    points[f"{at}.ffn.activation"] = active
+    points[f"{at}.ffn.sum"] = x + linear(active, *layer.fc2)
+    return norm(f"{at}.ffn.norm", points[f"{at}.ffn.sum"], layer.final_layer_norm)
