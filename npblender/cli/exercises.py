@@ -17,7 +17,7 @@ from npblender.common.printable import printable
 
 
 def add_parser(commands: Any, summary: str) -> None:
-    """Adds the subcommand and its two actions."""
+    """Add the subcommand and its two actions."""
     parser = commands.add_parser(
         "exercises", help=summary, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -32,7 +32,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def run_start(arguments: argparse.Namespace) -> int:
-    """Copies the skeleton."""
+    """Copy the skeleton."""
     from npblender.groundtruth.exercises import skeleton
 
     target = Path(arguments.file)
@@ -46,7 +46,7 @@ def run_start(arguments: argparse.Namespace) -> int:
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    """Prints a verdict a task, and how many are right."""
+    """Print a verdict a task, and how many are right."""
     from npblender.groundtruth.exercises import check_file
     from npblender.groundtruth.exercises.tasks import by_number
 

@@ -55,7 +55,12 @@ def reply_of(fault: Fault | None, model: BlenderbotSmallForConditionalGeneration
         planted = BlenderbotSmallForConditionalGeneration(
             model.config, from_arrays(model.config, arrays), dialect=dialect
         )
-        settings = {"num_beams": 1, "min_length": 0, "no_repeat_ngram_size": 0, "encoder_no_repeat_ngram_size": 0}
+        settings: dict[str, Any] = {
+            "num_beams": 1,
+            "min_length": 0,
+            "no_repeat_ngram_size": 0,
+            "encoder_no_repeat_ngram_size": 0,
+        }
         found: list[int] = planted.generate([ids], max_length=24, **settings)[0].tolist()
         return found
 
