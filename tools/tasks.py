@@ -58,9 +58,10 @@ EVERY_CHANGE = {
         (("tools.docs.run_blocks",),),
     ),
     "pages": Task(
-        "compare the pages with the code: links, the map of the house, the API reference, points, settings",
+        "compare the pages with the code: links, order, the map of the house, the API reference, points, settings",
         (
             ("tools.docs.links",),
+            ("tools.docs.book", "--check"),
             ("tools.docs.house", "--check"),
             ("tools.docs.api", "--check"),
             ("tools.docs.points", "--check"),
@@ -79,6 +80,10 @@ EVERY_CHANGE = {
 }
 PAGES = {
     "api": Task("docs/api.md from the docstrings", (("tools.docs.api",),)),
+    "book": Task(
+        "docs/README.md, the order of the pages, and the lines that docs/questions.md points to",
+        (("tools.docs.book",),),
+    ),
     "house": Task(
         "the map in README.md and docs/architecture.md from the code",
         (("tools.docs.house",),),

@@ -9,7 +9,7 @@ import pytest
 
 from npblender.models.habits import INSTEAD
 from npblender.models.signatures import REFUSED
-from tools.docs import api, habits, house, links, settings
+from tools.docs import api, book, habits, house, links, settings
 from tools.docs.tables import between_markers
 
 PAGES = links.pages()
@@ -36,10 +36,11 @@ def test_what_does_not_exist_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
     page = tmp_path / "docs" / "page.md"
     page.parent.mkdir()
     (page.parent / "other.md").write_text("# A title\n## Same\n## Same\n", encoding="utf-8")
+    (page.parent / "code.py").write_text("one\ntwo\n", encoding="utf-8")
     page.write_text(
         "[a](other.md) [b](other.md#a-title) [c](other.md#same-1) [d](#here) [e](https://example.org)\n"
         "[f](gone.md) [g](other.md#gone) [h](#gone) `docs/other.md` `docs/gone.py` `docs/{other,gone}.md`\n"
-        "`python -m tools.docs.gone`\n\n## Here\n\n```md\n[i](shown.md)\n```\n",
+        "`python -m tools.docs.gone` [j](code.py#L2) [k](code.py#L3)\n\n## Here\n\n```md\n[i](shown.md)\n```\n",
         encoding="utf-8",
     )
     monkeypatch.setattr(links, "ROOT", tmp_path)
@@ -47,6 +48,7 @@ def test_what_does_not_exist_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
         "the link gone.md: there is no such file",
         "the link other.md#gone: there is no such heading",
         "the link #gone: there is no such heading",
+        "the link code.py#L3: the file is shorter",
         "the path docs/gone.py: there is no such file",
         "the path docs/gone.md: there is no such file",
         "python -m tools.docs.gone: there is no such module",
@@ -180,3 +182,34 @@ def test_every_name_that_is_refused_stands_on_the_page() -> None:
     for name, text in {**INSTEAD, **REFUSED}.items():
         assert f"`{name}`" in page
         assert f"| {text} " in page
+
+
+def test_every_page_has_its_place_in_the_book() -> None:
+    listed = [book.path_of(name) for pages in book.BOOK.values() for name in pages]
+    assert len(set(listed)) == len(listed)
+    assert set(listed) == set((links.ROOT / "docs").rglob("*.md")) - {book.PAGE}, "give it a place in BOOK"
+
+
+def test_the_order_of_the_pages_and_the_lines_of_the_questions_are_those_of_the_files() -> None:
+    assert between_markers(book.PAGE, "book") == book.order(), "run python -m tools book --write-docs"
+    assert book.QUESTIONS.read_text(encoding="utf-8") == book.with_lines_found(book.QUESTIONS), "run the same"
+
+
+def test_the_twenty_questions_lead_to_lines() -> None:
+    """Each has an answer, and each answer ends with the line of code that holds it."""
+    page = book.QUESTIONS.read_text(encoding="utf-8")
+    questions = re.split(r"^### ", page, flags=re.MULTILINE)[1:]
+    assert [int(question.partition(".")[0]) for question in questions] == list(range(1, 21))
+    assert [question for question in questions if not book.LINE.search(question)] == []
+    assert [question for question in questions if "?\n" not in question] == []
+
+
+def test_a_line_that_has_moved_is_found_again_and_one_that_is_gone_is_named(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("a = 1\n\nb = a + 1\nc = 1\n", encoding="utf-8")
+    page = tmp_path / "page.md"
+    page.write_text("[code.py, line 9](code.py#L9): `b = a + 1` and", encoding="utf-8")
+    assert book.with_lines_found(page) == "[code.py, line 3](code.py#L3): `b = a + 1` and"
+    for code, count in (("gone", 0), ("= 1", 2)):
+        page.write_text(f"[code.py, line 1](code.py#L1): `{code}`", encoding="utf-8")
+        with pytest.raises(ValueError, match=rf"has `{code}` in {count} lines"):
+            book.with_lines_found(page)

@@ -58,6 +58,9 @@ def broken_links(page: Path) -> Iterator[str]:
         there = (page.parent / path).resolve() if path else page
         if not there.exists():
             yield f"the link {target}: there is no such file"
+        elif part and re.fullmatch(r"L\d+", part) and there.suffix == ".py":
+            if int(part[1:]) > len(there.read_text(encoding="utf-8").splitlines()):
+                yield f"the link {target}: the file is shorter"
         elif part and (there.suffix != ".md" or part not in anchors(there)):
             yield f"the link {target}: there is no such heading"
 
