@@ -34,6 +34,7 @@ DOCTESTS = (
     (
         "npblender",
         "tools/docs",
+        "tools/site",
         "tools/originals/exchange.py",
         "tools/originals/toys.py",
         "tools/differential/measure.py",
@@ -84,6 +85,11 @@ PAGES = {
         "docs/README.md, the order of the pages, and the lines that docs/questions.md points to",
         (("tools.docs.book",),),
     ),
+    "site": Task(
+        "the pages as a searchable site in build/site/html, with code, API reference and notebooks; needs '.[site]'",
+        (("tools.site.build",),),
+    ),
+    "notebooks": Task("notebooks of four pages, made from their blocks; needs '.[site]'", (("tools.site.notebooks",),)),
     "house": Task(
         "the map in README.md and docs/architecture.md from the code",
         (("tools.docs.house",),),

@@ -198,7 +198,7 @@ def test_the_order_of_the_pages_and_the_lines_of_the_questions_are_those_of_the_
 def test_the_twenty_questions_lead_to_lines() -> None:
     """Each has an answer, and each answer ends with the line of code that holds it."""
     page = book.QUESTIONS.read_text(encoding="utf-8")
-    questions = re.split(r"^### ", page, flags=re.MULTILINE)[1:]
+    questions = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
     assert [int(question.partition(".")[0]) for question in questions] == list(range(1, 21))
     assert [question for question in questions if not book.LINE.search(question)] == []
     assert [question for question in questions if "?\n" not in question] == []
