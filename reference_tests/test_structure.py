@@ -28,6 +28,7 @@ ROOMS = [
     "models",
     "chat",
     "groundtruth",
+    "serve",
     "__init__",
     "cli",
     "__main__",

@@ -6,14 +6,15 @@ Each setting comes from the first that names it: the call, the model's own files
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from npblender.chat.history import FittedSource, Profile
-from npblender.chat.spacing import natural_text, stream_natural
+from npblender.chat.spacing import natural_text
+from npblender.chat.words import Words
 from npblender.common.checks import as_plain
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
@@ -23,8 +24,8 @@ from npblender.generation.decoder_state import CallerArrays
 from npblender.generation.generate import CallerHooks, Search, begin_search, run_to_end
 from npblender.generation.plan import Plan
 from npblender.generation.planning import check_options, longest, merge, plan_of, shortest
-from npblender.tokenizer.bpe import CONTINUED
-from npblender.tokenizer.pretokenize import NEWLINE, join_parlai
+from npblender.generation.stopping import Criterion
+from npblender.tokenizer.pretokenize import join_parlai
 from npblender.transformer.checks import make_context
 
 if TYPE_CHECKING:
@@ -139,9 +140,13 @@ def search_replies(
     *,
     block: BlockList | None = None,
     rng: np.random.Generator | None = None,
+    criteria: Sequence[Criterion] = (),
 ) -> list[tuple[Candidate, ...]]:
-    """Run one search for several sources (ids without pads): for each its replies, best first, at least one."""
-    record = run_to_end(_begin(model, tokenizer, sources, settings, block, rng))
+    """Run one search for several sources (ids without pads): for each its replies, best first, at least one.
+
+    `criteria` end replies as in `generate`; a ParlAI-style search takes none.
+    """
+    record = run_to_end(_begin(model, tokenizer, sources, settings, block, rng, criteria))
     return candidates_of(record, len(sources), tokenizer)
 
 
@@ -152,6 +157,7 @@ def _begin(
     settings: Settings,
     block: BlockList | None,
     rng: np.random.Generator | None,
+    criteria: Sequence[Criterion] = (),
 ) -> Search:
     """Begin the search that `generate` would run: a generator of its tokens that returns its record.
 
@@ -162,6 +168,7 @@ def _begin(
     ids, mask = pad(sources, model.config.pad_token_id or 0)
     hooks = CallerHooks(
         logits_processor=() if block is None else (block,),
+        stopping_criteria=criteria,
         tokenizer=None if plan.settings.stop_strings is None else tokenizer,
         seed=rng,
     )
@@ -272,6 +279,7 @@ def stream_reply(
 
 
 def _words_as_text(search: Generator[Any, None, Any], tokenizer: BlenderbotSmallTokenizer) -> Generator[str, None, Any]:
+<<<<<<< HEAD
     """Yield the tokens of a search as text, piece by piece; return the search's record."""
     record: list[Any] = []
 
@@ -297,3 +305,14 @@ def _words_as_text(search: Generator[Any, None, Any], tokenizer: BlenderbotSmall
 
     yield from stream_natural(words())
     return record[0]
+=======
+    """Yields the tokens of a search as text, piece by piece; returns the search's record."""
+    words = Words(tokenizer)
+    while True:
+        try:
+            token_id = int(next(search)[0])
+        except StopIteration as end:
+            yield from words.close()
+            return end.value
+        yield from words.push(token_id)
+>>>>>>> 3f89ec3 (A server in the shapes of OpenAI's interface: chat completions, completions, models, health, metrics; searches of many callers in one batch)

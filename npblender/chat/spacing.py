@@ -48,6 +48,14 @@ class NaturalSpacing:
             return shown
         return shown + self._place(word, "")
 
+    def push_all(self, stretch: str) -> list[str]:
+        r"""Takes the words of a stretch of text, cut at spaces; returns the pieces that can be shown, none empty.
+
+        >>> NaturalSpacing().push_all("hi there\n !")
+        ['hi', ' there', '\n', '!']
+        """
+        return [shown for word in re.findall(r"\n|[^\s]+", stretch) if (shown := self.push(word))]
+
     def close(self) -> str:
         """End the text; return the mark that was waiting for another word."""
         if self._waiting is None:
@@ -114,10 +122,7 @@ def stream_natural(words: Iterable[str]) -> Iterator[str]:
     """
     spacing = NaturalSpacing()
     for stretch in words:
-        for word in re.findall(r"\n|[^\s]+", stretch):
-            shown = spacing.push(word)
-            if shown:
-                yield shown
+        yield from spacing.push_all(stretch)
     rest = spacing.close()
     if rest:
         yield rest

@@ -20,6 +20,7 @@ from npblender.common.version import __version__
 SUBCOMMANDS = {
     "chat": "talk with the model",
     "generate": "reply to every line of a file",
+    "serve": "reply over HTTP, to OpenAI's clients and a page to chat in",
     "tokenize": "show how a text becomes ids",
     "info": "show the model and the machine",
     "fetch": "download a model of the Hugging Face Hub",

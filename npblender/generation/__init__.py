@@ -8,6 +8,7 @@ In reading order:
     search/             the searches, a file each
     outputs             what comes back
     streaming           text while it is made
+    shared_decoder, walks   many searches that come and go, a step at a time in one batch
     generate, mixin     the way in, as a function and as the model's methods
 
 It reads no files, and text only for stop strings and streaming.

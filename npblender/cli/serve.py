@@ -1,0 +1,120 @@
+"""`npblender serve`: replies over HTTP, in the shapes of OpenAI's interface, and a page to chat in."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from npblender.cli.options import (
+    add_model_options,
+    add_pickle_option,
+    block_phrases,
+    check_text,
+    suit_threads,
+    whole_number,
+)
+
+EPILOG = """Needs pip install 'npblender[serve]'. SIGTERM or Ctrl-C stops it: nothing new is taken, and what runs is
+finished. docs/server.md says more."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def add_parser(commands: Any, summary: str) -> None:
+    """Adds the subcommand's options."""
+    parser = commands.add_parser("serve", help=summary, description=__doc__, epilog=EPILOG)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine)")
+    parser.add_argument("--port", type=port_number, default=8000, help="port; 0 takes a free one (default: 8000)")
+    parser.add_argument(
+        "--workers-queue", type=whole_number, metavar="N", help="requests that may wait before one is refused with 429"
+    )
+    parser.add_argument("--api-key", metavar="KEY", help="what clients must send; else NPBLENDER_API_KEY, if it is set")
+    parser.add_argument(
+        "--allow-origin", action="append", default=[], metavar="ORIGIN", help="let pages of it in (CORS)"
+    )
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name of this server")
+    parser.add_argument("--name", metavar="NAME", help="what clients call the model (default: its folder's name)")
+    parser.add_argument("--block", metavar="FILE", help="words and phrases never to be said, one a line")
+    parser.add_argument("--dtype", default="float32", help="as for chat (default: float32)")
+    parser.add_argument("--log", action="store_true", help="print a line for every request")
+    add_model_options(parser)
+    add_pickle_option(parser)
+    parser.set_defaults(run=run, command="serve")
+
+
+def port_number(text: str) -> int:
+    """Reads a port.
+
+    >>> port_number("70000")
+    Traceback (most recent call last):
+    argparse.ArgumentTypeError: '70000' is no port from 0 to 65535
+    """
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from 0 to 65535")
+    return int(text)
+
+
+def api_key(given: str | None) -> str | None:
+    """The key that clients must send: the option's, or the environment's, which no list of processes shows.
+
+    Raises:
+        ValueError: it is empty, or cannot be sent in a header.
+    """
+    key = os.environ.get("NPBLENDER_API_KEY") if given is None else given
+    if key is None:
+        return None
+    if not key or not key.isascii() or not key.isprintable() or key != key.strip():
+        raise ValueError("the key of --api-key or NPBLENDER_API_KEY must be printable ASCII without spaces around it")
+    return key
+
+
+def model_name(given: str | None, folder: str | None) -> str:
+    """What clients call the model.
+
+    >>> model_name(None, None), model_name(None, "/models/mine/"), model_name(None, "facebook/blenderbot_small-90M")
+    ('demo', 'mine', 'facebook/blenderbot_small-90M')
+    """
+    if given is not None:
+        return given
+    if folder is None:
+        return "demo"
+    return Path(folder).resolve().name if Path(folder).exists() or Path(folder).is_absolute() else folder
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serves until it is stopped."""
+    from npblender.chat.history import PROFILES
+    from npblender.models import BlenderbotSmallForConditionalGeneration
+    from npblender.serve.app import make_app
+    from npblender.serve.engine import Engine
+    from npblender.serve.guards import Rules
+    from npblender.serve.limits import QUEUE
+    from npblender.serve.running import listen
+    from npblender.serve.running import run as serve
+    from npblender.serve.speakers import Speakers
+
+    names = {*map(str.lower, arguments.allow_host)}
+    if arguments.host not in LOOPBACK:
+        names.add(arguments.host.lower())
+    rules = Rules(frozenset(names), frozenset(arguments.allow_origin), api_key(arguments.api_key))
+    name = check_text("--name", model_name(arguments.name, arguments.model))
+    with listen(arguments.host, arguments.port) as listening:
+        model = BlenderbotSmallForConditionalGeneration.from_pretrained(
+            arguments.model, dialect=arguments.dialect, dtype=arguments.dtype, allow_pickle=arguments.allow_pickle
+        )
+        suit_threads(model.num_parameters())
+        speakers = Speakers(name, model, arguments.model, PROFILES["parlai"], block_phrases(arguments))
+        app = make_app(speakers, Engine(speakers, queue=arguments.workers_queue or QUEUE), rules)
+        host, port = listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+
+        def announce() -> None:
+            print(f"{name} answers at http://{shown}:{port}/", flush=True)
+            if arguments.host not in LOOPBACK and rules.key is None:
+                remark = "anyone who reaches this address may use it; --api-key KEY asks for a key"
+                print(f"npblender serve: note: {remark}", file=sys.stderr, flush=True)
+
+        serve(app, listening, on_start=announce, log=arguments.log)
+    return 0

@@ -1,0 +1,87 @@
+"""The application: every route, behind the guard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from npblender.serve.engine import Engine
+from npblender.serve.errors import ApiError, unforeseen
+from npblender.serve.guards import Guard, Rules, error_response
+from npblender.serve.limits import STOP_SECONDS
+from npblender.serve.metrics import Metrics
+from npblender.serve.routes import Api
+from npblender.serve.speakers import Speakers
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp
+
+INSTALL = "npblender serve needs starlette, uvicorn and prometheus_client: pip install 'npblender[serve]'"
+
+
+def make_app(speakers: Speakers, engine: Engine, rules: Rules) -> ASGIApp:
+    """Makes the ASGI application that replies with `speakers`. The engine runs while the application does.
+
+    Raises:
+        ImportError: the extra is not installed.
+    """
+    try:
+        from starlette.applications import Starlette
+        from starlette.middleware.cors import CORSMiddleware
+        from starlette.routing import Route
+
+        metrics = Metrics(engine)
+    except ImportError as error:
+        raise ImportError(INSTALL) from error
+    api = Api(speakers, engine, metrics)
+
+    @asynccontextmanager
+    async def running(app: Any) -> AsyncIterator[None]:
+        from starlette.concurrency import run_in_threadpool
+
+        engine.start()
+        yield
+        await run_in_threadpool(engine.close, STOP_SECONDS)
+
+    routes = [
+        Route("/v1/chat/completions", api.chat, methods=["POST"]),
+        Route("/v1/completions", api.completion, methods=["POST"]),
+        Route("/v1/models", api.models),
+        Route("/v1/models/{name:path}", api.model),
+        Route("/healthz", api.health),
+        Route("/metrics", api.metrics_text),
+    ]
+    handlers: Any = {ApiError: _show, 404: _not_found, 405: _wrong_method, Exception: _unforeseen}
+    app: ASGIApp = Starlette(routes=routes, exception_handlers=handlers, lifespan=running)
+    app = Guard(app, rules, metrics, [route.path for route in routes])
+    if rules.origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=sorted(rules.origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+            max_age=600,
+        )
+    return app
+
+
+async def _show(request: Request, error: ApiError) -> Response:
+    shown: Response = error_response(error)
+    return shown
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    return await _show(request, ApiError(404, f"there is nothing at {request.url.path}", code="unknown_url"))
+
+
+async def _wrong_method(request: Request, error: Exception) -> Response:
+    allowed = (getattr(error, "headers", None) or {}).get("Allow", "")
+    message = f"{request.url.path} does not take {request.method}; it takes {allowed}"
+    return await _show(request, ApiError(405, message, headers={"Allow": allowed}))
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    return await _show(request, unforeseen(error))

@@ -1,0 +1,116 @@
+"""From a request to the engine and back: submits its searches, and hands on their results while the client is there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from npblender.serve.answers import Choice
+from npblender.serve.engine import Engine
+from npblender.serve.errors import ApiError
+from npblender.serve.limits import PING_SECONDS
+from npblender.serve.metrics import Metrics
+from npblender.serve.speakers import Job
+from npblender.serve.tickets import Ended, Event, Failed, Lacking, Said, Ticket
+
+Receive = Callable[[], Awaitable[Any]]
+
+
+class ClientGone(Exception):
+    """The client has closed its connection."""
+
+
+class Exchange:
+    """One request in work. Use it as a context: whatever ends it, its searches are given up."""
+
+    def __init__(self, engine: Engine, metrics: Metrics, jobs: Sequence[Job], receive: Receive) -> None:
+        self.choices = {number: Choice(number) for job in jobs for number in job.numbers}
+        self._began = time.monotonic()
+        self._metrics = metrics
+        self._receive = receive
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._open = set(self.choices)
+        self._spoke = False
+        self._tickets: list[Ticket] = engine.submit(jobs, self._send)
+
+    def __enter__(self) -> Exchange:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for ticket in self._tickets:
+            ticket.cancel()
+
+    async def events(self) -> AsyncIterator[Event | None]:
+        """Yields the events of all replies as they come, and None where nothing has come for a while.
+
+        Raises:
+            ClientGone: the client is no longer there.
+            ApiError: a search has failed.
+        """
+        gone = asyncio.create_task(self._until_gone())
+        try:
+            while self._open:
+                event = await self._next(gone)
+                if isinstance(event, Failed):
+                    raise event.error
+                if event is not None:
+                    self._note(event)
+                yield event
+        finally:
+            gone.cancel()
+        self._count()
+
+    async def finish(self) -> list[Choice]:
+        """Waits for all replies; those that were found, in order."""
+        async for _ in self.events():
+            pass
+        return self.found()
+
+    def found(self) -> list[Choice]:
+        """The replies that have ended, in order."""
+        return [choice for choice in self.choices.values() if choice.end is not None]
+
+    def _send(self, event: Event) -> None:
+        """Called from the engine's threads."""
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+    async def _next(self, gone: asyncio.Task[None]) -> Event | None:
+        following = asyncio.create_task(self._events.get())
+        done, _ = await asyncio.wait({following, gone}, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if following in done:
+            return following.result()
+        following.cancel()
+        if gone in done:
+            raise ClientGone
+        return None
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Said):
+            if not self._spoke:
+                self._spoke = True
+                self._metrics.first_text(time.monotonic() - self._began)
+            self.choices[event.number].pieces.append(event.piece)
+        elif isinstance(event, Ended):
+            self.choices[event.number].end = event
+            self._open.discard(event.number)
+        elif isinstance(event, Lacking):
+            self._open.discard(event.number)
+
+    def _count(self) -> None:
+        ends = [choice.end for choice in self.found() if choice.end is not None]
+        sources = {id(end.source): len(end.source.ids) for end in ends}
+        self._metrics.tokens(sum(sources.values()), sum(end.tokens for end in ends))
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """What a stream that has begun shows for an error."""
+    return error if isinstance(error, ApiError) else ApiError(500, f"the reply failed: {type(error).__name__}")

@@ -1,0 +1,192 @@
+"""The engine: takes searches from the line and runs them, those of many callers together.
+
+One thread leads the searches that can be led step by step (ParlAI's, greedy search, sampling): whoever waits joins
+before the next step. The other runs the beam searches of transformers from begin to end: it waits a few milliseconds
+for others like the first one, and searches for all of them at once where that gives what each would get alone.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from npblender.chat.replies import search_replies
+from npblender.common.array_types import Ids
+from npblender.config.searches import BEAM
+from npblender.generation.walks import CAN_WALK
+from npblender.serve.limits import MOST_ROWS, QUEUE, REQUEST_SECONDS, WINDOW_SECONDS
+from npblender.serve.speakers import Job, Speakers
+from npblender.serve.stepping import Group
+from npblender.serve.tickets import Event, Ticket
+from npblender.serve.waiting import Line
+from npblender.serve.whole_replies import tell_whole
+
+
+class Engine:
+    """Runs searches in two threads of its own, from `start` to `close`."""
+
+    def __init__(
+        self, speakers: Speakers, *, queue: int = QUEUE, rows: int = MOST_ROWS, seconds: float = REQUEST_SECONDS
+    ) -> None:
+        self.line = Line(queue)
+        self.steps = 0
+        """How many steps have been made: each serves all rows at once."""
+        self._speakers = speakers
+        self._rows = rows
+        self._seconds = seconds
+        self._groups: dict[str, Group] = {}
+        self._threads = [
+            threading.Thread(target=self._lead, name="npblender steps", daemon=True),
+            threading.Thread(target=self._search, name="npblender searches", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Starts the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, jobs: Sequence[Job], send: Callable[[Event], None]) -> list[Ticket]:
+        """Puts the searches of one request into the line; `send` is called from the engine's threads.
+
+        Raises:
+            ApiError: the line is full.
+        """
+        tickets = [Ticket(job, send, self._seconds) for job in jobs]
+        self.line.add(tickets)
+        return tickets
+
+    @property
+    def rows(self) -> int:
+        """How many rows are decoded at the moment, step by step."""
+        return sum(group.rows for group in self._groups.values())
+
+    def close(self, seconds: float | None = None) -> None:
+        """Takes no more searches, and returns when those that it has are done, or after some seconds."""
+        self.line.close()
+        deadline = None if seconds is None else time.monotonic() + seconds
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+
+    # --- Step by step.
+
+    def _lead(self) -> None:
+        while True:
+            with self.line.changed:
+                tickets = self._admitted()
+                while not tickets and not self.rows:
+                    if self.line.is_closed and not self._waits(_can_walk):
+                        return
+                    self.line.changed.wait()
+                    tickets = self._admitted()
+            for name in dict.fromkeys(ticket.job.speaker.dialect.name for ticket in tickets):
+                mine = [ticket for ticket in tickets if ticket.job.speaker.dialect.name == name]
+                _guarded(self._groups.setdefault(name, Group(mine[0].job.speaker)), Group.admit, mine)
+            for group in self._groups.values():
+                if group.rows:
+                    _guarded(group, Group.step)
+                    self.steps += 1
+
+    def _admitted(self) -> list[Ticket]:
+        """Takes what there are rows for."""
+        free = self._rows - self.rows
+
+        def fits(ticket: Ticket) -> bool:
+            nonlocal free
+            free -= ticket.job.width
+            return free >= 0
+
+        return self.line.take(fits, most=self._rows, or_skip=lambda ticket: not _can_walk(ticket))
+
+    def _waits(self, which: Callable[[Ticket], bool]) -> bool:
+        return self.line.holds(which)
+
+    # --- From begin to end.
+
+    def _search(self) -> None:
+        while True:
+            with self.line.changed:
+                while not self._waits(_cannot_walk):
+                    if self.line.is_closed:
+                        return
+                    self.line.changed.wait()
+                first = self.line.take(lambda ticket: True, most=1, or_skip=_can_walk)
+            if not first:
+                continue
+            tickets = [*first, *self._like(first[0])]
+            try:
+                _reply(tickets)
+            except AllGone:
+                continue
+            except BaseException as error:  # a thread that ends would leave everyone waiting
+                for ticket in tickets:
+                    ticket.fail(error)
+
+    def _like(self, first: Ticket) -> list[Ticket]:
+        """After a moment, those that wait and can be searched together with the first."""
+        if not _may_be_batched(first.job):
+            return []
+        time.sleep(WINDOW_SECONDS)
+        most = max(0, self._rows // first.job.width - 1)
+        with self.line.changed:
+            return self.line.take(
+                lambda ticket: True, most=most, or_skip=lambda ticket: not _alike(first.job, ticket.job)
+            )
+
+
+class AllGone(Exception):
+    """Nobody waits for a search any more."""
+
+
+def _can_walk(ticket: Ticket) -> bool:
+    return ticket.job.settings.plan.search in CAN_WALK
+
+
+def _cannot_walk(ticket: Ticket) -> bool:
+    return not _can_walk(ticket)
+
+
+def _guarded(group: Group, work: Callable[..., None], *arguments: Any) -> None:
+    """Does the work of a group; an error of a whole pass, such as too little memory, ends its searches only."""
+    try:
+        work(group, *arguments)
+    except BaseException as error:  # a thread that ends would leave everyone waiting
+        group.fail(error)
+
+
+def _may_be_batched(job: Job) -> bool:
+    """Whether several sources are searched for at once with the results that each would have alone.
+
+    That is so for beam search in a dialect in which a source that is done takes no more; one that draws takes its
+    random numbers source by source.
+    """
+    return job.settings.plan.search == BEAM and job.speaker.dialect.sources_settle
+
+
+def _alike(job: Job, other: Job) -> bool:
+    same = job.speaker is other.speaker and job.settings.plan == other.settings.plan
+    return same and dict(job.settings.options) == dict(other.settings.options)
+
+
+def _reply(tickets: Sequence[Ticket]) -> None:
+    """Runs one search for all tickets, and sends each its replies."""
+    job = tickets[0].job
+
+    def check(ids: Ids, scores: object) -> bool:
+        if all(ticket.is_given_up for ticket in tickets):
+            raise AllGone
+        return False
+
+    found = search_replies(
+        job.speaker.model,
+        job.speaker.tokenizer,
+        [ticket.job.source.ids for ticket in tickets],
+        job.settings,
+        block=job.speaker.block,
+        rng=job.generator(),
+        criteria=(check,),
+    )
+    for ticket, candidates in zip(tickets, found, strict=True):
+        tell_whole(ticket, candidates)

@@ -1,0 +1,106 @@
+"""Reads one field of a request's body, checked: strict about types, and null stands for a field that is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from npblender.common.checks import check_number, check_switch, check_whole
+from npblender.common.printable import shown
+from npblender.serve.errors import ApiError, refused
+from npblender.serve.limits import MOST_CHARACTERS, MOST_STOP_CHARACTERS, MOST_STOPS
+
+Body = Mapping[str, Any]
+
+
+def check_object(body: Any) -> Body:
+    """Refuses a body that is no JSON object; leaves out what is null.
+
+    >>> check_object({"model": "demo", "n": None})
+    {'model': 'demo'}
+    """
+    if not isinstance(body, Mapping):
+        raise ApiError(400, f"the body must be a JSON object, not {shown(body)}")
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def whole(body: Body, name: str, default: int | None, at_least: int, at_most: int | None = None) -> int | None:
+    """A whole number.
+
+    >>> whole({"n": 2}, "n", 1, at_least=1)
+    2
+    """
+    if name not in body:
+        return default
+    try:
+        return check_whole(name, body[name], at_least, at_most)
+    except (TypeError, ValueError) as error:
+        raise refused_field(name, error) from error
+
+
+def number(body: Body, name: str, at_least: float, at_most: float) -> float | None:
+    """A number between two bounds, None where it is not there.
+
+    >>> number({"top_p": 1}, "top_p", 0.0, 1.0)
+    1.0
+    """
+    if name not in body:
+        return None
+    try:
+        return float(check_number(name, body[name], at_least, at_most))
+    except (TypeError, ValueError) as error:
+        raise refused_field(name, error) from error
+
+
+def switch(body: Body, name: str, default: bool = False) -> bool:
+    """true or false.
+
+    >>> switch({}, "stream")
+    False
+    """
+    if name not in body:
+        return default
+    try:
+        return check_switch(name, body[name])
+    except (TypeError, ValueError) as error:
+        raise refused_field(name, error) from error
+
+
+def text(value: Any, where: str, most: int = MOST_CHARACTERS) -> str:
+    """A text of Unicode characters, not too long.
+
+    >>> text("hi", "messages[0].content")
+    'hi'
+    """
+    if not isinstance(value, str):
+        raise ApiError(400, f"{where} must be a text, not {shown(value)}", param=where)
+    if len(value) > most:
+        raise ApiError(400, f"{where} has {len(value)} characters; {most} are allowed", param=where)
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ApiError(400, f"{where} holds half a character (a lone surrogate), which is no text", param=where)
+    return value
+
+
+def stops(body: Body) -> tuple[str, ...]:
+    """The texts of `stop`: one, or a few.
+
+    >>> stops({"stop": "you"}), stops({"stop": ["a", "b"]}), stops({})
+    (('you',), ('a', 'b'), ())
+    """
+    given = body.get("stop", ())
+    listed = [given] if isinstance(given, str) else given
+    if not isinstance(listed, list | tuple):
+        raise ApiError(400, f"stop must be a text or a list of texts, not {shown(given)}", param="stop")
+    if len(listed) > MOST_STOPS:
+        raise ApiError(400, f"stop holds {len(listed)} texts; {MOST_STOPS} are allowed", param="stop")
+    found = tuple(text(each, "stop", MOST_STOP_CHARACTERS) for each in listed)
+    if not all(found):
+        raise ApiError(400, "stop holds an empty text, which every reply contains", param="stop")
+    return found
+
+
+def refused_field(name: str, error: Exception) -> ApiError:
+    """The error for a field's value."""
+    found = refused(error)
+    found.param = name
+    return found

@@ -1,0 +1,195 @@
+"""What a request must pass before it reaches a route: its host, its origin, its key, its size and its time.
+
+    request -> Guard -> route
+Loopback is not private: any page in a browser can send requests there. A page of another site has another `Origin`, and
+under a name that was made to point here (DNS rebinding) it has another `Host`; both are refused. Starlette's own check
+of hosts answers in plain text and knows names only; here every address passes, since a rebound name is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import time
+from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from npblender.serve.errors import ApiError
+from npblender.serve.limits import BODY_SECONDS, MOST_BODY_BYTES
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from npblender.serve.metrics import Metrics
+
+OPEN = ("/", "/healthz")
+"""What needs no key: the page, which holds nothing but itself, and the question whether the server lives."""
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "x-frame-options": "DENY",
+}
+"""On every response: it is what it says, it tells nobody where it was, and no page may frame it."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Who may send requests."""
+
+    hosts: frozenset[str] = frozenset()
+    """Names by which the server may be called, besides localhost and all addresses; "*" allows every name."""
+    origins: frozenset[str] = frozenset()
+    """Origins of other sites whose pages may send requests; "*" allows all."""
+    key: str | None = None
+
+
+def name_of_host(header: str) -> str | None:
+    """The name or address in a Host header, without its port; None if it is neither.
+
+    >>> name_of_host("LocalHost:8000"), name_of_host("[::1]:80"), name_of_host("a b"), name_of_host("x@evil.example")
+    ('localhost', '::1', None, None)
+    """
+    if not header or any(mark in header for mark in "@/?#\\ \t"):
+        return None
+    try:
+        parts = urlsplit(f"//{header}")
+        _ = parts.port  # raises for what is no port
+    except ValueError:
+        return None
+    return parts.hostname
+
+
+def host_is_allowed(header: str, names: Iterable[str]) -> bool:
+    """Whether a request for this host is for this server.
+
+    >>> [host_is_allowed(host, ["chat.example"]) for host in ("localhost:80", "10.0.0.7", "chat.example", "x.example")]
+    [True, True, True, False]
+    """
+    name = name_of_host(header)
+    if name is None:
+        return False
+    name = name.removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost") or {name, "*"} & set(names):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def origin_is_allowed(origin: str, host: str, origins: Iterable[str]) -> bool:
+    """Whether a page of this origin may send requests to this host: its own pages, and those that were allowed.
+
+    >>> [origin_is_allowed(each, "localhost:8000", []) for each in ("http://localhost:8000", "http://evil.example")]
+    [True, False]
+    """
+    if {origin, "*"} & set(origins):
+        return True
+    return urlsplit(origin).netloc.lower() == host.lower()
+
+
+def check_key(header: str, key: str) -> None:
+    """Compares an Authorization header with the key, in a time that says nothing about the key.
+
+    >>> check_key("Bearer secret", "secret")
+    """
+    scheme, _, given = header.partition(" ")
+    right = hmac.compare_digest(given.strip().encode(), key.encode())
+    if scheme.lower() != "bearer" or not right:
+        message = "this server asks for a key: send the header Authorization: Bearer KEY"
+        raise ApiError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+
+
+def check(rules: Rules, method: str, path: str, headers: MutableMapping[bytes, bytes]) -> None:
+    """Refuses a request by its headers.
+
+    Raises:
+        ApiError: 403 for another host or origin, 401 for a wrong key, 413 for too large a body, 415 for no JSON.
+    """
+    host = headers.get(b"host", b"").decode("latin-1")
+    if not host_is_allowed(host, rules.hosts):
+        message = f"this server is not {host!r}: use its address or localhost, or start it with --allow-host NAME"
+        raise ApiError(403, message, code="host_not_allowed")
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    if origin and not origin_is_allowed(origin, host, rules.origins):
+        message = f"pages of {origin!r} may not send requests here; start the server with --allow-origin {origin}"
+        raise ApiError(403, message, code="origin_not_allowed")
+    if rules.key is not None and path not in OPEN and method != "OPTIONS":
+        check_key(headers.get(b"authorization", b"").decode("latin-1"), rules.key)
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or int(length[:20]) > MOST_BODY_BYTES:
+        raise ApiError(413, f"the body is larger than {MOST_BODY_BYTES} bytes", headers={"Connection": "close"})
+    kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    if method in ("POST", "PUT", "PATCH") and kind != "application/json":
+        raise ApiError(415, f"the body must be JSON: send Content-Type: application/json, not {kind or 'none'}")
+
+
+class Guard:
+    """The application behind these rules; it also counts requests, and shows errors in OpenAI's form."""
+
+    def __init__(self, app: ASGIApp, rules: Rules, metrics: Metrics, routes: Iterable[str]) -> None:
+        self._app, self._rules, self._metrics = app, rules, metrics
+        self._routes = frozenset(routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one connection's request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.monotonic(), 499  # that of a client that went away, as nginx counts it
+
+        async def send_guarded(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                there = {name.lower() for name, _ in message["headers"]}
+                more = ((name.encode(), value.encode()) for name, value in HEADERS.items())
+                message["headers"] = [
+                    *message["headers"],
+                    *((name, value) for name, value in more if name not in there),
+                ]
+            await send(message)
+
+        try:
+            check(self._rules, scope["method"], scope["path"], dict(scope["headers"]))
+            await self._app(scope, limited(receive), send_guarded)
+        except ApiError as error:
+            await error_response(error)(scope, receive, send_guarded)
+        finally:
+            path = scope["path"] if scope["path"] in self._routes else "other"
+            self._metrics.request(path, status, time.monotonic() - began)
+
+
+def limited(receive: Receive) -> Receive:
+    """`receive`, which gives up on a body that is too large or too slow."""
+    deadline = time.monotonic() + BODY_SECONDS
+    size, is_whole = 0, False
+
+    async def receive_limited() -> Any:
+        nonlocal size, is_whole
+        if is_whole:
+            return await receive()  # waits for the client to go away
+        try:
+            message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
+        except asyncio.TimeoutError:
+            seconds = f"{BODY_SECONDS:.0f}"
+            raise ApiError(408, f"the body did not arrive in {seconds} s", headers={"Connection": "close"}) from None
+        size += len(message.get("body", b""))
+        is_whole = not message.get("more_body", False)
+        if size > MOST_BODY_BYTES:
+            raise ApiError(413, f"the body is larger than {MOST_BODY_BYTES} bytes", headers={"Connection": "close"})
+        return message
+
+    return receive_limited
+
+
+def error_response(error: ApiError) -> Any:
+    """The response for an error."""
+    from starlette.responses import JSONResponse
+
+    return JSONResponse(error.to_object(), status_code=error.status, headers=error.headers)

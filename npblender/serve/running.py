@@ -1,0 +1,100 @@
+"""Runs the application with uvicorn: its limits, and what it prints."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from npblender.serve.limits import (
+    HEADER_SECONDS,
+    KEEP_ALIVE_SECONDS,
+    MOST_CONNECTIONS,
+    MOST_HEADER_BYTES,
+    STOP_SECONDS,
+)
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+BACKLOG = 512
+"""Connections that the system holds before they are accepted."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Port 0 takes a free one.
+
+    Raises:
+        OSError: the address is not this machine's, or the port is taken; the message says what would do.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        reason = error.strerror or str(error)
+        raise OSError(f"cannot listen on {host} port {port}: {reason}; name another --host or --port") from error
+    return listening
+
+
+def run(app: ASGIApp, listening: socket.socket, *, on_start: Callable[[], None], log: bool = False) -> None:
+    """Serves until SIGTERM or SIGINT; then nothing new is taken, and what runs is finished."""
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    def protocol(*args: Any, **kwargs: Any) -> Any:
+        return with_header_limit(H11Protocol(*args, **kwargs))
+
+    config: Any = uvicorn.Config(
+        app,
+        http=protocol,  # type: ignore[arg-type, unused-ignore]
+        lifespan="on",
+        log_level="info" if log else "warning",
+        access_log=log,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+    )
+    server: Any = uvicorn.Server(config)
+
+    async def serve() -> None:
+        task = asyncio.create_task(server.serve(sockets=[listening]))
+        while not server.started and not task.done():
+            await asyncio.sleep(0.01)
+        if server.started:
+            on_start()
+        await task
+
+    asyncio.run(serve())
+
+
+def with_header_limit(protocol: Any) -> Any:
+    """The protocol of one connection, which is closed if its first request does not arrive in time.
+
+    uvicorn limits how long a connection may idle after a request, but not before the first one.
+    """
+    made, lost = protocol.connection_made, protocol.connection_lost
+    timers: list[asyncio.TimerHandle] = []
+
+    def connection_made(transport: asyncio.Transport) -> None:
+        made(transport)
+        timers.append(protocol.loop.call_later(HEADER_SECONDS, close_if_silent, transport))
+
+    def connection_lost(error: Exception | None) -> None:
+        for timer in timers:
+            timer.cancel()
+        lost(error)
+
+    def close_if_silent(transport: asyncio.Transport) -> None:
+        if protocol.cycle is None:  # no request yet
+            transport.close()
+
+    protocol.connection_made, protocol.connection_lost = connection_made, connection_lost
+    return protocol

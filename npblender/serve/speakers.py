@@ -1,0 +1,187 @@
+"""What the server replies with: one model, as every dialect runs it, and the plan of one search for a request."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from npblender.chat.blocklist import BlockList
+from npblender.chat.history import FittedSource, Profile, make_source
+from npblender.chat.replies import Settings, make_settings
+from npblender.config.dialect import Dialect, resolve_dialect
+from npblender.config.searches import BEAM, SEVERAL_BEAMS
+from npblender.models import BlenderbotSmallForConditionalGeneration
+from npblender.serve.asked import Asked
+from npblender.serve.errors import ApiError, refused
+from npblender.serve.limits import MOST_ROWS
+from npblender.serve.messages import Talk
+from npblender.tokenizer import BlenderbotSmallTokenizer
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A model and its tokenizer in one dialect."""
+
+    model: BlenderbotSmallForConditionalGeneration
+    tokenizer: BlenderbotSmallTokenizer
+    block: BlockList | None = None
+    """Words that are never said."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect of both."""
+        return self.model.dialect
+
+
+class Speakers:
+    """One model's weights under a name, with a `Speaker` for each dialect, made when it is first asked for."""
+
+    def __init__(
+        self,
+        name: str,
+        model: BlenderbotSmallForConditionalGeneration,
+        folder: str | None,
+        profile: Profile,
+        block: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.profile = profile
+        self.created = int(time.time())
+        self._model, self._folder, self._phrases = model, folder, block
+        self._lock = threading.Lock()
+        self._made: dict[str, Speaker] = {}
+        self.default = self.of(None)
+
+    def check_name(self, name: str | None) -> None:
+        """Refuses the name of a model that is not served; without a name it is the one that is."""
+        if name is not None and name != self.name:
+            message = f"there is no model {name!r}; this server has {self.name!r}"
+            raise ApiError(404, message, param="model", code="model_not_found")
+
+    def of(self, dialect: str | None) -> Speaker:
+        """The speaker of a dialect; None stands for the model's own. The weights are shared."""
+        chosen = self._model.dialect if dialect is None else resolve_dialect(dialect)
+        with self._lock:
+            if chosen.name not in self._made:
+                model = copy.copy(self._model)
+                model.dialect = chosen
+                tokenizer = BlenderbotSmallTokenizer.from_pretrained(self._folder, dialect=chosen)
+                block = BlockList(self._phrases, tokenizer) if self._phrases else None
+                self._made[chosen.name] = Speaker(model, tokenizer, block)
+            return self._made[chosen.name]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One search: a source, how it is searched for, and which replies of the request it answers."""
+
+    speaker: Speaker
+    source: FittedSource
+    settings: Settings
+    numbers: tuple[int, ...]
+    """The places of its replies among those of the request; the best reply comes first."""
+    seed: int | tuple[int, ...] | None = None
+    stops: tuple[str, ...] = ()
+    top_logprobs: int | None = None
+    stream: bool = False
+
+    @property
+    def width(self) -> int:
+        """How many rows it takes."""
+        return self.settings.plan.width
+
+    def generator(self) -> np.random.Generator | None:
+        """The random numbers of this search alone, so that no other request changes what is drawn."""
+        return np.random.default_rng(self.seed) if self.settings.plan.is_random else None
+
+
+def jobs_of(asked: Asked, speakers: Speakers) -> tuple[Job, ...]:
+    """The searches that a request takes.
+
+    A search that draws is made once for each reply, with a generator for each; one that does not draw is made once, and
+    its best replies are taken.
+
+    Raises:
+        ApiError: a setting that does not fit, more replies than the search finds, a source that is empty.
+    """
+    speakers.check_name(asked.model)
+    speaker = speakers.of(asked.dialect)
+    try:
+        settings = _settings(asked, speaker, speakers.profile)
+        plan = settings.plan
+        if plan.width > MOST_ROWS:
+            raise ApiError(400, f"num_beams must be at most {MOST_ROWS} here, not {plan.width}", param="num_beams")
+        sources = [_source(talk, speaker, speakers.profile) for talk in asked.talks]
+    except ApiError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise refused(error) from error
+    if asked.choices > 1 and not plan.is_random and asked.choices > plan.num_beams:
+        message = (
+            f"n={asked.choices} replies: {plan.search} with num_beams={plan.num_beams} finds as many as it has beams; "
+            f"say num_beams={asked.choices}, or a temperature above 0 to draw each reply"
+        )
+        raise ApiError(400, message, param="n")
+    jobs = []
+    for place, source in enumerate(sources):
+        numbers = range(place * asked.choices, (place + 1) * asked.choices)
+        for group in [[number] for number in numbers] if plan.is_random else [list(numbers)]:
+            seed = None if asked.seed is None else _seed(asked.seed, group[0])
+            made = Job(speaker, source, settings, tuple(group), seed, asked.stops, asked.top_logprobs, asked.stream)
+            jobs.append(made)
+    return tuple(jobs)
+
+
+def _seed(seed: int, number: int) -> int | tuple[int, ...]:
+    """The seed of one reply of a request: the first has the request's own, as `Conversation(seed=...)` would.
+
+    >>> _seed(7, 0), _seed(7, 1), _seed(-1, 0)
+    (7, (7, 1), 18446744073709551615)
+    """
+    seed %= 1 << 64
+    return seed if number == 0 else (seed, number)
+
+
+def _settings(asked: Asked, speaker: Speaker, profile: Profile) -> Settings:
+    """The request's settings with those of the model and the profile."""
+    call = dict(asked.settings)
+    if asked.most_tokens is not None:
+        call["max_new_tokens"] = limit_of(asked.most_tokens, speaker)
+    settings = make_settings(profile, speaker.model, call)
+    plan = settings.plan
+    if plan.search in SEVERAL_BEAMS - {BEAM} and not plan.is_random and asked.choices > 1:
+        settings = replace(settings, plan=replace(plan, num_return_sequences=min(asked.choices, plan.num_beams)))
+    return settings
+
+
+def limit_of(most_tokens: int, speaker: Speaker) -> int:
+    """`max_new_tokens` for a limit on a reply's words. A limit that is beyond the model's own is held by that.
+
+    The end token is none of the words. ParlAI's search puts it in place of the last token where a reply is cut off, so
+    that it gets one token more.
+    """
+    positions = speaker.model.config.max_position_embeddings
+    return min(most_tokens + (speaker.dialect.search == "parlai"), positions)
+
+
+def _source(talk: Talk, speaker: Speaker, profile: Profile) -> FittedSource:
+    """The ids that the model reads."""
+    config = speaker.model.config
+    limit = config.max_position_embeddings
+    if talk.ids is None:
+        return make_source(speaker.tokenizer, profile, talk.persona, talk.turns, limit)
+    for token in talk.ids:
+        if not 0 <= token < config.vocab_size:
+            raise ApiError(400, f"prompt holds {token}, which is no token of {config.vocab_size}", param="prompt")
+    return FittedSource(talk.ids[-limit:], 0, max(0, len(talk.ids) - limit))
+
+
+def settings_shown(settings: Settings) -> Mapping[str, Any]:
+    """What a search will use, by name, for people to look at."""
+    return settings.plan.settings.to_dict()
