@@ -1,4 +1,4 @@
-"""A model that comes as a pickle: every command that loads weights can be allowed to read it, and none does otherwise."""
+"""A model that comes as a pickle: every command that loads weights can be allowed to read it; else none does."""
 
 import argparse
 import shutil

@@ -13,6 +13,7 @@ import pytest
 from tools.fuzz import checkpoints, run, watching
 from tools.fuzz.checkpoints import CRASHING, READERS
 from tools.fuzz.mutations import mutated
+from tools.fuzz.report import table
 from tools.fuzz.watching import Fault, StoredTensor, guarded, through_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,3 +116,19 @@ def test_a_reader_that_does_not_begin_is_an_error(monkeypatch: pytest.MonkeyPatc
     ending(monkeypatch, "raise ImportError('there is no h5py')")
     with pytest.raises(RuntimeError, match="keras did not begin: ImportError: there is no h5py"):
         checkpoints.isolated("keras", 0, 10, 0)
+
+
+def test_the_page_has_what_the_runs_printed() -> None:
+    logs = [
+        "pickle        1,000 files of seed 3, 2 s: no fault\nflax          5 files of seed 0, 1 s: FAULT\n",
+        "guided pickle\nINFO: many lines\nDone 500 runs in 4 second(s)\nguided parlai\nDone 7 runs in 1 second(s)\n",
+        "pickle        2,000 files of seed 4, 3 s: no fault\n",
+        "keras         9 files of seed 1, 60 s: no fault, in the library's process 1 crashed, 2 did not come back\n",
+    ]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table(logs).splitlines()[2:]]
+    assert rows == [
+        ["pickle", "1,000 (3), 2,000 (4)", "500", "none"],
+        ["flax", "5 (0)", "", "FOUND"],
+        ["parlai", "", "7", ""],
+        ["keras", "9 (1)", "", "none; in the library's process 1 crashed, 2 did not come back"],
+    ]

@@ -3,6 +3,7 @@
     python -m tools fuzz                                  # every reader, 20,000 files each
     python -m tools fuzz pickle flax --executions 1000000 # some, more often
     python -m tools fuzz pickle --seed 7 --first 4711 --executions 1   # one file again
+    python -m tools fuzz --write-docs LOG [LOG ...]       # docs/security.md, from what runs have printed
 
 The same seed and number give the same file. Exits with 1 if a reader did what it must not (see `checkpoints.py`); the
 file is kept, and its name printed.
@@ -18,10 +19,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from tools import ROOT
+from tools.docs.tables import write_between_markers
 from tools.fuzz.checkpoints import CRASHING, READERS, isolated
 from tools.fuzz.mutations import mutated
+from tools.fuzz.report import table
 from tools.fuzz.watching import Fault
 
+PAGE = ROOT / "docs" / "security.md"
 AT_ONCE = 20_000  # executions of a reader that may crash, in one process
 LONGEST = 3.0  # seconds of the processor for one of these, which needs less than a thousandth
 
@@ -83,11 +88,15 @@ def main() -> int:
     parser.add_argument("--executions", type=int, default=20_000, metavar="N", help="files for each (default: 20000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first file (default: 0)")
+    parser.add_argument("--write-docs", nargs="+", type=Path, metavar="LOG", help="no run: a table of the runs in LOG")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     unknown = [name for name in options.readers if name not in READERS]
     if unknown:
         parser.error(f"no reader is called {', '.join(unknown)}; there are {', '.join(READERS)}")
+    if options.write_docs:
+        write_between_markers(PAGE, "fuzz", table([path.read_text() for path in options.write_docs]))
+        return 0
     if options.here:
         return here(options.readers[0], options.first, options.executions, options.seed, True)
     status = 0
@@ -107,7 +116,8 @@ def main() -> int:
         outcome = "FAULT" if wrong else "no fault"
         seconds = time.monotonic() - started
         more = f", {ended}" if ended else ""
-        print(f"{name:13} {options.executions:,} files, {seconds:.0f} s: {outcome}{more}", flush=True)
+        files = f"{options.executions:,} files of seed {options.seed}"
+        print(f"{name:13} {files}, {seconds:.0f} s: {outcome}{more}", flush=True)
     return status
 
 

@@ -9,8 +9,8 @@ tiny model loaded, less the bytes of the model.
 
 `npblender convert` and `npblender verify` are run on the same weights. With the published dictionary (a folder with it
 in NPBLENDER_SHARED/checkpoint/blenderbot_small-90M) verify goes to its end: it has the model reply to the published
-texts, finds that these replies are not the published ones, and ends with 1. Needs the originals' environments, h5py, and
-3 GB of disk.
+texts, finds that these replies are not the published ones, and ends with 1. Needs the originals' environments, h5py,
+and 3 GB of disk.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ def of_commands(work: Path, dictionary: Path | None) -> str:
         status, seconds, peak = done.stderr.splitlines()[-1].split()
         replied = done.stdout.count("NOT as published")
         right = "4 of 4 published replies do not come out" in done.stdout if name.endswith("texts") else not replied
-        assert right and int(status) == (1 if name.endswith("texts") else 0), done.stdout[-2000:]
+        assert right, done.stdout[-2000:]
+        assert int(status) == (1 if name.endswith("texts") else 0)
         rows.append((name, f"{float(seconds):.0f}", _mib(int(peak))))
     return markdown(("command", "seconds", "peak, MiB"), rows)
 
