@@ -33,7 +33,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def named_digest(text: str) -> tuple[str, str]:
-    """Reads a file's name and its sha256; no name is that of the weights' file.
+    """Read a file's name and its sha256; no name is that of the weights' file.
 
     >>> named_digest("merges.txt=28A5" + "0" * 60)[0], named_digest("00" * 32)[0]
     ('merges.txt', '')

@@ -123,7 +123,7 @@ def verify_folder(
 
 
 def _compare_digests(report: FolderReport, whose: str, wanted: Mapping[str, str]) -> None:
-    """Compares files with the sha256 that they should have."""
+    """Compare files with the sha256 that they should have."""
     for name, digest in wanted.items():
         if report.files[name]["sha256"] != digest:
             report.problems.append(f"{name} does not have the sha256 {whose}: {digest}")

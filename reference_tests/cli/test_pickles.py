@@ -16,7 +16,7 @@ NO_WEIGHTS = {"tokenize"}
 
 
 def parsers(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Yields every parser of a command, which may have commands of its own."""
+    """Yield every parser of a command, which may have commands of its own."""
     inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     if not inner:
         yield name, parser

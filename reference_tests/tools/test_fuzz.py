@@ -81,7 +81,7 @@ def test_a_place_outside_the_file_is_found(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def ending(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    """Has the process of a reader in C do this instead."""
+    """Have the process of a reader in C do this instead."""
     real = subprocess.run
 
     def run(command: list[str], **rest: Any) -> Any:

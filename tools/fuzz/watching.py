@@ -80,7 +80,7 @@ def place() -> Path:
 
 
 def through_file(read: Callable[[Path], dict[str, StoredTensor]]) -> Callable[[bytes], None]:
-    """Gives a file's bytes to a reader of paths, and checks the places that it answers with."""
+    """Give a file's bytes to a reader of paths, and check the places that it answers with."""
 
     def execute(data: bytes) -> None:
         path = place()

@@ -83,7 +83,7 @@ def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def write_all(work: Path) -> None:
-    """Has every framework save the same sizes below `work`, each in a folder of its own."""
+    """Have every framework save the same sizes below `work`, each in a folder of its own."""
     weights = random_weights(CONFIG, 0)
     save(work / "small", SMALL, random_weights(SMALL, 0))
     save(work / "safetensors", CONFIG, weights)

@@ -61,7 +61,7 @@ def read_keras(path: Path) -> dict[str, StoredTensor]:
 
 
 def placed(path: Path, datasets: Iterable[Sequence[Any]], total: int) -> dict[str, StoredTensor]:
-    """Checks where the library says that each dataset lies, in a file of `total` bytes.
+    """Check where the library says that each dataset lies, in a file of `total` bytes.
 
     Raises:
         DamagedFileError: one has no place, or reaches beyond the file's end.
