@@ -9,7 +9,7 @@
 
 `Conversation` keeps a history, `reply_to_all` replies to many inputs, `trace` and `compare` check a port. The rooms,
 from the ground up: common, ops, config, tokenizer, transformer, checkpoint, demo, generation, models, chat,
-groundtruth, cli.
+groundtruth, serve, cli.
 """
 
 import importlib

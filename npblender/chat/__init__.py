@@ -7,6 +7,7 @@ spacing        a reply's words spaced as people write
 words          a reply as text while its tokens arrive
 blocklist      words and phrases that are never generated
 transcript     a conversation as JSON
+talks          many conversations in one SQLite file
 batch/         replies to many inputs, resumable, on many machines
 """
 

@@ -279,34 +279,7 @@ def stream_reply(
 
 
 def _words_as_text(search: Generator[Any, None, Any], tokenizer: BlenderbotSmallTokenizer) -> Generator[str, None, Any]:
-<<<<<<< HEAD
-    """Yield the tokens of a search as text, piece by piece; return the search's record."""
-    record: list[Any] = []
-
-    def words() -> Iterator[str]:
-        begun = ""
-        while True:
-            try:
-                token_id = int(next(search)[0])
-            except StopIteration as end:
-                record.append(end.value)
-                break
-            for token in tokenizer.convert_ids_to_tokens([token_id], skip_special_tokens=True):
-                if token == NEWLINE and begun:
-                    yield begun
-                    begun = ""
-                piece = token.removesuffix(CONTINUED)
-                begun += piece
-                if piece == token:
-                    yield begun
-                    begun = ""
-        if begun:
-            yield begun
-
-    yield from stream_natural(words())
-    return record[0]
-=======
-    """Yields the tokens of a search as text, piece by piece; returns the search's record."""
+    """Yield the tokens of a search as text, piece by piece; returns the search's record."""
     words = Words(tokenizer)
     while True:
         try:
@@ -315,4 +288,3 @@ def _words_as_text(search: Generator[Any, None, Any], tokenizer: BlenderbotSmall
             yield from words.close()
             return end.value
         yield from words.push(token_id)
->>>>>>> 3f89ec3 (A server in the shapes of OpenAI's interface: chat completions, completions, models, health, metrics; searches of many callers in one batch)

@@ -49,7 +49,7 @@ class NaturalSpacing:
         return shown + self._place(word, "")
 
     def push_all(self, stretch: str) -> list[str]:
-        r"""Takes the words of a stretch of text, cut at spaces; returns the pieces that can be shown, none empty.
+        r"""Take the words of a stretch of text, cut at spaces; returns the pieces that can be shown, none empty.
 
         >>> NaturalSpacing().push_all("hi there\n !")
         ['hi', ' there', '\n', '!']

@@ -36,7 +36,7 @@ class Words:
         self._begun = ""
 
     def push(self, token_id: int) -> list[str]:
-        """Takes the next token's id; special tokens add nothing."""
+        """Take the next token's id; special tokens add nothing."""
         pieces: list[str] = []
         for token in self._tokenizer.convert_ids_to_tokens([token_id], skip_special_tokens=True):
             if token == NEWLINE:
@@ -48,7 +48,7 @@ class Words:
         return pieces
 
     def close(self) -> list[str]:
-        """Ends the reply; a word that is begun is shown as it is."""
+        """End the reply; a word that is begun is shown as it is."""
         pieces = self._end_word()
         rest = self._spacing.close()
         return [*pieces, rest] if rest else pieces

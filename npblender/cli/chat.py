@@ -22,10 +22,11 @@ from npblender.cli.options import (
     search_settings,
     suit_threads,
 )
-from npblender.common.printable import cut, json_out, one_line
+from npblender.common.printable import cut, json_out, one_line, printable
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation
+    from npblender.cli.kept import Keeper
 
 EPILOG = """At a terminal a line that begins with / is a command: /help lists them. Through a pipe every line is said as
 it is, each in the same conversation, and every reply is one line of the output; empty lines are skipped."""
@@ -41,6 +42,9 @@ def add_parser(commands: Any, summary: str) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a reply")
     parser.add_argument("--load", metavar="FILE", help="go on with a conversation that was saved")
     parser.add_argument("--save", metavar="FILE", help="save the conversation at the end")
+    parser.add_argument("--db", metavar="FILE", help="keep every turn in this SQLite file, at once")
+    parser.add_argument("--resume", metavar="ID", help="go on with a conversation of --db: its id, or last")
+    parser.add_argument("--list", action="store_true", help="show the conversations of --db, and end")
     add_model_options(parser)
     add_pickle_option(parser)
     add_reply_options(parser)
@@ -54,7 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
     if not all(text.strip() for text in said):
         raise ValueError("--say is empty; give it something to reply to")
     persona = [check_text("--persona", line) for line in arguments.persona]
+    keeper = keeper_of(arguments)
+    if keeper is not None and arguments.list:
+        for line in keeper.lines():
+            print(printable(line))
+        return 0
     conversation = begin(arguments, persona)
+    if keeper is not None and arguments.resume is not None:
+        keeper.resume(conversation, arguments.resume)
+        take_options(conversation, arguments, persona)
     at_terminal = not said and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     with saved_at_the_end(conversation, arguments.save):
         if at_terminal:
@@ -64,12 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
 
             with remembered_lines([f"/{name}" for name in COMMANDS]):
                 greeting = demo.GREETING if demo.is_demo(arguments.model) else None
-                return Session(conversation, as_json=arguments.json, greeting=greeting).run()
+                return Session(conversation, as_json=arguments.json, greeting=greeting, keeper=keeper).run()
         if said:
             for text in said:
-                say(conversation, text, arguments.json)
+                say(conversation, text, arguments.json, keeper)
             return 0
-        answered = [say_or_report(conversation, text, arguments.json) for text in lines_of_stdin()]
+        answered = [say_or_report(conversation, text, arguments.json, keeper) for text in lines_of_stdin()]
         return 0 if all(answered) else 1
 
 
@@ -92,10 +104,10 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def say_or_report(conversation: Conversation, text: str, as_json: bool) -> bool:
+def say_or_report(conversation: Conversation, text: str, as_json: bool, keeper: Keeper | None = None) -> bool:
     """Print the reply to one line of a pipe; an error of it is reported in its place, and the talk goes on."""
     try:
-        say(conversation, text, as_json)
+        say(conversation, text, as_json, keeper)
     except BrokenPipeError:
         raise
     except Exception as error:  # the reply is given up, and so is its line
@@ -127,10 +139,35 @@ def begin(arguments: argparse.Namespace, persona: list[str]) -> Conversation:
             note(f"{arguments.load} is not there yet: the conversation begins, and is saved there")
             return conversation
         conversation.load(arguments.load)
-        conversation.configure(**settings)
-        there = conversation.persona
-        conversation.persona = (*there, *(line for line in map(persona_line, persona) if line not in there))
+        take_options(conversation, arguments, persona)
     return conversation
+
+
+def take_options(conversation: Conversation, arguments: argparse.Namespace, persona: list[str]) -> None:
+    """Give a conversation that goes on the settings and persona lines of the command line, besides its own."""
+    conversation.configure(**search_settings(arguments))
+    there = conversation.persona
+    conversation.persona = (*there, *(line for line in map(persona_line, persona) if line not in there))
+
+
+def keeper_of(arguments: argparse.Namespace) -> Keeper | None:
+    """Make what keeps the conversation in the database of --db.
+
+    Raises:
+        ValueError: --resume or --list without --db, or --db beside --load or --save.
+    """
+    if arguments.db is None:
+        for option in ("resume", "list"):
+            if getattr(arguments, option):
+                raise ValueError(f"--{option} needs --db FILE, which holds the conversations")
+        return None
+    for option in ("load", "save"):
+        if getattr(arguments, option) is not None:
+            raise ValueError(f"--{option} and --db keep a conversation in two ways; leave one of them out")
+    from npblender.chat.talks import Talks
+    from npblender.cli.kept import Keeper
+
+    return Keeper(Talks(arguments.db))
 
 
 def lines_of_stdin() -> Iterator[str]:
@@ -152,11 +189,13 @@ def lines_of_stdin() -> Iterator[str]:
             note(f"line {number} is empty and was skipped")
 
 
-def say(conversation: Conversation, text: str, as_json: bool) -> None:
+def say(conversation: Conversation, text: str, as_json: bool, keeper: Keeper | None = None) -> None:
     """Print the reply to one text as one line."""
     from npblender.chat.replies import reply_object
 
     reply = conversation.reply(text)
+    if keeper is not None:
+        keeper.keep(conversation)  # before it is shown: what was seen is kept
     print(json_out(reply_object(text, reply)) if as_json else one_line(reply.text), flush=True)
     if reply.source.cut_tokens:
         note(f"{reply.source.cut_tokens} tokens at the beginning of a long line do not fit the model and were left out")

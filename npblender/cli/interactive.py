@@ -16,6 +16,7 @@ from npblender.common.printable import cut, json_out
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation
+    from npblender.cli.kept import Keeper
 
 INTERRUPTED = 130
 
@@ -37,11 +38,13 @@ class Session:
         as_json: bool = False,
         terminal: Terminal | None = None,
         greeting: str | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.conversation = conversation
         self._greeting = greeting  # what is said of the model before the first line
         self.terminal = Terminal(sys.stdout) if terminal is None else terminal
         self._as_json = as_json
+        self._keeper = keeper
         self._leaving = False
         self._forgotten = 0  # dropped turns that were reported
 
@@ -77,6 +80,8 @@ class Session:
                 self._command(text)
             else:
                 self._reply(text.removeprefix("/") if text.startswith("//") else text)
+            if self._keeper is not None:
+                self._keeper.keep(self.conversation)
         except BrokenPipeError:
             raise
         except Exception as error:  # a reply, or a command, is given up; the conversation goes on as it was
@@ -154,7 +159,26 @@ class Session:
         if not rest:
             raise ValueError("say which: /load FILE")
         self.conversation.load(os.path.expanduser(rest))
-        self.terminal.note(f"loaded {len(self.conversation.turns)} turns")
+        self._show_turns("loaded")
+
+    def talks(self, rest: str) -> None:
+        """Show the conversations of the database, the latest first."""
+        self.terminal.note("\n".join(self._kept().lines()) or "There is no conversation yet.")
+
+    def resume(self, rest: str) -> None:
+        """Go on with a conversation of the database."""
+        if not rest:
+            raise ValueError("say which: /resume ID, as /talks shows it, or /resume last")
+        self._kept().resume(self.conversation, rest)
+        self._show_turns("resumed")
+
+    def _kept(self) -> Keeper:
+        if self._keeper is None:
+            raise ValueError("there is no database: start with --db FILE")
+        return self._keeper
+
+    def _show_turns(self, how: str) -> None:
+        self.terminal.note(f"{how} {len(self.conversation.turns)} turns")
         for turn in self.conversation.turns:
             self.terminal.note(f"{'you' if turn.speaker == 'user' else turn.speaker}> {' '.join(turn.text.split())}")
 
@@ -190,6 +214,8 @@ COMMANDS = {
     "reset": Command("/reset", "forget what was said", Session.reset),
     "save": Command("/save FILE", "write the conversation to a file", Session.save),
     "load": Command("/load FILE", "go on with a conversation that was saved", Session.load),
+    "talks": Command("/talks", "the conversations that --db keeps", Session.talks),
+    "resume": Command("/resume ID", "go on with one of them", Session.resume),
     "beams": Command("/beams N", "search with N beams; alone: show how many", Session.beams),
     "why": Command("/why", "the runner-up replies of the last search, with scores", Session.why),
     "quit": Command("/quit", "leave", Session.quit),

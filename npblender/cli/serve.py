@@ -23,7 +23,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def add_parser(commands: Any, summary: str) -> None:
-    """Adds the subcommand's options."""
+    """Add the subcommand's options."""
     parser = commands.add_parser("serve", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine)")
     parser.add_argument("--port", type=port_number, default=8000, help="port; 0 takes a free one (default: 8000)")
@@ -38,6 +38,7 @@ def add_parser(commands: Any, summary: str) -> None:
     parser.add_argument("--name", metavar="NAME", help="what clients call the model (default: its folder's name)")
     parser.add_argument("--block", metavar="FILE", help="words and phrases never to be said, one a line")
     parser.add_argument("--dtype", default="float32", help="as for chat (default: float32)")
+    parser.add_argument("--db", metavar="FILE", help="keep the page's conversations in this SQLite file")
     parser.add_argument("--log", action="store_true", help="print a line for every request")
     add_model_options(parser)
     add_pickle_option(parser)
@@ -45,7 +46,7 @@ def add_parser(commands: Any, summary: str) -> None:
 
 
 def port_number(text: str) -> int:
-    """Reads a port.
+    """Read a port.
 
     >>> port_number("70000")
     Traceback (most recent call last):
@@ -84,8 +85,9 @@ def model_name(given: str | None, folder: str | None) -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serves until it is stopped."""
+    """Serve until it is stopped."""
     from npblender.chat.history import PROFILES
+    from npblender.chat.talks import Talks
     from npblender.models import BlenderbotSmallForConditionalGeneration
     from npblender.serve.app import make_app
     from npblender.serve.engine import Engine
@@ -106,7 +108,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
         suit_threads(model.num_parameters())
         speakers = Speakers(name, model, arguments.model, PROFILES["parlai"], block_phrases(arguments))
-        app = make_app(speakers, Engine(speakers, queue=arguments.workers_queue or QUEUE), rules)
+        engine = Engine(speakers, queue=arguments.workers_queue or QUEUE)
+        app = make_app(speakers, engine, rules, None if arguments.db is None else Talks(arguments.db))
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
 

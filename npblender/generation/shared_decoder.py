@@ -161,7 +161,7 @@ def _cut(layer: LayerCache, rows: Rows, first: int, width: int) -> LayerCache:
 
 
 def _wide(array: Array | None, width: int) -> Array:
-    """Cross keys with zeros behind them: [R, H, S, K] -> [R, H, width, K]."""
+    """The cross keys with zeros behind them: [R, H, S, K] -> [R, H, width, K]."""
     assert array is not None  # every row has a source
     missing = width - array.shape[2]
     return np.pad(array, ((0, 0), (0, 0), (0, missing), (0, 0))) if missing else array

@@ -11,5 +11,6 @@ In reading order:
     stepping, engine            searches of many callers together
     asking, answers             results back to their request, and the objects that are sent
     metrics, guards             what is counted; who may send what
-    routes, app, running        the routes, the application, and the server that runs it
+    routes, chat_page           the routes of OpenAI's interface; those of the page to chat in, whose files lie in page/
+    app, running                the application, and the server that runs it
 """

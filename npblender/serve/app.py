@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from npblender.chat.talks import Talks
+from npblender.serve.chat_page import Page
 from npblender.serve.engine import Engine
 from npblender.serve.errors import ApiError, unforeseen
 from npblender.serve.guards import Guard, Rules, error_response
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
 INSTALL = "npblender serve needs starlette, uvicorn and prometheus_client: pip install 'npblender[serve]'"
 
 
-def make_app(speakers: Speakers, engine: Engine, rules: Rules) -> ASGIApp:
-    """Makes the ASGI application that replies with `speakers`. The engine runs while the application does.
+def make_app(speakers: Speakers, engine: Engine, rules: Rules, talks: Talks | None = None) -> ASGIApp:
+    """Make the ASGI application that replies with `speakers`. The engine runs while the application does.
+
+    `talks` are where the page keeps conversations.
 
     Raises:
         ImportError: the extra is not installed.
@@ -37,6 +41,7 @@ def make_app(speakers: Speakers, engine: Engine, rules: Rules) -> ASGIApp:
     except ImportError as error:
         raise ImportError(INSTALL) from error
     api = Api(speakers, engine, metrics)
+    chat = Page(speakers, talks, explains=False)
 
     @asynccontextmanager
     async def running(app: Any) -> AsyncIterator[None]:
@@ -53,6 +58,11 @@ def make_app(speakers: Speakers, engine: Engine, rules: Rules) -> ASGIApp:
         Route("/v1/models/{name:path}", api.model),
         Route("/healthz", api.health),
         Route("/metrics", api.metrics_text),
+        Route("/", chat.index),
+        Route("/api/about", chat.about),
+        Route("/api/transcript", chat.transcript, methods=["POST"]),
+        Route("/api/conversations", chat.conversations, methods=["GET", "POST"]),
+        Route("/api/conversations/{id}", chat.conversation, methods=["GET", "PUT", "DELETE"]),
     ]
     handlers: Any = {ApiError: _show, 404: _not_found, 405: _wrong_method, Exception: _unforeseen}
     app: ASGIApp = Starlette(routes=routes, exception_handlers=handlers, lifespan=running)

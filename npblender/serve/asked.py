@@ -86,7 +86,7 @@ class Asked:
 
 
 def parse_chat(body: Any) -> Asked:
-    """Reads the body of POST /v1/chat/completions.
+    """Read the body of POST /v1/chat/completions.
 
     Raises:
         ApiError: the field that is wrong, or not honoured, by name.
@@ -107,7 +107,7 @@ def parse_chat(body: Any) -> Asked:
 
 
 def parse_completion(body: Any) -> Asked:
-    """Reads the body of POST /v1/completions: each prompt is replied to by itself.
+    """Read the body of POST /v1/completions: each prompt is replied to by itself.
 
     >>> parse_completion({"prompt": ["hi", "hello"], "logprobs": 2}).top_logprobs
     2
@@ -194,7 +194,7 @@ def _stream_options(fields: Body, stream: bool) -> bool:
 
 
 def _checked(body: Body, known: set[str]) -> dict[str, Any]:
-    """Refuses fields that are not known, and those with a value that asks for what is not there."""
+    """Refuse fields that are not known, and those with a value that asks for what is not there."""
     fields = {}
     for name, value in body.items():
         if name in known:

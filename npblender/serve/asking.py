@@ -45,7 +45,7 @@ class Exchange:
             ticket.cancel()
 
     async def events(self) -> AsyncIterator[Event | None]:
-        """Yields the events of all replies as they come, and None where nothing has come for a while.
+        """Yield the events of all replies as they come, and None where nothing has come for a while.
 
         Raises:
             ClientGone: the client is no longer there.
@@ -65,7 +65,7 @@ class Exchange:
         self._count()
 
     async def finish(self) -> list[Choice]:
-        """Waits for all replies; those that were found, in order."""
+        """Wait for all replies; those that were found, in order."""
         async for _ in self.events():
             pass
         return self.found()
@@ -76,7 +76,7 @@ class Exchange:
 
     def _send(self, event: Event) -> None:
         """Called from the engine's threads."""
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        with suppress(RuntimeError):  # the loop is closed, and the client gone with it
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
     async def _next(self, gone: asyncio.Task[None]) -> Event | None:

@@ -1,12 +1,13 @@
 """The engine: takes searches from the line and runs them, those of many callers together.
 
-One thread leads the searches that can be led step by step (ParlAI's, greedy search, sampling): whoever waits joins
-before the next step. The other runs the beam searches of transformers from begin to end: it waits a few milliseconds
+One thread leads the searches that can be led step by step (ParlAI's, greedy search, sampling): what waits joins before
+the next step. The other runs the beam searches of transformers from begin to end: it waits a few milliseconds
 for others like the first one, and searches for all of them at once where that gives what each would get alone.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ class Engine:
         self._speakers = speakers
         self._rows = rows
         self._seconds = seconds
+        self._numbers = itertools.count(1)
         self._groups: dict[str, Group] = {}
         self._threads = [
             threading.Thread(target=self._lead, name="npblender steps", daemon=True),
@@ -43,17 +45,18 @@ class Engine:
         ]
 
     def start(self) -> None:
-        """Starts the threads."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def submit(self, jobs: Sequence[Job], send: Callable[[Event], None]) -> list[Ticket]:
-        """Puts the searches of one request into the line; `send` is called from the engine's threads.
+        """Put the searches of one request into the line; `send` is called from the engine's threads.
 
         Raises:
             ApiError: the line is full.
         """
-        tickets = [Ticket(job, send, self._seconds) for job in jobs]
+        request = next(self._numbers)
+        tickets = [Ticket(job, send, self._seconds, request) for job in jobs]
         self.line.add(tickets)
         return tickets
 
@@ -63,7 +66,7 @@ class Engine:
         return sum(group.rows for group in self._groups.values())
 
     def close(self, seconds: float | None = None) -> None:
-        """Takes no more searches, and returns when those that it has are done, or after some seconds."""
+        """Take no more searches, and returns when those that it has are done, or after some seconds."""
         self.line.close()
         deadline = None if seconds is None else time.monotonic() + seconds
         for thread in self._threads:
@@ -90,13 +93,13 @@ class Engine:
                     self.steps += 1
 
     def _admitted(self) -> list[Ticket]:
-        """Takes what there are rows for."""
-        free = self._rows - self.rows
+        """Take what there are rows for."""
+        taken = self.rows
 
         def fits(ticket: Ticket) -> bool:
-            nonlocal free
-            free -= ticket.job.width
-            return free >= 0
+            nonlocal taken
+            is_first, taken = taken == 0, taken + ticket.job.width
+            return is_first or taken <= self._rows
 
         return self.line.take(fits, most=self._rows, or_skip=lambda ticket: not _can_walk(ticket))
 
@@ -149,7 +152,7 @@ def _cannot_walk(ticket: Ticket) -> bool:
 
 
 def _guarded(group: Group, work: Callable[..., None], *arguments: Any) -> None:
-    """Does the work of a group; an error of a whole pass, such as too little memory, ends its searches only."""
+    """Do the work of a group; an error of a whole pass, such as too little memory, ends its searches only."""
     try:
         work(group, *arguments)
     except BaseException as error:  # a thread that ends would leave everyone waiting
@@ -171,7 +174,7 @@ def _alike(job: Job, other: Job) -> bool:
 
 
 def _reply(tickets: Sequence[Ticket]) -> None:
-    """Runs one search for all tickets, and sends each its replies."""
+    """Run one search for all tickets, and sends each its replies."""
     job = tickets[0].job
 
     def check(ids: Ids, scores: object) -> bool:

@@ -14,7 +14,7 @@ Body = Mapping[str, Any]
 
 
 def check_object(body: Any) -> Body:
-    """Refuses a body that is no JSON object; leaves out what is null.
+    """Refuse a body that is no JSON object; leaves out what is null.
 
     >>> check_object({"model": "demo", "n": None})
     {'model': 'demo'}

@@ -33,7 +33,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "x-frame-options": "DENY",
 }
-"""On every response: it is what it says, it tells nobody where it was, and no page may frame it."""
+"""On every response: no guessing of types, no address of the page in links that lead away, no frame around it."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def origin_is_allowed(origin: str, host: str, origins: Iterable[str]) -> bool:
 
 
 def check_key(header: str, key: str) -> None:
-    """Compares an Authorization header with the key, in a time that says nothing about the key.
+    """Compare an Authorization header with the key, in a time that says nothing about the key.
 
     >>> check_key("Bearer secret", "secret")
     """
@@ -106,7 +106,7 @@ def check_key(header: str, key: str) -> None:
 
 
 def check(rules: Rules, method: str, path: str, headers: MutableMapping[bytes, bytes]) -> None:
-    """Refuses a request by its headers.
+    """Refuse a request by its headers.
 
     Raises:
         ApiError: 403 for another host or origin, 401 for a wrong key, 413 for too large a body, 415 for no JSON.
@@ -137,7 +137,7 @@ class Guard:
         self._routes = frozenset(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles one connection's request."""
+        """Handle one connection's request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -41,8 +41,12 @@ KEEP_ALIVE_SECONDS = 75
 """How long an idle connection is kept for its next request: longer than the 60 s after which balancers drop one by
 default, so that it is the balancer that closes it."""
 STOP_SECONDS = 60
-"""How long a server that is told to stop goes on with what runs and waits."""
+"""How long a server goes on with what runs and waits when it is to stop."""
 MOST_CONNECTIONS = 1000
 """Connections at once; further ones get status 503. A process may open 1,024 files by default."""
+MOST_PAGES = 16
+"""Pages of "look inside" that are kept for their tabs: the latest ones, of a few MB each."""
+MOST_LISTED = 200
+"""Conversations in the page's list: the latest ones. More than these are found with `npblender chat --db`."""
 PING_SECONDS = 10.0
 """A stream that has nothing to say sends a comment this often, so that nothing on the way takes it for dead."""

@@ -32,7 +32,7 @@ class Metrics:
             "npblender_first_text_seconds", "From a request to the first text of its reply", buckets=LATENCIES, **kept
         )
         gauges = (
-            ("npblender_queue_length", "Searches that wait", lambda: len(engine.line)),
+            ("npblender_queue_length", "Requests that wait", lambda: len(engine.line)),
             ("npblender_queue_limit", "How many may wait", lambda: engine.line.most),
             ("npblender_rows", "Paths that are decoded at the moment", lambda: engine.rows),
         )
@@ -43,16 +43,16 @@ class Metrics:
         )
 
     def request(self, path: str, status: int, seconds: float) -> None:
-        """Counts a request that has ended."""
+        """Count a request that has ended."""
         self._requests.labels(path, str(status)).inc()
         self._seconds.labels(path).observe(seconds)
 
     def first_text(self, seconds: float) -> None:
-        """Notes when the first text of a reply was there."""
+        """Note when the first text of a reply was there."""
         self._first.observe(seconds)
 
     def tokens(self, read: int, made: int) -> None:
-        """Counts the tokens of a reply."""
+        """Count the tokens of a reply."""
         self._read.inc(read)
         self._made.inc(made)
 

@@ -100,7 +100,7 @@ class Api:
             try:
                 choices = await exchange.finish()
             except ClientGone:
-                return Response(status_code=499)  # nobody reads it
+                return Response(status_code=499)  # it will not be read
         return JSONResponse(whole(head, asked, choices))
 
     async def _chat_stream(self, head: Head, asked: Asked, exchange: Exchange) -> AsyncIterator[str]:

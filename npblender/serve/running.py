@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from npblender.serve.limits import (
@@ -23,7 +25,7 @@ BACKLOG = 512
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Port 0 takes a free one.
+    """A listening socket. Port 0 takes a free one.
 
     Raises:
         OSError: the address is not this machine's, or the port is taken; the message says what would do.
@@ -42,7 +44,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run(app: ASGIApp, listening: socket.socket, *, on_start: Callable[[], None], log: bool = False) -> None:
-    """Serves until SIGTERM or SIGINT; then nothing new is taken, and what runs is finished."""
+    """Serve until SIGTERM or SIGINT; then nothing new is taken, and what runs is finished."""
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -72,6 +74,10 @@ def run(app: ASGIApp, listening: socket.socket, *, on_start: Callable[[], None],
             on_start()
         await task
 
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    signal.signal(signal.SIGTERM, stop)  # uvicorn raises it again at its end; to have stopped is no failure
     asyncio.run(serve())
 
 

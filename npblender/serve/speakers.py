@@ -53,13 +53,15 @@ class Speakers:
         self.name = name
         self.profile = profile
         self.created = int(time.time())
-        self._model, self._folder, self._phrases = model, folder, block
+        self.phrases = block
+        """Words and phrases that are never said."""
+        self._model, self._folder = model, folder
         self._lock = threading.Lock()
         self._made: dict[str, Speaker] = {}
         self.default = self.of(None)
 
     def check_name(self, name: str | None) -> None:
-        """Refuses the name of a model that is not served; without a name it is the one that is."""
+        """Refuse the name of a model that is not served; without a name it is the one that is."""
         if name is not None and name != self.name:
             message = f"there is no model {name!r}; this server has {self.name!r}"
             raise ApiError(404, message, param="model", code="model_not_found")
@@ -72,7 +74,7 @@ class Speakers:
                 model = copy.copy(self._model)
                 model.dialect = chosen
                 tokenizer = BlenderbotSmallTokenizer.from_pretrained(self._folder, dialect=chosen)
-                block = BlockList(self._phrases, tokenizer) if self._phrases else None
+                block = BlockList(self.phrases, tokenizer) if self.phrases else None
                 self._made[chosen.name] = Speaker(model, tokenizer, block)
             return self._made[chosen.name]
 

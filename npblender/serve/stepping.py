@@ -55,7 +55,7 @@ class Member:
         return rows
 
     def finish(self) -> None:
-        """Sends what is left of the reply, and its end."""
+        """Send what is left of the reply, and its end."""
         job = self.ticket.job
         found = self.walk.found()
         candidates = tuple(candidate(job.speaker.tokenizer, ids, score) for ids, score in found.replies)
@@ -95,7 +95,7 @@ class Group:
         return self._decoder.rows
 
     def admit(self, tickets: Sequence[Ticket]) -> None:
-        """Adds searches; one that cannot begin fails by itself."""
+        """Add searches; one that cannot begin fails by itself."""
         members = []
         for ticket in tickets:
             try:
@@ -125,14 +125,14 @@ class Group:
         decoder.leave(staying)
 
     def fail(self, error: BaseException) -> None:
-        """Ends all searches with an error, and begins anew without any."""
+        """End all searches with an error, and begins anew without any."""
         members, self._members = self._members, []
         for member in members:
             member.ticket.fail(error)
         self._decoder = SharedDecoder(self._decoder.weights, self._decoder.context)
 
     def _goes_on(self, member: Member, logits: Array, order: Ids, rows: slice) -> bool:
-        """Advances one search; returns whether it needs another step."""
+        """Advance one search; returns whether it needs another step."""
         if member.ticket.is_given_up:
             return False
         try:

@@ -49,7 +49,7 @@ class StopText:
         self.is_over = False
 
     def push(self, text: str) -> str:
-        """Takes more text; returns what can be shown."""
+        """Take more text; returns what can be shown."""
         if self.is_over:
             return ""
         text = self._waiting + text
@@ -62,7 +62,7 @@ class StopText:
         return text[: len(text) - kept]
 
     def close(self) -> str:
-        """Ends the text; what has waited is no stop."""
+        """End the text; what has waited is no stop."""
         text, self._waiting = self._waiting, ""
         return text
 
@@ -96,7 +96,7 @@ class Telling:
         return self._stop.is_over
 
     def push(self, token_id: int, log_probs: Array | None = None) -> Piece | None:
-        """Takes the next token, with the log-probabilities [V] that it was chosen by; returns the text that is certain.
+        """Take the next token, with the log-probabilities [V] that it was chosen by; returns the text that is certain.
 
         Special tokens are passed over.
         """
@@ -108,7 +108,7 @@ class Telling:
         return self._piece("".join(self._stop.push(piece) for piece in self._words.push(token_id)))
 
     def close(self) -> Piece | None:
-        """Ends the reply; returns the rest, with the tokens that no text has come for."""
+        """End the reply; returns the rest, with the tokens that no text has come for."""
         rest = "".join(self._stop.push(piece) for piece in self._words.close()) + self._stop.close()
         tokens, self._scores = tuple(self._scores), []
         return Piece(rest, tokens) if rest or tokens else None

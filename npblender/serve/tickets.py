@@ -57,30 +57,34 @@ Event: TypeAlias = Said | Ended | Lacking | Failed
 class Ticket:
     """A job in the engine. The caller may cancel it at any time, from any thread."""
 
-    def __init__(self, job: Job, send: Callable[[Event], None], seconds: float = REQUEST_SECONDS) -> None:
+    def __init__(
+        self, job: Job, send: Callable[[Event], None], seconds: float = REQUEST_SECONDS, request: int = 0
+    ) -> None:
         self.job = job
+        self.request = request
+        """The number of the request that it belongs to."""
         self.began = time.monotonic()
         self._send = send
         self._deadline = self.began + seconds
         self._gone = threading.Event()
 
     def cancel(self) -> None:
-        """Gives up the search: nothing more is sent, and its place becomes free."""
+        """Give up the search: nothing more is sent, and its place becomes free."""
         self._gone.set()
 
     @property
     def is_given_up(self) -> bool:
-        """Whether its caller is gone, or its time is over; then the caller is told."""
+        """Whether its caller is gone, or its time is over; then an error is sent."""
         if not self._gone.is_set() and time.monotonic() > self._deadline:
             self.send(Failed(ApiError(504, "the reply took too long and was given up; ask for a shorter one")))
             self._gone.set()
         return self._gone.is_set()
 
     def send(self, event: Event) -> None:
-        """Hands an event to the caller, unless it is gone."""
+        """Hand an event to the caller, unless it is gone."""
         if not self._gone.is_set():
             self._send(event)
 
     def fail(self, error: BaseException) -> None:
-        """Tells the caller what went wrong."""
+        """Tell the caller what went wrong."""
         self.send(Failed(error if isinstance(error, ApiError) else unforeseen(error)))

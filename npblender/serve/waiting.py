@@ -1,4 +1,7 @@
-"""The line of searches that wait: bounded, first come first served, and shared by the engine's two threads."""
+"""The line of searches that wait: bounded, first come first served, and shared by the engine's two threads.
+
+A request may take several searches, one for each reply that it draws; in the bound it counts once.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from npblender.serve.tickets import Ticket
 
 
 class Line:
-    """Tickets in the order in which they came, at most `most` of them."""
+    """Tickets in the order in which they came, of at most `most` requests."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -24,10 +27,11 @@ class Line:
         self._left_at: float | None = None
 
     def __len__(self) -> int:
-        return len(self._tickets)
+        """How many requests wait, in whole or in part."""
+        return len({ticket.request for ticket in list(self._tickets)})
 
     def add(self, tickets: Sequence[Ticket]) -> None:
-        """Adds all tickets of one request, or none of them.
+        """Add all tickets of one request, or none of them.
 
         Raises:
             ApiError: the line is full (429, with Retry-After), or the server is stopping (503).
@@ -36,11 +40,11 @@ class Line:
             if self.is_closed:
                 raise ApiError(503, "the server is stopping", headers={"Retry-After": "5"})
             self._tickets = deque(ticket for ticket in self._tickets if not ticket.is_given_up)
-            if len(self._tickets) + len(tickets) > max(self.most, len(tickets) if not self._tickets else 0):
+            if len(self) >= self.most:
                 seconds = self.seconds_to_wait()
                 raise ApiError(
                     429,
-                    f"{len(self._tickets)} requests wait already, and {self.most} may; try again in {seconds} s",
+                    f"{len(self)} requests wait already, as many as may; try again in {seconds} s",
                     code="queue_full",
                     headers={"Retry-After": str(seconds)},
                 )
@@ -52,7 +56,7 @@ class Line:
         return min(60, max(1, math.ceil(self._pace * len(self._tickets) / 2)))
 
     def take(self, fits: Callable[[Ticket], bool], *, most: int, or_skip: Callable[[Ticket], bool]) -> list[Ticket]:
-        """Takes the first tickets that fit, in order, up to `most`. Call it with `changed` held.
+        """Take the first tickets that fit, in order, up to `most`. Call it with `changed` held.
 
         Those for which `or_skip` is true are passed over and keep their place; the first other one that does not fit
         ends the search, so that a wide search is not overtaken for ever.
@@ -79,7 +83,7 @@ class Line:
         return any(map(which, self._tickets))
 
     def close(self) -> None:
-        """Takes no more; what waits is still served."""
+        """Take no more; what waits is still served."""
         with self.changed:
             self.is_closed = True
             self.changed.notify_all()

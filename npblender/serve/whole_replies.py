@@ -15,7 +15,7 @@ from npblender.serve.tickets import Ended, Lacking, Said, Ticket
 
 
 def tell_whole(ticket: Ticket, candidates: Sequence[Candidate], *, ended: bool | None = None) -> None:
-    """Sends the best candidates to a ticket's replies, one each, the best first.
+    """Send the best candidates to a ticket's replies, one each, the best first.
 
     `ended` says whether the first one ended by itself; None reads that from its ids, as for all others.
     """

@@ -35,6 +35,7 @@ README: Mapping[str, str] = {
     "checkpoint": "safetensors in and out, parameter names of every original",
     "chat": "conversations, their history and persona; `batch/` replies to many inputs",
     "cli": "the command line, one file a subcommand",
+    "serve": "a server in the shapes of OpenAI's interface, for many callers at once",
     "groundtruth": "traces, noise, comparison and golden packs, for porters",
     "common": "array types, checks of one value, JSON files",
     "demo": "the small model that comes with the package, and its card",

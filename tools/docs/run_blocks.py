@@ -8,8 +8,9 @@ Three kinds of fenced blocks are run, from the repository's root:
     ```python    in one namespace a page, in order; what it prints is the ```text block right after it, if there is one
     ```console   lines `$ command` run in a shell; the lines after one are what it prints, standard error excluded
     ```sh        not run here: commands that install, take long, or need files of one's own
-A page whose commands need another program says so, `<!-- needs: node -->`, and is passed over where that is not
-installed. Figures and tables that are not blocks are written by the tools named beside them. Needs npblender only.
+A page that needs another program, or another library of Python's, says so, `<!-- needs: node -->`, and is passed over
+where that is not installed. Figures and tables that are not blocks are written by the tools named beside them. Needs
+npblender only.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import importlib.util
 import io
 import os
 import re
@@ -107,10 +109,19 @@ def outputs_of(path: Path) -> list[tuple[Block, str]]:
     return found
 
 
+def is_installed(name: str) -> bool:
+    """Whether there is such a program, or such a module of Python's.
+
+    >>> is_installed("json"), is_installed("no-such-thing")
+    (True, False)
+    """
+    return shutil.which(name) is not None or importlib.util.find_spec(name) is not None
+
+
 def check(path: Path, update: bool) -> bool:
     """Whether the page shows what its blocks print; with `update` it does afterwards."""
     name = path.relative_to(ROOT)
-    missing = [program for program in NEEDS.findall(path.read_text(encoding="utf-8")) if shutil.which(program) is None]
+    missing = [program for program in NEEDS.findall(path.read_text(encoding="utf-8")) if not is_installed(program)]
     if missing:
         print(f"{name}: passed over, for want of {', '.join(missing)}", flush=True)
         return True

@@ -1,0 +1,43 @@
+"""What the page asks the server for besides replies, without a browser."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from npblender.chat.transcript import Transcript
+from reference_tests.support.servers import Server, running_server
+
+
+@pytest.fixture(scope="module")
+def server(needs_serve: None, tmp_path_factory) -> Iterator[Server]:
+    with running_server("--db", tmp_path_factory.mktemp("requests") / "talks.sqlite") as running:
+        yield running
+
+
+def test_without_a_database_there_is_none(needs_serve: None) -> None:
+    with running_server() as server:
+        assert server.get("/api/about").json["keeps"] is False
+        assert "--db FILE" in server.get("/api/conversations").message
+        assert server.get("/").headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_the_pages_requests_refuse_what_is_wrong(server: Server) -> None:
+    kept = server.request("POST", "/api/conversations", {"transcript": Transcript("parlai").to_dict()})
+    assert kept.status == 201
+    place = f"/api/conversations/{kept.json['id']}"
+    for method, path, body, status in [
+        ("GET", "/api/conversations/nowhere", None, 404),
+        ("DELETE", "/api/conversations/nowhere", None, 404),
+        ("PUT", place, {"transcript": {}}, 400),
+        ("PUT", place, {"revision": "1", "transcript": {}}, 400),
+        ("PUT", place, {"revision": 1, "transcript": {"format": "x"}}, 400),
+        ("PUT", place, {"revision": 9, "transcript": Transcript("parlai").to_dict()}, 409),
+        ("POST", "/api/conversations", [], 400),
+        ("POST", "/api/transcript", {"format": "npblender transcript", "version": 2}, 400),
+        ("DELETE", place, None, 204),
+        ("GET", place, None, 404),
+    ]:
+        answer = server.request(method, path, body)
+        assert answer.status == status, (method, path, body)
+        if status >= 400:
+            assert answer.message
