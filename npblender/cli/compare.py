@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from npblender.cli.options import add_pickle_option
 from npblender.common.printable import json_out, printable
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def add_parser(commands: Any, summary: str) -> None:
         metavar="FOLDER",
         help="the model that REF ran, to try mistakes with its weights (default: a pack's own model, or the demo)",
     )
+    add_pickle_option(parser)
     parser.add_argument("--runs", action="store_true", help="REF and MINE are two runs of one port: find a race")
     parser.add_argument(
         "--require",
@@ -97,7 +99,7 @@ def compare_two_runs(arguments: argparse.Namespace) -> int:
 
     others = {
         **{"--refed": arguments.refed, "--map": arguments.map, "--html": arguments.html, "--json": arguments.json},
-        **{"--require": arguments.require, "--model": arguments.model},
+        **{"--require": arguments.require, "--model": arguments.model, "--allow-pickle": arguments.allow_pickle},
     }
     for option, value in others.items():
         if value:
@@ -114,7 +116,11 @@ def model_of(arguments: argparse.Namespace) -> PreTrainedModel | None:
     from npblender.groundtruth.tracing.tensor_file import read_tensors
 
     if arguments.model is not None:
-        return BlenderbotSmallForConditionalGeneration.from_pretrained(arguments.model)
+        return BlenderbotSmallForConditionalGeneration.from_pretrained(
+            arguments.model, allow_pickle=arguments.allow_pickle
+        )
+    if arguments.allow_pickle:
+        raise ValueError("--allow-pickle is for the folder of --model; other models that are tried are no pickles")
     path = Path(arguments.reference)
     own = path.resolve().parent.parent / "model"
     for folder in (own, demo.folder()) if path.is_file() else ():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from npblender.cli.options import add_model_options, seed_number
+from npblender.cli.options import add_model_options, add_pickle_option, seed_number
 from npblender.common.printable import json_out, printable
 
 
@@ -24,10 +24,12 @@ def add_parser(commands: Any, summary: str) -> None:
         "--store", choices=["float64", "float32"], default="float64", help="how truths are stored (default: float64)"
     )
     add_model_options(export)
+    add_pickle_option(export)
     export.set_defaults(run=run_export, command="golden export")
     verify = actions.add_parser("verify", help="check a pack, and npblender against it", description=__doc__)
     verify.add_argument("folder", metavar="DIR", help="the pack")
     verify.add_argument("--model", metavar="FOLDER", help="the model's folder, where the pack does not hold it")
+    add_pickle_option(verify)
     verify.add_argument("--dtype", default="float32", help="what npblender computes in (default: float32)")
     verify.add_argument("--only", default="*", metavar="GLOB", help="check npblender against these files alone")
     verify.add_argument("--json", action="store_true", help="one JSON object")
@@ -51,9 +53,17 @@ def run_export(arguments: argparse.Namespace) -> int:
     if arguments.tiny:
         if arguments.model is not None:
             raise ValueError("--tiny is a model of its own; leave out --model")
+        if arguments.allow_pickle:
+            raise ValueError("--tiny is a model of its own, which is no pickle; leave out --allow-pickle")
         manifest = export_tiny(arguments.folder, dialect=arguments.dialect or "parlai", **settings)
     else:
-        manifest = export_pack(arguments.folder, arguments.model, dialect=arguments.dialect, **settings)
+        manifest = export_pack(
+            arguments.folder,
+            arguments.model,
+            dialect=arguments.dialect,
+            **settings,
+            allow_pickle=arguments.allow_pickle,
+        )
     total = sum(record.bytes for record in manifest.files.values())
     print(printable(f"{arguments.folder}: {len(manifest.files)} files, {total:,} bytes"))
     return 0
@@ -63,7 +73,15 @@ def run_verify(arguments: argparse.Namespace) -> int:
     """Check a pack."""
     from npblender.groundtruth.packs.verify import verify_pack
 
-    report = verify_pack(arguments.folder, arguments.model, dtype=arguments.dtype, only=arguments.only)
+    if arguments.allow_pickle and arguments.model is None:
+        raise ValueError("--allow-pickle is for the folder of --model; a pack's own model is no pickle")
+    report = verify_pack(
+        arguments.folder,
+        arguments.model,
+        dtype=arguments.dtype,
+        only=arguments.only,
+        allow_pickle=arguments.allow_pickle,
+    )
     if arguments.json:
         print(json_out(report.to_json()))
     else:

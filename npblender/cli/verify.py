@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from typing import Any
 
 from npblender.cli.options import add_pickle_option
-from npblender.common.printable import printable
+from npblender.common.printable import printable, shown
 
 
 def add_parser(commands: Any, summary: str) -> None:
@@ -19,9 +20,33 @@ def add_parser(commands: Any, summary: str) -> None:
     parser = commands.add_parser("verify", help=summary, description=__doc__)
     parser.add_argument("folder", metavar="FOLDER", help="the model's folder")
     parser.add_argument("--no-replies", action="store_true", help="do not have the published 90M reply")
+    parser.add_argument(
+        "--sha256",
+        action="append",
+        default=[],
+        metavar="[FILE=]HEX",
+        help="what the weights' file, or another one, must have; repeatable",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     add_pickle_option(parser)
     parser.set_defaults(run=run, command="verify")
+
+
+def named_digest(text: str) -> tuple[str, str]:
+    """Read a file's name and its sha256; no name is that of the weights' file.
+
+    >>> named_digest("merges.txt=28A5" + "0" * 60)[0], named_digest("00" * 32)[0]
+    ('merges.txt', '')
+    >>> named_digest("abc")
+    Traceback (most recent call last):
+    ValueError: --sha256 takes 64 hexadecimal digits, with FILE= before them or not; 'abc' are none
+    """
+    name, _, digest = text.rpartition("=")
+    if not re.fullmatch("[0-9a-fA-F]{64}", digest):
+        raise ValueError(
+            f"--sha256 takes 64 hexadecimal digits, with FILE= before them or not; {shown(digest)} are none"
+        )
+    return name, digest
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.folder,
         allow_pickle=arguments.allow_pickle,
         replies=not arguments.no_replies,
+        digests=dict(map(named_digest, arguments.sha256)),
         say=lambda line: print(printable(f"npblender verify: {line}"), file=sys.stderr, flush=True),
     )
     if arguments.json:

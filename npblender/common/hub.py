@@ -140,6 +140,20 @@ def cached(name: str, place: Place = ANYWHERE, need: str = "model") -> Path | No
     return folder if _has((path.name for path in folder.iterdir() if path.is_file()), need) else None
 
 
+def hub_digests(folder: Path) -> dict[str, str]:
+    """Find the sha256 that the Hub gave for the large files of a folder in its cache, by their names.
+
+    There a file is a link to its content, whose name is that sha256. Small files have names of another kind.
+    """
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink():
+            content = Path(os.readlink(path))
+            if content.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", content.name):
+                found[path.name] = content.name
+    return found
+
+
 def fetch(name: str, place: Place = ANYWHERE, need: str = "model") -> Path:
     """Return the folder of a model on the Hub, downloaded to the Hub's cache unless it is there.
 

@@ -8,9 +8,10 @@ dictionary; and do the published replies come out.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ import numpy as np
 from npblender import checkpoint
 from npblender.checkpoint.folder import find_tensors, weights_file
 from npblender.common import json_files
+from npblender.common.hub import hub_digests
+from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.generation_config import GenerationConfig
 from npblender.groundtruth.published import BLENDERBOT_SMALL_90M, Published
@@ -76,23 +79,33 @@ def verify_folder(
     *,
     allow_pickle: bool = False,
     replies: bool = True,
+    digests: Mapping[str, str] = MappingProxyType({}),
     published: Published = BLENDERBOT_SMALL_90M,
     say: Callable[[str], None] = lambda _line: None,
 ) -> FolderReport:
     """Look through a folder and, if it may be the published model and `replies` is True, have it reply.
 
+    `digests` are sha256 that files must have, by their names; "" stands for the file that the weights are read from.
+    A file in the Hub's cache is also compared with the sha256 that the Hub gave for it, its name there.
     What is wrong with the folder is in the report. `say` is called with a line for each thing that takes time.
 
     Raises:
-        FileNotFoundError, ValueError: there is no such folder, or its weights are a pickle that was not allowed.
+        FileNotFoundError, ValueError: there is no such folder, or its weights are a pickle that was not allowed;
+            a file of `digests` is not there.
     """
     place = json_files.model_folder(folder)
     report = FolderReport(str(place))
+    file, _ = weights_file(place, allow_pickle)
+    wanted = {name or file.name: digest.lower() for name, digest in digests.items()}
+    absent = [name for name in wanted if not (place / name).is_file()]
+    if absent:
+        raise FileNotFoundError(f"{place} holds no {shown(absent[0])}, whose sha256 was given")
     for path in sorted(place.iterdir()):
         if path.is_file():
             report.files[path.name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
-    file, _ = weights_file(place, allow_pickle)
     report.facts["weights"] = f"read from {file.name}"
+    _compare_digests(report, "as you gave it", wanted)
+    _compare_digests(report, "as the Hub gave it", hub_digests(place))
     try:
         config = BlenderbotSmallConfig.from_pretrained(place)
     except (ValueError, TypeError, FileNotFoundError) as error:
@@ -107,6 +120,16 @@ def verify_folder(
         assert tokenizer is not None
         _ask(report, config, weights, tokenizer, place, published, say)
     return report
+
+
+def _compare_digests(report: FolderReport, whose: str, wanted: Mapping[str, str]) -> None:
+    """Compare files with the sha256 that they should have."""
+    for name, digest in wanted.items():
+        if report.files[name]["sha256"] != digest:
+            report.problems.append(f"{name} does not have the sha256 {whose}: {digest}")
+    right = [name for name, digest in wanted.items() if report.files[name]["sha256"] == digest]
+    if right:
+        report.facts[f"sha256 {whose}"] = ", ".join(right)
 
 
 def _weights(

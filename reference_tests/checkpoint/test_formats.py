@@ -199,6 +199,49 @@ def test_old_files_made_by_hand(dtype: str, kind: str, legacy: bool, tmp_path: P
     np.testing.assert_array_equal(causal["shared.weight"], found["shared.weight"])
 
 
+COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("kind", ["FloatStorage", "HalfStorage"])
+@pytest.mark.parametrize("shares", [True, False])
+def test_tied_copies_in_pickles_are_compared(shares: bool, kind: str, legacy: bool, tmp_path: Path) -> None:
+    """One storage under four names, or four of them: equal to the last bit, else the differing name is refused."""
+    _, stored = tensors_of(TINY, "full", 5)
+    dtype = {"FloatStorage": "<f4", "HalfStorage": "<f2"}[kind]
+    embedding = stored["model.shared.weight"]
+    items = {name: torch.tensor(kind, name, array.shape) for name, array in stored.items()}
+    contents = {name: array.astype(dtype).tobytes() for name, array in stored.items()}
+    for name in COPIES:
+        items[name] = torch.tensor(kind, "model.shared.weight" if shares else name, embedding.shape)
+        contents |= {} if shares else {name: contents["model.shared.weight"]}
+
+    def save() -> None:
+        program = torch.pickled(torch.dictionary(items))
+        counts = {key: (len(content) // np.dtype(dtype).itemsize, content) for key, content in contents.items()}
+        content = torch.torch_legacy(program, counts) if legacy else torch.torch_zip(program, contents)
+        (tmp_path / "pytorch_model.bin").write_bytes(content)
+
+    save()
+    for parts in (FULL_MODEL, CAUSAL_MODEL):
+        found = to_arrays(load(tmp_path, TINY, parts, allow_pickle=True))["shared.weight"]
+        np.testing.assert_array_equal(found, embedding.astype(dtype).astype(np.float32))
+    if shares:
+        return
+    good = dict(contents)
+    for name in COPIES:
+        changed = bytearray(good[name])
+        changed[-2] ^= 1  # the last number, a little
+        contents = {**good, name: bytes(changed)}
+        save()
+        what = "untied head" if name == "lm_head.weight" else "second embedding"
+        for allowed in ("float32", "float64", "float16"):
+            if kind == "FloatStorage" and allowed == "float16":
+                continue  # both round to one number
+            with pytest.raises(ValueError, match=f"{what} is not covered: {name} differs from model.shared.weight"):
+                load(tmp_path, TINY, FULL_MODEL, allowed, allow_pickle=True)
+
+
 def test_a_zip_with_zip64_records(tmp_path: Path) -> None:
     program = torch.pickled(torch.dictionary({"a": torch.tensor("FloatStorage", "0", (3,))}))
     entries = [torch.Entry("x/data.pkl", program, wide=True), torch.Entry("x/data/0", bytes(12), wide=True)]

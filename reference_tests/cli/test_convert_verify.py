@@ -3,6 +3,7 @@ by `python -m tools compare formats`."""
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +181,45 @@ def test_verify_has_the_published_model_reply(right: bool, tmp_path: Path) -> No
     other = folder_report.verify_folder(tmp_path, published=known)
     assert not other.replies
     assert other.published == "of the sizes of tiny, but with another or no merges.txt"
+
+
+def test_verify_compares_a_sha256_that_is_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_folder.save_folder(tmp_path)
+    right = hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
+    merges = hashlib.sha256((tmp_path / "merges.txt").read_bytes()).hexdigest()
+    given = ["--sha256", right.upper(), "--sha256", f"merges.txt={merges}"]
+    assert main(["verify", str(tmp_path), *given]) == 0
+    assert "sha256 as you gave it: model.safetensors, merges.txt" in capsys.readouterr().out
+    assert main(["verify", str(tmp_path), "--sha256", merges, "--sha256", f"merges.txt={merges}"]) == 1
+    out = capsys.readouterr().out
+    assert f"problem: model.safetensors does not have the sha256 as you gave it: {merges}" in out
+    assert "sha256 as you gave it: merges.txt" in out
+    assert main(["verify", str(tmp_path), "--sha256", f"model.bin={right}"]) == 2
+    assert "holds no 'model.bin', whose sha256 was given" in capsys.readouterr().err
+    assert main(["verify", str(tmp_path), "--sha256", right[:-1]]) == 2
+    assert "takes 64 hexadecimal digits" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the Hub's cache has links where the system has them")
+def test_verify_compares_the_sha256_of_the_hub(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the Hub's cache a large file is a link to one that is called by its sha256; a small one's has another name."""
+    snapshot, blobs = tmp_path / "snapshots" / "main", tmp_path / "blobs"
+    tiny_folder.save_folder(tmp_path / "made")
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for path in (tmp_path / "made").iterdir():
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        name = digest if path.name == "model.safetensors" else digest[:40]
+        shutil.copy(path, blobs / name)
+        (snapshot / path.name).symlink_to(Path("..", "..", "blobs", name))
+    assert main(["verify", str(snapshot)]) == 0
+    assert "sha256 as the Hub gave it: model.safetensors\n" in capsys.readouterr().out
+    weights = (snapshot / "model.safetensors").resolve()
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1  # a bit of a number: the file is as good as before, and another
+    weights.write_bytes(content)
+    assert main(["verify", str(snapshot)]) == 1
+    assert f"model.safetensors does not have the sha256 as the Hub gave it: {weights.name}" in capsys.readouterr().out
 
 
 def test_the_published_model_is_not_everybody(tmp_path: Path) -> None:

@@ -1,27 +1,19 @@
-"""The readers of checkpoints and what they must keep, whatever the file: see `READERS`.
+"""The readers of checkpoints, each with files to begin with and words of its format: see `READERS`.
 
-A reader is fed with mutated files. It answers with places inside the file, or with a ValueError that says why it
-refuses. Anything else is a fault: another exception, a place outside the file, more than `MOST_SECONDS`, and above all
-any of `FORBIDDEN`, the events by which Python reports that something is run, imported, connected to or written.
+A reader is fed with mutated files. It answers with places inside the file, or with an error that says why it refuses;
+what it must not do is in `watching.py`.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import os
 import struct
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
 
-from npblender.checkpoint.folder import StoredTensor, read_header
+from npblender.checkpoint.folder import read_header
 from npblender.checkpoint.formats.flax_msgpack import read_flax
 from npblender.checkpoint.formats.opcodes import NAMES
 from npblender.checkpoint.formats.torch_legacy import read_torch_legacy
@@ -30,18 +22,8 @@ from npblender.checkpoint.formats.unpickler import STORAGES, read_pickle
 from reference_tests.support import attacks, stored
 from reference_tests.support import torch_files as torch
 from tools import ROOT
-
-GOLDEN = ROOT / "reference_tests" / "golden" / "checkpoints"
-MOST_SECONDS = 5.0
-FORBIDDEN = (
-    *("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "subprocess.Popen", "exec"),
-    *("compile", "import", "pickle.find_class", "marshal.loads", "ctypes.dlopen", "socket.connect", "socket.__new__"),
-    *("os.remove", "os.rename", "os.mkdir", "os.symlink", "shutil.rmtree", "webbrowser.open", "code.__new__"),
-)
-
-
-class Fault(Exception):
-    """A reader did what it must not."""
+from tools.fuzz import keras, parlai
+from tools.fuzz.watching import guarded, through_file
 
 
 @dataclass(frozen=True)
@@ -52,66 +34,6 @@ class Reader:
     seeds: Callable[[], Sequence[bytes]]
     words: tuple[bytes, ...]
     about: str
-
-
-class Watch:
-    """Raises a `Fault` if one of `FORBIDDEN` happens while it is on."""
-
-    def __init__(self) -> None:
-        self.on = False
-        sys.addaudithook(self.hear)
-
-    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self.on:
-            return
-        writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-        if event in FORBIDDEN or writes:
-            self.on = False
-            raise Fault(f"the reader caused {event} {arguments!r:.200}")
-
-
-@cache
-def watch() -> Watch:
-    """The one watch of a process: an audit hook cannot be taken off again."""
-    return Watch()
-
-
-def guarded(read: Callable[[], Any]) -> Any:
-    """What a reader answers, None if it refuses; raises a `Fault` for everything else."""
-    started, guard = time.monotonic(), watch()
-    guard.on = True
-    try:
-        answer = read()
-    except ValueError:
-        answer = None
-    except RecursionError as error:
-        raise Fault("the reader recursed without end") from error
-    finally:
-        guard.on = False
-    seconds = time.monotonic() - started
-    if seconds > MOST_SECONDS:
-        raise Fault(f"the reader took {seconds:.1f} seconds")
-    return answer
-
-
-def _file() -> Path:
-    """The file that readers of paths are given; in memory where the system has such a place."""
-    place = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
-    return place / f"fuzzed-{os.getpid()}"
-
-
-def through_file(read: Callable[[Path], dict[str, StoredTensor]]) -> Callable[[bytes], None]:
-    """Give a file's bytes to a reader of paths, and check the places that it answers with."""
-
-    def execute(data: bytes) -> None:
-        path = _file()
-        path.write_bytes(data)
-        tensors = guarded(lambda: read(path))
-        for tensor in (tensors or {}).values():
-            if tensor.start < 0 or tensor.size < 0 or tensor.start + tensor.size > len(data):
-                raise Fault(f"{tensor} lies outside a file of {len(data)} bytes")
-
-    return execute
 
 
 def unpickle(data: bytes) -> None:
@@ -163,26 +85,6 @@ def headers() -> list[bytes]:
     return [stored.content(header, bytes(28)), stored.content({}, b"")]
 
 
-def hdf5s() -> list[bytes]:
-    return [(GOLDEN / "keras" / "tf_model.h5").read_bytes()]
-
-
-def index_hdf5(data: bytes) -> None:
-    """In this process, so that it can be done often: what `keras_h5` does in another one. It may crash; see `run`."""
-    from npblender.checkpoint.formats.h5_index import Unsafe, datasets
-
-    path = _file()
-    path.write_bytes(data)
-    started = time.monotonic()
-    try:
-        found = datasets(str(path))
-    except (Unsafe, Exception):
-        found = []
-    if time.monotonic() - started > 10 * MOST_SECONDS:
-        raise Fault("the HDF5 library took too long")
-    json.dumps(found)
-
-
 OPCODES = tuple(bytes([code]) for code in NAMES)
 GLOBALS = tuple(
     torch.name(*name.rsplit(".", 1))
@@ -214,7 +116,6 @@ JSON_WORDS = (
     b'"F32"',
     b"9" * 40,
 )
-HDF5_WORDS = (b"\x89HDF\r\n\x1a\n", b"TREE", b"SNOD", b"HEAP", b"OHDR", b"GCOL", b"FRHP", b"\xff" * 8)
 
 READERS = {
     "pickle": Reader(unpickle, pickles, OPCODES + GLOBALS, "the allow-list unpickler, in memory"),
@@ -222,20 +123,23 @@ READERS = {
     "torch-legacy": Reader(through_file(read_torch_legacy), legacies, OPCODES + GLOBALS, "pytorch_model.bin, old form"),
     "flax": Reader(through_file(read_flax), msgpacks, MSGPACK_WORDS, "flax_model.msgpack"),
     "safetensors": Reader(through_file(read_header), headers, JSON_WORDS, "the header of model.safetensors"),
-    "keras": Reader(index_hdf5, hdf5s, HDF5_WORDS, "tf_model.h5; needs h5py"),
+    "parlai": Reader(parlai.execute, parlai.seeds, parlai.WORDS, "model.opt, model.dict, its codecs and model"),
+    "keras": Reader(keras.execute, keras.seeds, keras.WORDS, "tf_model.h5; needs h5py"),
 }
 CRASHING = ("keras",)
 """Readers that call a library in C, which may take its process with it: they are run in another one."""
 
 
 def isolated(name: str, first: int, count: int, seed: int) -> tuple[int, str]:
-    """Run some executions in a process of their own: how many were done, and how it ended if not well."""
+    """Run some executions in a process of their own: how many were begun, and how it ended if not well."""
     command = [sys.executable, "-m", "tools.fuzz.run", name, "--first", str(first), "--executions", str(count)]
     done = subprocess.run(
         [*command, "--seed", str(seed), "--here"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    counted = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("done ")]
     if done.returncode == 0:
         return count, ""
+    begun = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("doing ")]
     last = done.stderr.strip().splitlines()[-1:] or [""]
-    return max([*counted, 0]) + 1, f"ended with {done.returncode} {last[0]}"
+    if not begun:
+        raise RuntimeError(f"{name} did not begin: {last[0]}")
+    return max(begun) + 1, f"ended with {done.returncode} {last[0]}"

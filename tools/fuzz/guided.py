@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-GUIDED = ("pickle", "safetensors", "flax", "torch-legacy", "torch-zip")
+GUIDED = ("pickle", "safetensors", "flax", "torch-legacy", "torch-zip", "parlai")
 
 
 def main() -> int:
@@ -28,6 +28,7 @@ def main() -> int:
         from tools.fuzz.checkpoints import READERS
     reader = READERS[name]
     with tempfile.TemporaryDirectory() as place:
+        print(f"guided {name}", flush=True)
         for number, seed in enumerate(reader.seeds()):
             (Path(place) / str(number)).write_bytes(seed)
         atheris.Setup([sys.argv[0], place, *rest], reader.execute)

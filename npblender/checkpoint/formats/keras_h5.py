@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -56,8 +57,18 @@ def read_keras(path: Path) -> dict[str, StoredTensor]:
         if file.read(len(SIGNATURE)) != SIGNATURE:
             raise DamagedFileError(f"{path} is no HDF5 file")
         total = file.seek(0, 2)
+    return placed(path, _index(path), total)
+
+
+def placed(path: Path, datasets: Iterable[Sequence[Any]], total: int) -> dict[str, StoredTensor]:
+    """Check where the library says that each dataset lies, in a file of `total` bytes.
+
+    Raises:
+        DamagedFileError: one has no place, or reaches beyond the file's end.
+        UnsafeFileError: two have one name.
+    """
     found: dict[str, StoredTensor] = {}
-    for name, dtype, shape, start in _index(path):
+    for name, dtype, shape, start in datasets:
         size = STORED_BITS[dtype] // 8
         for each in shape:
             size *= each

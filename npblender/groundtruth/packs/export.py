@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from npblender import demo
+from npblender.common import json_files
 from npblender.common.version import __version__
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.groundtruth.packs import tiny
@@ -51,14 +52,19 @@ def export_pack(
     dialect: str | Dialect | None = None,
     seed: int = 0,
     stored: str = "float64",
+    allow_pickle: bool = False,
 ) -> Manifest:
     """Write a pack of the demo, or of the model in a folder, without the weights.
 
+    `allow_pickle` as in `from_pretrained`.
+
     Raises:
-        FileNotFoundError, ValueError: no such model, a folder that cannot be written, or truths that do not agree.
+        FileNotFoundError, ValueError: no such model, a folder that cannot be written, truths that do not agree, or
+            weights that are a pickle, which was not allowed.
     """
-    place = demo.folder() if model is None else Path(model)
-    return _export(Path(folder), "demo" if model is None else place.name, place, dialect, seed, stored, keep=False)
+    place = json_files.model_folder(demo.folder() if model is None else model)
+    name = "demo" if model is None else Path(model).name
+    return _export(Path(folder), name, place, dialect, seed, stored, keep=False, allow_pickle=allow_pickle)
 
 
 def export_tiny(
@@ -71,12 +77,20 @@ def export_tiny(
 
 
 def _export(
-    folder: Path, name: str, place: Path, dialect: str | Dialect | None, seed: int, stored: str, *, keep: bool
+    folder: Path,
+    name: str,
+    place: Path,
+    dialect: str | Dialect | None,
+    seed: int,
+    stored: str,
+    *,
+    keep: bool,
+    allow_pickle: bool = False,
 ) -> Manifest:
     check_replaceable(Path(os.path.abspath(folder)))  # before the work
     if stored not in ("float32", "float64"):
         raise ValueError(f"stored is {stored!r}; truths are stored as 'float32' or 'float64'")
-    model = BlenderbotSmallForConditionalGeneration.from_pretrained(place, dialect=dialect)
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(place, dialect=dialect, allow_pickle=allow_pickle)
     recipe = Recipe(name, Subject(model, place), seed, stored, keep)
     arithmetic = best()
     wide = recipe.subject.sibling("float64")

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from npblender import demo
 from npblender.checkpoint import resolve_dtype
+from npblender.common import json_files
 from npblender.common.printable import cut
 from npblender.config.dialect import resolve_dialect
 from npblender.groundtruth.packs.export import weights_sha256
@@ -77,8 +78,12 @@ def subject_of(
     manifest: Manifest,
     model: str | os.PathLike[str] | None = None,
     dtype: DTypeLike = "float32",
+    *,
+    allow_pickle: bool = False,
 ) -> Subject:
     """Load the model of a pack: its own, the demo, or the one in the folder named.
+
+    `allow_pickle` as in `from_pretrained`; a pack's own model is no pickle.
 
     Raises:
         FileNotFoundError: the pack does not hold its model, and no folder is named.
@@ -86,7 +91,7 @@ def subject_of(
     """
     own = manifest.model["folder"]
     if model is not None:
-        place = Path(model)
+        place = json_files.model_folder(model)
     elif own is not None:
         place = path_within(Path(folder), own, Path(folder) / MANIFEST)
     elif manifest.name == "demo":
@@ -94,7 +99,9 @@ def subject_of(
     else:
         raise FileNotFoundError(f"the pack of {manifest.name!r} does not hold its model: name the model's folder")
     dialect = resolve_dialect(manifest.dialect)
-    found = BlenderbotSmallForConditionalGeneration.from_pretrained(place, dialect=dialect)
+    found = BlenderbotSmallForConditionalGeneration.from_pretrained(
+        place, dialect=dialect, allow_pickle=allow_pickle and model is not None
+    )
     if weights_sha256(found.weights) != manifest.model["weights_sha256"]:
         raise ValueError(f"the pack {str(folder)!r} was made of other weights than those in {str(place)!r}")
     subject = Subject(found, place)
@@ -108,8 +115,11 @@ def verify_pack(
     *,
     dtype: DTypeLike = "float32",
     only: str = "*",
+    allow_pickle: bool = False,
 ) -> PackReport:
     """Check a pack's files, and npblender against those whose path matches the glob `only`, in the given dtype.
+
+    `allow_pickle` as in `from_pretrained`, for the `model` that is named.
 
     Raises:
         FileNotFoundError, ValueError: it is not a pack, has another schema, or its model cannot be loaded.
@@ -118,7 +128,7 @@ def verify_pack(
     broken = damage(folder, manifest) or dict(_untrue_records(Path(folder), manifest))
     if broken:
         return PackReport(manifest, broken)
-    subject = subject_of(folder, manifest, model, dtype)
+    subject = subject_of(folder, manifest, model, dtype, allow_pickle=allow_pickle)
     exact = manifest.truth["scalar operation"].startswith("mpmath")
     checks: dict[str, Callable[[Path], Verdict]] = {
         scalars.KIND: lambda path: scalars.check(path, subject.dtype, exact=exact),
