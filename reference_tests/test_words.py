@@ -135,6 +135,19 @@ def test_names_in_docstrings_exist() -> None:
     assert not wrong
 
 
+def test_every_see_names_something_that_exists() -> None:
+    """After "see", in a docstring, a comment or a page: each part of a name in backquotes is a name of the package."""
+    found, wrong = 0, []
+    for path in [*MODULES.values(), *(path for path in POINTING if path.suffix == ".md")]:
+        text = " ".join(line.strip().lstrip("# ") for _, line in mentions(path))
+        for name in re.findall(r"\b[Ss]ee (?:also )?`([\w.]+)`", text):
+            found += 1
+            if not names_in_code().issuperset(name.removeprefix("npblender.").split(".")):
+                wrong.append(f"{path.relative_to(REPOSITORY)}: {name}")
+    assert found > 20
+    assert not wrong
+
+
 UNPLAIN = re.compile(r"\bcan not\b|\b(?:whoever|nobody|somebody|listens)\b|\b(?:is|was|are|were|been) (?:told|heard)\b")
 """Two words for one, and arrays, programs and readers spoken of as people: say what happens instead."""
 
