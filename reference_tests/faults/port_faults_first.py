@@ -106,7 +106,7 @@ FIRST = {
         "1 is taken for hidden.",
         [("(!mask || mask[b * wide + j])", "(!mask || !mask[b * wide + j])")],
         "encoder.layers.0.self_attn.masked_scores",
-        r"invert|opposite|other way|negat|1 (means|is taken)",
+        r"invert|opposite|other way|turned round|negat|1 (means|is taken)",
         r"hid(es|den)|mask",
     ),
     "positions too far after the prompt": PortFault(
@@ -138,7 +138,7 @@ FIRST = {
             )
         ],
         "encoder.layers.0.self_attn.sum",
-        rf"(output).*{MANY}|{MANY}.*output|output.*factor of 2|output times",
+        rf"(output).*{MANY}|{MANY}.*output|output.*factor of 2|output times|output in place of",
         r"output|residual",
     ),
     "rows behind the last full tile": PortFault(
@@ -152,7 +152,7 @@ FIRST = {
             )
         ],
         "encoder.layers.0.self_attn.q",
-        r"\b(0|zeros?)\b|not (written|computed)",
+        r"\b(is|are|exactly) (0|zero)\b|\bzeros\b|not (written|computed)",
         r"only at",
     ),
     "activations held in a range": PortFault(

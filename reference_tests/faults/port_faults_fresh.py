@@ -141,7 +141,7 @@ FRESH = {
             )
         ],
         "encoder.layers.0.ffn.hidden",
-        r"\b(0|zeros?)\b|not (written|computed)",
+        r"\b(is|are|exactly) (0|zero)\b|\bzeros\b|not (written|computed)",
         r"only at",
     ),
     "keys without a bias": PortFault(

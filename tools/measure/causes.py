@@ -20,7 +20,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from npblender import demo
+from npblender import BlenderbotSmallForConditionalGeneration, demo
 from npblender.groundtruth import compare
 from reference_tests.faults.port_fault import Grade, PortFault
 from reference_tests.faults.port_faults_first import FIRST
@@ -54,7 +54,9 @@ def answer(fault: PortFault, place: Path, compiler: str) -> Answer:
     model = PACKS / "tiny" / "model" if pack == "tiny" else demo.folder()
     reference = PACKS / pack / "forward" / f"{name}.safetensors"
     subprocess.run([str(port), "trace", str(model), str(reference), str(mine)], check=True, timeout=120)
-    report = compare(reference, mine, model=model)
+    report = compare(
+        reference, mine, model=BlenderbotSmallForConditionalGeneration.from_pretrained(model, dialect="parlai")
+    )
     first = report.first
     remarks = () if first is None else first.remarks
     units = 0.0 if first is None or first.score is None else first.score.units
