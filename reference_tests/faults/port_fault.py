@@ -3,8 +3,8 @@
 The lists were written from what people who port transformer models get wrong, before any of their faults was compared,
 and with the scores' criterion:
 
-- *right*: the first point is the one where the fault acts, and the first remark there names the cause: `right` finds it.
-  The last of several remarks may name it where the first is true of the fault and narrows it down: `half` finds that.
+- *right*: the first point is the one where the fault acts, and the first remark there names the cause: `right` finds
+  it. A later remark may name it where the first is true of the fault and narrows it down: `half` finds that.
 - *half*: the first point is right, and some remark there is true and narrows the cause down without naming it: `half`.
 - *wrong*: another point, no remark, or a first remark that is neither of the two.
 

@@ -24,14 +24,14 @@ from npblender import BlenderbotSmallForConditionalGeneration, demo
 from npblender.groundtruth import compare
 from reference_tests.faults.port_fault import Grade, PortFault
 from reference_tests.faults.port_faults_first import FIRST
-from reference_tests.faults.port_faults_fresh import FRESH
+from reference_tests.faults.port_faults_second import SECOND
 from tools import ROOT
 from tools.docs.tables import markdown, write_between_markers
 
 PAGE = ROOT / "docs" / "porting.md"
 SOURCE = ROOT / "docs" / "port-example" / "c" / "port.c"
 PACKS = ROOT / "reference_tests" / "golden" / "packs"
-LISTS = {"first": FIRST, "fresh": FRESH}
+LISTS = {"first": FIRST, "second": SECOND}
 
 
 @dataclass(frozen=True)

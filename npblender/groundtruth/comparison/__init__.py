@@ -7,8 +7,9 @@ In reading order:
     axis_layouts    the axis orders that programs use
     point_names     names of points in transformers and ParlAI
     name_patterns   a port's own names: {pattern: point}
-    diagnose        facts about a wrong array: it would agree transposed, scaled, or at another point
-    hypotheses      one mistake at a time, recomputed: which one gives the wrong array
+    diagnose        remarks on a wrong array: the mistake that explains it, or facts about it
+    hypotheses      which mistake, recomputed, gives the wrong array; `mistakes` lists them by operation
+    facts           what needs no weights: it would agree transposed, scaled, moved, or with other bytes
     causes          the usual causes, by point
     runs            two runs of one port: what differs is a race or memory not written
     commands        the command lines that answer what is left open

@@ -10,9 +10,8 @@ from types import MappingProxyType
 
 from npblender.groundtruth.comparison.diagnose import is_telling
 from npblender.groundtruth.comparison.findings import PointReport
+from npblender.groundtruth.comparison.hypotheses import EXPLAINS
 from npblender.groundtruth.tracing.points import pattern_of
-
-EXPLAINS = "it would be right with"
 
 _PROJECTION = "the weight taken as [in, out] where the file has [out, in]; its bias left out; another layer's weights"
 

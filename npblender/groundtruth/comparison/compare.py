@@ -18,7 +18,7 @@ from npblender.common.array_types import Array
 from npblender.config.dialect import resolve_dialect
 from npblender.groundtruth.comparison.diagnose import diagnose
 from npblender.groundtruth.comparison.findings import PointReport, Report, Side
-from npblender.groundtruth.comparison.hypotheses import Weights
+from npblender.groundtruth.comparison.mistakes.operation import Weights
 from npblender.groundtruth.comparison.name_patterns import NameTable, read_name_table
 from npblender.groundtruth.comparison.point_names import Meaning, meaning_of
 from npblender.groundtruth.comparison.reading import Reading, read_as
