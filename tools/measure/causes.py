@@ -46,7 +46,7 @@ class Answer:
 
 
 def answer(fault: PortFault, place: Path, compiler: str) -> Answer:
-    """Compiles the port with one mistake, runs it and compares its trace."""
+    """Compile the port with one mistake, run it and compare its trace."""
     source, port, mine = place / "port.c", place / "port", place / "mine"
     source.write_text(fault.planted(SOURCE.read_text(encoding="utf-8")), encoding="utf-8")
     subprocess.run([compiler, "-std=c99", "-O1", "-o", str(port), str(source), "-lm"], check=True, timeout=120)
