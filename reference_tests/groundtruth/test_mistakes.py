@@ -13,7 +13,7 @@ from npblender.groundtruth import TraceInputs, record
 from npblender.groundtruth.comparison import facts
 from npblender.groundtruth.comparison.compare import _known_of_run
 from npblender.groundtruth.comparison.hypotheses import candidates, explain
-from npblender.groundtruth.comparison.mistakes.operation import FITTED, ROUNDINGS, Operation, Weights
+from npblender.groundtruth.comparison.mistakes.operation import FIT, FITTED, ROUNDINGS, Operation, Weights
 from npblender.groundtruth.comparison.mistakes.places import rows_taken
 from npblender.groundtruth.single_ops.compute import compute
 
@@ -67,7 +67,7 @@ def planted(name: str) -> dict[str, Array]:
     return {
         text: output
         for text, output in every
-        if not text.startswith(FITTED) and not np.allclose(output, it.right, rtol=1e-3) and "fitted" not in text
+        if not text.startswith(FITTED) and not np.allclose(output, it.right, rtol=1e-3) and not text.endswith(FIT)
     }
 
 

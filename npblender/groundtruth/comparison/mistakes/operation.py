@@ -19,7 +19,7 @@ Candidates = Iterator[tuple[str, Array]]
 FITTED = "an approximated"
 """How the text of a mistake begins that follows the wrong array wherever it goes: the last to be named."""
 
-FIT = " (fitted)"
+FIT = " (read off the result)"
 """How the text of a mistake ends whose number is read off the wrong array: named where no fixed one explains it."""
 
 MOST_OTHERS = 60

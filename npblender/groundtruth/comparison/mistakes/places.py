@@ -47,7 +47,7 @@ def of_embedding(it: Operation) -> Candidates:
             yield f"rows of {name} in place of {own}", it.again({}, {"table": array.astype(np.float64)})
     taken = rows_taken(table, it.mine)
     if taken is not None and ((taken != ids) & (taken >= 0)).any():
-        yield _how_taken(ids, taken, own, rows), it.again({"ids": np.where(taken < 0, ids, taken)})
+        yield f"{_how_taken(ids, taken, own, rows)}{FIT}", it.again({"ids": np.where(taken < 0, ids, taken)})
 
 
 def rows_taken(table: Array, mine: Array) -> Array | None:
