@@ -24,6 +24,7 @@ from npblender import BlenderbotSmallForConditionalGeneration, demo
 from npblender.groundtruth import compare
 from reference_tests.faults.port_fault import Grade, PortFault
 from reference_tests.faults.port_faults_first import FIRST
+from reference_tests.faults.port_faults_reported import REPORTED
 from reference_tests.faults.port_faults_second import SECOND
 from tools import ROOT
 from tools.docs.tables import markdown, write_between_markers
@@ -31,7 +32,7 @@ from tools.docs.tables import markdown, write_between_markers
 PAGE = ROOT / "docs" / "porting.md"
 SOURCE = ROOT / "docs" / "port-example" / "c" / "port.c"
 PACKS = ROOT / "reference_tests" / "golden" / "packs"
-LISTS = {"first": FIRST, "second": SECOND}
+LISTS = {"first": FIRST, "second": SECOND, "reported": REPORTED}
 
 
 @dataclass(frozen=True)
