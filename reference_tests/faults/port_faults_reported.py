@@ -111,7 +111,7 @@ REPORTED = {
             (
                 "        for (int j = 0; j < L; j++) p[j] /= total;",
                 '        if (strstr(point, "encoder_attn")) '
-                "total += (L + 15) / 16 * 16 - L ? ((L + 15) / 16 * 16 - L) * expf(0 - hidden[largest(hidden, L)]) : 0;\n"
+                "total += ((L + 15) / 16 * 16 - L) * expf(0 - hidden[largest(hidden, L)]);\n"
                 "        for (int j = 0; j < L; j++) p[j] /= total;",
             )
         ],
@@ -135,8 +135,8 @@ REPORTED = {
         "An offset is clamped, so that the rows left over are written with those of the last tile.",
         [
             (
-                'float *y = project(record(text("%s.ffn.activation", point), h, 0, T, F), T, F, D, text("%s.fc2", layer));',
-                'float *y = project(record(text("%s.ffn.activation", point), h, 0, T, F), T, F, D, text("%s.fc2", layer));\n'
+                'T, F, D, text("%s.fc2", layer));',
+                'T, F, D, text("%s.fc2", layer));\n'
                 "    for (int r = B * T / 8 * 8; B * T > 8 && r < B * T; r++) "
                 "memcpy(y + (size_t)r * D, y + (size_t)(r - 8) * D, D * 4);",
             )
@@ -150,7 +150,8 @@ REPORTED = {
         [
             (
                 'float *y = project(x, T, D, D, text("%s.q_proj", module)), *q =',
-                'float *few = get((size_t)D * D * 4), *groups = in_int8(weight(text("%s.q_proj", module), ".weight"), D, D);\n'
+                "float *few = get((size_t)D * D * 4), *groups;\n"
+                '    groups = in_int8(weight(text("%s.q_proj", module), ".weight"), D, D);\n'
                 "    for (int i = 0; i < D * D; i++) few[i] = i % D < D / 16 * 16 ? groups[i] : 0;\n"
                 '    float *y = linear(x, B * T, D, D, few, weight(text("%s.q_proj", module), ".bias")), *q =',
             )
@@ -219,8 +220,8 @@ REPORTED = {
         [
             (
                 'y, T, text("%s_layer_norm", module), point);',
-                'y, T, strstr(module, "encoder_attn") ? text("%.*sself_attn_layer_norm", (int)strlen(module) - 12, module)\n'
-                '                                             : text("%s_layer_norm", module), point);',
+                'y, T, !strstr(module, "encoder_attn") ? text("%s_layer_norm", module)\n'
+                '    : text("%.*sself_attn_layer_norm", (int)strlen(module) - 12, module), point);',
             )
         ],
         "decoder.layers.0.encoder_attn.norm",
@@ -232,7 +233,8 @@ REPORTED = {
         [
             (
                 '    record("encoder.states", x, 0, T, D);',
-                '    x = layer_norm(x, T, text("encoder.layers.%d.final_layer_norm", LAYERS[0] - 1), "spare"), points.count--;\n'
+                '    char *last = text("encoder.layers.%d.final_layer_norm", LAYERS[0] - 1);\n'
+                '    x = layer_norm(x, T, last, "spare"), points.count--;\n'
                 '    record("encoder.states", x, 0, T, D);',
             )
         ],
