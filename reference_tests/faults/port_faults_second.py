@@ -223,6 +223,7 @@ SECOND = {
         "logits",
         r"bias.*(shift|roll|off by|later|next)|(shift|roll|off by).*bias",
         r"bias|per column",
+        "tiny/final_bias",
     ),
     "logits divided by the root of D": PortFault(
         "As another family does where the head shares the table.",

@@ -71,12 +71,12 @@ def cross_checks(folder: Path) -> list[dict[str, Any]]:
 def asked_elsewhere(subject: Subject, paths: list[str], traces: dict[str, Trace]) -> list[dict[str, Any]]:
     """What transformers 4, which takes every input, says to npblender's run of the same inputs in its own dialect."""
     dialect = resolve_dialect(MOST_COMPLETE)
-    again = {
-        path: record(subject.model, TraceInputs.from_json(traces[path].inputs or {}), dtype="float64", dialect=dialect)
-        for path in paths
-    }
     config = subject.model.config.to_dict()
-    answers = forward.ask_all(MOST_COMPLETE, config, subject.model.weights, again, None) if again else {}
+    answers: dict[str, forward.Found | None] = {}
+    for path in paths:
+        model, inputs = subject_of_path(subject, path).model, TraceInputs.from_json(traces[path].inputs or {})
+        again = {path: record(model, inputs, dtype="float64", dialect=dialect)}
+        answers |= forward.ask_all(MOST_COMPLETE, config, model.weights, again, None)
     return [
         forward.record_of(path, MOST_COMPLETE, found) | {"in_dialect": MOST_COMPLETE} for path, found in answers.items()
     ]

@@ -20,18 +20,17 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from npblender import BlenderbotSmallForConditionalGeneration, demo
 from npblender.groundtruth import compare
 from reference_tests.faults.port_fault import Grade, PortFault
 from reference_tests.faults.port_faults_first import FIRST
 from reference_tests.faults.port_faults_reported import REPORTED
 from reference_tests.faults.port_faults_second import SECOND
+from reference_tests.support.pack_models import PACKS, load, model_folder
 from tools import ROOT
 from tools.docs.tables import markdown, write_between_markers
 
 PAGE = ROOT / "docs" / "porting.md"
 SOURCE = ROOT / "docs" / "port-example" / "c" / "port.c"
-PACKS = ROOT / "reference_tests" / "golden" / "packs"
 LISTS = {"first": FIRST, "second": SECOND, "reported": REPORTED}
 
 
@@ -52,12 +51,10 @@ def answer(fault: PortFault, place: Path, compiler: str) -> Answer:
     source.write_text(fault.planted(SOURCE.read_text(encoding="utf-8")), encoding="utf-8")
     subprocess.run([compiler, "-std=c99", "-O1", "-o", str(port), str(source), "-lm"], check=True, timeout=120)
     pack, _, name = fault.reference.partition("/")
-    model = PACKS / "tiny" / "model" if pack == "tiny" else demo.folder()
     reference = PACKS / pack / "forward" / f"{name}.safetensors"
+    model = model_folder(reference, place)
     subprocess.run([str(port), "trace", str(model), str(reference), str(mine)], check=True, timeout=120)
-    report = compare(
-        reference, mine, model=BlenderbotSmallForConditionalGeneration.from_pretrained(model, dialect="parlai")
-    )
+    report = compare(reference, mine, model=load(model))
     first = report.first
     remarks = () if first is None else first.remarks
     units = 0.0 if first is None or first.score is None else first.score.units

@@ -28,13 +28,13 @@ import numpy as np
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer, demo
 from npblender.groundtruth import Trace, TraceInputs, compare, record
 from npblender.groundtruth.tracing.text_inputs import inputs_of_texts
+from reference_tests.support.pack_models import PACKS, model_folder
 from tools import ROOT
 from tools.docs.tables import markdown, write_between_markers
 
 PAGE = ROOT / "docs" / "numbers-you-can-trust.md"
 SOURCE = ROOT / "docs" / "port-example" / "c" / "port.c"
 SCRIPT = ROOT / "docs" / "port-example" / "port.mjs"
-PACKS = ROOT / "reference_tests" / "golden" / "packs"
 BUILDS = {
     "C, -O0": "-O0",
     "C, -O2: one accumulator": "-O2",
@@ -48,7 +48,7 @@ BUILDS = {
     "C, 16 accumulators, fused": "-O3 -march=native -ffp-contract=fast -DSUM=float -DLANES=16",
 }
 JAVASCRIPT = "JavaScript, double inside an operation"
-NOT_TAKEN = ("head_masks", "twin")  # of the packs: head masks, and other weights than the model's
+NOT_TAKEN = "head_masks"  # of the packs
 TEXTS = (
     ("what did you have for breakfast?", "toast with honey , and tea ."),
     ("my sister just had a baby", "congratulations ! what is the name ?"),
@@ -128,10 +128,10 @@ def random_run(seed: int, place: Path, **sizes: int) -> Reference:
 
 
 def references(place: Path, few: bool) -> Iterator[Reference]:
-    for pack, folder in (("tiny", PACKS / "tiny" / "model"), ("demo", demo.folder())):
+    for pack in ("tiny", "demo"):
         for file in sorted((PACKS / pack / "forward").glob("*.safetensors")):
-            if file.stem not in NOT_TAKEN:
-                yield Reference("golden packs", folder, None, file)
+            if file.stem != NOT_TAKEN:
+                yield Reference("golden packs", model_folder(file, place), None, file)
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(None, dialect="parlai")
     tokenizer = BlenderbotSmallTokenizer.from_pretrained(None, dialect="parlai")
     for text, reply in TEXTS[:4] if few else TEXTS:

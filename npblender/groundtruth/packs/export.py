@@ -172,9 +172,10 @@ def _against_longdouble(wide: Subject, found: Mapping[str, Trace]) -> float:
         ValueError: it is too large for float64 to be the truth.
     """
     worst, at = 0.0, ""
-    for trace in found.values():
+    for path, trace in found.items():
         inputs = TraceInputs.from_json(trace.inputs or {})
-        wider = record(wide.model, inputs, points=list(trace.points), dtype="longdouble", noise=False)
+        model = forward.subject_of_path(wide, path).model
+        wider = record(model, inputs, points=list(trace.points), dtype="longdouble", noise=False)
         for name, array in trace.arrays.items():
             shown = np.isfinite(array) & (np.abs(array) < 1e18)
             scale = np.abs(array[shown]).max(initial=0.0)

@@ -113,6 +113,9 @@ def ask_all(
     """
     found: dict[str, Found | None] = {}
     taken = {}
+    bias = to_arrays(weights).get("final_logits_bias")
+    if original == "parlai" and bias is not None and bias.any():
+        return dict.fromkeys(traces)  # ParlAI's model has no such parameter
     for path, trace in traces.items():
         found[path] = None
         if not UNKNOWN[original] & set(trace.inputs or {}):
@@ -148,5 +151,5 @@ def record_of(path: str, original: str, found: Found | None) -> dict[str, Any]:
     note = ", its softmax in float64 too" if original == "parlai" else ""
     who = {"file": path, "by": version_of(original) + note}
     if found is None:
-        return {**who, "asked": False, "why": "it does not take, or leaves aside, one of the inputs"}
+        return {**who, "asked": False, "why": "it does not take, or leaves aside, an input or a parameter"}
     return {**who, "asked": True, "tensors": found.tensors, "bound": BOUND, "within": found.problem is None}

@@ -7,13 +7,14 @@ exchange at the points of the encoder and of the decoder's first layer, the outp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from npblender.common.array_types import Array
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.groundtruth.packs.files import PackFile, as_stored, tensor_records
@@ -34,6 +35,8 @@ TWIN = "twin"
 """The scenario whose first encoder layer has every parameter times `TWIN_FACTOR`."""
 TWIN_FACTOR = 1 + 2.0**-13
 """Times this, a float16 number is a float32 number that float16 rounds back: 8193/8192."""
+FINAL_BIAS = "final_bias"
+"""The scenario whose model has a `final_logits_bias` that is not 0: of token v it is (v mod 7 - 3) / 4."""
 OUTPUTS = ("encoder.states", "decoder.states", "logits")
 MASKED = ("decoder.embed.positions", "*.masked_scores", "*.weights")
 LONG_TARGET = 38
@@ -127,6 +130,9 @@ def small_scenarios(config: BlenderbotSmallConfig, dialect: Dialect, seed: int) 
     longest = min(LONG_TARGET, config.max_position_embeddings)
     long = TraceInputs(ids[:1], decoder_input_ids=_target(config, rng, 1, longest))
     yield Scenario("long", f"a target of {longest} tokens", long, ("decoder.embed.positions", *OUTPUTS))
+    two = TraceInputs(ids[:2], mask[:2], target[:2, :4], labels=labels[:2, :4])
+    why = "a final_logits_bias that is not 0: of token v it is (v mod 7 - 3) / 4"
+    yield Scenario(FINAL_BIAS, why, two, (*OUTPUTS, "log_probabilities", "loss"))
 
 
 def exchange_scenarios(
@@ -155,19 +161,27 @@ def exchange_scenarios(
     yield Scenario("steps", "the same with two pads, a prompt of two tokens and then one at a time", steps, OUTPUTS)
 
 
-def twin_of(subject: Subject) -> Subject:
-    """Multiply every parameter of the first encoder layer by `TWIN_FACTOR`: exactly, if they are float16 numbers."""
-    model = subject.model
-    arrays = {
-        name: array * array.dtype.type(TWIN_FACTOR if name.startswith("encoder.layers.0.") else 1)
-        for name, array in to_arrays(model.weights).items()
-    }
-    return replace(subject, model=type(model)(model.config, from_arrays(model.config, arrays), dialect=model.dialect))
+def _twin(name: str, array: Array) -> Array:
+    return array * array.dtype.type(TWIN_FACTOR if name.startswith("encoder.layers.0.") else 1)
+
+
+def _biased(name: str, array: Array) -> Array:
+    if name != "final_logits_bias":
+        return array
+    return ((np.arange(array.size) % 7 - 3) / 4).reshape(array.shape).astype(array.dtype)
+
+
+OTHER_WEIGHTS: Mapping[str, Callable[[str, Array], Array]] = {TWIN: _twin, FINAL_BIAS: _biased}
+"""The scenarios of other parameters than the model's, and what each makes of them: exactly, of float16 numbers."""
 
 
 def subject_of_path(subject: Subject, path: str) -> Subject:
-    """Return the model that a file of the pack was traced with: the pack's, or its twin."""
-    return twin_of(subject) if Path(path).stem == TWIN else subject
+    """Return the model that a file of the pack was traced with: the pack's, or one of other parameters."""
+    change, model = OTHER_WEIGHTS.get(Path(path).stem), subject.model
+    if change is None:
+        return subject
+    arrays = {name: change(name, array) for name, array in to_arrays(model.weights).items()}
+    return replace(subject, model=type(model)(model.config, from_arrays(model.config, arrays), dialect=model.dialect))
 
 
 def traces(subject: Subject, scenarios: list[Scenario]) -> dict[str, Trace]:

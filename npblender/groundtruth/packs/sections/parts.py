@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from npblender.config import BlenderbotSmallConfig
 from npblender.groundtruth.packs.files import PackFile, json_file
-from npblender.groundtruth.packs.sections.forward import TWIN
+from npblender.groundtruth.packs.sections.forward import OTHER_WEIGHTS
 from npblender.groundtruth.tracing.points import without_step
 from npblender.groundtruth.tracing.trace_file import Trace
 from npblender.transformer.masks import causal_mask
@@ -206,6 +206,6 @@ def _feed_forward(place: _Place, layer: str, before: str) -> Iterator[Part]:
 
 def make(found: Mapping[str, Trace], config: BlenderbotSmallConfig) -> PackFile:
     """Make the file: every part of every trace."""
-    kept = {path: trace for path, trace in found.items() if PurePosixPath(path).stem != TWIN}  # other parameters
+    kept = {path: trace for path, trace in found.items() if PurePosixPath(path).stem not in OTHER_WEIGHTS}
     parts = [part.to_json() for path, trace in kept.items() for part in parts_of(path, trace, config)]
     return json_file(PATH, KIND, "which tensors go into each part of the model, and which come out", parts)
