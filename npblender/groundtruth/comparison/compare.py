@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from npblender.common.array_types import Array
-from npblender.config.dialect import resolve_dialect
+from npblender.config.dialect import Dialect, resolve_dialect
 from npblender.groundtruth.comparison.diagnose import diagnose
 from npblender.groundtruth.comparison.findings import PointReport, Report, Side
-from npblender.groundtruth.comparison.mistakes.operation import Weights
+from npblender.groundtruth.comparison.mistakes.operation import NOTHING, Weights
 from npblender.groundtruth.comparison.name_patterns import NameTable, read_name_table
 from npblender.groundtruth.comparison.point_names import Meaning, meaning_of
 from npblender.groundtruth.comparison.reading import Reading, read_as
-from npblender.groundtruth.single_ops.cases import list_cases, run_arrays
+from npblender.groundtruth.single_ops.cases import Case, list_cases, run_arrays
 from npblender.groundtruth.single_ops.refed import GIVEN, Refed
 from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points
 from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
@@ -135,10 +135,21 @@ def _known_of_run(expected: Trace, model: PreTrainedModel) -> Weights | None:
     before: str | None = None
     cases = {case.name: case for case in list_cases(evaluation)}
     for name in planned_points(evaluation):  # a point that is no operation repeats the one before it
-        if name not in cases and name not in arrays and before in arrays:
-            arrays[name] = arrays[before]
+        if name not in cases and before in arrays:
+            arrays.setdefault(name, arrays[before])
+            cases[name] = _nothing(name, before, arrays, dialect)
         before = name
     return Weights(cases, arrays, to_arrays(model.weights))
+
+
+def _nothing(name: str, before: str, arrays: dict[str, Array], dialect: Dialect) -> Case:
+    """Make the case of a point that repeats another: scores of which none is hidden, or nothing at all."""
+    if not name.endswith(".masked_scores"):
+        return Case(name, NOTHING, {"x": (before,)})
+    shown = f"{name}.every_key"
+    arrays[shown] = np.ones((1, 1, *arrays[before].shape[-2:]), bool)
+    value = float(np.finfo(np.float32).min) if dialect.masked_score is None else dialect.masked_score
+    return Case(name, "mask", {"x": (before,), "mask": (shown,)}, {}, {"value": value})
 
 
 def _compared(

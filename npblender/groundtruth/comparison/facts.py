@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from npblender.common.array_types import Array
 from npblender.groundtruth.comparison.axis_layouts import unusual_axis_layouts
 from npblender.groundtruth.comparison.mistakes.operation import factor as named_number
+from npblender.groundtruth.comparison.mistakes.operation import sources
 from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise, diverged, score
 
 PRODUCTS = ("q", "k", "v", "output", "hidden", "logits", "scores", "context")
@@ -83,8 +84,14 @@ def other_bytes(reference: Array, values: Array, noise: Noise | None) -> Iterato
             yield "it would agree with its bytes swapped: big-endian numbers"
 
 
-def _named_factor(factor: float, shape: tuple[int, ...]) -> str:
-    """Write a factor as a root of the last axis' length or as a short number."""
+def _named_factor(factor: float, shape: tuple[int, ...], letters: list[str]) -> str:
+    """Write a factor as a short number, or by the sizes of the axes where it is one of them, or a root.
+
+    >>> _named_factor(6**-0.5, (5, 6), ["T", "D"]), _named_factor(0.5, (5, 6), ["T", "D"])
+    ('1/sqrt(6)', '0.5')
+    >>> _named_factor((4 / 6) ** 0.5, (2, 4, 7, 6), ["B", "H", "T", "K"])
+    '0.816497, which is sqrt(H/K)'
+    """
     for text, value in (("-1", -1.0), ("0.5", 0.5), ("2", 2.0)):
         if abs(factor - value) < 1e-5:
             return text
@@ -92,6 +99,14 @@ def _named_factor(factor: float, shape: tuple[int, ...]) -> str:
     for text, value in ((f"sqrt({size})", sqrt(size)), (f"1/sqrt({size})", 1 / sqrt(size))):
         if abs(factor / value - 1) < 1e-5:
             return text
+    sizes = {letter: n for letter, n in zip(letters, shape, strict=True) if n > 1 and letter not in ("B", "axis 0")}
+    if "H" in sizes and "K" in sizes:
+        sizes["D"] = sizes["H"] * sizes["K"]
+    for above, n in (*sizes.items(), ("1", 1)):
+        for below, m in (*sizes.items(), ("1", 1)):
+            for text, value in ((f"{above}/{below}", n / m), (f"sqrt({above}/{below})", sqrt(n / m))):
+                if above != below and abs(factor / value - 1) < 1e-5:
+                    return f"{factor:.6g}, which is {text}"
     return f"{factor:.6g}"
 
 
@@ -104,7 +119,7 @@ def arithmetic(reference: Array, values: Array, noise: Noise | None, axes: str |
         squares = float(a @ a)
         if a.size > 1 and squares > 0:
             factor = float(a @ b) / squares
-            named = _named_factor(factor, expected.shape)
+            named = _named_factor(factor, expected.shape, letters_of(axes, reference))
             if factor != 0 and named != "1" and agree(expected, np.where(seen, found * factor, found), noise):
                 yield f"it would agree times {named}"
                 return
@@ -165,31 +180,24 @@ def rearranged(reference: Array, values: Array, noise: Noise | None, axes: str |
         if agree(np.take(reference, source, axis), values, noise):
             yield _said_of_sources(source, letter)
             return
+    yield from _rows_moved(reference, values, noise)
 
 
-def sources(reference: Array, values: Array, axis: int) -> NDArray[np.intp] | None:
-    """Find for each slice of `values` along an axis the slice of the reference nearest to it; None: each its own.
-
-    >>> sources(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[3.0, 4.0], [1.0, 2.0]]), 0)
-    array([1, 0])
-    """
-    with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
-        right, mine = (
-            np.moveaxis(np.where(np.abs(each) < STANDS_FOR_HIDDEN, each, 0.0), axis, 0).reshape(each.shape[axis], -1)
-            for each in (reference.astype(np.float64), values.astype(np.float64))
-        )
-    direction = np.cos(np.arange(1, right.shape[1] + 1))
-    marks, wanted = right @ direction, mine @ direction
-    if not np.isfinite(wanted).all() or right.shape[1] < 2:
-        return None
-    order = np.argsort(marks)
-    upper = np.clip(np.searchsorted(marks[order], wanted), 1, len(order) - 1)
-    lower = np.abs(marks[order[upper - 1]] - wanted) <= np.abs(marks[order[upper]] - wanted)
-    nearest = np.where(lower, order[upper - 1], order[upper])
-    own = np.arange(len(order))
-    stays = np.abs(marks - wanted) <= np.abs(marks[nearest] - wanted) + 1e-6 * np.abs(wanted)
-    source = np.where(stays, own, nearest)
-    return None if (source == own).all() else source
+def _rows_moved(reference: Array, values: Array, noise: Noise | None) -> Iterator[str]:
+    """Say which rows hold others, counted through all axes but the last."""
+    right, mine = (each.reshape(-1, each.shape[-1]) for each in (reference, values))
+    source = sources(right, mine, 0) if right.ndim == 2 and len(right) > 1 and reference.ndim > 2 else None
+    if source is None or not agree(right[source], mine, noise):
+        return
+    wrong = np.flatnonzero(source != np.arange(len(source)))
+    apart = np.unique(source[wrong] - wrong)
+    places = ", ".join(str([int(n) for n in np.unravel_index(at, reference.shape[:-1])]) for at in wrong[:MOST_MOVED])
+    if apart.size == 1:
+        which = "before" if apart[0] < 0 else "behind"
+        yield f"{len(wrong)} rows, from {places.split('], ')[0].rstrip(']')}], hold those {abs(int(apart[0]))} {which}"
+    else:
+        more = ", ..." if len(wrong) > MOST_MOVED else ""
+        yield f"{len(wrong)} rows hold other rows of the reference: {places}{more}"
 
 
 def _said_of_sources(source: NDArray[np.intp], letter: str) -> str:

@@ -15,11 +15,12 @@ import numpy as np
 from npblender import ops
 from npblender.common.array_types import Array
 from npblender.groundtruth.comparison.mistakes.norms import of_cross_entropy, of_layer_norm, of_log_softmax, of_softmax
-from npblender.groundtruth.comparison.mistakes.operation import FIT, FITTED, Candidates, Operation, Weights
+from npblender.groundtruth.comparison.mistakes.operation import FIT, FITTED, NOTHING, Candidates, Operation, Weights
 from npblender.groundtruth.comparison.mistakes.places import (
     of_activation,
     of_embedding,
     of_mask,
+    of_nothing,
     of_pads,
     of_scale,
     of_sum,
@@ -81,7 +82,7 @@ def explain(
     given = case.gather(known.arrays, np.float64)
     parameters = {role: known.parameters[each].astype(np.float64) for role, each in case.parameters.items()}
     with np.errstate(all="ignore"):
-        right = compute(case, given, parameters)
+        right = given["x"] if case.op == NOTHING else compute(case, given, parameters)
         if right.shape != mine.shape:
             return None
         it = Operation(case, given, parameters, right, mine, known)
@@ -155,6 +156,7 @@ def candidates(it: Operation) -> Candidates:
         "embed": of_embedding,
         "scale": of_scale,
         "zero_pads": of_pads,
+        NOTHING: of_nothing,
     }
     if op in by_op:
         yield from by_op[op](it)

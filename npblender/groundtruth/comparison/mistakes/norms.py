@@ -9,13 +9,17 @@ from npblender.common.array_types import IGNORED_LABEL, Array
 from npblender.groundtruth.comparison.mistakes.operation import (
     FIT,
     FITTED,
+    SUMS,
     TILES,
     Candidates,
     Operation,
+    added_in,
     as_function,
     factor,
+    shortened,
 )
 from npblender.groundtruth.comparison.mistakes.products import parts_of_sum
+from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN
 
 SURE = 0.05
 """A fitted number is one number if what the rows give for it lies within this part of it."""
@@ -59,6 +63,10 @@ def of_layer_norm(it: Operation) -> Candidates:
     yield "neither weight nor bias", it.again({}, {"weight": np.ones_like(weight), "bias": np.zeros_like(bias)})
     yield "the norm taken twice", it.again({"x": it.right})
     along = x.mean(axis=1, keepdims=True)
+    for name, bits in SUMS.items():
+        mean = added_in(x, bits)[..., None] / size
+        squares = added_in(np.square(x - mean), bits)[..., None] / size
+        yield f"its sums kept in {name}", with_variance(squares, x - mean)
     yield "the norm over the tokens", (x - along) / np.sqrt(x.var(axis=1, keepdims=True) + eps) * weight + bias
     whole = x - x.mean(axis=(1, 2), keepdims=True)
     yield (
@@ -75,6 +83,8 @@ def of_layer_norm(it: Operation) -> Candidates:
         yield f"{name} in place of {own}", it.again({}, {"weight": array})
         yield f"{module}bias in place of {it.case.parameters['bias']}", it.again({}, {"bias": bias_of})
     yield from it.elsewhere("x")
+    yield from it.increased("x")
+    yield from it.rounded(("x", "weight"))
     scaled = centred * weight
     seen = np.square(scaled).sum(axis=-1, keepdims=True)
     fitted = ((it.mine - bias) * scaled).sum(axis=-1, keepdims=True) / np.where(seen == 0, 1, seen)
@@ -116,6 +126,22 @@ def of_softmax(it: Operation) -> Candidates:
     for left in sorted({1, *(x.shape[-1] % tile for tile in TILES)} - {0, x.shape[-1]}):
         keys = "key" if left == 1 else f"{left} keys"
         yield f"the last {keys} left out of its sum", powers / powers[..., :-left].sum(-1, keepdims=True) * heads
+    for name, bits in SUMS.items():
+        yield f"its sum kept in {name}", powers / added_in(powers, bits)[..., None] * heads
+        short = shortened(np.exp(shortened(x - top, bits)), bits)
+        yield f"its exponentials in {name}", short / short.sum(axis=-1, keepdims=True) * heads
+        yield f"exponentials and sum in {name}", short / added_in(short, bits)[..., None] * heads
+        yield f"its scores in {name}", ops.softmax(shortened(x, bits)) * heads
+    plain = np.exp(x.astype(np.float32)).astype(np.float64)
+    yield "exp(x) / sum(exp(x)), the largest score not taken off", plain / plain.sum(axis=-1, keepdims=True) * heads
+    nothing = (top <= -STANDS_FOR_HIDDEN) | ~np.isfinite(top)
+    yield "0 in rows that hide every key", np.where(nothing, 0, it.right)
+    least = np.nanmin(it.mine / it.mine.max(axis=-1, keepdims=True))
+    floor = np.maximum(powers, least)
+    yield (
+        f"exponentials no smaller than {least:.2g}, so that hidden keys weigh something{FIT}",
+        floor / floor.sum(axis=-1, keepdims=True) * heads,
+    )
     yield "the sigmoid of each score", 1 / (1 + np.exp(-x)) * heads
     yield "the logarithm of it", np.log(it.right)
     yield "its scores as they are", x

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from npblender.common.array_types import Array
 from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN
@@ -21,6 +22,9 @@ FITTED = "an approximated"
 
 FIT = " (read off the result)"
 """How the text of a mistake ends whose number is read off the wrong array: named where no fixed one explains it."""
+
+NOTHING = "nothing"
+"""The operation of a point that repeats another: its output is its input."""
 
 MOST_OTHERS = 60
 """The most other points or parameters of the same shape that are tried in an operand's place."""
@@ -58,16 +62,47 @@ class Operation:
     def again(self, given: Arrays | None = None, parameters: Arrays | None = None, **settings: float) -> Array:
         """Compute the case once more, with other inputs, parameters or settings."""
         case = replace(self.case, settings=dict(self.case.settings) | settings)
+        if case.op == NOTHING:
+            return (given or self.given)["x"]
         return compute(case, {**self.given, **(given or {})}, {**self.parameters, **(parameters or {})})
 
     def elsewhere(self, role: str) -> Candidates:
         """Yield the output with every other point of the same shape in an input's place."""
         named, array = self.case.inputs[role], self.given[role]
+        yield from self._siblings(role)
         if len(named) > 1 or array.dtype.kind != "f":
             return
         others = [each for each, other in self.known.arrays.items() if other.shape == array.shape and each not in named]
         for other in others[:MOST_OTHERS]:
             yield f"{other} in place of {named[0]}", self.again({role: self.known.arrays[other].astype(np.float64)})
+
+    def _siblings(self, role: str) -> Candidates:
+        """Yield the output with keys for values, or values for keys, in every step of a cache."""
+        named = self.case.inputs[role]
+        for letter in "qkv":
+            others = tuple(f"{name.rpartition('.')[0]}.{letter}" for name in named)
+            known = all(other in self.known.arrays for other in others)
+            if len(named) < 2 or others == named or not known:
+                continue
+            taken = np.concatenate([self.known.arrays[other] for other in others], axis=2).astype(np.float64)
+            if taken.shape == self.given[role].shape:
+                yield f"{others[-1]} in place of {named[-1]}, in every step", self.again({role: taken})
+                last = np.concatenate(
+                    [self.given[role][:, :, : -self._last(named)], taken[:, :, -self._last(named) :]], 2
+                )
+                yield f"{others[-1]} in place of {named[-1]}", self.again({role: last})
+
+    def _last(self, named: tuple[str, ...]) -> int:
+        return int(self.known.arrays[named[-1]].shape[2])
+
+    def increased(self, role: str) -> Candidates:
+        """Yield the output with every other point of the same shape added to an input."""
+        named, array = self.case.inputs[role], self.given[role]
+        others = [each for each, other in self.known.arrays.items() if other.shape == array.shape]
+        for other in others[:MOST_OTHERS] if array.dtype.kind == "f" and len(named) == 1 else []:
+            taken = self.known.arrays[other].astype(np.float64)
+            if not (np.abs(taken) > STANDS_FOR_HIDDEN).any():
+                yield f"{other} added to its input {named[0]}", self.again({role: array + taken})
 
     def others(self, role: str) -> Iterator[tuple[str, Array]]:
         """Yield every other parameter of the same shape, by name."""
@@ -162,6 +197,9 @@ ROUNDINGS: Mapping[str, Callable[[Array], Array]] = {
 
 USUAL = tuple(ROUNDINGS)[:4]
 
+SUMS = {"float16": 11, "bfloat16": 8}
+"""In how many bits of mantissa programs keep sums, by the format's name."""
+
 
 def as_function(x: Array, y: Array) -> Array:
     """Interpolate y as a function of x, each value from its neighbours in x: y itself, if it is a smooth function."""
@@ -178,6 +216,18 @@ def as_function(x: Array, y: Array) -> Array:
     return out
 
 
+def added_in(terms: Array, bits: int) -> Array:
+    """Add the last axis from left to right, every sum kept in so many bits of mantissa.
+
+    >>> added_in(np.array([2048.0, 1.0, 1.0]), 11)
+    array(2048.)
+    """
+    total = np.zeros(terms.shape[:-1])
+    for n in range(terms.shape[-1]):
+        total = shortened(total + terms[..., n], bits)
+    return np.asarray(total)
+
+
 def factor(value: float) -> str:
     """Write a fitted factor: a whole number, its inverse, the root of one, or four digits.
 
@@ -189,6 +239,37 @@ def factor(value: float) -> str:
             if round(whole) > 1 and abs(whole / round(whole) - 1) < 2e-5:
                 return text.format(round(whole))
     return f"{value:.4g}"
+
+
+def sources(reference: Array, values: Array, axis: int) -> NDArray[np.intp] | None:
+    """Find for each slice of `values` along an axis the slice of the reference nearest to it; None: each its own.
+
+    There may be more slices in the reference.
+
+    >>> sources(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.array([[3.0, 4.0], [1.0, 2.0]]), 0)
+    array([1, 0])
+    """
+    with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+        right, mine = (
+            np.moveaxis(np.where(np.abs(each) < STANDS_FOR_HIDDEN, each, 0.0), axis, 0).reshape(each.shape[axis], -1)
+            for each in (reference.astype(np.float64), values.astype(np.float64))
+        )
+    direction = np.cos(np.arange(1, right.shape[1] + 1))
+    marks, wanted = right @ direction, mine @ direction
+    if not np.isfinite(wanted).all() or right.shape[1] < 2:
+        return None
+    order = np.argsort(marks)
+    upper = np.clip(np.searchsorted(marks[order], wanted), 1, len(order) - 1)
+    lower = np.abs(marks[order[upper - 1]] - wanted) <= np.abs(marks[order[upper]] - wanted)
+    nearest = np.where(lower, order[upper - 1], order[upper])
+    own = np.arange(len(wanted))
+    stays = np.zeros(len(wanted), bool)
+    few = min(len(marks), len(wanted))
+    stays[:few] = np.abs(marks[:few] - wanted[:few]) <= np.abs(marks[nearest] - wanted)[:few] + 1e-6 * np.abs(
+        wanted[:few]
+    )
+    source = np.where(stays, own, nearest)
+    return None if (source == own).all() else source
 
 
 def moved(array: Array, source: int, to: int) -> Array:

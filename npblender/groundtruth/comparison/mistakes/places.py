@@ -133,6 +133,12 @@ def of_mask(it: Operation) -> Candidates:
     yield "the mask read from the right", it.again({"mask": mask[..., ::-1]})
     if queries == keys:
         yield "the mask of queries and keys exchanged", it.again({"mask": wide.swapaxes(-1, -2)})
+    places = np.arange(keys)
+    for cut in range(1, min(keys, 64)):
+        yield f"keys from {cut} on hidden", np.where(wide & (places < cut), x, value)
+        yield f"keys before {cut} hidden", np.where(wide & (places >= cut), x, value)
+        yield f"keys from {cut} on shown", np.where(wide | (places >= cut), x, value)
+        yield f"keys before {cut} shown", np.where(wide | (places < cut), x, value)
     for window in range(1, min(keys, 16)):
         near = causal & ~np.tri(queries, keys, keys - queries - window, dtype=bool)
         yield f"a window of {window} keys", np.where(wide & near, x, value)
@@ -166,6 +172,30 @@ def of_sum(it: Operation) -> Candidates:
     for name, other in it.known.arrays.items():
         if other.shape == a.shape and other.dtype.kind == "f" and not np.allclose(other, it.right):
             yield f"{name} added{' twice' if name in (first, second) else ', too'}", a + b + other
+
+
+def of_nothing(it: Operation) -> Candidates:
+    """Yield mistakes where the model does nothing: a norm too many, pads set to zero, another point."""
+    x = it.given["x"]
+    for name, gain in it.known.parameters.items():
+        module = name.removesuffix(".weight")
+        if name.endswith("norm.weight") and gain.shape == x.shape[-1:]:
+            bias = it.known.parameters[f"{module}.bias"].astype(np.float64)
+            yield f"{module} applied to it: a norm too many", ops.layer_norm(x, gain.astype(np.float64), bias)
+    if x.ndim > 1:
+        yield "a norm without parameters applied to it", _normed(x)
+    mask = it.known.arrays.get("encoder.attention_mask")
+    if mask is not None and mask.shape == x.shape[:-1]:
+        yield "states of pads set to zero", x * mask[..., None]
+    size = x.shape[-1] if x.ndim else 1
+    for text, by in (("sqrt(D)", size**0.5), ("1/sqrt(D)", size**-0.5)):
+        yield f"it times {text}", x * by
+    yield from it.elsewhere("x")
+
+
+def _normed(x: Array) -> Array:
+    ones = np.ones(x.shape[-1])
+    return ops.layer_norm(x, ones, 0 * ones)
 
 
 def of_scale(it: Operation) -> Candidates:

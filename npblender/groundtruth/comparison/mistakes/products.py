@@ -9,10 +9,22 @@ import numpy as np
 
 from npblender import ops
 from npblender.common.array_types import Array
-from npblender.groundtruth.comparison.mistakes.operation import TILES, Candidates, Operation, moved
+from npblender.groundtruth.comparison.mistakes.operation import (
+    FIT,
+    SUMS,
+    TILES,
+    Candidates,
+    Operation,
+    added_in,
+    moved,
+    sources,
+)
 from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN
 from npblender.groundtruth.single_ops.compute import compute
 from npblender.transformer.attention import merge_heads, split_heads
+
+SAME = 0.9
+"""If more than this part of the columns are their own rows, the columns are not read off."""
 
 MOST_TERMS = 1 << 22
 """The most terms of a product that are added again in float16."""
@@ -50,6 +62,8 @@ def of_linear(it: Operation) -> Candidates:
         yield f"{name} in place of {own}", it.again({}, {"weight": other})
     yield from it.rounded(("x", "weight"))
     yield from it.elsewhere("x")
+    yield from it.increased("x")
+    yield from columns_taken(it)
 
 
 def parts_of_sum(size: int) -> Iterator[tuple[str, Array]]:
@@ -87,6 +101,9 @@ def _of_biases(it: Operation) -> Candidates:
     for shift in (1, -1):
         which = "the next" if shift == -1 else "the last"
         yield f"its bias off by one: every column has {which} one's", it.again({}, {"bias": np.roll(bias, shift, -1)})
+        moved = np.roll(bias, shift, -1)
+        moved[..., -1 if shift == -1 else 0] = 0
+        yield f"its bias off by one, 0 at the end: every column has {which} one's", it.again({}, {"bias": moved})
     for name, other in it.others("bias"):
         yield f"{name} in place of {it.case.parameters['bias']}", it.again({}, {"bias": other})
     if "divide_by" in it.case.settings:
@@ -108,6 +125,7 @@ def _of_heads_and_roots(it: Operation) -> Candidates:
             ("queries not divided by sqrt(K)", 1.0),
             ("queries divided by sqrt(K) twice", root**2),
             ("queries divided by sqrt(D), not sqrt(K)", root * heads**0.5),
+            ("queries divided by sqrt(H), the number of heads", heads**0.5),
             ("queries divided by the root of sqrt(K)", root**0.5),
             ("queries multiplied by sqrt(K)", 1 / root),
         ):
@@ -118,12 +136,69 @@ def _added_in_half(it: Operation) -> Candidates:
     x, weight = it.given["x"], it.parameters["weight"]
     if x[..., 0].size * weight.size > MOST_TERMS:
         return
-    terms = (x[..., None, :] * weight).astype(np.float16)
-    total = np.add.accumulate(terms, axis=-1, dtype=np.float16)[..., -1].astype(np.float64)
-    total = total + it.parameters.get("bias", np.zeros(1)).reshape(-1)
+    for name, bits in SUMS.items():
+        total = added_in(x[..., None, :] * weight, bits) + it.parameters.get("bias", np.zeros(1)).reshape(-1)
+        if "heads" in it.case.settings:
+            total = split_heads(total, int(it.case.settings["heads"])) / float(it.case.settings.get("divide_by", 1))
+        yield f"its sum kept in {name}", total
+
+
+def columns_taken(it: Operation) -> Candidates:
+    """Yield the output of the rows that the wrong columns themselves show, of any matrix of the same block."""
+    own, x = it.case.parameters["weight"], it.given["x"]
+    block = own.rpartition(".")[0].rpartition(".")[0]
+    if not block or x[..., 0].size < 4:
+        return
+    names = [own] + [
+        name
+        for name, array in it.known.parameters.items()
+        if name.startswith(block)
+        and name.endswith(".weight")
+        and array.ndim == 2
+        and name != own
+        and array.shape[1] == x.shape[-1]
+    ]
+    every = [ops.linear(x, *(_matrix_and_bias(it, name))) for name in names]
+    columns = np.concatenate(every, axis=-1).reshape(-1, sum(each.shape[-1] for each in every))
+    mine = it.mine
     if "heads" in it.case.settings:
-        total = split_heads(total, int(it.case.settings["heads"])) / float(it.case.settings.get("divide_by", 1))
-    yield "its sum kept in float16", total
+        mine = merge_heads(mine * float(it.case.settings.get("divide_by", 1)))
+    mine = mine.reshape(len(columns), -1)
+    found = sources(columns.T, mine.T, 0)
+    size = it.parameters["weight"].shape[0]
+    if found is None or np.mean(found == np.arange(len(found))) > SAME:
+        return
+    output = columns[:, found].reshape(*x.shape[:-1], -1)
+    if "heads" in it.case.settings:
+        output = split_heads(output, int(it.case.settings["heads"])) / float(it.case.settings.get("divide_by", 1))
+    starts = np.cumsum([0] + [each.shape[-1] for each in every])
+    which = np.searchsorted(starts, found, side="right") - 1
+    yield _said_of_columns(it, names, which, found - starts[which], size) + FIT, output
+
+
+def _matrix_and_bias(it: Operation, name: str) -> tuple[Array, Array | None]:
+    bias = it.known.parameters.get(name.removesuffix("weight") + "bias")
+    weight = it.known.parameters[name].astype(np.float64)
+    return weight, None if bias is None or bias.size != len(weight) else bias.reshape(-1).astype(np.float64)
+
+
+def _said_of_columns(it: Operation, names: list[str], which: Array, rows: Array, size: int) -> str:
+    """Say which rows of which matrices the columns are; of queries, keys and values fused in one, how it was cut."""
+    order = {"q_proj": 0, "k_proj": 1, "v_proj": 2}
+    kinds = np.array([order.get(name.split(".")[-2], 9) for name in names])[which]
+    heads = int(it.case.settings.get("heads", 1))
+    if "heads" in it.case.settings and kinds.max() < 3:
+        own = order[names[0].split(".")[-2]]
+        column, one = np.arange(size), size // heads
+        fused = column // one * 3 * one + own * one + column % one
+        if (kinds * size + rows == fused).all():
+            return "rows of queries, keys and values fused as [3, H, K] and read as [H, 3, K]"
+        apart = own * size + column
+        if (kinds * size + rows == apart % one + (apart // one % 3) * size + apart // one // 3 * one).all():
+            return "rows of queries, keys and values fused as [H, 3, K] and read as [3, H, K]"
+    there = np.flatnonzero((which > 0) | (rows != np.arange(size)))
+    listed = [f"column {n} is row {int(rows[n])} of {names[int(which[n])]}" for n in there[:3]]
+    return f"other rows of its matrix: {', '.join(listed)}{', ...' if len(there) > 3 else ''}"
 
 
 def of_attention(it: Operation) -> Candidates:
@@ -133,6 +208,12 @@ def of_attention(it: Operation) -> Candidates:
     yield from it.rounded(roles)
     for role in roles:
         yield from it.elsewhere(role)
+    for name, bits in SUMS.items():
+        left = first if it.case.op == "scores" else first.astype(np.float64)
+        right = other if it.case.op == "scores" else other.swapaxes(-1, -2)
+        if left.size * right.shape[2] <= MOST_TERMS:
+            total = added_in(left[..., :, None, :] * right[..., None, :, :], bits)
+            yield f"its sum kept in {name}", total if it.case.op == "scores" else merge_heads(total)
     yield from _of_rows_and_heads(it, roles[1])
     keys = other.shape[2]
     for shift in [n for n in (1, -1, 2, -2) if abs(n) < keys]:
@@ -176,6 +257,6 @@ def _of_rows_and_heads(it: Operation, role: str) -> Candidates:
         yield f"the {role} of head 0 in every head", it.again({role: np.broadcast_to(other[:, :1], other.shape)})
         yield f"the {role} of the next head in every head", it.again({role: np.roll(other, -1, axis=1)})
         yield f"the {role} of the head before in every head", it.again({role: np.roll(other, 1, axis=1)})
-        shared = other[:, np.arange(heads) // 2]
-        yield f"the {role} of head h // 2 in head h", it.again({role: shared})
+        for text, taken in (("h // 2", np.arange(heads) // 2), ("h // 2 * 2", np.arange(heads) // 2 * 2)):
+            yield f"the {role} of head {text} in head h", it.again({role: other[:, taken]})
         yield f"the {role} in another order of heads, the last first", it.again({role: other[:, ::-1]})

@@ -130,9 +130,9 @@ def small_scenarios(config: BlenderbotSmallConfig, dialect: Dialect, seed: int) 
     longest = min(LONG_TARGET, config.max_position_embeddings)
     long = TraceInputs(ids[:1], decoder_input_ids=_target(config, rng, 1, longest))
     yield Scenario("long", f"a target of {longest} tokens", long, ("decoder.embed.positions", *OUTPUTS))
-    two = TraceInputs(ids[:2], mask[:2], target[:2, :4], labels=labels[:2, :4])
+    short = TraceInputs(ids[:2], mask[:2], target[:2, :4], labels=labels[:2, :4])
     why = "a final_logits_bias that is not 0: of token v it is (v mod 7 - 3) / 4"
-    yield Scenario(FINAL_BIAS, why, two, (*OUTPUTS, "log_probabilities", "loss"))
+    yield Scenario(FINAL_BIAS, why, short, (*OUTPUTS, "log_probabilities", "loss"))
 
 
 def exchange_scenarios(
@@ -162,7 +162,7 @@ def exchange_scenarios(
 
 
 def _twin(name: str, array: Array) -> Array:
-    return array * array.dtype.type(TWIN_FACTOR if name.startswith("encoder.layers.0.") else 1)
+    return np.asarray(array * array.dtype.type(TWIN_FACTOR if name.startswith("encoder.layers.0.") else 1))
 
 
 def _biased(name: str, array: Array) -> Array:
