@@ -23,6 +23,7 @@ from pathlib import Path
 from npblender.groundtruth import compare
 from reference_tests.faults.port_fault import Grade, PortFault
 from reference_tests.faults.port_faults_first import FIRST
+from reference_tests.faults.port_faults_fresh import FRESH
 from reference_tests.faults.port_faults_reported import REPORTED
 from reference_tests.faults.port_faults_second import SECOND
 from reference_tests.support.pack_models import PACKS, load, model_folder
@@ -31,7 +32,7 @@ from tools.docs.tables import markdown, write_between_markers
 
 PAGE = ROOT / "docs" / "porting.md"
 SOURCE = ROOT / "docs" / "port-example" / "c" / "port.c"
-LISTS = {"first": FIRST, "second": SECOND, "reported": REPORTED}
+LISTS = {"first": FIRST, "second": SECOND, "reported": REPORTED, "fresh": FRESH}
 
 
 @dataclass(frozen=True)
