@@ -206,7 +206,7 @@ def test_a_factor_is_said() -> None:
     twice = changed(Q, lambda x: x / np.sqrt(np.float32(3)))
     assert "it would agree times sqrt(3)" in twice.remarks
     assert "it would agree times -1" in changed(Q, lambda x: -x).remarks
-    assert "it would agree times 0.333333" in changed(Q, lambda x: 3 * x).remarks
+    assert "it would agree times 0.333333, which is 1/K" in changed(Q, lambda x: 3 * x).remarks
 
 
 def test_a_missing_bias_is_said() -> None:

@@ -102,8 +102,9 @@ def _named_factor(factor: float, shape: tuple[int, ...], letters: list[str]) -> 
     sizes = {letter: n for letter, n in zip(letters, shape, strict=True) if n > 1 and letter not in ("B", "axis 0")}
     if "H" in sizes and "K" in sizes:
         sizes["D"] = sizes["H"] * sizes["K"]
-    for above, n in (*sizes.items(), ("1", 1)):
-        for below, m in (*sizes.items(), ("1", 1)):
+    sizes = {"1": 1} | sizes
+    for above, n in sizes.items():
+        for below, m in sizes.items():
             for text, value in ((f"{above}/{below}", n / m), (f"sqrt({above}/{below})", sqrt(n / m))):
                 if above != below and abs(factor / value - 1) < 1e-5:
                     return f"{factor:.6g}, which is {text}"
