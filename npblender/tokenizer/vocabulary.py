@@ -166,6 +166,9 @@ def _check_order(merges: Sequence[tuple[str, str]]) -> None:
 
 
 _PUBLISHED_ENTRIES, _PUBLISHED_MERGES = 54_944, 30_000
+_FEW_ENTRIES, _MOST_ENTRIES_A_MERGE = 100, 1.1
+"""A merge makes one entry of several letters, so there are about as many entries as merges: 1.00 to one in the published
+files and in the demo. A hundred more may be entries that are cut out whole, or put in by hand."""
 
 
 def check_fit(vocab: Mapping[str, int], table: MergeTable, special_tokens: Iterable[str]) -> None:
@@ -186,11 +189,14 @@ such as 'lo@@' (4 % of the published files' are none)
             f"bos_token, eos_token, unk_token and pad_token"
         )
     count, end, size = len(table.products), WORD_END, len(WORD_END)
-    if len(vocab) == _PUBLISHED_ENTRIES and vocab.get("silhouette") == 24408 and count < _PUBLISHED_MERGES:
-        raise ValueError(
-            f"the merges were cut short: {count:,} are there, and {_PUBLISHED_MERGES:,} belong to the published "
-            f"vocabulary, which this is; get merges.txt again"
-        )
+    if len(vocab) == _PUBLISHED_ENTRIES and vocab.get("silhouette") == 24408:
+        if count < _PUBLISHED_MERGES:
+            raise ValueError(
+                f"the merges were cut short: {count:,} are there, and {_PUBLISHED_MERGES:,} belong to the published "
+                f"vocabulary, which this is; get merges.txt again"
+            )
+    elif len(vocab) > _FEW_ENTRIES + _MOST_ENTRIES_A_MERGE * count:
+        _refuse_cut_merges(vocab, table)
     first = [p[:-size] if p.endswith(end) else p + CONTINUED for p in table.products[: 6 * count // 10]]
     if 2 * sum(map(vocab.__contains__, first)) >= count:  # mostly the first six tenths will do
         return
@@ -200,6 +206,19 @@ such as 'lo@@' (4 % of the published files' are none)
             f"vocabulary and merges do not belong together: of the {len(table.products)} tokens that the merges make, "
             f"{len(stray)} are no entries, such as {shown(stray[0])} (4 % of the published files' are none)"
         )
+
+
+def _refuse_cut_merges(vocab: Mapping[str, int], table: MergeTable) -> None:
+    """Raise if the vocabulary has many more entries of several letters than there are merges to make them."""
+    long = [token for token in vocab if len(token.removesuffix(CONTINUED)) > 1]
+    if len(long) <= _FEW_ENTRIES + _MOST_ENTRIES_A_MERGE * len(table.products):
+        return
+    made = set(map(_spelt, table.products))
+    lost = [token for token in long if token not in made]
+    raise ValueError(
+        f"the merges were cut short, or belong to another vocabulary: {len(table.products):,} are there, which do not make "
+        f"{len(lost):,} of its {len(long):,} entries of several letters, such as {shown(lost[-1])}; texts would get other ids"
+    )
 
 
 def _spelt(product: str) -> str:

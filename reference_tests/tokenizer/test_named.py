@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from npblender import BlenderbotSmallTokenizer
+from npblender import BlenderbotSmallTokenizer, demo
 from npblender.tokenizer import AddedToken
 from npblender.tokenizer.example import example_tokenizer
 from npblender.tokenizer.named_tokens import SPECIAL_TOKEN_NAMES
@@ -112,4 +112,18 @@ def test_the_published_merges_cut_behind_any_line_are_refused(tmp_path: Path) ->
             assert len(BlenderbotSmallTokenizer.from_pretrained(tmp_path)) == 54_944
             continue
         with pytest.raises(ValueError, match=f"cut short: {count:,} are there, and 30,000 belong"):
+            BlenderbotSmallTokenizer.from_pretrained(tmp_path)
+
+
+def test_the_merges_of_any_vocabulary_cut_behind_a_line_are_refused_where_its_entries_show_it(tmp_path: Path) -> None:
+    """The demo's 3,956 merges make its 3,956 entries of several letters but four: a tenth of them must be missing."""
+    shutil.copy(demo.folder() / "vocab.json", tmp_path)
+    lines = (demo.folder() / "merges.txt").read_bytes().splitlines(keepends=True)
+    assert len(lines) == 3957
+    for count in (3956, 3600, 3510, 3509, 3500, 2000, 100, 0):
+        (tmp_path / "merges.txt").write_bytes(b"".join(lines[: count + 1]))
+        if count > 3509:
+            assert len(BlenderbotSmallTokenizer.from_pretrained(tmp_path)) == 4096
+            continue
+        with pytest.raises(ValueError, match=f"cut short, or belong to another vocabulary: {count:,} are there"):
             BlenderbotSmallTokenizer.from_pretrained(tmp_path)
