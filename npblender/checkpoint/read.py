@@ -25,11 +25,13 @@ from npblender.checkpoint.folder import StoredTensor, find_tensors, view_end
 from npblender.checkpoint.parameter_names import SHARED, canonical_name, copies_in_order
 from npblender.common import json_files
 from npblender.common.array_types import Array
-from npblender.common.printable import first_of
+from npblender.common.printable import first_of, shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.ops.threads import num_threads, run_in_threads
 from npblender.transformer.packing import MatrixAllocator, rounded_to_storage, store_rows
 from npblender.transformer.parameters import (
+    BASE_MODEL,
+    CAUSAL_MODEL,
     FULL_MODEL,
     LOGITS_BIAS,
     Matrix,
@@ -79,6 +81,8 @@ def load(
     ...     load(folder, config, dtype="float64").dtype
     dtype('float64')
     """
+    if parts not in (FULL_MODEL, BASE_MODEL, CAUSAL_MODEL):
+        raise ValueError(f"parts must be FULL_MODEL, BASE_MODEL or CAUSAL_MODEL, not {shown(parts)}")
     place = json_files.model_folder(folder)
     target, storage = resolve_storage(dtype)
     problems: list[str] = []

@@ -78,6 +78,9 @@ def make_hooks(**given: Any) -> CallerHooks:
     hooks = {name: as_plain(value) if name == "seed" else value for name, value in given.items() if value is not None}
     for name in ("logits_processor", "stopping_criteria"):
         hooks[name] = _functions(name, hooks.get(name, ()))
+    allowed = hooks.get("prefix_allowed_tokens_fn", len)
+    if not callable(allowed):
+        raise TypeError(f"prefix_allowed_tokens_fn takes a function of (source, ids), not {type(allowed).__name__}")
     return CallerHooks(**hooks)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from npblender.common.printable import shown
 from npblender.tokenizer.encoding_options import EncodingOptions, Side, Truncation, check_tensor_type
 
 Source = str | Sequence[str] | Sequence[int]
@@ -333,6 +334,9 @@ def rows_of_encodings(given: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
         raise ValueError("pad got encodings with different entries; encode all of them with the same options")
     arrays = any(isinstance(value, np.ndarray) for row in single for value in row.values())
     rows = [{name: _plain(row[name]) for name in names} for row in single]
+    for name, value in ((name, row[name]) for row in rows for name in names):
+        if not isinstance(value, list) and name in ("input_ids", *_FILLINGS):
+            raise TypeError(f"pad needs {name} as a list of whole numbers, not {shown(value)}")
     if not isinstance(given, Mapping):
         return rows, True, arrays
     columns = rows[0]

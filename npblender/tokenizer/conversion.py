@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from npblender.common.checks import check_switch, switch_or_default
+from npblender.common.checks import check_switch, lines_of, switch_or_default
 from npblender.tokenizer.bpe import Merge
 from npblender.tokenizer.codec import Explanation
 from npblender.tokenizer.named_tokens import NamedTokens
@@ -141,13 +141,13 @@ class TokenConverter(NamedTokens):
             return [token for token in tokens if token not in skipped]
         return self.codec.token_of(_as_id(given))
 
-    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Join tokens to text, in the dialect's way.
+    def convert_tokens_to_string(self, tokens: str | Sequence[str]) -> str:
+        """Join tokens to text, in the dialect's way; a single text is one token.
 
         >>> tokenizer.convert_tokens_to_string(["low@@", "er", "!"])
         'lower !'
         """
-        return self.codec.join(tokens)
+        return self.codec.join(lines_of("tokens", tokens))
 
     def clean_up_tokenization(self, text: str) -> str:
         """Remove spaces before punctuation and in English short forms.

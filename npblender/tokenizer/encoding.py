@@ -23,7 +23,15 @@ from npblender.tokenizer.batching import (
     truncate,
 )
 from npblender.tokenizer.conversion import TokenConverter
-from npblender.tokenizer.encoding_options import ONLY_IDS, EncodingOptions, OwnSettings, Side, Truncation, options_of
+from npblender.tokenizer.encoding_options import (
+    ONLY_IDS,
+    EncodingOptions,
+    OwnSettings,
+    Side,
+    Truncation,
+    input_names,
+    options_of,
+)
 
 
 class BatchEncoder(TokenConverter):
@@ -33,8 +41,16 @@ class BatchEncoder(TokenConverter):
     padding_side: Side
     truncation_side: Side
     model_max_length: int
-    model_input_names: list[str]
     _warned = False
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """What a call returns."""
+        return self._input_names
+
+    @model_input_names.setter
+    def model_input_names(self, names: list[str]) -> None:
+        self._input_names = input_names(names)
 
     def __call__(
         self,

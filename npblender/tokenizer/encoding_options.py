@@ -48,6 +48,22 @@ def check_tensor_type(name: str, value: Any) -> Any:
     return value
 
 
+_INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def input_names(names: Any) -> list[str]:
+    """Return the names of what a call returns as a list, if each is one that there is, and `input_ids` among them.
+
+    >>> input_names(("input_ids", "attention_mask"))
+    ['input_ids', 'attention_mask']
+    """
+    lists = isinstance(names, list | tuple)
+    if not lists or "input_ids" not in names or not all(name in _INPUT_NAMES for name in names):
+        known = ", ".join(_INPUT_NAMES)
+        raise ValueError(f"model_input_names is a list of {known}, the first always there; not {shown(names)}")
+    return list(names)
+
+
 def check_side(name: str, value: Any) -> Any:
     """Refuse everything but left and right.
 

@@ -21,14 +21,13 @@ from typing import Any
 
 from npblender.common import json_files
 from npblender.common.checks import check_switch, check_whole
-from npblender.common.printable import shown
 from npblender.common.replacing import replacing_files
 from npblender.config.dialect import PARLAI, Dialect, describe_dialect, resolve_dialect
 from npblender.config.parlai_folder import ParlaiFolder, find_parlai
 from npblender.tokenizer.bpe import MergeTable
 from npblender.tokenizer.codec import TextCodec
 from npblender.tokenizer.encoding import BatchEncoder
-from npblender.tokenizer.encoding_options import UNBOUNDED, check_side
+from npblender.tokenizer.encoding_options import UNBOUNDED, check_side, input_names
 from npblender.tokenizer.pretokenize import AddedToken, as_added_token
 from npblender.tokenizer.vocabulary import (
     DIALECT_KEY,
@@ -40,7 +39,6 @@ from npblender.tokenizer.vocabulary import (
     vocabulary_bytes,
 )
 
-_INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
 _DEMO = Path(__file__).resolve().parents[1] / "demo"
 
 
@@ -123,10 +121,6 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         check_side("truncation_side", truncation_side)
         if model_max_length is not None:
             model_max_length = check_whole("model_max_length", model_max_length, at_least=1)
-        if "input_ids" not in model_input_names or not set(model_input_names) <= set(_INPUT_NAMES):
-            raise ValueError(
-                f"model_input_names can be {', '.join(_INPUT_NAMES)}, the first always; not {shown(model_input_names)}"
-            )
         named: dict[str, Any] = {
             "bos_token": bos_token,
             "eos_token": eos_token,
@@ -153,7 +147,7 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         self.padding_side = "left" if padding_side == "left" else "right"
         self.truncation_side = "left" if truncation_side == "left" else "right"
         self.model_max_length = UNBOUNDED if model_max_length is None else model_max_length
-        self.model_input_names = list(model_input_names)
+        self.model_input_names = input_names(model_input_names)
         self.name_or_path = ""
         self._extra_settings = dict(extra or {})
 

@@ -167,8 +167,8 @@ def _check_order(merges: Sequence[tuple[str, str]]) -> None:
 
 _PUBLISHED_ENTRIES, _PUBLISHED_MERGES = 54_944, 30_000
 _FEW_ENTRIES, _MOST_ENTRIES_A_MERGE = 100, 1.1
-"""A merge makes one entry of several letters, so there are about as many entries as merges: 1.00 to one in the published
-files and in the demo. A hundred more may be entries that are cut out whole, or put in by hand."""
+"""A merge makes one entry of several letters, so there are about as many entries as merges: 1.00 to one in the
+published files and in the demo. A hundred more may be entries that are cut out whole, or put in by hand."""
 
 
 def check_fit(vocab: Mapping[str, int], table: MergeTable, special_tokens: Iterable[str]) -> None:
@@ -216,8 +216,9 @@ def _refuse_cut_merges(vocab: Mapping[str, int], table: MergeTable) -> None:
     made = set(map(_spelt, table.products))
     lost = [token for token in long if token not in made]
     raise ValueError(
-        f"the merges were cut short, or belong to another vocabulary: {len(table.products):,} are there, which do not make "
-        f"{len(lost):,} of its {len(long):,} entries of several letters, such as {shown(lost[-1])}; texts would get other ids"
+        f"the merges were cut short, or belong to another vocabulary: {len(table.products):,} are there, which do not "
+        f"make {len(lost):,} of its {len(long):,} entries of several letters, such as {shown(lost[-1])}; texts would "
+        f"get other ids"
     )
 
 

@@ -92,3 +92,48 @@ def test_parlai_never_says_its_start_token() -> None:
         make_model().generate([[5, 6]], decoder_input_ids=[[1, 5, 1]], **CALL)
     found = make_model(dialect="transformers-5").generate([[5, 6]], decoder_input_ids=[[1, 5, 1]], **CALL)
     assert found[0, :3].tolist() == [1, 5, 1]
+
+
+ALLOWED = {
+    "nothing": None,
+    "a text": "12",
+    "bytes": b"12",
+    "a number": 5,
+    "texts": ["5"],
+    "fractions": [5.0],
+    "switches": [True],
+    "lists": [[5]],
+    "nothings": [None],
+    "a matrix": np.array([[5, 6]]),
+    "behind the vocabulary": [5, 220],
+    "before the vocabulary": [-1],
+}
+
+
+@pytest.mark.parametrize("dialect", ["parlai", "transformers-5"])
+@pytest.mark.parametrize("said", ALLOWED.values(), ids=list(ALLOWED))
+def test_what_prefix_allowed_tokens_fn_returns(said: Any, dialect: str) -> None:
+    with pytest.raises(ValueError, match="prefix_allowed_tokens_fn must return a list of token ids, 0 to 219, not"):
+        make_model(dialect=dialect).generate([[5, 6]], prefix_allowed_tokens_fn=lambda source, ids: said, **CALL)
+
+
+def test_what_prefix_allowed_tokens_fn_may_return() -> None:
+    model = make_model(dialect="transformers-5")
+    replies = [
+        model.generate([[5, 6]], prefix_allowed_tokens_fn=lambda source, ids, said=said: said, **CALL).tolist()
+        for said in (
+            [5, 7],
+            (5, 7),
+            np.array([7, 5]),
+            {5, 7},
+            {5: "a", 7: "b"},
+            range(5, 8, 2),
+            np.array([5, 7], np.uint8),
+        )
+    ]
+    assert all(reply == replies[0] for reply in replies)
+    assert set(replies[0][0][1:-1]) <= {5, 7}
+    with pytest.raises(ValueError, match="allows nothing after"):
+        model.generate([[5, 6]], prefix_allowed_tokens_fn=lambda source, ids: [], **CALL)
+    with pytest.raises(TypeError, match="takes a function of"):
+        model.generate([[5, 6]], prefix_allowed_tokens_fn="abc", **CALL)

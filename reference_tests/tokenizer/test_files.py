@@ -146,7 +146,12 @@ FILE_FAULTS = [
     ("tokenizer_config.json", '{"pad_token": "<pad>"}', ValueError, "lacks the special token '<pad>'"),
     ("tokenizer_config.json", '{"padding_side": "up"}', ValueError, "padding_side must be 'left' or 'right'"),
     ("tokenizer_config.json", '{"model_max_length": 0}', ValueError, "model_max_length must be at least 1"),
-    ("tokenizer_config.json", '{"model_input_names": ["labels"]}', ValueError, "model_input_names can be input_ids"),
+    (
+        "tokenizer_config.json",
+        '{"model_input_names": ["labels"]}',
+        ValueError,
+        "model_input_names is a list of input_ids",
+    ),
     ("tokenizer_config.json", '{"extra_special_tokens": {"a": "b"}}', ValueError, "extra_special_tokens"),
     ("added_tokens.json", '{"<s>": 60}', ValueError, "'<s>' has id 60, but the next free id is 48"),
     ("added_tokens.json", '{"low": 7}', ValueError, "'low' has id 7, but the vocabulary gives it 6"),

@@ -92,3 +92,22 @@ def test_a_text_that_is_too_long_is_logged_once(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.WARNING):
         other.encode("hi hi hi hi")
     assert len(caplog.records) == 1
+
+
+def test_a_single_text_is_never_taken_as_its_letters() -> None:
+    """Where a list of texts is meant: one text is one of them, or it is refused by name."""
+    tokenizer = example_tokenizer()
+    assert tokenizer.convert_tokens_to_string("lower") == tokenizer.convert_tokens_to_string(["lower"]) == "lower"
+    with pytest.raises(ValueError, match="model_input_names is a list of"):
+        tokenizer.model_input_names = "input_ids"
+    with pytest.raises(ValueError, match="model_input_names is a list of"):
+        BlenderbotSmallTokenizer.from_pretrained(model_input_names="input_ids")
+    tokenizer.model_input_names = ["input_ids"]
+    assert list(tokenizer("hello")) == ["input_ids"]
+    with pytest.raises(TypeError, match="pad needs input_ids as a list of whole numbers, not '567'"):
+        tokenizer.pad({"input_ids": "567"})
+    with pytest.raises(TypeError, match="a list of tokens"):
+        tokenizer.add_special_tokens({"additional_special_tokens": "<a>"})
+    for wrong in ("12", b"12"):
+        with pytest.raises(TypeError, match="whole numbers"):
+            tokenizer.decode(wrong)

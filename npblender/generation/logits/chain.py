@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from npblender.common.array_types import Array, Ids
+from npblender.common.printable import shown
 from npblender.config.dialect import Dialect
 from npblender.config.generation_options import is_off
 from npblender.config.searches import WARPED
@@ -201,7 +202,27 @@ def _prefix_allowed_tokens(request: ChainRequest, setting: None) -> Processor | 
 
 
 def _allowed_tokens(allowed: Allowed, rows: int, *, rescue: bool) -> Processor:
-    return lambda ids, scores: processors.allowed_tokens(scores, ids, allowed, rows, rescue=rescue)
+    def processor(ids: Ids, scores: Array) -> Array:
+        checked = partial(_allowed_ids, allowed, scores.shape[1])
+        return processors.allowed_tokens(scores, ids, checked, rows, rescue=rescue)
+
+    return processor
+
+
+def _allowed_ids(allowed: Allowed, vocab_size: int, source: int, ids: Ids) -> list[int]:
+    """Ask the caller's function which ids may follow; what is no list of ids is refused."""
+    said = allowed(source, ids)
+    try:
+        texts = isinstance(said, str | bytes)
+        found = np.array(said, object) if texts else np.asarray(said if isinstance(said, np.ndarray) else list(said))
+    except (TypeError, ValueError):  # no list, or lists of unequal length
+        found = np.array(None)
+    whole = found.dtype.kind in "iu" and bool(((found >= 0) & (found < vocab_size)).all())
+    if found.ndim != 1 or (found.size and not whole):
+        raise ValueError(
+            f"prefix_allowed_tokens_fn must return a list of token ids, 0 to {vocab_size - 1}, not {shown(said)}"
+        )
+    return found.tolist()  # type: ignore[no-any-return]
 
 
 def _forced_eos(request: ChainRequest, tokens: int | tuple[int, ...]) -> Processor:
