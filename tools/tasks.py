@@ -68,6 +68,7 @@ EVERY_CHANGE = {
             ("tools.docs.points", "--check"),
             ("tools.docs.settings", "--check"),
             ("tools.docs.habits", "--check"),
+            ("tools.docs.drop_in", "--check"),
         ),
     ),
     "coverage": Task(
@@ -100,6 +101,7 @@ PAGES = {
         "the table of all settings in docs/generation.md from the code",
         (("tools.docs.settings",),),
     ),
+    "drop-in": Task("the table of code that people write, in docs/from-transformers.md", (("tools.docs.drop_in",),)),
     "habits": Task(
         "the tables of docs/from-transformers.md that say what to write instead, from the code",
         (("tools.docs.habits",),),

@@ -7,6 +7,7 @@ from typing import Any
 
 from npblender import demo
 from npblender.common import json_files
+from npblender.common.checks import switch_or_default
 from npblender.config import BlenderbotSmallConfig
 from npblender.models.heads import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
@@ -75,8 +76,16 @@ class AutoTokenizer(_Auto):
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str] | None = None, **options: Any) -> BlenderbotSmallTokenizer:
-        """Read a folder's tokenizer; options as `BlenderbotSmallTokenizer.from_pretrained` takes them."""
+        """Read a folder's tokenizer; options as `BlenderbotSmallTokenizer.from_pretrained` takes them.
+
+        `use_fast=True` gives `BlenderbotSmallTokenizerFast` (extra `[fast]`), with the same ids.
+        """
+        fast = switch_or_default("use_fast", options.pop("use_fast", None), False)
         check_model_type(folder, options, "tokenizer")
+        if fast:
+            from npblender.tokenizer.fast import BlenderbotSmallTokenizerFast
+
+            return BlenderbotSmallTokenizerFast.from_pretrained(folder, **options)
         return BlenderbotSmallTokenizer.from_pretrained(folder, **options)
 
 

@@ -51,6 +51,7 @@ REFUSED = {
     "torch_dtype": "say dtype='float32', 'float64' or 'longdouble'",
     "config": "it is read from the folder; another one makes another model: Model(config, weights)",
     "attn_implementation": "there is one implementation of attention here, transformers' eager one",
+    "add_cross_attention": "leave it out: without encoder_hidden_states the causal model runs without cross-attention",
     "variant": "rename the file of that variant to model.safetensors, alone in a folder",
     "device_map": "NumPy computes on the CPU, and the whole model is there",
     "low_cpu_mem_usage": "weights are always read straight to where they stay",
