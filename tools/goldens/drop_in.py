@@ -21,7 +21,7 @@ from tools.originals import asking
 
 FILE = ROOT / "reference_tests" / "golden" / "drop_in.json"
 ORIGINALS = ("transformers-5", "transformers-4")
-PUBLISHED = {
+PUBLISHED: dict[str, Any] = {
     "num_beams": 4,
     "min_length": 4,
     "max_length": 16,
