@@ -69,6 +69,7 @@ EVERY_CHANGE = {
             ("tools.docs.settings", "--check"),
             ("tools.docs.habits", "--check"),
             ("tools.docs.drop_in", "--check"),
+            ("tools.docs.from_parlai", "--check"),
         ),
     ),
     "coverage": Task(
@@ -101,6 +102,7 @@ PAGES = {
         "the table of all settings in docs/generation.md from the code",
         (("tools.docs.settings",),),
     ),
+    "from-parlai": Task("the tables of options in docs/from-parlai.md", (("tools.docs.from_parlai",),)),
     "drop-in": Task("the table of code that people write, in docs/from-transformers.md", (("tools.docs.drop_in",),)),
     "habits": Task(
         "the tables of docs/from-transformers.md that say what to write instead, from the code",

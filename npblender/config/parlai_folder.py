@@ -26,7 +26,7 @@ FP16_MULTIPLE = 8  # parlai.utils.torch.FP16_PAD_SIZE: a model trained in float1
 
 _AGENT = ("transformer/generator",)
 # Options that would change the mathematics or the text: only these values are covered. An absent one has the first.
-_COVERED: Mapping[str, tuple[Any, ...]] = {
+COVERED: Mapping[str, tuple[Any, ...]] = {
     "model": _AGENT,
     "variant": ("xlm",),
     "learn_positional_embeddings": (True,),
@@ -40,6 +40,13 @@ _COVERED: Mapping[str, tuple[Any, ...]] = {
     "history_reversed": (False,),
     "special_tok_lst": (None, ""),
     "beam_block_list_filename": (None, ""),
+    "history_size": (-1,),
+    "split_lines": (False,),
+    "use_reply": ("label", "model"),
+    "delimiter": ("\n",),
+    "history_add_global_end_token": (None,),
+    "bpe_debug": (False,),
+    "bpe_add_prefix_space": (None, False),
 }
 # ParlAI's own defaults of these are other values, and an options file names every option.
 _REQUIRED = ("variant", "learn_positional_embeddings", "dict_tokenizer", "dict_lower", "embedding_size", "n_heads")
@@ -142,8 +149,16 @@ class ParlaiFolder:
             content |= {"do_sample": True, "top_k": get("topk", 10), "num_beams": get("beam_size", 1)}
         elif search == "nucleus":
             content |= {"do_sample": True, "top_k": 0, "top_p": get("topp", 0.9), "num_beams": get("beam_size", 1)}
+        elif search in ("delayedbeam", "delayednucleusbeam"):
+            content |= {"num_beams": get("beam_size", 1), "beam_delay": get("beam_delay", 30)}
+            content |= (
+                {"top_k": get("topk", 10)} if search == "delayedbeam" else {"top_k": 0, "top_p": get("topp", 0.9)}
+            )
         elif search != "greedy":
-            raise ValueError(f"{self.path}: inference {search!r} is not covered; use beam, greedy, topk or nucleus")
+            raise ValueError(
+                f"{self.path}: inference {search!r} is not covered; use beam, greedy, topk, nucleus, delayedbeam or "
+                "delayednucleusbeam"
+            )
         return content
 
     def positions(self) -> int:
@@ -174,7 +189,7 @@ class ParlaiFolder:
         missing = [name for name in _REQUIRED if name not in self.options]
         if missing:
             raise ValueError(f"{self.path} lacks {', '.join(missing)}, which ParlAI writes for every model")
-        for name, covered in _COVERED.items():
+        for name, covered in COVERED.items():
             value = self.options.get(name, covered[0])
             if value not in covered:
                 raise ValueError(f"{self.path}: {name} {value!r} is not covered, only {covered[0]!r}")

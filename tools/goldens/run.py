@@ -16,7 +16,18 @@ import sys
 from collections.abc import Callable, Iterator
 
 from tools import ROOT
-from tools.goldens import checkpoints, drop_in, forward, generation, merges, modules, packs, tokenizer, traces
+from tools.goldens import (
+    checkpoints,
+    drop_in,
+    forward,
+    generation,
+    merges,
+    modules,
+    packs,
+    parlai_options,
+    tokenizer,
+    traces,
+)
 from tools.goldens.made import Made
 
 
@@ -35,6 +46,7 @@ MAKERS: dict[str, tuple[str, Callable[[], Iterator[Made]]]] = {
     "merges": ("merges that subword-nmt learns from the text of a step of docs/steps/", merges.made),
     "checkpoints": ("one model in every file format, by all originals", checkpoints.made),
     "drop-in": ("code that people write with this model, by both transformers", drop_in.made),
+    "parlai-options": ("the options of ParlAI's agent, by its own parser", parlai_options.made),
     "tiny": ("the golden pack of a tiny model, with the originals' checks", lambda: packs.made("tiny")),
     "demo": ("the demo's forward golden and its golden pack", made_of_demo),
 }
