@@ -167,6 +167,9 @@ RELEASE = {
     "kills": Task("kill every writer of files at random moments, and look for what is lost", (("tools.fuzz.kills",),)),
     "fuzz-files": Task("damaged files for all other readers, counted; docs/security.md", (("tools.fuzz.files",),)),
     "load": Task("many clients of `npblender serve` at once, and a kill; docs/server.md", (("tools.load",),)),
+    "elsewhere": Task(
+        "the plugin of llm, the recipes, ONNX and the extras, in a fresh environment", (("tools.elsewhere",),)
+    ),
     "package": Task("build the wheel, install it in a fresh environment, use it", (("tools.package",),)),
     "readme": Task("run one of the README's two commands as it stands there", (("tools.docs.readme",),)),
     "oldest": Task(
