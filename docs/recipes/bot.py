@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer, Conversation
 
-MOST_PEOPLE = 1000  # whose conversations are kept; that of whoever was silent longest is dropped first
+MOST_PEOPLE = 1000  # whose conversations are kept; the one that was silent longest is dropped first
 
 
 class Bot:

@@ -31,7 +31,7 @@ SHARED = {"numpy", "safetensors", "npblender"}
 
 def requirements(name: str, extra: str = "") -> set[str]:
     """The packages that a package needs here, with one of its extras."""
-    found = set()
+    found: set[str] = set()
     for line in distribution(name).requires or ():
         needed, _, marker = line.partition(";")
         of = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", marker)
@@ -46,14 +46,14 @@ def requirements(name: str, extra: str = "") -> set[str]:
 
 def closure(start: set[str]) -> set[str]:
     """All packages that some need, and that are installed."""
-    todo, seen, names = list(start), set[str](), set[str]()
+    todo, seen, names = list(start), set[tuple[str, str]](), set[str]()
     while todo:
         word = todo.pop()
         name, _, extra = word.rstrip("]").partition("[")
         name = re.sub(r"[-_.]+", "-", name).lower()
         if (name, extra) in seen:
             continue
-        seen.add((name, extra))  # type: ignore[arg-type]
+        seen.add((name, extra))
         try:
             todo += requirements(name, extra)
         except PackageNotFoundError:  # for another system or another Python

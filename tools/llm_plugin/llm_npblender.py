@@ -90,6 +90,7 @@ class Npblender(llm.Model):
         else:
             yield StreamEvent(type="text", chunk="".join(pieces))
         reply = talk.last_reply
+        assert reply is not None
         yield StreamEvent(type="text", chunk="", provider_metadata={KEPT: {"raw": reply.raw}})
         response.response_json = {"raw": reply.raw, "score": reply.score, "model": model.name_or_path}
         response.set_usage(input=len(reply.source.ids), output=len(reply.ids))
