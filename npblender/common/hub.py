@@ -42,6 +42,9 @@ NEEDS = {
 }
 """What can be asked for, and the file without which it is not there: transformers' or ParlAI's."""
 
+TRIES = 4
+"""How often a download begins or is resumed before its error is the caller's."""
+
 INSTALL = "pip install 'npblender[hub]'"
 
 
@@ -182,7 +185,7 @@ def fetch(name: str, place: Place = ANYWHERE, need: str = "model") -> Path:
 
 
 def _download(name: str, place: Place, need: str, found: Path | None) -> Path:
-    from huggingface_hub import HfApi, errors, snapshot_download
+    from huggingface_hub import HfApi, errors
 
     where = f"{name!r} (revision {place.revision or 'main'!r})"
     try:
@@ -193,17 +196,7 @@ def _download(name: str, place: Place, need: str, found: Path | None) -> Path:
         if not _has(files, need):
             lacks = " or ".join(NEEDS[need]) + (" with weights that are read here" if need == "model" else "")
             raise FileNotFoundError(f"{where} on the Hub holds no {prefix}{lacks}")
-        folder = Path(
-            snapshot_download(
-                name,
-                revision=place.revision,
-                cache_dir=place.cache,
-                allow_patterns=[prefix + file for file in files],
-                token=place.token,
-                force_download=place.force_download,
-            ),
-            place.subfolder,
-        )
+        folder = _snapshot(name, place, [prefix + file for file in files]) / place.subfolder
         if folder != found or place.force_download:
             _check_sums(folder, files)
         return folder
@@ -221,6 +214,22 @@ def _download(name: str, place: Place, need: str, found: Path | None) -> Path:
         if found is not None and not place.force_download and not isinstance(error, errors.HfHubHTTPError):
             return found  # no connection: what is there is taken, as transformers does
         raise FileNotFoundError(f"{where} could not be downloaded: {type(error).__name__}: {error}") from error
+
+
+def _snapshot(name: str, place: Place, files: list[str]) -> Path:
+    """Download files; a connection that breaks is resumed where it broke, which not every version does by itself."""
+    from huggingface_hub import errors, snapshot_download
+
+    options = {"revision": place.revision, "cache_dir": place.cache, "token": place.token, "allow_patterns": files}
+    for left in reversed(range(TRIES)):
+        try:
+            return Path(snapshot_download(name, **options, force_download=place.force_download))
+        except (errors.HfHubHTTPError, FileNotFoundError, ValueError):
+            raise
+        except Exception:  # of the library for HTTP, whichever huggingface_hub uses
+            if not left:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def _check_sums(folder: Path, names: Iterable[str]) -> None:
