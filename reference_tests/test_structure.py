@@ -14,7 +14,7 @@ import pytest
 import npblender
 from npblender.cli.main import main
 from reference_tests.support.calls import calls_of, files_entered
-from reference_tests.support.sources import MODULES, REPOSITORY, imported, own, parsed, room, text_files
+from reference_tests.support.sources import MODULES, REPOSITORY, ROOT, imported, own, parsed, room, text_files
 
 ROOMS = [
     "common",
@@ -28,7 +28,6 @@ ROOMS = [
     "models",
     "chat",
     "groundtruth",
-    "serve",
     "__init__",
     "cli",
     "__main__",
@@ -62,6 +61,8 @@ def test_every_module_has_its_room() -> None:
     assert sorted(rooms - set(ROOMS)) == [], "give them a place in ROOMS"
     assert sorted(set(ROOMS) - rooms) == [], "they are gone"
     assert len(ROOMS) == len(set(ROOMS))
+    entries = [path.name for path in ROOT.iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 15, f"{entries}: a listing of the package is read at one glance; a new idea goes into a room"
 
 
 def test_imports_go_one_way() -> None:

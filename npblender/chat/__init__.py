@@ -9,6 +9,7 @@ blocklist      words and phrases that are never generated
 transcript     a conversation as JSON
 talks          many conversations in one SQLite file
 batch/         replies to many inputs, resumable, on many machines
+serve/         replies over HTTP, for many callers at once
 """
 
 from npblender.chat.conversation import Conversation

@@ -87,15 +87,15 @@ def model_name(given: str | None, folder: str | None) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until it is stopped."""
     from npblender.chat.history import PROFILES
+    from npblender.chat.serve.app import make_app
+    from npblender.chat.serve.engine import Engine
+    from npblender.chat.serve.guards import Rules
+    from npblender.chat.serve.limits import QUEUE
+    from npblender.chat.serve.running import listen
+    from npblender.chat.serve.running import run as serve
+    from npblender.chat.serve.speakers import Speakers
     from npblender.chat.talks import Talks
     from npblender.models import BlenderbotSmallForConditionalGeneration
-    from npblender.serve.app import make_app
-    from npblender.serve.engine import Engine
-    from npblender.serve.guards import Rules
-    from npblender.serve.limits import QUEUE
-    from npblender.serve.running import listen
-    from npblender.serve.running import run as serve
-    from npblender.serve.speakers import Speakers
 
     names = {*map(str.lower, arguments.allow_host)}
     if arguments.host not in LOOPBACK:

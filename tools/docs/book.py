@@ -52,6 +52,7 @@ BOOK: Mapping[str, Mapping[str, str]] = {
         "from-transformers": "what to write instead",
         "checkpoints": "files of every format",
         "clusters": "many replies on many machines",
+        "server": "replies over HTTP, and a page to chat in",
         "fast-tokenizer": "the tokenizer in Rust and JavaScript",
         "security": "files of others",
     },

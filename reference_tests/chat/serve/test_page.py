@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from npblender.chat.history import Turn
+from npblender.chat.serve.asked import NOT_SERVED
+from npblender.chat.serve.chat_page import page
 from npblender.chat.talks import Talks
 from npblender.chat.transcript import Transcript, read_transcript
 from npblender.config.generation_options import OPTIONS
-from npblender.serve.asked import NOT_SERVED
-from npblender.serve.chat_page import page
 from reference_tests.support.browser import PHONE, chromium, complaints, why_no_browser
 from reference_tests.support.servers import Server, running_server
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from npblender.chat.serve.errors import ApiError, refused
+from npblender.chat.serve.limits import MOST_CHARACTERS, MOST_STOP_CHARACTERS, MOST_STOPS
 from npblender.common.checks import check_number, check_switch, check_whole
 from npblender.common.printable import shown
-from npblender.serve.errors import ApiError, refused
-from npblender.serve.limits import MOST_CHARACTERS, MOST_STOP_CHARACTERS, MOST_STOPS
 
 Body = Mapping[str, Any]
 

@@ -10,10 +10,10 @@ from typing import TypeAlias
 
 from npblender.chat.history import FittedSource
 from npblender.chat.replies import Candidate
-from npblender.serve.errors import ApiError, unforeseen
-from npblender.serve.limits import REQUEST_SECONDS
-from npblender.serve.speakers import Job
-from npblender.serve.telling import Piece
+from npblender.chat.serve.errors import ApiError, unforeseen
+from npblender.chat.serve.limits import REQUEST_SECONDS
+from npblender.chat.serve.speakers import Job
+from npblender.chat.serve.telling import Piece
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from npblender.chat.replies import candidate
+from npblender.chat.serve.speakers import Speaker
+from npblender.chat.serve.telling import Telling, log_probabilities_of
+from npblender.chat.serve.tickets import Ended, Said, Ticket
+from npblender.chat.serve.whole_replies import ends_itself, tell_whole
 from npblender.common.array_types import Array, Ids
 from npblender.generation.shared_decoder import SharedDecoder
 from npblender.generation.walks import begin_walk
-from npblender.serve.speakers import Speaker
-from npblender.serve.telling import Telling, log_probabilities_of
-from npblender.serve.tickets import Ended, Said, Ticket
-from npblender.serve.whole_replies import ends_itself, tell_whole
 from npblender.transformer.checks import make_context
 
 

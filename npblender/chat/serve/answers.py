@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from npblender.chat.replies import Candidate, shown_score
-from npblender.serve.asked import Asked
-from npblender.serve.telling import Piece, TokenScore
-from npblender.serve.tickets import Ended
+from npblender.chat.serve.asked import Asked
+from npblender.chat.serve.telling import Piece, TokenScore
+from npblender.chat.serve.tickets import Ended
 from npblender.tokenizer.bpe import CONTINUED
 
 LOWEST_LOGPROB = -9999.0

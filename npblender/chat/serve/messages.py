@@ -8,10 +8,10 @@ from typing import Any
 
 from npblender.chat.batch.requests import BadLine, as_request
 from npblender.chat.history import PERSONA_PREFIX, Turn
+from npblender.chat.serve.errors import ApiError
+from npblender.chat.serve.fields import text
+from npblender.chat.serve.limits import MOST_CHARACTERS_IN_ALL, MOST_MESSAGES, MOST_PROMPTS
 from npblender.common.printable import shown
-from npblender.serve.errors import ApiError
-from npblender.serve.fields import text
-from npblender.serve.limits import MOST_CHARACTERS_IN_ALL, MOST_MESSAGES, MOST_PROMPTS
 
 ROLES = ("system", "developer", "user", "assistant")
 EMPTY: tuple[Any, ...] = (None, [], {}, "")

@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from npblender.chat.serve.chat_page import Page
+from npblender.chat.serve.engine import Engine
+from npblender.chat.serve.errors import ApiError, unforeseen
+from npblender.chat.serve.guards import Guard, Rules, error_response
+from npblender.chat.serve.limits import STOP_SECONDS
+from npblender.chat.serve.metrics import Metrics
+from npblender.chat.serve.routes import Api
+from npblender.chat.serve.speakers import Speakers
 from npblender.chat.talks import Talks
-from npblender.serve.chat_page import Page
-from npblender.serve.engine import Engine
-from npblender.serve.errors import ApiError, unforeseen
-from npblender.serve.guards import Guard, Rules, error_response
-from npblender.serve.limits import STOP_SECONDS
-from npblender.serve.metrics import Metrics
-from npblender.serve.routes import Api
-from npblender.serve.speakers import Speakers
 
 if TYPE_CHECKING:
     from starlette.requests import Request

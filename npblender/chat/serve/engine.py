@@ -14,15 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from npblender.chat.replies import search_replies
+from npblender.chat.serve.limits import MOST_ROWS, QUEUE, REQUEST_SECONDS, WINDOW_SECONDS
+from npblender.chat.serve.speakers import Job, Speakers
+from npblender.chat.serve.stepping import Group
+from npblender.chat.serve.tickets import Event, Ticket
+from npblender.chat.serve.waiting import Line
+from npblender.chat.serve.whole_replies import tell_whole
 from npblender.common.array_types import Ids
 from npblender.config.searches import BEAM
 from npblender.generation.walks import CAN_WALK
-from npblender.serve.limits import MOST_ROWS, QUEUE, REQUEST_SECONDS, WINDOW_SECONDS
-from npblender.serve.speakers import Job, Speakers
-from npblender.serve.stepping import Group
-from npblender.serve.tickets import Event, Ticket
-from npblender.serve.waiting import Line
-from npblender.serve.whole_replies import tell_whole
 
 
 class Engine:

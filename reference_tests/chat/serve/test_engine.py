@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from npblender.chat.history import PROFILES
+from npblender.chat.serve.asked import parse_chat
+from npblender.chat.serve.engine import Engine
+from npblender.chat.serve.errors import ApiError
+from npblender.chat.serve.speakers import Speakers, jobs_of
+from npblender.chat.serve.tickets import Ended, Failed, Said
+from npblender.chat.serve.waiting import Line
 from npblender.generation import shared_decoder
-from npblender.serve.asked import parse_chat
-from npblender.serve.engine import Engine
-from npblender.serve.errors import ApiError
-from npblender.serve.speakers import Speakers, jobs_of
-from npblender.serve.tickets import Ended, Failed, Said
-from npblender.serve.waiting import Line
 from reference_tests.support.tiny_folder import make_model, save_folder
 
 LIMITS = {"max_length": 12, "min_length": 2}
@@ -97,7 +97,7 @@ def test_a_pass_that_fails_ends_its_searches_and_nothing_else(engine: Engine, sp
 def test_whole_searches_fail_and_go_on_too(engine: Engine, speakers: Speakers, monkeypatch) -> None:
     fields = {"dialect": "transformers-5", "num_beams": 2}
     expected = finish(submit(engine, jobs(speakers, **fields))[0])
-    monkeypatch.setattr("npblender.serve.engine.search_replies", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("npblender.chat.serve.engine.search_replies", lambda *a, **k: 1 / 0)
     assert "ZeroDivisionError" in finish(submit(engine, jobs(speakers, **fields))[0]).message
     monkeypatch.undo()
     assert finish(submit(engine, jobs(speakers, **fields))[0])[0] == expected[0]
@@ -136,7 +136,7 @@ def test_closing_finishes_what_waits(speakers: Speakers) -> None:
 
 def test_beams_of_one_dialect_are_searched_for_together_and_others_apart(speakers: Speakers, monkeypatch) -> None:
     """What waits with equal settings is one search where the dialect allows it; its replies are those of each alone."""
-    from npblender.serve import engine as module
+    from npblender.chat.serve import engine as module
 
     sizes: list[int] = []
     real = module.search_replies

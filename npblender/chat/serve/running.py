@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from npblender.serve.limits import (
+from npblender.chat.serve.limits import (
     HEADER_SECONDS,
     KEEP_ALIVE_SECONDS,
     MOST_CONNECTIONS,

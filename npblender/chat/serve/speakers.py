@@ -14,13 +14,13 @@ import numpy as np
 from npblender.chat.blocklist import BlockList
 from npblender.chat.history import FittedSource, Profile, make_source
 from npblender.chat.replies import Settings, make_settings
+from npblender.chat.serve.asked import Asked
+from npblender.chat.serve.errors import ApiError, refused
+from npblender.chat.serve.limits import MOST_ROWS
+from npblender.chat.serve.messages import Talk
 from npblender.config.dialect import Dialect, resolve_dialect
 from npblender.config.searches import BEAM, SEVERAL_BEAMS
 from npblender.models import BlenderbotSmallForConditionalGeneration
-from npblender.serve.asked import Asked
-from npblender.serve.errors import ApiError, refused
-from npblender.serve.limits import MOST_ROWS
-from npblender.serve.messages import Talk
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
 

@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npblender.chat.replies import make_settings
+from npblender.chat.serve.asked import SETTINGS
+from npblender.chat.serve.errors import ApiError
+from npblender.chat.serve.limits import MOST_CHARACTERS_IN_ALL, MOST_LISTED
+from npblender.chat.serve.speakers import Speakers
 from npblender.chat.talks import NoSuchTalk, TalkConflict, Talks
 from npblender.chat.transcript import Transcript
 from npblender.common.checks import check_whole
@@ -19,10 +23,6 @@ from npblender.common.printable import shown
 from npblender.common.version import __version__
 from npblender.config.dialect import DIALECTS
 from npblender.config.generation_options import OPTIONS
-from npblender.serve.asked import SETTINGS
-from npblender.serve.errors import ApiError
-from npblender.serve.limits import MOST_CHARACTERS_IN_ALL, MOST_LISTED
-from npblender.serve.speakers import Speakers
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -83,7 +83,7 @@ class Page:
         """POST /api/transcript: a transcript as it is read, or why it cannot be."""
         from starlette.responses import JSONResponse
 
-        from npblender.serve.routes import json_of
+        from npblender.chat.serve.routes import json_of
 
         return JSONResponse(transcript_of(await json_of(request)).to_dict())
 
@@ -92,7 +92,7 @@ class Page:
         from starlette.concurrency import run_in_threadpool
         from starlette.responses import JSONResponse
 
-        from npblender.serve.routes import json_of
+        from npblender.chat.serve.routes import json_of
 
         talks = self._kept()
         if request.method == "POST":
@@ -107,7 +107,7 @@ class Page:
         from starlette.concurrency import run_in_threadpool
         from starlette.responses import JSONResponse, Response
 
-        from npblender.serve.routes import json_of
+        from npblender.chat.serve.routes import json_of
 
         talks, name = self._kept(), request.path_params["id"]
         try:

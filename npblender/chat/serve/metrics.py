@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from npblender.serve.engine import Engine
+from npblender.chat.serve.engine import Engine
 
 LATENCIES = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Bounds of the histograms in seconds: from a short reply of the demo to the longest that is waited for."""

@@ -8,17 +8,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from npblender.chat.serve import answers
+from npblender.chat.serve.answers import Choice, Head
+from npblender.chat.serve.asked import Asked, parse_chat, parse_completion
+from npblender.chat.serve.asking import ClientGone, Exchange, as_api_error
+from npblender.chat.serve.engine import Engine
+from npblender.chat.serve.errors import ApiError
+from npblender.chat.serve.metrics import Metrics
+from npblender.chat.serve.speakers import Job, Speakers, jobs_of
+from npblender.chat.serve.tickets import Ended, Said
 from npblender.common.printable import shown
 from npblender.common.version import __version__
-from npblender.serve import answers
-from npblender.serve.answers import Choice, Head
-from npblender.serve.asked import Asked, parse_chat, parse_completion
-from npblender.serve.asking import ClientGone, Exchange, as_api_error
-from npblender.serve.engine import Engine
-from npblender.serve.errors import ApiError
-from npblender.serve.metrics import Metrics
-from npblender.serve.speakers import Job, Speakers, jobs_of
-from npblender.serve.tickets import Ended, Said
 
 if TYPE_CHECKING:
     from starlette.requests import Request

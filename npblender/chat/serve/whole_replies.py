@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from npblender.chat.replies import Candidate
+from npblender.chat.serve.speakers import Speaker
+from npblender.chat.serve.telling import Telling, log_probabilities_of
+from npblender.chat.serve.tickets import Ended, Lacking, Said, Ticket
 from npblender.common.array_types import Array
 from npblender.generation.plan import Plan
-from npblender.serve.speakers import Speaker
-from npblender.serve.telling import Telling, log_probabilities_of
-from npblender.serve.tickets import Ended, Lacking, Said, Ticket
 
 
 def tell_whole(ticket: Ticket, candidates: Sequence[Candidate], *, ended: bool | None = None) -> None:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender.chat.history import Turn
-from npblender.serve.asked import COMPLETION, LABELS, NEUTRAL, NOT_SERVED, parse_chat, parse_completion
-from npblender.serve.errors import TYPES, ApiError
-from npblender.serve.limits import (
+from npblender.chat.serve.asked import COMPLETION, LABELS, NEUTRAL, NOT_SERVED, parse_chat, parse_completion
+from npblender.chat.serve.errors import TYPES, ApiError
+from npblender.chat.serve.limits import (
     MOST_CHARACTERS,
     MOST_CHARACTERS_IN_ALL,
     MOST_CHOICES,

@@ -11,8 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from npblender.serve.errors import ApiError
-from npblender.serve.tickets import Ticket
+from npblender.chat.serve.errors import ApiError
+from npblender.chat.serve.tickets import Ticket
 
 
 class Line:

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from npblender.chat.serve.errors import ApiError
+from npblender.chat.serve.fields import Body, check_object, number, stops, switch, whole
+from npblender.chat.serve.limits import MOST_CHOICES, MOST_TOP_LOGPROBS
+from npblender.chat.serve.messages import Talk, talk_of_messages, talks_of_prompt
 from npblender.common.checks import closest_name
 from npblender.common.printable import shown
 from npblender.config.dialect import DIALECTS
 from npblender.config.generation_options import OPTIONS
-from npblender.serve.errors import ApiError
-from npblender.serve.fields import Body, check_object, number, stops, switch, whole
-from npblender.serve.limits import MOST_CHOICES, MOST_TOP_LOGPROBS
-from npblender.serve.messages import Talk, talk_of_messages, talks_of_prompt
 
 NOT_SERVED = {
     "num_return_sequences": "say n",

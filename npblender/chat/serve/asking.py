@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from npblender.serve.answers import Choice
-from npblender.serve.engine import Engine
-from npblender.serve.errors import ApiError
-from npblender.serve.limits import PING_SECONDS
-from npblender.serve.metrics import Metrics
-from npblender.serve.speakers import Job
-from npblender.serve.tickets import Ended, Event, Failed, Lacking, Said, Ticket
+from npblender.chat.serve.answers import Choice
+from npblender.chat.serve.engine import Engine
+from npblender.chat.serve.errors import ApiError
+from npblender.chat.serve.limits import PING_SECONDS
+from npblender.chat.serve.metrics import Metrics
+from npblender.chat.serve.speakers import Job
+from npblender.chat.serve.tickets import Ended, Event, Failed, Lacking, Said, Ticket
 
 Receive = Callable[[], Awaitable[Any]]
 

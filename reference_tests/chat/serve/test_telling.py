@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender.chat.replies import candidate
+from npblender.chat.serve.telling import StopText, Telling, token_score
 from npblender.chat.words import Words
 from npblender.ops import log_softmax
-from npblender.serve.telling import StopText, Telling, token_score
 from reference_tests.support.tiny_folder import make_tokenizer
 
 TOKENIZER = make_tokenizer()

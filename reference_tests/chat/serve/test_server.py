@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from npblender import Conversation
-from npblender.serve.limits import MOST_BODY_BYTES, MOST_HEADER_BYTES
+from npblender.chat.serve.limits import MOST_BODY_BYTES, MOST_HEADER_BYTES
 from reference_tests.support.servers import Server
 
 MESSAGES = [{"role": "system", "content": "i love to cook."}, {"role": "user", "content": "What do you like to do?"}]

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from npblender.serve.errors import ApiError
-from npblender.serve.limits import BODY_SECONDS, MOST_BODY_BYTES
+from npblender.chat.serve.errors import ApiError
+from npblender.chat.serve.limits import BODY_SECONDS, MOST_BODY_BYTES
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from npblender.serve.metrics import Metrics
+    from npblender.chat.serve.metrics import Metrics
 
 OPEN = ("/", "/healthz")
 """What needs no key: the page, which holds nothing but itself, and the question whether the server lives."""

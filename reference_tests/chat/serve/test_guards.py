@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npblender.serve import guards, limits
-from npblender.serve.errors import ApiError, refused, unforeseen
-from npblender.serve.guards import Rules, check, host_is_allowed, name_of_host, origin_is_allowed
+from npblender.chat.serve import guards, limits
+from npblender.chat.serve.errors import ApiError, refused, unforeseen
+from npblender.chat.serve.guards import Rules, check, host_is_allowed, name_of_host, origin_is_allowed
 
 OPEN = Rules()
 HEADERS = {b"host": b"localhost:8000", b"content-type": b"application/json", b"content-length": b"2"}
