@@ -180,8 +180,13 @@ def public(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassD
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             yield node.name, node
             for child in node.body if isinstance(node, ast.ClassDef) else []:
-                if isinstance(child, ast.FunctionDef) and not child.name.startswith("_"):
+                if isinstance(child, ast.FunctionDef) and not child.name.startswith("_") and not overloads(child):
                     yield f"{node.name}.{child.name}", child
+
+
+def overloads(function: ast.FunctionDef) -> bool:
+    """Whether a definition is for type checkers only: the one that runs follows it."""
+    return any(ast.unparse(each).endswith("overload") for each in function.decorator_list)
 
 
 def parameters(function: ast.FunctionDef) -> list[str]:

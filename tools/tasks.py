@@ -6,6 +6,7 @@ process of its own. Whatever is written after the task's name goes to its comman
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 Command = tuple[str, ...]
@@ -48,7 +49,10 @@ EVERY_CHANGE = {
     "check": Task("what to run before a commit: lint, types, structure; seconds", (*LINT, ("mypy",), STRUCTURE)),
     "lint": Task("ruff: rules and format", LINT),
     "structure": Task("where things go, what imports what, what pages and docstrings point to", (STRUCTURE,)),
-    "types": Task("mypy --strict over the package, the tools and the tests' support", (("mypy",),)),
+    "types": Task(
+        "mypy --strict over the package, the tools and the tests' support; pyright over calls as users write them",
+        (("mypy",), ("pyright", "--pythonpath", sys.executable)),
+    ),
     "tests": Task(
         'the tests; `-m ""` with the slow ones, `--hypothesis-profile thorough` with more examples of every law',
         (("pytest", "-p", "no:cacheprovider"),),
@@ -70,6 +74,7 @@ EVERY_CHANGE = {
             ("tools.docs.habits", "--check"),
             ("tools.docs.drop_in", "--check"),
             ("tools.docs.from_parlai", "--check"),
+            ("tools.docs.shell", "--check"),
         ),
     ),
     "coverage": Task(
@@ -108,6 +113,7 @@ PAGES = {
         "the tables of docs/from-transformers.md that say what to write instead, from the code",
         (("tools.docs.habits",),),
     ),
+    "shell": Task("completions and the manual page of the command, from its parser", (("tools.docs.shell",),)),
     "dialects": Task("the table of docs/dialects.md from the code", (("tools.docs.dialects",),)),
     "fault": Task(
         "plant a fault of the zoo in the demo: the first wrong point, and what it replies; docs/exercises.md",
@@ -170,7 +176,7 @@ RELEASE = {
     "elsewhere": Task(
         "the plugin of llm, the recipes, ONNX and the extras, in a fresh environment", (("tools.elsewhere",),)
     ),
-    "package": Task("build the wheel, install it in a fresh environment, use it", (("tools.package",),)),
+    "package": Task("build sdist and wheel, check their metadata, install and use both", (("tools.package",),)),
     "readme": Task("run one of the README's two commands as it stands there", (("tools.docs.readme",),)),
     "oldest": Task(
         "the tests with the oldest NumPy and safetensors that pyproject.toml allows",

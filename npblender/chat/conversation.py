@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,11 @@ from npblender.common.printable import cut
 from npblender.generation.generate import generator_of
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers have it, whatever is installed
+
+    from npblender.config.call_options import CallOptions, LoadOptions
 
 
 class Conversation:
@@ -65,7 +70,7 @@ class Conversation:
         profile: str | Profile = "parlai",
         block: str | Iterable[str] = (),
         seed: int | np.random.Generator | None = None,
-        **settings: Any,
+        **settings: Unpack[CallOptions],
     ) -> None:
         if len(tokenizer) > model.config.vocab_size:
             raise ValueError(
@@ -93,20 +98,25 @@ class Conversation:
         dialect: Any = None,
         dtype: Any = "float32",
         allow_pickle: bool = False,
-        **options: Any,
+        persona: str | Iterable[str] = (),
+        profile: str | Profile = "parlai",
+        block: str | Iterable[str] = (),
+        seed: int | np.random.Generator | None = None,
+        **options: Unpack[LoadOptions],
     ) -> Conversation:
         """Load the model of a folder, or of a name on the Hub, or the demo, for a conversation.
 
-        `options` are those of the class; and `revision`, `cache_dir`, `local_files_only`, `token`, `force_download` and
-        `subfolder`, as for the model.
+        `options` are settings, as for the class; and `revision`, `cache_dir`, `local_files_only`, `token`,
+        `force_download` and `subfolder`, as for the model.
         """
-        where = json_files.taken_out(options)
+        settings: dict[str, Any] = {**options}
+        where = json_files.taken_out(settings)
         model = BlenderbotSmallForConditionalGeneration.from_pretrained(
             folder, dialect=dialect, dtype=dtype, allow_pickle=allow_pickle, **where
         )
         where.pop("force_download", None)  # it is downloaded
         tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder, dialect=model.dialect, **where)
-        return cls(model, tokenizer, **options)
+        return cls(model, tokenizer, persona=persona, profile=profile, block=block, seed=seed, **settings)
 
     def __repr__(self) -> str:
         last = f", the last {cut(repr(self._turns[-1].text), 60)}" if self._turns else ""
@@ -140,7 +150,7 @@ class Conversation:
         """The settings of the next reply's search, with the model's and the profile's."""
         return make_settings(self.profile, self.model, self._settings)
 
-    def configure(self, **settings: Any) -> None:
+    def configure(self, **settings: Unpack[CallOptions]) -> None:
         """Change settings for the replies to come; None restores the model's or the profile's.
 
         Raises:
@@ -160,7 +170,7 @@ class Conversation:
         self._source_of(self._persona, turns)
         self._turns = turns
 
-    def reply(self, text: str | None = None, **settings: Any) -> Reply:
+    def reply(self, text: str | None = None, **settings: Unpack[CallOptions]) -> Reply:
         """Generate the model's reply to `text`, or without it to the conversation as it is.
 
         Both turns are added to the history. `settings` apply to this reply only.
@@ -176,7 +186,7 @@ class Conversation:
                 reply: Reply = end.value
                 return reply
 
-    def stream(self, text: str | None = None, **settings: Any) -> Generator[str, None, Reply]:
+    def stream(self, text: str | None = None, **settings: Unpack[CallOptions]) -> Generator[str, None, Reply]:
         """Yield the reply piece by piece, as words become certain; `last_reply` is the whole one at the end.
 
         With several beams no word is certain before the end, and the reply comes in one piece. The turns are added to
@@ -185,9 +195,7 @@ class Conversation:
         turns = self._turns if text is None else (*self._turns, Turn("user", text))
         source = self._source_of(self._persona, turns)
         chosen = make_settings(self.profile, self.model, {**self._settings, **settings})
-        found = yield from stream_reply(
-            self.model, self.tokenizer, source.ids, chosen, block=self._block, rng=self._rng
-        )
+        found = yield from stream_reply(self.model, self.tokenizer, source, chosen, block=self._block, rng=self._rng)
         reply = Reply(**vars(found[0]), n_best=found, source=source)
         self._turns = (*turns, Turn("model", reply.text, reply.raw))
         self.last_reply = reply

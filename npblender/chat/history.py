@@ -213,6 +213,8 @@ class FittedSource:
     """How many of the earliest turns were left out."""
     cut_tokens: int = 0
     """How many tokens the last turn lost at its beginning, being too long even alone."""
+    full_ids: Ids = ()
+    """All of it, where something was left out; else empty."""
 
 
 def fit_history(
@@ -231,9 +233,9 @@ def fit_history(
         ValueError: there are no turns, or the persona leaves no room for one.
 
     >>> fit_history([[9, 9]], [[5, 6, 7], [6], [7, 8]], [4], [], limit=7)
-    FittedSource(ids=(9, 9, 4, 6, 4, 7, 8), dropped_turns=1, cut_tokens=0)
+    FittedSource(ids=(9, 9, 4, 6, 4, 7, 8), dropped_turns=1, cut_tokens=0, full_ids=(9, 9, 4, 5, 6, 7, 4, 6, 4, 7, 8))
     >>> fit_history([[9, 9]], [[5, 6], [5, 6, 7, 8]], [4], [], limit=6)
-    FittedSource(ids=(9, 9, 4, 6, 7, 8), dropped_turns=1, cut_tokens=1)
+    FittedSource(ids=(9, 9, 4, 6, 7, 8), dropped_turns=1, cut_tokens=1, full_ids=(9, 9, 4, 5, 6, 4, 5, 6, 7, 8))
     """
     if not turns:
         raise ValueError("there is nothing to reply to; say something first")
@@ -251,7 +253,9 @@ def fit_history(
     cut = max(0, -room)
     last[0] = last[0][cut:]
     ids = join([*persona, *last], between) + tuple(after)
-    return FittedSource(ids, len(turns) - kept, cut)
+    if kept == len(turns) and not cut:
+        return FittedSource(ids)
+    return FittedSource(ids, len(turns) - kept, cut, join([*persona, *turns], between) + tuple(after))
 
 
 def make_source(

@@ -22,7 +22,7 @@ from npblender.config.generation_config import GenerationConfig
 from npblender.config.generation_options import OPTIONS
 from npblender.generation.decoder_state import CallerArrays
 from npblender.generation.generate import CallerHooks, Search, begin_search, run_to_end
-from npblender.generation.plan import Plan
+from npblender.generation.plan import Plan, warn_of_plan
 from npblender.generation.planning import check_options, longest, merge, plan_of, shortest
 from npblender.generation.stopping import Criterion
 from npblender.tokenizer.pretokenize import join_parlai
@@ -87,7 +87,10 @@ def make_settings(profile: Profile, model: HasSettings, call: Mapping[str, Any])
     config, dialect, settings = model.config, model.dialect, merge({**own, **fill}, options)
     if "min_length" in fill and shortest(dialect, settings, 1) >= longest(dialect, config, settings, call, 1):
         del settings["min_length"]
-    return Settings(call, plan_of(dialect, config, settings, call, runners_up=True))
+    plan = plan_of(dialect, config, settings, call, runners_up=True)
+    if "num_beams" in own:  # the profile's are not used with sampling
+        warn_of_plan(plan, {name: value for name, value in options.items() if name in ("do_sample", "num_beams")})
+    return Settings(call, plan)
 
 
 @dataclass(frozen=True)
@@ -135,14 +138,14 @@ class Reply(Candidate):
 def search_replies(
     model: BlenderbotSmallForConditionalGeneration,
     tokenizer: BlenderbotSmallTokenizer,
-    sources: Sequence[Sequence[int]],
+    sources: Sequence[FittedSource],
     settings: Settings,
     *,
     block: BlockList | None = None,
     rng: np.random.Generator | None = None,
     criteria: Sequence[Criterion] = (),
 ) -> list[tuple[Candidate, ...]]:
-    """Run one search for several sources (ids without pads): for each its replies, best first, at least one.
+    """Run one search for several sources: for each its replies, best first, at least one.
 
     `criteria` end replies as in `generate`; a ParlAI-style search takes none.
     """
@@ -153,7 +156,7 @@ def search_replies(
 def _begin(
     model: BlenderbotSmallForConditionalGeneration,
     tokenizer: BlenderbotSmallTokenizer,
-    sources: Sequence[Sequence[int]],
+    sources: Sequence[FittedSource],
     settings: Settings,
     block: BlockList | None,
     rng: np.random.Generator | None,
@@ -165,7 +168,12 @@ def _begin(
     are gigabytes.
     """
     plan = settings.plan
-    ids, mask = pad(sources, model.config.pad_token_id or 0)
+    fill, chosen = model.config.pad_token_id or 0, plan.settings
+    ids, mask = pad([source.ids for source in sources], fill)
+    full = None
+    blocks_all = chosen.beam_block_full_context and chosen.encoder_no_repeat_ngram_size
+    if blocks_all and any(source.full_ids for source in sources):
+        full, _ = pad([source.full_ids or source.ids for source in sources], fill)
     hooks = CallerHooks(
         logits_processor=() if block is None else (block,),
         stopping_criteria=criteria,
@@ -173,7 +181,7 @@ def _begin(
         seed=rng,
     )
     context = make_context(model.config, model.dialect)
-    arrays = CallerArrays(input_ids=ids, attention_mask=mask)
+    arrays = CallerArrays(input_ids=ids, full_input_ids=full, attention_mask=mask)
     search, _ = begin_search(model.weights, context, plan, arrays, hooks, settings.options, streaming=settings.streams)
     return search
 
@@ -256,7 +264,7 @@ def raw_text(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int]) -> str:
 def stream_reply(
     model: BlenderbotSmallForConditionalGeneration,
     tokenizer: BlenderbotSmallTokenizer,
-    source: Sequence[int],
+    source: FittedSource,
     settings: Settings,
     *,
     block: BlockList | None = None,
@@ -279,7 +287,7 @@ def stream_reply(
 
 
 def _words_as_text(search: Generator[Any, None, Any], tokenizer: BlenderbotSmallTokenizer) -> Generator[str, None, Any]:
-    """Yield the tokens of a search as text, piece by piece; returns the search's record."""
+    """Yield the tokens of a search as text, piece by piece; return the search's record."""
     words = Words(tokenizer)
     while True:
         try:

@@ -12,7 +12,8 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from npblender.common.printable import cut, one_line, prepare_streams, remark_on_escapes
 from npblender.common.version import __version__
@@ -51,18 +52,34 @@ class Parser(argparse.ArgumentParser):
         raise Refused(f"{message}; see {self.prog} --help", self.prog)
 
 
-def make_parser(argv: Sequence[str]) -> Parser:
-    """Make the parser of the command line; of the subcommands only the one in `argv` is imported."""
+COMPLETIONS = {"bash": "npblender.bash", "zsh": "_npblender", "fish": "npblender.fish"}
+"""The files in cli/shell/ that `python -m tools shell` makes of the parser."""
+
+
+class PrintCompletion(argparse.Action):
+    """The option that prints a shell's completions, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _namespace: Any, shell: Any, _option: Any = None) -> None:
+        """Print the file."""
+        print((Path(__file__).parent / "shell" / COMPLETIONS[shell]).read_text(encoding="utf-8"), end="")
+        parser.exit()
+
+
+def make_parser(argv: Sequence[str], *, every: bool = False) -> Parser:
+    """Make the parser of the command line; of the subcommands only the one in `argv` is imported, or `every` one."""
     parser = Parser(
         prog="npblender",
         description="BlenderbotSmall in NumPy: chat with it, have it answer files, look into it.",
         epilog="Every subcommand takes --help.",
     )
     parser.add_argument("--version", action="version", version=f"npblender {__version__}")
+    parser.add_argument(
+        "--completion", action=PrintCompletion, choices=list(COMPLETIONS), help="print completions for a shell"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     chosen = next((argument for argument in argv if not argument.startswith("-")), None)
     for name, summary in SUBCOMMANDS.items():
-        if name == chosen:
+        if every or name == chosen:
             importlib.import_module(f"npblender.cli.{name}").add_parser(commands, summary)
         else:
             commands.add_parser(name, help=summary)

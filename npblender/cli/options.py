@@ -124,8 +124,8 @@ def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
             settings[name] = json.loads(value)
         except ValueError:
             settings[name] = value
-    if arguments.sample:
-        settings.setdefault("num_beams", 1)  # one path, whatever the model's files say, so that words can be streamed
+    if settings.get("do_sample") and "num_beams" not in settings:
+        settings["num_beams"] = 1  # one path, whatever the model's files say, so that words can be streamed
     return settings
 
 

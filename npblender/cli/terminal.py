@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -78,8 +79,9 @@ class Terminal:
 def remembered_lines(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> Iterator[None]:
     """Keep the lines that are typed between starts, complete `words` with Tab, and take a paste as one line.
 
-    The lines are kept in npblender/history in XDG_STATE_HOME, or ~/.local/state; NPBLENDER_HISTORY names another file,
-    and nothing is kept if it is empty. Without readline nothing happens; a file that cannot be written is passed over.
+    Behind a word Tab completes the names of files. The lines are kept in npblender/history in XDG_STATE_HOME, or
+    ~/.local/state; NPBLENDER_HISTORY names another file, and nothing is kept if it is empty. Without readline nothing
+    happens; a file that cannot be written is passed over.
     """
     if not load_readline():
         yield
@@ -87,7 +89,7 @@ def remembered_lines(words: Sequence[str], environment: Mapping[str, str] = os.e
     import readline
 
     def complete(text: str, state: int) -> str | None:
-        found = [word for word in words if word.startswith(text)] if text.startswith("/") else []
+        found = completions(text, readline.get_line_buffer()[: readline.get_begidx()], words)
         return found[state] if state < len(found) else None
 
     before, delimiters = readline.get_completer(), readline.get_completer_delims()
@@ -109,8 +111,29 @@ def remembered_lines(words: Sequence[str], environment: Mapping[str, str] = os.e
         if path is not None:
             with suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
+                for at in range(readline.get_current_history_length()):  # a paste is one line of the file, too
+                    item = readline.get_history_item(at + 1)
+                    if item and "\n" in item:
+                        readline.replace_history_item(at, " ".join(item.split()))
                 readline.write_history_file(path)
                 path.chmod(0o600)  # only its owner may read what was typed
+
+
+def completions(text: str, before: str, words: Sequence[str]) -> list[str]:
+    """List what Tab makes of `text`, the last word of a line; `before` is what stands in front of it.
+
+    >>> completions("/l", "", ["/help", "/load", "/look"]), completions("hi", "", ["/help"])
+    (['/load ', '/look '], [])
+    >>> completions("/no/such/fi", "/load ", ["/load"])
+    []
+    """
+    if not before.strip():
+        return [f"{word} " for word in words if word.startswith(text)] if text.startswith("/") else []
+    if before.split()[0] not in words:
+        return []
+    found = sorted(glob.glob(f"{glob.escape(os.path.expanduser(text))}*"))
+    typed = text[: text.rfind("/") + 1]
+    return [f"{typed}{os.path.basename(name)}{'/' if os.path.isdir(name) else ''}" for name in found]
 
 
 def history_file(environment: Mapping[str, str]) -> Path | None:

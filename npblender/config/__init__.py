@@ -6,6 +6,7 @@ In reading order:
     searches            the names of the searches
     option_kinds        what values a setting of generation may have
     generation_options  every setting of generation, one row each
+    call_options        the types of what a caller may write for each, for type checkers
     generation_config   `GenerationConfig`, generation_config.json
     parlai_folder       what ParlAI writes beside a model, as the two records
 

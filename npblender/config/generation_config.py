@@ -31,6 +31,11 @@ from npblender.config.generation_options import (
 from npblender.config.model_config import BlenderbotSmallConfig
 from npblender.config.parlai_folder import find_parlai
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers have it, whatever is installed
+
+    from npblender.config.call_options import CallOptions, LoadOptions
+
 
 @says_how_to_change("model.generation_config = model.generation_config.replace({}=...) sets it for a model")
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +67,11 @@ class GenerationConfig(GenerationOptions):
         check_extra(self.extra)
         object.__setattr__(self, "extra", copy.deepcopy(dict(self.extra)))
 
-    if not TYPE_CHECKING:  # a type checker shall still find misspelt settings
+    if TYPE_CHECKING:  # what a caller may write is more than what is kept
+
+        def __init__(self, *, extra: Mapping[str, Any] = ..., **settings: Unpack[CallOptions]) -> None: ...
+
+    else:  # a type checker shall still find misspelt settings
 
         def __getattr__(self, name: str) -> Any:
             """A key of the file that is no setting of ours, as in transformers."""
@@ -89,7 +98,9 @@ class GenerationConfig(GenerationOptions):
         """Return these settings with transformers' defaults where they are unset and a default exists."""
         return of_checked({**defaults("transformers"), **self.set_values}, self.extra)
 
-    def replace(self, **changes: Any) -> "GenerationConfig":
+    def replace(
+        self, *, extra: Mapping[str, Any] | None = None, **changes: "Unpack[CallOptions]"
+    ) -> "GenerationConfig":
         """Return a copy with some settings changed, checked again; None unsets one.
 
         >>> GenerationConfig(num_beams=10).replace(num_beam=4)
@@ -97,13 +108,14 @@ class GenerationConfig(GenerationOptions):
         TypeError: there is no setting 'num_beam'; did you mean num_beams?
         """
         for name in changes:
-            if name not in OPTIONS and name != "extra":
+            if name not in OPTIONS:
                 hint = unknown_setting(name) or f"there are {', '.join(sorted(OPTIONS))}"
                 raise TypeError(f"there is no setting {shown(name)}; {hint}")
-        extra = changes.pop("extra", self.extra)
+        extra = self.extra if extra is None else extra
         if changes:  # transformers 4 trusts config.json over a file that says it was made from config.json
             extra = {key: value for key, value in extra.items() if key != "_from_model_config"}
-        return dataclasses.replace(self, **changes, extra=extra)
+        values: dict[str, Any] = {**changes}
+        return dataclasses.replace(self, **values, extra=extra)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "GenerationConfig":
@@ -139,7 +151,7 @@ class GenerationConfig(GenerationOptions):
         return cls.from_dict(content)
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str], **changes: Any) -> "GenerationConfig":
+    def from_pretrained(cls, folder: str | os.PathLike[str], **changes: "Unpack[LoadOptions]") -> "GenerationConfig":
         """Read `folder`/generation_config.json, or config.json's own settings where there is no such file.
 
         `changes` replace what the file says. `folder` may be a name on the Hub; `changes` then also holds what
@@ -149,7 +161,8 @@ class GenerationConfig(GenerationOptions):
             FileNotFoundError: no such folder, or neither file in it.
             ValueError: the file is not a JSON object, or holds something that is not covered.
         """
-        place = json_files.model_folder(folder, need="config", **json_files.taken_out(changes))
+        given: dict[str, Any] = {**changes}
+        place = json_files.model_folder(folder, need="config", **json_files.taken_out(given))
         path = place / "generation_config.json"
         parlai = None if path.exists() or (place / "config.json").exists() else find_parlai(place)
         if path.exists() or parlai is not None:
@@ -164,7 +177,7 @@ class GenerationConfig(GenerationOptions):
                 settings = cls.from_model_config(config)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{place / 'config.json'}: {error}") from error
-        return settings.replace(**changes) if changes else settings
+        return settings.replace(**given) if given else settings
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `folder`/generation_config.json (the folder is made if it is not there)."""

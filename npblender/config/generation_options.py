@@ -189,6 +189,13 @@ class GenerationOptions:
         off=(0,),
         needs_source_ids=True,
     )
+    beam_block_full_context: bool | None = option(
+        SWITCH,
+        PARLAI,
+        "encoder_no_repeat_ngram_size looks at full_input_ids, what the source was cut from",
+        parlai_default=False,
+        off=(False,),
+    )
     bad_words_ids: tuple[Ids, ...] | None = option(PHRASES, EVERY, "phrases that are never completed")
     force_words_ids: tuple[Ids | tuple[Ids, ...], ...] | None = option(
         PHRASES_OR_CHOICES, frozenset({CONSTRAINED_BEAM}), "phrases that must come, or of which one must"

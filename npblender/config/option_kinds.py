@@ -44,6 +44,8 @@ class Kind:
 
     text: str
     """In words, for a table of settings."""
+    type: str
+    """What a caller may write, as a type of `call_options`."""
     check: Callable[[str, Any], Any]
     """Called as check(name, value); raises for a value that is none of this kind."""
     normal: Callable[[Any], Any] | None = None
@@ -60,7 +62,7 @@ MOST_ROWS = 1 << 16
 
 def whole(at_least: int, at_most: int = MOST_STEPS) -> Kind:
     """Whole numbers from `at_least` on; what is beyond `at_most` is refused before anything is allocated for it."""
-    return Kind(f"whole number from {at_least}", partial(check_whole, at_least=at_least, at_most=at_most))
+    return Kind(f"whole number from {at_least}", "Whole", partial(check_whole, at_least=at_least, at_most=at_most))
 
 
 def positive() -> Kind:
@@ -71,13 +73,13 @@ def positive() -> Kind:
         if value <= 0:
             raise ValueError(f"{name} must be above 0, not {value!r}")
 
-    return Kind("number above 0", check)
+    return Kind("number above 0", "Real", check)
 
 
 def number(at_least: float = -math.inf, at_most: float = math.inf) -> Kind:
     """Finite numbers within two bounds."""
     bounds = f" from {at_least:g}" * (at_least > -math.inf) + f" to {at_most:g}" * (at_most < math.inf)
-    return Kind(f"number{bounds}", partial(check_number, at_least=at_least, at_most=at_most))
+    return Kind(f"number{bounds}", "Real", partial(check_number, at_least=at_least, at_most=at_most))
 
 
 def _token_id(name: str, value: Any) -> None:
@@ -185,18 +187,20 @@ def _share_above_0(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be above 0, to 1, not {value!r}")
 
 
-SWITCH = Kind("true or false", check_switch)
+SWITCH = Kind("true or false", "Switch", check_switch)
 SHARE = number(0.0, 1.0)
-SHARE_ABOVE_0 = Kind("number above 0, to 1", _share_above_0)
-START_ID = Kind("token id", _start_id, _one_for_all)
-EARLY_STOPPING = Kind('true, false or "never"', _early_stopping)
-TEXTS = Kind("text, or list of texts", _texts, as_tuples)
-DECAY = Kind("[start, factor]", _decay, as_tuples)
-SPECIAL_ID = Kind("token id", _token_id, as_tuples)
-SPECIAL_IDS = Kind("token id, or list of them", _id_or_ids, as_tuples)
-ID = Kind("token id", _token_id, as_tuples, flat_ids)
-ID_OR_IDS = Kind("token id, or list of them", _id_or_ids, as_tuples, flat_ids)
-IDS = Kind("list of token ids", _token_ids, as_tuples, flat_ids)
-PHRASES = Kind("list of phrases, each a list of token ids", _phrases, as_tuples, flat_ids)
-PHRASES_OR_CHOICES = Kind("list of phrases, or of lists of phrases", _phrases_or_choices, as_tuples, flat_ids)
-BIASES = Kind("list of [phrase, bias]", _biases, _pairs, _biased_ids)
+SHARE_ABOVE_0 = Kind("number above 0, to 1", "Real", _share_above_0)
+START_ID = Kind("token id", "Whole | WholeNumbers", _start_id, _one_for_all)
+EARLY_STOPPING = Kind('true, false or "never"', "EarlyStopping", _early_stopping)
+TEXTS = Kind("text, or list of texts", "Texts", _texts, as_tuples)
+DECAY = Kind("[start, factor]", "Decay", _decay, as_tuples)
+SPECIAL_ID = Kind("token id", "Whole", _token_id, as_tuples)
+SPECIAL_IDS = Kind("token id, or list of them", "Whole | WholeNumbers", _id_or_ids, as_tuples)
+ID = Kind("token id", "Whole", _token_id, as_tuples, flat_ids)
+ID_OR_IDS = Kind("token id, or list of them", "Whole | WholeNumbers", _id_or_ids, as_tuples, flat_ids)
+IDS = Kind("list of token ids", "WholeNumbers", _token_ids, as_tuples, flat_ids)
+PHRASES = Kind("list of phrases, each a list of token ids", "Phrases", _phrases, as_tuples, flat_ids)
+PHRASES_OR_CHOICES = Kind(
+    "list of phrases, or of lists of phrases", "PhrasesOrChoices", _phrases_or_choices, as_tuples, flat_ids
+)
+BIASES = Kind("list of [phrase, bias]", "Biases", _biases, _pairs, _biased_ids)

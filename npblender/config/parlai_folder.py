@@ -139,6 +139,8 @@ class ParlaiFolder:
             "temperature": get("temperature", 1.0),
             "no_repeat_ngram_size": max(get("beam_block_ngram", -1), 0),
             "encoder_no_repeat_ngram_size": max(get("beam_context_block_ngram", -1), 0),
+            # ParlAI reads an older file, which does not have it, as false.
+            **({"beam_block_full_context": True} if get("beam_block_full_context", False) else {}),
             **{"pad_token_id": 0, "bos_token_id": 1, "decoder_start_token_id": 1, "eos_token_id": 2},
             "forced_eos_token_id": 2,
         }

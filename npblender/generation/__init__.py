@@ -10,6 +10,7 @@ In reading order:
     streaming           text while it is made
     shared_decoder, walks   many searches that come and go, a step at a time in one batch
     generate, mixin     the way in, as a function and as the model's methods
+    call_arguments      the types of their keyword arguments, for type checkers
 
 It reads no files, and text only for stop strings and streaming.
 """

@@ -41,6 +41,7 @@ class EncodedSource:
     encoder: BaseModelOutput  # states [B, S, D]
     prompt: Ids  # [B, P]: the start token, and what the caller put after it
     source_ids: Ids | None = None  # [B, S]; None where embeddings or encoder outputs were given
+    full_source_ids: Ids | None = None  # [B, M]: what the source was cut from, where the caller has it
     attention_mask: Mask | None = None  # [B, S]
     decoder_attention_mask: Mask | None = None  # [B, P]
     head_mask: Array | None = None  # [layers, H]
@@ -53,6 +54,7 @@ class CallerArrays:
     """The arrays of a call, as they were passed."""
 
     input_ids: Any = None
+    full_input_ids: Any = None
     attention_mask: Any = None
     inputs_embeds: Any = None
     encoder_outputs: Any = None
@@ -113,12 +115,28 @@ def encode_source(weights: Weights, context: Context, plan: Plan, arrays: Caller
         encoder=encoder,
         prompt=prompt,
         source_ids=source_ids,
+        full_source_ids=_full_source(plan, context, arrays.full_input_ids, batch),
         attention_mask=mask,
         decoder_attention_mask=prompt_mask,
         head_mask=checked_head_mask("decoder_head_mask"),
         cross_attn_head_mask=checked_head_mask("cross_attn_head_mask"),
         past=_past(plan, context, encoder, arrays, prompt.shape[1], dtype),
     )
+
+
+def _full_source(plan: Plan, context: Context, ids: Any, batch: int) -> Ids | None:
+    """What the source was cut from, checked."""
+    if ids is None:
+        return None
+    if not (plan.settings.beam_block_full_context and plan.settings.encoder_no_repeat_ngram_size):
+        raise ValueError(
+            "full_input_ids would not be used: a ParlAI-style search reads them with beam_block_full_context=True and "
+            "encoder_no_repeat_ngram_size of 1 or more"
+        )
+    full = check_ids("full_input_ids", ids, context.config.vocab_size)
+    if len(full) != batch:
+        raise ValueError(f"full_input_ids have {len(full)} rows, and there are {batch} sources")
+    return full
 
 
 def _no_source(plan: Plan, context: Context) -> Ids:

@@ -8,7 +8,6 @@ returns the record of the whole. `generate` runs it to its end; the mixin's `str
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
@@ -33,7 +32,7 @@ from npblender.config.searches import (
 from npblender.generation.decoder_state import CallerArrays, DecoderState, encode_source
 from npblender.generation.logits.chain import Allowed, ChainRequest, Processor, make_chain, make_parlai_chain
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
-from npblender.generation.plan import Plan, check_other_arguments
+from npblender.generation.plan import Plan, check_other_arguments, warn_of_plan
 from npblender.generation.planning import make_plan
 from npblender.generation.search.beam import search_beams
 from npblender.generation.search.constrained_beam import search_constrained
@@ -148,16 +147,9 @@ def begin_call(
         target = check_ids("decoder_input_ids", target, config.vocab_size)
         arrays = replace(arrays, decoder_input_ids=target)
     options = as_plain(options)
-    settings = model_settings.set_values
-    if call_config is not None:
-        settings |= as_generation_config(call_config).set_values
-    plan = make_plan(context.dialect, config, settings, options, target)
-    asks_for_more = not {"min_length", "min_new_tokens"}.isdisjoint(options)  # a file's minimum gives way in silence
-    if asks_for_more and plan.min_length > plan.max_length and plan.search not in PARLAI:  # transformers' own warning
-        warnings.warn(
-            f"min_length {plan.min_length} is larger than max_length {plan.max_length}: replies end at max_length",
-            stacklevel=3,
-        )
+    chosen = {} if call_config is None else as_generation_config(call_config).set_values
+    plan = make_plan(context.dialect, config, {**model_settings.set_values, **chosen}, options, target)
+    warn_of_plan(plan, {**chosen, **options})
     return (plan, *begin_search(weights, context, plan, arrays, hooks, options, streaming=streaming))
 
 

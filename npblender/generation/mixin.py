@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,11 @@ from npblender.transformer.checks import make_context
 from npblender.transformer.context import Sink
 from npblender.transformer.parameters import Weights
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers have it, whatever is installed
+
+    from npblender.generation.call_arguments import GenerateArguments, StreamArguments
+
 ARRAYS = {field.name for field in fields(CallerArrays)}
 HOOKS = {"logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "seed"}
 
@@ -35,6 +40,45 @@ class GenerationMixin:
     dialect: Dialect
     generation_config: GenerationConfig
 
+    @overload
+    def generate(
+        self,
+        inputs: Any = None,
+        generation_config: GenerationConfig | Mapping[str, Any] | None = None,
+        logits_processor: Processor | Sequence[Processor] | None = None,
+        stopping_criteria: Criterion | Sequence[Criterion] | None = None,
+        prefix_allowed_tokens_fn: Callable[[int, Ids], Sequence[int]] | None = None,
+        *,
+        return_dict_in_generate: Literal[False] | None = None,
+        **arguments: Unpack[GenerateArguments],
+    ) -> NDArray[np.int64]: ...
+
+    @overload
+    def generate(
+        self,
+        inputs: Any = None,
+        generation_config: GenerationConfig | Mapping[str, Any] | None = None,
+        logits_processor: Processor | Sequence[Processor] | None = None,
+        stopping_criteria: Criterion | Sequence[Criterion] | None = None,
+        prefix_allowed_tokens_fn: Callable[[int, Ids], Sequence[int]] | None = None,
+        *,
+        return_dict_in_generate: Literal[True],
+        **arguments: Unpack[GenerateArguments],
+    ) -> Record: ...
+
+    @overload
+    def generate(
+        self,
+        inputs: Any = None,
+        generation_config: GenerationConfig | Mapping[str, Any] | None = None,
+        logits_processor: Processor | Sequence[Processor] | None = None,
+        stopping_criteria: Criterion | Sequence[Criterion] | None = None,
+        prefix_allowed_tokens_fn: Callable[[int, Ids], Sequence[int]] | None = None,
+        *,
+        return_dict_in_generate: bool | np.bool_ | None,
+        **arguments: Unpack[GenerateArguments],
+    ) -> NDArray[np.int64] | Record: ...
+
     def generate(
         self,
         inputs: Any = None,
@@ -44,6 +88,7 @@ class GenerationMixin:
         prefix_allowed_tokens_fn: Callable[[int, Ids], Sequence[int]] | None = None,
         *,
         input_ids: Any = None,
+        full_input_ids: Any = None,
         attention_mask: Any = None,
         inputs_embeds: Any = None,
         encoder_outputs: Any = None,
@@ -70,6 +115,7 @@ class GenerationMixin:
             generation_config: settings in place of the model's own, where it sets them; a mapping will do.
             logits_processor, stopping_criteria: your own functions, one or several, called as transformers does.
             prefix_allowed_tokens_fn: called with a source's number and a row's ids; returns the ids that may follow.
+            full_input_ids: [B, M], what the source was cut from, for `beam_block_full_context` of ParlAI's searches.
             attention_mask: [B, S]; without it the dialect decides whether pads are hidden.
             decoder_input_ids: [B, P], what every reply begins with.
             past_key_values: the cache of its first tokens, to go on from.
@@ -91,6 +137,7 @@ class GenerationMixin:
         arrays = _arrays_of(
             inputs,
             input_ids=input_ids,
+            full_input_ids=full_input_ids,
             attention_mask=attention_mask,
             inputs_embeds=inputs_embeds,
             encoder_outputs=encoder_outputs,
@@ -113,6 +160,28 @@ class GenerationMixin:
         return generate(
             self.weights, context, self.generation_config, generation_config, options, arrays, hooks, streamer
         )
+
+    @overload
+    def stream(
+        self,
+        inputs: Any = None,
+        generation_config: GenerationConfig | Mapping[str, Any] | None = None,
+        *,
+        tokenizer: None = None,
+        clean_up_tokenization_spaces: bool | None = None,
+        **arguments: Unpack[StreamArguments],
+    ) -> Iterator[NDArray[np.int64]]: ...
+
+    @overload
+    def stream(
+        self,
+        inputs: Any = None,
+        generation_config: GenerationConfig | Mapping[str, Any] | None = None,
+        *,
+        tokenizer: object,
+        clean_up_tokenization_spaces: bool | None = None,
+        **arguments: Unpack[StreamArguments],
+    ) -> Iterator[str]: ...
 
     def stream(
         self,

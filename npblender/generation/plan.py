@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from npblender.config.searches import (
     GROUP_BEAM,
     LOOKUP,
     ONE_REPLY,
+    PARLAI,
     PARLAI_RANDOM,
     PARLAI_SAMPLE,
     RANDOM,
@@ -115,6 +117,27 @@ def check_other_arguments(
         raise ValueError("stop_strings are looked for in text: pass tokenizer=, the model's own")
     if settings.stop_strings is None and arguments["tokenizer"] is not None:
         raise ValueError("tokenizer is used by stop_strings only: pass these too, or leave it out")
+
+
+def warn_of_plan(plan: Plan, given: Mapping[str, Any]) -> None:
+    """Warn of what a call's settings do together with the model's; `given` are the call's own.
+
+    Both transformers draw as many paths as a file has beams, without a word; so does ParlAI. A caller who asks for
+    random replies and gets the best of ten should know.
+    """
+    if given.get("do_sample") and "num_beams" not in given and plan.num_beams > 1:
+        warnings.warn(
+            f"do_sample=True with num_beams={plan.num_beams}, which the model's settings ask for: {plan.search} draws "
+            f"{plan.num_beams} paths for each source and returns the best; num_beams=1 draws one, and "
+            f"num_beams={plan.num_beams} in the call says that this is meant",
+            stacklevel=4,
+        )
+    asks_for_more = not {"min_length", "min_new_tokens"}.isdisjoint(given)  # a file's minimum gives way in silence
+    if asks_for_more and plan.min_length > plan.max_length and plan.search not in PARLAI:  # transformers' own warning
+        warnings.warn(
+            f"min_length {plan.min_length} is larger than max_length {plan.max_length}: replies end at max_length",
+            stacklevel=4,
+        )
 
 
 def _complaints(

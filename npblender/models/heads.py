@@ -33,7 +33,7 @@ from npblender.transformer.outputs import (
 from npblender.transformer.parameters import BASE_MODEL, CAUSAL_MODEL, FULL_MODEL
 
 
-class BlenderbotSmallModel(EncoderDecoder):
+class BlenderbotSmallModel(EncoderDecoder[Seq2SeqModelOutput]):
     """The model without a head: `forward` gives a `Seq2SeqModelOutput` whose `last_hidden_state` is [B, T, D]."""
 
     parts = BASE_MODEL
@@ -53,7 +53,7 @@ class BlenderbotSmallModel(EncoderDecoder):
         return decoder
 
 
-class BlenderbotSmallForConditionalGeneration(GenerationMixin, EncoderDecoder):
+class BlenderbotSmallForConditionalGeneration(GenerationMixin, EncoderDecoder[Seq2SeqLMOutput]):
     """The model that answers: `forward` gives a `Seq2SeqLMOutput` whose `logits` are [B, T, V]."""
 
     parts = FULL_MODEL

@@ -113,7 +113,7 @@ class FlaxPreTrainedModel:
     dtype('float64')
     """
 
-    model_class: ClassVar[type[EncoderDecoder]]
+    model_class: ClassVar[type[EncoderDecoder[Any]]]
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class FlaxPreTrainedModel:
         self.config, self.dialect = config, dialect
         self.dtype, self._storage = resolve_storage(dtype)
         self.generation_config = generation_config or GenerationConfig.from_model_config(config)
-        self._model: EncoderDecoder | None = None
+        self._model: EncoderDecoder[Any] | None = None
         if params is not None:
             self._model = self._with(params)
         elif _do_init:
@@ -291,7 +291,7 @@ class FlaxPreTrainedModel:
             **_common(output_attentions, output_hidden_states, return_dict, train, dropout_rng),
         )
 
-    def _chosen(self, params: Mapping[str, Any] | None) -> EncoderDecoder:
+    def _chosen(self, params: Mapping[str, Any] | None) -> EncoderDecoder[Any]:
         """The model of the given parameters, or else the one that is held."""
         if params is not None:
             return self._with(params)
@@ -299,7 +299,7 @@ class FlaxPreTrainedModel:
             raise ValueError("a model of _do_init=False has no params: pass params=")
         return self._model
 
-    def _with(self, params: Mapping[str, Any]) -> EncoderDecoder:
+    def _with(self, params: Mapping[str, Any]) -> EncoderDecoder[Any]:
         parts = self.model_class.parts
         weights = lay_out(self.config, weights_of(params, self.config, parts, self.dtype), parts, self._storage)
         return self.model_class(self.config, weights, dialect=self.dialect, generation_config=self.generation_config)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from npblender.common.array_types import IGNORED_LABEL, Array, Ids
 from npblender.common.checks import check_ids, check_whole
@@ -32,6 +32,9 @@ from npblender.transformer.forward import shift_right, start_decoder
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
 
+Result = TypeVar("Result", bound=ModelOutput)
+"""What `forward` of a class returns."""
+
 
 @dataclass(frozen=True)
 class Passed:
@@ -44,10 +47,50 @@ class Passed:
     cache: Cache | None
 
 
-class EncoderDecoder(PreTrainedModel):
+class EncoderDecoder(PreTrainedModel, Generic[Result]):
     """The base of `BlenderbotSmallModel` and `BlenderbotSmallForConditionalGeneration`; use one of these."""
 
-    @accepts_transformers_names(KERAS_ORDER)
+    @overload
+    def forward(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        decoder_input_ids: Any = None,
+        decoder_attention_mask: Any = None,
+        *,
+        head_mask: Any = None,
+        decoder_head_mask: Any = None,
+        cross_attn_head_mask: Any = None,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: Any = None,
+        decoder_inputs_embeds: Any = None,
+        position_ids: Any = None,
+        decoder_position_ids: Any = None,
+        labels: Any = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: Literal[True] | None = None,
+        cache_position: Any = None,
+        training: bool = False,
+        generator: Seed = None,
+        tap: Sink | None = None,
+    ) -> Result: ...
+
+    @overload
+    def forward(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        decoder_input_ids: Any = None,
+        decoder_attention_mask: Any = None,
+        *,
+        return_dict: bool | None,
+        **arguments: Any,
+    ) -> Any: ...  # a tuple for False
+
+    @accepts_transformers_names(KERAS_ORDER)  # type: ignore[misc]  # **arguments: the first one's names
     def forward(
         self,
         input_ids: Any = None,
@@ -219,7 +262,7 @@ class EncoderDecoder(PreTrainedModel):
             raise ValueError("decoder_input_ids can be made from labels only if the config has a start id and a pad id")
         return shift_right(labels, start, pad)
 
-    def _result(self, passed: Passed) -> ModelOutput:
+    def _result(self, passed: Passed) -> Result:
         """Make what `forward` returns."""
         raise NotImplementedError
 

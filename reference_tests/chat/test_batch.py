@@ -13,6 +13,7 @@ from npblender.chat.batch import replies_in_order, reply_to_all
 from npblender.chat.batch.jobs import BatchJob, prepare
 from npblender.chat.batch.requests import BadLine, Request, as_request, parse_lines, whole_lines
 from npblender.chat.batch.workers import local_processes, reply_to_batch
+from npblender.chat.history import FittedSource
 from npblender.common.printable import json_line
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.tiny_folder import WORDS, make_model, make_tokenizer
@@ -142,8 +143,8 @@ def test_every_input_gets_the_reply_that_it_would_get_alone(tiny_folder: Path) -
 def test_batches_hold_inputs_of_like_length(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[int]] = []
 
-    def watch(job: BatchJob, sources: list[tuple[int, ...]], first: int) -> list[dict[str, object]]:
-        seen.append([len(ids) for ids in sources])
+    def watch(job: BatchJob, sources: list[FittedSource], first: int) -> list[dict[str, object]]:
+        seen.append([len(source.ids) for source in sources])
         return reply_to_batch(job, sources, first)
 
     monkeypatch.setattr(npblender.chat.batch.running, "reply_to_batch", watch)
@@ -167,7 +168,7 @@ def test_one_input_can_not_spoil_its_batch(tiny_folder: Path, monkeypatch: pytes
     bad = len(make_tokenizer().encode(TEXTS[4]))
 
     def fragile(model, tokenizer, sources, settings, **options):
-        if any(len(ids) == bad for ids in sources):
+        if any(len(source.ids) == bad for source in sources):
             raise FloatingPointError("overflow")
         return real(model, tokenizer, sources, settings, **options)
 

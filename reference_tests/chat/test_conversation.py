@@ -229,6 +229,7 @@ def test_long_conversations_forget_whole_turns_and_keep_the_persona() -> None:
     assert seen[-1].dropped_turns > 0
     persona = talk.tokenizer.encode("your persona: i like cats\n")
     assert all(list(source.ids[: len(persona)]) == persona and len(source.ids) <= POSITIONS for source in seen)
+    assert [bool(source.full_ids) for source in seen] == [source.dropped_turns > 0 for source in seen]
     last = talk.reply("hello " * 100).source
     assert last.cut_tokens == 100 - (POSITIONS - len(persona))
     assert last.dropped_turns == 16

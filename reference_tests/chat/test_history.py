@@ -103,10 +103,12 @@ def test_truncation_against_trying_every_cut(
         return
     fitting = [n for n in range(1, len(turns) + 1) if len(build(turns[-n:])) <= limit]
     found = fit_history(persona, turns, separator, ending, limit)
+    full = tuple(build(turns))
     if fitting:
-        assert found == FittedSource(tuple(build(turns[-max(fitting) :])), len(turns) - max(fitting), 0)
+        dropped = len(turns) - max(fitting)
+        assert found == FittedSource(tuple(build(turns[-max(fitting) :])), dropped, 0, full if dropped else ())
     else:
-        assert found == FittedSource(tuple(build([turns[-1][-room:]])), len(turns) - 1, len(turns[-1]) - room)
+        assert found == FittedSource(tuple(build([turns[-1][-room:]])), len(turns) - 1, len(turns[-1]) - room, full)
     assert len(found.ids) <= limit
 
 
@@ -116,7 +118,9 @@ def test_a_number_of_turns_solved_by_hand() -> None:
     assert fit_history(persona, turns, [4], [], 11).dropped_turns == 0
     assert fit_history(persona, turns, [4], [], 10).ids == (9, 9, 4, 6, 4, 7, 8)
     assert fit_history(persona, turns, [4], [], 6).ids == (9, 9, 4, 7, 8)
-    assert fit_history(persona, turns, [4], [], 4) == FittedSource((9, 9, 4, 8), 2, 1)
+    assert fit_history(persona, turns, [4], [], 4) == FittedSource(
+        (9, 9, 4, 8), 2, 1, (9, 9, 4, 5, 6, 7, 4, 6, 4, 7, 8)
+    )
     with pytest.raises(ValueError, match="3 of the model's 3 positions"):
         fit_history(persona, turns, [4], [], 3)
 

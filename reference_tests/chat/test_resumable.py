@@ -26,7 +26,8 @@ class Quick(Executor):
 
     def submit(self, fn, /, job, sources, first):
         future: Future[object] = Future()
-        future.set_result([{"reply": f"{sum(ids)} of batch {first}", "score": -sum(ids) / 7} for ids in sources])
+        sums = [sum(source.ids) for source in sources]
+        future.set_result([{"reply": f"{total} of batch {first}", "score": -total / 7} for total in sums])
         return future
 
 

@@ -133,6 +133,9 @@ def test_parlai_options_become_configuration_and_settings() -> None:
     settings = GenerationConfig.from_pretrained(GOLDEN / "parlai")
     assert (settings.num_beams, settings.min_length, settings.max_length) == (3, 4, 16)
     assert (settings.no_repeat_ngram_size, settings.encoder_no_repeat_ngram_size) == (3, 3)
+    assert settings.beam_block_full_context is True
+    talk = Conversation.from_pretrained(GOLDEN / "parlai", allow_pickle=True)
+    assert talk.resolved_settings().plan.settings.beam_block_full_context is True
 
 
 @pytest.mark.parametrize(

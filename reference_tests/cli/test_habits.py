@@ -9,7 +9,7 @@ import pytest
 
 from npblender.cli.main import main
 from npblender.cli.options import search_settings
-from npblender.cli.terminal import history_file, remembered_lines
+from npblender.cli.terminal import completions, history_file, remembered_lines
 from reference_tests.cli.test_terminal import Visit
 
 plain_arguments = {"greedy": False, "sample": False, "beams": None, "set": []}
@@ -51,7 +51,7 @@ def test_a_text_needs_no_option(tiny_folder: Path, capsys: pytest.CaptureFixture
 
 def test_temperature_and_top_k_sample() -> None:
     given = argparse.Namespace(**plain_arguments, temperature=0.7, top_k=5)
-    assert search_settings(given) == {"do_sample": True, "temperature": 0.7, "top_k": 5}
+    assert search_settings(given) == {"do_sample": True, "num_beams": 1, "temperature": 0.7, "top_k": 5}
     for name, value in (("greedy", True), ("beams", 3)):
         with pytest.raises(ValueError, match="--temperature is for --sample"):
             search_settings(argparse.Namespace(**{**plain_arguments, name: value}, temperature=0.7, top_k=None))
@@ -70,12 +70,18 @@ class Readline(types.ModuleType):
         self.set_completer_delims = self.set_history_length = lambda value: None
         self.get_completer = lambda: None
         self.get_completer_delims = lambda: " "
+        self.get_line_buffer = lambda: ""
+        self.get_begidx = lambda: 0
+        self.typed = ["hello"]
+        self.get_current_history_length = lambda: len(self.typed)
+        self.get_history_item = lambda at: self.typed[at - 1]
+        self.replace_history_item = self.typed.__setitem__
 
     def set_completer(self, completer: object) -> None:
         self.completer = completer
 
     def write_history_file(self, path: Path) -> None:
-        path.write_text("hello\n")
+        path.write_text("".join(f"{line}\n" for line in self.typed))
 
 
 def test_lines_are_kept_and_tab_completes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,14 +92,33 @@ def test_lines_are_kept_and_tab_completes(tmp_path: Path, monkeypatch: pytest.Mo
         with remembered_lines(["/help", "/persona", "/quit"], {"XDG_STATE_HOME": str(tmp_path / "state")}):
             complete = readline.completer
             assert complete is not None
-            assert [complete("/p", 0), complete("/p", 1), complete("he", 0)] == ["/persona", None, None]
-            assert [complete("/", n) for n in range(4)] == ["/help", "/persona", "/quit", None]
+            assert [complete("/p", 0), complete("/p", 1), complete("he", 0)] == ["/persona ", None, None]
+            assert [complete("/", n) for n in range(4)] == ["/help ", "/persona ", "/quit ", None]
         assert kept.read_text() == "hello\n"
         assert kept.stat().st_mode & 0o077 == 0
         assert readline.read == [kept] * start
     assert "tab: complete" in readline.bound
     assert "set enable-bracketed-paste on" in readline.bound
     assert readline.completer is None, "as it was before"
+
+
+def test_a_paste_is_one_line_of_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readline = Readline()
+    readline.typed += ["one\ntwo", "three"]
+    monkeypatch.setitem(sys.modules, "readline", readline)
+    with remembered_lines([], {"NPBLENDER_HISTORY": str(tmp_path / "history")}):
+        pass
+    assert (tmp_path / "history").read_text() == "hello\none two\nthree\n"
+
+
+def test_tab_completes_files_behind_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "talk.json").write_text("{}")
+    (tmp_path / "talks").mkdir()
+    words = ["/load", "/save"]
+    assert completions("~/ta", "/load ", words) == ["~/talk.json", "~/talks/"]
+    assert completions(f"{tmp_path}/talk.", "/save ", words) == [f"{tmp_path}/talk.json"]
+    assert completions("~/ta", "i like ", words) == []
 
 
 def test_nothing_is_kept_where_nothing_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

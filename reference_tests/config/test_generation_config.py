@@ -48,7 +48,10 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "length_penalty": st.floats(-5, 5),
     "early_stopping": st.booleans() | st.just("never"),
     "stop_strings": st.text(min_size=1) | st.lists(st.text(min_size=1), max_size=2),
-    **dict.fromkeys(["do_sample", "use_cache", "renormalize_logits", "remove_invalid_values"], st.booleans()),
+    **dict.fromkeys(
+        ["do_sample", "use_cache", "renormalize_logits", "remove_invalid_values", "beam_block_full_context"],
+        st.booleans(),
+    ),
     **dict.fromkeys(["output_attentions", "output_hidden_states", "output_scores"], st.booleans()),
     **dict.fromkeys(["output_logits", "return_dict_in_generate"], st.booleans()),
     "bad_words_ids": WORDS,

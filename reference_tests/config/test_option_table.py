@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 import npblender
-from npblender.config import GenerationConfig, searches
+from npblender.common.json_files import DOWNLOAD
+from npblender.config import GenerationConfig, call_options, searches
 from npblender.config.generation_options import OPTIONS, check_setting, defaults, is_off, settings_of
+from npblender.generation import GenerationMixin, call_arguments
+from npblender.generation.mixin import ARRAYS, HOOKS
 
 PACKAGE = Path(npblender.__file__).parent
 EVERY_NAME = {value for name, value in vars(searches).items() if name.isupper() and isinstance(value, str)}
@@ -181,3 +184,29 @@ def test_an_activation_is_a_line_and_a_function(tmp_path: Path) -> None:
     """A configuration accepts its name, and the model computes it."""
     folder = copy_with(tmp_path, ("ops/activations.py", IN_THE_TABLE, '"doubled": lambda x: x + x, '))
     assert run(folder, ACTIVATED) == "seen\n"
+
+
+def test_every_setting_has_a_type_for_callers() -> None:
+    """The keys are those of the table; one decides what `generate` returns, and stands in its overloads."""
+    assert {*call_options.CallOptions.__annotations__} == {*OPTIONS}
+    assert {*OPTIONS} - {*call_options.SearchOptions.__annotations__} == {"return_dict_in_generate"}
+    for name, option in OPTIONS.items():
+        for part in option.kind.type.split(" | "):
+            assert hasattr(call_options, part), f"{name}: the types of callers have no {part}"
+
+
+def test_the_keyword_arguments_of_a_call_have_types() -> None:
+    """The names that `generate` and `stream` take are those that a type checker knows."""
+    for method, types in (
+        (GenerationMixin.generate, call_arguments.GenerateArguments),
+        (GenerationMixin.stream, call_arguments.StreamArguments),
+    ):
+        named = {p.name for p in inspect.signature(method).parameters.values() if p.kind is p.KEYWORD_ONLY}
+        by_name = {*types.__annotations__} - {*OPTIONS}
+        if method is GenerationMixin.stream:  # it hands on what it does not name
+            named = (named | ARRAYS | HOOKS | {"tap"}) - {"tokenizer", "clean_up_tokenization_spaces"}
+        assert by_name == named
+
+
+def test_what_finds_a_model_on_the_hub_has_types() -> None:
+    assert {*call_options.LoadOptions.__annotations__} - {*OPTIONS} == {*DOWNLOAD}

@@ -37,7 +37,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "a limit": {"max_length": 6},
     "beams": {"num_beams": 3, "max_length": 6},
-    "random": {"do_sample": True, "max_length": 6, "seed": 0},
+    "random": {"do_sample": True, "num_beams": 2, "max_length": 6, "seed": 0},
     "switched off": {"min_length": None, "max_new_tokens": 4, "forced_eos_token_id": None},
     "of a record": {"generation_config": GenerationConfig(num_beams=2, max_length=6)},
 }

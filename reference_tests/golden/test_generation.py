@@ -22,7 +22,7 @@ from tools.goldens.files import Golden, read_golden
 from tools.originals.toys import allowed_tokens, favour, stop_after
 
 FOLDER = Path(__file__).parent / "generation"
-TRANSFORMERS, PARLAI = (read_golden(name, FOLDER) for name in ("transformers", "parlai"))
+TRANSFORMERS, PARLAI, FULL = (read_golden(name, FOLDER) for name in ("transformers", "parlai", "parlai-full-context"))
 
 pytestmark = pytest.mark.filterwarnings("ignore:min_length . is larger than max_length")  # of some calls, on purpose
 
@@ -68,11 +68,13 @@ def check_transformers(original: str, number: int) -> None:
         assert np.array_equal(record.beam_indices, answers.tensors[f"{number}/beam_indices"])
 
 
-def check_parlai(number: int) -> None:
-    call = PARLAI.case.calls[number]
-    model = model_of(PARLAI, "parlai", "float32")
-    rows = PARLAI.case.inputs[call["rows"]]
+def check_parlai(number: int, golden: Golden = PARLAI) -> None:
+    call = golden.case.calls[number]
+    model = model_of(golden, "parlai", "float32")
+    rows = golden.case.inputs[call["rows"]]
     arguments: dict[str, Any] = {}
+    if call["options"].get("beam_block_full_context"):
+        arguments["full_input_ids"] = golden.case.inputs[call["full"]]
     if call["prefix"] is not None:
         arguments["decoder_input_ids"] = np.tile([1, *call["prefix"]], (len(rows), 1))
     record = model.generate(
@@ -82,7 +84,7 @@ def check_parlai(number: int) -> None:
         **arguments,
         **call["options"],
     )
-    answers = PARLAI.answers["parlai"]
+    answers = golden.answers["parlai"]
     for n, found in enumerate(record.n_best):
         ids, scores = (answers.tensors[f"{number}/{n}/{name}"] for name in ("ids", "scores"))
         assert [list(each.ids) for each in found] == [[int(t) for t in row if t >= 0] for row in ids]
@@ -97,6 +99,22 @@ def test_transformers(original: str, number: int) -> None:
 @pytest.mark.parametrize("number", range(len(PARLAI.case.calls)))
 def test_parlai(number: int) -> None:
     check_parlai(number)
+
+
+@pytest.mark.parametrize("number", range(len(FULL.case.calls)))
+def test_parlai_with_its_full_context(number: int) -> None:
+    """ParlAI reads the end of a longer context: `beam_block_full_context` blocks what was said before that end, too."""
+    check_parlai(number, FULL)
+
+
+def test_the_full_context_changes_replies() -> None:
+    """Without it some of these calls have other hypotheses: the goldens are no proof otherwise."""
+    for call in FULL.case.calls:
+        call["options"]["beam_block_full_context"] ^= True
+    different = [number for number in range(len(FULL.case.calls)) if fails(check_parlai, (number, FULL))]
+    for call in FULL.case.calls:
+        call["options"]["beam_block_full_context"] ^= True
+    assert len(different) >= 3
 
 
 def test_every_kind_of_search_is_there() -> None:
@@ -136,9 +154,9 @@ def fails(check: Callable[..., None], arguments: tuple[Any, ...]) -> bool:
 
 def test_who_made_them_is_said() -> None:
     text = (FOLDER.parent / "PROVENANCE.md").read_text()
-    for golden in (TRANSFORMERS, PARLAI):
+    for golden in (TRANSFORMERS, PARLAI, FULL):
         for answers in golden.answers.values():
             assert answers.version.split(" (")[0].replace("parlai", "ParlAI") in text
-    assert {path.stem for path in FOLDER.glob("*.json")} == {"transformers", "parlai"}
+    assert {path.stem for path in FOLDER.glob("*.json")} == {"transformers", "parlai", "parlai-full-context"}
     assert "generation/" in text
     assert "python -m tools goldens generation" in text

@@ -12,6 +12,7 @@ from npblender import (
     BlenderbotSmallForConditionalGeneration,
     BlenderbotSmallModel,
     BlenderbotSmallTokenizer,
+    Conversation,
     GenerationConfig,
 )
 from npblender.models.habits import INSTEAD
@@ -232,3 +233,33 @@ def test_one_function_is_a_list_of_one() -> None:
 def test_an_option_of_sampling_advises_it(option: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(option))}=.* is not used by greedy search.*do_sample=True"):
         lively_model(0, "transformers-5").generate(SOURCE, **option)
+
+
+@pytest.mark.parametrize("dialect", ["parlai", "transformers-4", "transformers-5"])
+def test_drawing_with_the_beams_of_the_files_says_what_happens(dialect: str) -> None:
+    """Both transformers draw as many paths as the file has beams, and say nothing; here it is said, once a place."""
+    model = lively_model(0, dialect)
+    model.generation_config = GenerationConfig(num_beams=3, max_length=8)
+    search = "ParlAI sampling" if dialect == "parlai" else "beam sampling"
+    told = (
+        f"do_sample=True with num_beams=3, .*: {search} draws 3 paths .* num_beams=1 draws one, and num_beams=3 in the"
+    )
+    with pytest.warns(UserWarning, match=told):
+        unsaid = model.generate(SOURCE, do_sample=True, seed=4)
+    with pytest.warns(UserWarning, match=told):
+        model.generate(SOURCE, {"do_sample": True}, seed=4)
+    np.testing.assert_array_equal(model.generate(SOURCE, do_sample=True, num_beams=3, seed=4), unsaid)
+    for settled in ({"do_sample": True, "num_beams": 1}, {"num_beams": 2}, {}):
+        model.generate(SOURCE, **settled)
+    model.generate(SOURCE, {"do_sample": True, "num_beams": 3})
+    model.generation_config = GenerationConfig(num_beams=3, do_sample=True, max_length=8)
+    model.generate(SOURCE)
+
+
+def test_a_chat_that_draws_with_the_beams_of_the_files_says_so() -> None:
+    with pytest.warns(UserWarning, match="do_sample=True with num_beams=4, .*: ParlAI sampling draws 4 paths"):
+        talk = Conversation.from_pretrained(do_sample=True)
+    with pytest.warns(UserWarning, match="num_beams=1 draws one"):
+        talk.configure(temperature=0.5)
+    talk.configure(num_beams=1)
+    talk.reply("hi", max_length=8)

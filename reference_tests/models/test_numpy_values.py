@@ -111,7 +111,9 @@ def test_tokenizer_conversation_and_batches_take_them() -> None:
     model = BlenderbotSmallForConditionalGeneration.from_pretrained()
     tokenizer = BlenderbotSmallTokenizer.from_pretrained()
     said = [
-        Conversation(model, tokenizer, do_sample=draw(True), max_length=whole(6), seed=whole(3)).reply("hi")
+        Conversation(
+            model, tokenizer, do_sample=draw(True), num_beams=whole(1), max_length=whole(6), seed=whole(3)
+        ).reply("hi")
         for draw, whole in ((bool, int), (np.bool_, np.int64))
     ]
     assert said[0] == said[1]

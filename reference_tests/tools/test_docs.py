@@ -214,3 +214,7 @@ def test_a_line_that_has_moved_is_found_again_and_one_that_is_gone_is_named(tmp_
         page.write_text(f"[code.py, line 1](code.py#L1): `{code}`", encoding="utf-8")
         with pytest.raises(ValueError, match=rf"has `{code}` in {count} lines"):
             book.with_lines_found(page)
+
+
+def test_the_types_of_settings_are_those_of_the_table() -> None:
+    assert settings.typed_parts()[1] == settings.types(), "python -m tools settings --write-docs writes them"

@@ -4,9 +4,9 @@
     python -m tools compare generation --write-docs          # and put the tables into docs/generation.md
 
 Both transformers answer the same calls (six a model, all their kinds of search, options drawn at random), and ParlAI's
-own agents search for replies (two agents a model, three calls each). Ids must be equal and scores equal but for the
-rounding of float32. Ends with status 1 if anything differs. The originals' environments are made by
-`python -m tools originals`.
+own agents search for replies (two agents a model, three calls each; and one more whose context was cut). Ids must be
+equal and scores equal but for the rounding of float32. Ends with status 1 if anything differs. The originals'
+environments are made by `python -m tools originals`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from tools import ROOT
 from tools.differential.originals import version_of
 from tools.differential.search_measure import ParlaiTally, Tally, answer, compare_call, compare_parlai_call, model_of
-from tools.differential.searches_parlai import parlai_search_case
+from tools.differential.searches_parlai import full_context_case, parlai_search_case
 from tools.differential.searches_transformers import WAYS, transformers_search_case
 from tools.docs.tables import markdown, write_between_markers
 from tools.originals import asking
@@ -48,6 +48,9 @@ def run_originals(folder: Path, configs: int, seed: int) -> None:
     for number in range(configs * AGENTS):
         rng = np.random.default_rng([seed, 1, number])
         write_case(parlai_search_case(f"{seed}-{number:04}", rng, AGENT_CALLS), folder / "parlai")
+    for number in range(configs):
+        rng = np.random.default_rng([seed, 2, number])
+        write_case(full_context_case(f"{seed}-full-{number:04}", rng, AGENT_CALLS), folder / "parlai")
     cases = dict.fromkeys(TRANSFORMERS, folder / "transformers") | {"parlai": folder / "parlai"}
     running = {name: start(name, place, folder / f"by {name}") for name, place in cases.items()}
     for name, process in running.items():
@@ -82,14 +85,16 @@ def compare_parlai(folder: Path) -> dict[str, ParlaiTally]:
         theirs, model = read_answer(case.name, folder / "by parlai"), model_of(case, "parlai", "float32")
         for number, call in enumerate(case.calls):
             way = (
-                "sampling"
+                "the full context blocked"
+                if call.get("full")
+                else "sampling"
                 if "do_sample" in call["options"]
                 else "delayed"
                 if "beam_delay" in call["options"]
                 else "beam"
             )
             place = f"parlai {case.name} call {number}"
-            compare_parlai_call(tallies[way], place, model, case.inputs[call["rows"]], call, theirs.of_call(number))
+            compare_parlai_call(tallies[way], place, model, case.inputs, call, theirs.of_call(number))
     return tallies
 
 

@@ -8,7 +8,7 @@ takes the lowest index, and a call in which that decided something is compared b
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -208,10 +208,18 @@ class ParlaiTally:
 
 
 def compare_parlai_call(
-    tally: ParlaiTally, place: str, model: Any, rows: np.ndarray, call: dict[str, Any], wanted: dict[str, np.ndarray]
+    tally: ParlaiTally,
+    place: str,
+    model: Any,
+    inputs: Mapping[str, np.ndarray],
+    call: dict[str, Any],
+    wanted: dict[str, np.ndarray],
 ) -> None:
     """Add one call, all finished hypotheses of all its contexts, to the tally."""
     arguments: dict[str, Any] = {}
+    rows = inputs[call["rows"]]
+    if call.get("full") is not None and call["options"]["beam_block_full_context"]:
+        arguments["full_input_ids"] = inputs[call["full"]]
     if call["prefix"] is not None:
         arguments["decoder_input_ids"] = np.tile([model.config.bos_token_id, *call["prefix"]], (len(rows), 1))
     if "do_sample" in call["options"] or "beam_delay" in call["options"]:

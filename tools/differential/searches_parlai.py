@@ -58,3 +58,22 @@ def parlai_search_case(name: str, rng: np.random.Generator, calls: int, sizes: M
         seed = int(rng.integers(2**31))
         case.calls.append({"rows": f"rows{number}", "options": options, "prefix": prefix, "seed": seed})
     return case
+
+
+def full_context_case(name: str, rng: np.random.Generator, calls: int, sizes: Mapping[str, Any] | None = None) -> Case:
+    """The same where ParlAI reads the end of longer contexts and blocks the n-grams of these, or of that end."""
+    case = parlai_search_case(name, rng, calls, sizes)
+    for number, call in enumerate(case.calls):
+        full = draw_contexts(rng, case.config, int(rng.integers(1, 5)))
+        kept = int(rng.integers(1, full.shape[1]))
+        rows = np.zeros((len(full), kept), full.dtype)
+        for row, each in zip(rows, full, strict=True):
+            last = each[: np.flatnonzero(each)[-1] + 1][-kept:]
+            row[: len(last)] = last
+        case.inputs |= {f"rows{number}": rows, f"full{number}": full}
+        call |= {"full": f"full{number}", "prefix": None}
+        call["options"] |= {
+            "beam_block_full_context": bool(rng.uniform() < 0.8),
+            "encoder_no_repeat_ngram_size": int(rng.integers(1, 4)),
+        }
+    return case

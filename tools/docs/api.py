@@ -182,7 +182,7 @@ def arguments(node: ast.FunctionDef, bound: bool) -> list[str]:
 
 def _argument(argument: ast.arg, default: ast.expr | None) -> str:
     written = "" if argument.annotation is None else ast.unparse(argument.annotation).strip("'")
-    kind = f": {written}" if written not in ("", "Any") else ""
+    kind = f": {written}" if written not in ("", "Any") and not written.startswith("Unpack[") else ""  # settings
     equals = " = " if kind else "="
     return f"{argument.arg}{kind}" + (f"{equals}{ast.unparse(default)}" if default is not None else "")
 

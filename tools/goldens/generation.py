@@ -16,7 +16,7 @@ import numpy as np
 from tools import ROOT
 from tools.differential import generation, search_measure
 from tools.differential.originals import version_of
-from tools.differential.searches_parlai import parlai_search_case
+from tools.differential.searches_parlai import full_context_case, parlai_search_case
 from tools.differential.searches_transformers import transformers_search_case
 from tools.goldens.files import Answers, Golden, read_golden
 from tools.goldens.made import Made, answer_differences, made_of
@@ -43,6 +43,7 @@ def golden_cases() -> dict[str, tuple[Case, tuple[str, ...]]]:
     one_sided = SIZES | {"encoder_attention_heads": 5, "encoder_ffn_dim": SIZES["decoder_ffn_dim"]}
     transformers = transformers_search_case("transformers", np.random.default_rng([2, 4]), CALLS, SIZES)
     parlai = parlai_search_case("parlai", np.random.default_rng([2, 2]), CALLS // 2, one_sided)
+    full = full_context_case("parlai-full-context", np.random.default_rng([2, 5]), CALLS // 4, one_sided)
     for call in transformers.calls:
         if call["options"].get("return_dict_in_generate"):
             for name in ("output_logits", "output_attentions", "output_hidden_states"):
@@ -51,6 +52,7 @@ def golden_cases() -> dict[str, tuple[Case, tuple[str, ...]]]:
     return {
         "transformers": (dataclasses.replace(transformers, weights=rounded), generation.TRANSFORMERS),
         "parlai": (parlai, ("parlai",)),
+        "parlai-full-context": (full, ("parlai",)),
     }
 
 

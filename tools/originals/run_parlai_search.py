@@ -4,8 +4,9 @@
 
 PYTHON is the interpreter of ParlAI's environment (`python -m tools originals`). A case is one agent, made by
 `create_agent` with a dictionary of numbered words and then given the case's weights. A call is `{"rows": NAME,
-"options": {...}, "prefix": [ids] or null, "seed": N}`: NAME is an array of the case's inputs, one context a row,
-padded with 0 on the right; the options have npblender's names. The answer holds for each row the ids (start and end
+"full": NAME or null, "options": {...}, "prefix": [ids] or null, "seed": N}`: NAME is an array of the case's inputs, one
+context a row, padded with 0 on the right; "full" names what "rows" are the last ids of, which ParlAI then truncates to
+them; the options have npblender's names. The answer holds for each row the ids (start and end
 included, -1 where a hypothesis is shorter) and the scores of all finished hypotheses, in ParlAI's order.
 
 Contexts go in as text, one word an id, so that ParlAI's own batching pads them. Two things are replaced, for calls that
@@ -93,6 +94,7 @@ def set_options(agent: Any, options: dict[str, Any]) -> None:
     names = set(options) - {
         *("num_beams", "min_length", "max_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
         *("length_penalty", "temperature", "bad_words_ids", "do_sample", "top_k", "top_p", "beam_delay"),
+        "beam_block_full_context",
     }
     assert not names, f"ParlAI has no option for {sorted(names)}"
     truncated = "nucleus" if "top_p" in options else "topk"
@@ -105,6 +107,7 @@ def set_options(agent: Any, options: dict[str, Any]) -> None:
     agent.beam_min_length = options.get("min_length", 1)
     agent.beam_block_ngram = options.get("no_repeat_ngram_size", -1)
     agent.beam_context_block_ngram = options.get("encoder_no_repeat_ngram_size", -1)
+    agent.beam_block_full_context = options.get("beam_block_full_context", False)
     agent.opt["beam_length_penalty"] = options.get("length_penalty", 0.65)
     agent.temperature = options.get("temperature", 1.0)
     agent.opt["topk"] = options.get("top_k", 10)
@@ -142,11 +145,15 @@ def observations(agent: Any, rows: np.ndarray) -> list[Any]:
     return seen
 
 
-def search(agent: Any, rows: np.ndarray, call: dict[str, Any]) -> list[tuple[np.ndarray, np.ndarray]]:
+def search(
+    agent: Any, rows: np.ndarray, full: np.ndarray | None, call: dict[str, Any]
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Every row's finished hypotheses as ParlAI's `_generate` leaves them."""
     set_options(agent, call["options"])
     torch.multinomial = Uniforms(call["seed"])
-    batch = agent.batchify(observations(agent, rows))
+    if full is not None:
+        agent.text_truncate = rows.shape[1]
+    batch = agent.batchify(observations(agent, rows if full is None else full))
     assert np.array_equal(batch.text_vec.numpy(), rows), "ParlAI read another context than was meant"
     prefix = None if call["prefix"] is None else torch.tensor([call["prefix"]] * len(rows))
     longest = agent.label_truncate or 256  # as in `eval_step`
@@ -165,7 +172,8 @@ def answer_case(case: Case, base: Opt, folder: Path) -> Answer:
     agent, answer = make_agent(case, base, folder), Answer()
     for number, call in enumerate(case.calls):
         with torch.no_grad():
-            rows = search(agent, case.inputs[call["rows"]], call)
+            full = call.get("full")
+            rows = search(agent, case.inputs[call["rows"]], None if full is None else case.inputs[full], call)
         answer.endings.append(None)
         for n, (ids, scores) in enumerate(rows):
             answer.tensors[f"{number}/{n}/ids"] = ids

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from npblender.chat.batch.jobs import BatchJob, PreparedJob, prepare
 from npblender.chat.batch.requests import BadLine, Request, as_request
@@ -23,6 +23,11 @@ from npblender.chat.history import FittedSource
 from npblender.common.checks import as_plain, lines_of
 from npblender.common.printable import cut, shown
 from npblender.config.dialect import Dialect
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers have it, whatever is installed
+
+    from npblender.config.call_options import CallOptions
 
 Record = dict[str, Any]
 """{"line": number, the input's fields, "reply": text, "score": number or None}; or with "error" in place of a reply."""
@@ -40,7 +45,7 @@ def reply_to_all(
     seed: int | None = None,
     n_best: int = 0,
     batch_size: int = 16,
-    **settings: Any,
+    **settings: Unpack[CallOptions],
 ) -> Iterator[Record]:
     """Yield replies to many inputs, as records in the order of the inputs, while the work goes on.
 
@@ -107,8 +112,7 @@ def replies_in_order(
             # At most two windows are in work, so a slow batch cannot fill the memory with later ones.
             while upcoming is not None and len(running) < most and upcoming.window < following + window:
                 if upcoming.requests:
-                    ids = tuple(source.ids for source in upcoming.sources)
-                    future = workers.submit(reply_to_batch, job, ids, upcoming.requests[0].number)
+                    future = workers.submit(reply_to_batch, job, upcoming.sources, upcoming.requests[0].number)
                     running[future] = upcoming
                 upcoming = next(batches, None)
             if running:

@@ -20,13 +20,12 @@ import numpy as np
 
 from npblender.chat.batch.jobs import BatchJob
 from npblender.chat.blocklist import BlockList
-from npblender.chat.history import resolve_profile
+from npblender.chat.history import FittedSource, resolve_profile
 from npblender.chat.replies import Candidate, make_settings, search_replies, shown_score
 from npblender.config.dialect import Dialect
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
-Ids = tuple[int, ...]
 Answer = dict[str, Any]
 """{"reply": text, "score": number or None} and perhaps "n_best"; or {"error": why}."""
 
@@ -47,7 +46,7 @@ def _load(
     return model, tokenizer, BlockList(block, tokenizer) if block else None
 
 
-def reply_to_batch(job: BatchJob, sources: Sequence[Ids], first: int) -> list[Answer]:
+def reply_to_batch(job: BatchJob, sources: Sequence[FittedSource], first: int) -> list[Answer]:
     """Reply to a batch of sources, one answer each. `first` numbers the batch and seeds its random numbers.
 
     If the batch fails as a whole, its sources are tried one by one, so that one of them cannot spoil the others.
@@ -62,7 +61,7 @@ def reply_to_batch(job: BatchJob, sources: Sequence[Ids], first: int) -> list[An
         return [answer for source in sources for answer in reply_to_batch(job, [source], first)]
 
 
-def _search(job: BatchJob, loaded: _Loaded, sources: Sequence[Ids], first: int) -> list[Answer]:
+def _search(job: BatchJob, loaded: _Loaded, sources: Sequence[FittedSource], first: int) -> list[Answer]:
     model, tokenizer, block = loaded
     settings = make_settings(resolve_profile(job.profile), model, job.settings)
     rng = np.random.default_rng(None if job.seed is None else [job.seed, first])

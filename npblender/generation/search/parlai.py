@@ -300,10 +300,15 @@ def log_probabilities(logits: Array, temperature: float) -> Array:
 
 
 def _trees(plan: Plan, decoder: DecoderState, rules: Rules) -> list[Tree]:
-    """Make a tree for each source. To the context block, what a mask hides is a pad, as everywhere in ParlAI."""
+    """Make a tree for each source. To the context block, what a mask hides is a pad, as everywhere in ParlAI.
+
+    With `beam_block_full_context` the context is what the source was cut from, where the caller gives it.
+    """
     encoded = decoder.encoded
     prompt, context = encoded.prompt, encoded.source_ids
-    if context is None:
+    if encoded.full_source_ids is not None:
+        context = encoded.full_source_ids
+    elif context is None:
         context = np.empty((len(prompt), 0), np.int64)
     elif encoded.attention_mask is not None and plan.pad is not None:
         context = np.where(encoded.attention_mask, context, plan.pad)

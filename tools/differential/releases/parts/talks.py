@@ -87,7 +87,7 @@ def refused(book: Book, place: Place) -> None:
         "no source": talk.source,
         "empty": lambda: talk.reply("  \n "),
         "no text": lambda: talk.reply(5),  # type: ignore[arg-type]
-        "a misspelt option": lambda: talk.reply("hi", num_beems=2),
+        "a misspelt option": lambda: talk.reply("hi", num_beems=2),  # type: ignore[call-arg]
         "an option of records": lambda: talk.configure(return_dict_in_generate=True),
         "an unused option": lambda: talk.configure(penalty_alpha=0.6),
         "no beams": lambda: talk.configure(num_beams=0),
@@ -97,9 +97,9 @@ def refused(book: Book, place: Place) -> None:
         "an empty line": lambda: setattr(talk, "persona", ["  "]),
         "a profile": lambda: Conversation.from_pretrained(profile="reddit"),
         "a folder": lambda: Conversation.from_pretrained(place.work / "nowhere"),
-        "a block list": lambda: Conversation.from_pretrained(block=["", 5]),
+        "a block list": lambda: Conversation.from_pretrained(block=["", 5]),  # type: ignore[list-item]
         "an empty block": lambda: Conversation.from_pretrained(block=[" "]),
-        "a seed": lambda: Conversation.from_pretrained(seed="x"),
+        "a seed": lambda: Conversation.from_pretrained(seed="x"),  # type: ignore[arg-type]
         "no file": lambda: talk.load("nowhere.json"),
         "no place": lambda: talk.save("nowhere/talk.json"),
     }
