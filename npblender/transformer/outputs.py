@@ -105,7 +105,7 @@ class Seq2SeqLMOutput(ModelOutput):
     """The result of the model with its language-model head."""
 
     loss: Array | None = None  # []
-    logits: Array | None = None  # [B, T, V]
+    logits: Array = None  # type: ignore[assignment]  # [B, T, V], always there; as in transformers it follows the loss
     past_key_values: Cache | None = None
     decoder_hidden_states: States | None = None
     decoder_attentions: Attentions | None = None
@@ -120,7 +120,7 @@ class CausalLMOutputWithCrossAttentions(ModelOutput):
     """The result of the decoder alone, read as a language model."""
 
     loss: Array | None = None  # []
-    logits: Array | None = None  # [B, T, V]
+    logits: Array = None  # type: ignore[assignment]  # [B, T, V], always there; as in transformers it follows the loss
     past_key_values: Cache | None = None
     hidden_states: States | None = None
     attentions: Attentions | None = None

@@ -43,6 +43,7 @@ def right_calls(model: BlenderbotSmallForConditionalGeneration, tokenizer: Blend
     assert_type(model.stream(SOURCE, num_beams=1), Iterator[NDArray[np.int64]])
     assert_type(model.stream(SOURCE, tokenizer=tokenizer, num_beams=1), Iterator[str])
     assert_type(model(SOURCE, decoder_input_ids=[[1]]), Seq2SeqLMOutput)
+    model(SOURCE, decoder_input_ids=[[1]]).logits[0].argmax()
     assert_type(BlenderbotSmallModel(model.config)(SOURCE, decoder_input_ids=[[1]]), Seq2SeqModelOutput)
     assert_type(model(SOURCE, decoder_input_ids=[[1]], return_dict=False), Any)
     model.generate(SOURCE, None, lambda ids, scores: scores, [lambda ids, scores: False], seed=np.int64(3))

@@ -185,7 +185,7 @@ def _reply(tickets: Sequence[Ticket]) -> None:
     found = search_replies(
         job.speaker.model,
         job.speaker.tokenizer,
-        [ticket.job.source.ids for ticket in tickets],
+        [ticket.job.source for ticket in tickets],
         job.settings,
         block=job.speaker.block,
         rng=job.generator(),
