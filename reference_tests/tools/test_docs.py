@@ -60,13 +60,8 @@ def test_every_page_is_linked_from_another() -> None:
     for page in PAGES:
         for target in links.LINK.findall(page.read_text(encoding="utf-8")):
             linked.add((page.parent / target.partition("#")[0]).resolve())
-<<<<<<< HEAD
     alone = {name for page, name in zip(IN_FORCE, names(IN_FORCE), strict=True) if page not in linked}
     assert alone <= {"README.md"}
-=======
-    unlinked = {name for page, name in zip(IN_FORCE, names(IN_FORCE), strict=True) if page not in linked}
-    assert unlinked <= {"README.md"}
->>>>>>> 85d3a8b (A page may link to the first one)
 
 
 def test_the_map_has_every_room_and_no_other() -> None:
