@@ -21,7 +21,7 @@ from tools import ROOT
 NEWEST_PYTHON = (3, 12)
 
 
-EXTRAS = ("formats", "fast", "hub", "cluster")
+EXTRAS = ("formats", "fast", "hub", "cluster", "serve")
 TESTS_OF_EXTRAS = (
     "reference_tests/common",
     "reference_tests/tokenizer/test_fast.py",

@@ -24,6 +24,7 @@ EXTRAS = {
     "fast": "`BlenderbotSmallTokenizerFast`",
     "formats": "`tf_model.h5`",
     "cluster": "`reply_to_all` over Dask",
+    "serve": "`npblender serve`",
     "all": "all of these",
 }
 SHARED = {"numpy", "safetensors", "npblender"}
