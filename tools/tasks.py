@@ -67,6 +67,7 @@ EVERY_CHANGE = {
         (
             ("tools.docs.links",),
             ("tools.docs.book", "--check"),
+            ("tools.measure.curve", "--check"),
             ("tools.docs.house", "--check"),
             ("tools.docs.api", "--check"),
             ("tools.docs.points", "--check"),
@@ -145,6 +146,7 @@ MEASURES = (
     ("noise", "tools.measure.noise", "correct float32 ports in units of noise; the same page"),
     ("verdicts", "tools.measure.verdicts", "how often correct ports in C and JavaScript are accused; the same page"),
     ("causes", "tools.measure.causes", "which causes are named for fifty mistakes in the C port; docs/porting.md"),
+    ("curve", "tools.measure.curve", "the losses of the demo's training, from its log; docs/training.md"),
     ("budget", "tools.measure.draw_budget", "the error budget of two models, and its figure; the same page"),
     ("tolerances", "tools.measure.tolerances", "how much of each tolerance the tests use; the same page"),
     ("lost-scale", "tools.measure.lost_scale", "what transformers lost between 4.52.4 and 4.53"),

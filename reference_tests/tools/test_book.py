@@ -11,6 +11,8 @@ import pytest
 from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
 from tools.docs import links
 from tools.docs.run_blocks import blocks_of, run_python
+from tools.docs.tables import between_markers
+from tools.measure import curve
 
 DOCS = links.ROOT / "docs"
 PAGES = links.pages()
@@ -148,3 +150,36 @@ def test_each_part_of_the_walkthrough_says_where_it_is() -> None:
     parts = re.findall(r"^##+ (.+)\n\n(.+)$", page, re.MULTILINE)
     assert len(parts) == len(links.HEADING.findall(links.FENCED.sub("", page))) - 1
     assert [heading for heading, below in parts if not below.startswith("`") or "` in" not in f"{below} "] == []
+
+
+LOG = """\
+9,301,824 parameters, step 0 of 640
+step 0: development perplexity everyday 100.00, persona 7.00
+step 64: loss 4.000, rate 1.6e-04, 2,227 tokens/s
+step 128: loss 3.500, rate 3.2e-04, 1,305 tokens/s
+step 192: loss 9.000, rate 3.2e-04, 1,305 tokens/s
+9,301,824 parameters, step 128 of 640
+step 192: loss 3.000, rate 3.2e-04, 1,305 tokens/s
+step 192: widened to 11,416,960 parameters
+step 192: development perplexity everyday 20.00, persona 3.00
+the training is complete
+"""
+
+
+def test_the_curve_of_a_training_is_read_from_its_log() -> None:
+    found = curve.curve_of(LOG.splitlines())
+    assert found["steps"] == [64, 128, 192]
+    assert found["training"] == [4.0, 3.5, 3.0]
+    assert [step for step, _ in found["held_out"]] == [0, 192]
+    np.testing.assert_allclose(np.exp([loss for _, loss in found["held_out"]]), [100, 20], rtol=1e-3)
+    with pytest.raises(ValueError, match="no losses"):
+        curve.curve_of(["the training is complete"])
+
+
+def test_the_page_shows_the_stored_curve() -> None:
+    assert between_markers(curve.PAGE, "curve") == curve.part(curve.stored()), (
+        "python -m tools measure curve --write-docs"
+    )
+    rows = curve.part(curve.curve_of(LOG.splitlines())).splitlines()
+    assert rows[0].endswith("(pictures/training.svg)")
+    assert [cell.strip() for cell in rows[-1].split("|")[1:-1]] == ["192", "3.00", "3.00", "20.0"]
