@@ -84,7 +84,9 @@ _IMPORTED_LATER = {
 def __getattr__(name: str) -> Any:
     if name in _IMPORTED_LATER:
         return getattr(importlib.import_module(f"npblender.{_IMPORTED_LATER[name]}"), name)
-    raise AttributeError(f"module 'npblender' has no attribute {name!r}")
+    from npblender.common.printable import shown
+
+    raise AttributeError(f"module 'npblender' has no attribute {shown(name)}")
 
 
 def __dir__() -> list[str]:

@@ -27,7 +27,7 @@ from npblender.chat.replies import Reply, Settings, make_settings, stream_reply
 from npblender.chat.transcript import Transcript, read_transcript, write_transcript
 from npblender.common import json_files
 from npblender.common.checks import lines_of
-from npblender.common.printable import cut
+from npblender.common.printable import cut, shown
 from npblender.generation.generate import generator_of
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
@@ -122,7 +122,7 @@ class Conversation:
         last = f", the last {cut(repr(self._turns[-1].text), 60)}" if self._turns else ""
         return (
             f"Conversation({len(self._turns)} turns{last}; {len(self._persona)} lines of persona, profile "
-            f"{self.profile.name!r}, {self.model!r})"
+            f"{shown(self.profile.name)}, {shown(self.model)})"
         )
 
     @property
@@ -235,7 +235,9 @@ class Conversation:
             ValueError: the profile is one of the caller's own, which a file cannot name.
         """
         if PROFILES.get(self.profile.name) != self.profile:
-            raise ValueError(f"a transcript cannot hold a profile of your own, {self.profile.name!r}; save the turns")
+            raise ValueError(
+                f"a transcript cannot hold a profile of your own, {shown(self.profile.name)}; save the turns"
+            )
         return Transcript(self.profile.name, self._persona, self._turns, self._settings)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npblender.common.array_types import Array
+from npblender.common.printable import shown
 from npblender.transformer.packing import HALF_FORMATS
 
 # Bits of one value, for every format the safetensors library knows: a header is checked even where a tensor
@@ -49,13 +50,13 @@ def resolve_dtype(dtype: str | npt.DTypeLike) -> np.dtype[Any]:
     """
     choose = "choose 'float32', 'float64' or 'longdouble'"
     if _name(dtype) in HALF_FORMATS:
-        raise ValueError(f"dtype {_name(dtype)!r} is not computed in; {choose}")
+        raise ValueError(f"dtype {shown(_name(dtype))} is not computed in; {choose}")
     try:
         found = np.dtype(dtype) if dtype is not None else None  # NumPy takes None for float64
     except (TypeError, ValueError):
         found = None
     if found is None:
-        raise (ValueError if isinstance(dtype, str) else TypeError)(f"{dtype!r} is no dtype; {choose}")
+        raise (ValueError if isinstance(dtype, str) else TypeError)(f"{shown(dtype)} is no dtype; {choose}")
     if found.char not in "fdg":  # float, double, long double of C
         raise ValueError(f"dtype {str(found)!r} is not computed in; {choose}")
     if found.char == "g" and not _longdouble_is_wider():

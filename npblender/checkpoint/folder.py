@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 from npblender.checkpoint.dtypes import STORED_BITS
 from npblender.common import json_files
 from npblender.common.mistaken_files import refuse_mistaken_file
-from npblender.common.printable import cut, shown
+from npblender.common.printable import cut, first_of, shown
 
 _LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000  # the library's own limit
@@ -270,7 +270,7 @@ def weights_file(folder: Path, allow_pickle: bool = False) -> tuple[Path, Reader
     if folders:
         refuse_mistaken_file(folder / folders[0])
     others = sorted(path.name for path in folder.glob("*.safetensors"))
-    hint = f"; it holds {', '.join(others)}: rename the right one" if others else ""
+    hint = f"; it holds {cut(', '.join(others))}: rename the right one" if others else ""
     raise FileNotFoundError(
         f"{folder} holds neither {SINGLE_FILE} nor {INDEX_FILE}, nor another framework's file{hint}"
     )
@@ -296,10 +296,10 @@ def _read_shards(index: Path, read: Reader) -> dict[str, StoredTensor]:
     names = sorted(set(weight_map.values()))
     elsewhere = [name for name in names if not _is_plain(name)]
     if elsewhere:
-        raise ValueError(f"{index} names files outside its folder: {', '.join(map(repr, elsewhere))}")
+        raise ValueError(f"{index} names files outside its folder: {cut(', '.join(map(repr, elsewhere)))}")
     absent = [name for name in names if not (index.parent / name).is_file()]
     if absent:
-        raise FileNotFoundError(f"{index} names files that are not there: {', '.join(absent)}")
+        raise FileNotFoundError(f"{index} names files that are not there: {cut(', '.join(absent))}")
     shards = {name: read(index.parent / name) for name in names}
     problems = []
     for tensor, name in weight_map.items():
@@ -314,7 +314,7 @@ def _read_shards(index: Path, read: Reader) -> dict[str, StoredTensor]:
         if len(homes) > 1:
             problems.append(f"{tensor} is in several files: {', '.join(homes)}")
     if problems:
-        raise ValueError(f"{index} does not fit its files: " + "; ".join(problems))
+        raise ValueError(f"{index} does not fit its files: " + "; ".join(first_of(problems, 20)))
     return {tensor: shards[name][tensor] for tensor, name in weight_map.items()}
 
 

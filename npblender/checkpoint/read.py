@@ -206,7 +206,7 @@ def each_piece(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], do: Do) ->
                 file.seek(start)
                 if file.readinto(raw.data) != size:  # type: ignore[attr-defined]
                     raise ValueError(
-                        f"{tensor.file} ended inside tensor {tensor.name!r}: it was cut short while it was read"
+                        f"{tensor.file} ended inside tensor {shown(tensor.name)}: it was cut short while it was read"
                     )
                 for behind, rows in _rows_in(raw, tensor, count, dtype):
                     do(tensor, first + behind, rows)

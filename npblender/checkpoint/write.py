@@ -14,6 +14,7 @@ from npblender.checkpoint.parameter_names import stored_name
 from npblender.common import json_files
 from npblender.common.array_types import Array
 from npblender.common.checks import check_whole
+from npblender.common.printable import shown
 from npblender.common.replacing import FilesTogether, replacing_files
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
@@ -49,7 +50,7 @@ def shard_bytes(size: int | str) -> int:
     number = size.rstrip("BKMGIbkmgi ")
     unit = size[len(number) :].strip().upper()
     if not (number.isascii() and number.isdigit() and int(number) > 0 and unit in _UNITS):
-        raise ValueError(f"max_shard_size must be bytes or a text such as '5GB', not {size!r}")
+        raise ValueError(f"max_shard_size must be bytes or a text such as '5GB', not {shown(size)}")
     return int(number) * _UNITS[unit]
 
 
@@ -108,7 +109,7 @@ def _storage_dtype(weights: Weights, dtype: str | None) -> str:
     name = storage_of(weights) if dtype is None else dtype
     if name not in STORAGE:
         which = "the weights' own dtype" if dtype is None else "dtype"
-        raise ValueError(f"{which} {name!r} cannot be stored; choose dtype={' or '.join(map(repr, STORAGE))}")
+        raise ValueError(f"{which} {shown(name)} cannot be stored; choose dtype={' or '.join(map(repr, STORAGE))}")
     return name
 
 

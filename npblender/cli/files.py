@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from npblender.common.printable import json_out
+from npblender.common.printable import json_out, shown
 
 
 @contextmanager
@@ -29,9 +29,9 @@ def open_input(name: str, output: str | None) -> Iterator[BinaryIO]:
         return
     path = Path(name)
     if path.is_dir():
-        raise ValueError(f"{name!r} is a folder; name a file of lines")
+        raise ValueError(f"{shown(name)} is a folder; name a file of lines")
     if not path.exists():
-        raise FileNotFoundError(f"there is no file {name!r}")
+        raise FileNotFoundError(f"there is no file {shown(name)}")
     with path.open("rb") as file:
         _refuse_output_as_input(file, output)
         yield file

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from npblender.chat.replies import reply_object
 from npblender.cli.terminal import Terminal
-from npblender.common.printable import cut, json_out
+from npblender.common.printable import cut, json_out, shown
 
 if TYPE_CHECKING:
     from npblender.chat import Conversation
@@ -186,7 +186,7 @@ class Session:
         """Set the number of beams, and show which search is used."""
         if rest:
             if not (rest.isascii() and rest.isdigit() and int(rest)):
-                raise ValueError(f"/beams takes a number of 1 or more, not {rest!r}")
+                raise ValueError(f"/beams takes a number of 1 or more, not {shown(rest)}")
             self.conversation.configure(num_beams=int(rest), do_sample=False)
         plan = self.conversation.resolved_settings().plan
         self.terminal.note(f"{plan.num_beams} beams: {plan.search}")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from npblender.chat.blocklist import read_phrases
 from npblender.chat.history import PROFILES
+from npblender.common.printable import shown
 from npblender.config.dialect import DIALECTS
 from npblender.ops import threads
 
@@ -33,7 +34,7 @@ def whole_number(text: str, at_least: int = 1) -> int:
     argparse.ArgumentTypeError: '0' is no number of 1 or more
     """
     if not (text.isascii() and text.isdigit() and int(text) >= at_least):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of {at_least} or more")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no number of {at_least} or more")
     return int(text)
 
 
@@ -117,7 +118,7 @@ def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     for assignment in arguments.set:
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise ValueError(f"--set takes NAME=VALUE, such as min_length=5, not {assignment!r}")
+            raise ValueError(f"--set takes NAME=VALUE, such as min_length=5, not {shown(assignment)}")
         if name in settings:
             raise ValueError(f"--set {name} says again what another option says; leave one of them out")
         try:
@@ -140,7 +141,7 @@ def block_phrases(arguments: argparse.Namespace) -> tuple[str, ...]:
     try:
         return read_phrases(Path(arguments.block).read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
-        raise FileNotFoundError(f"--block: there is no file {arguments.block!r}") from None
+        raise FileNotFoundError(f"--block: there is no file {shown(arguments.block)}") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"--block: {arguments.block} is not UTF-8 text ({error.reason})") from error
 

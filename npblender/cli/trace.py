@@ -20,7 +20,7 @@ from npblender.cli.options import (
     suit_threads,
     whole_number,
 )
-from npblender.common.printable import printable
+from npblender.common.printable import printable, shown
 
 if TYPE_CHECKING:
     from npblender.config import BlenderbotSmallConfig
@@ -44,7 +44,7 @@ def id_row(text: str) -> list[int]:
     try:
         return [int(each) for each in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of ids such as 5,6,7") from None
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no list of ids such as 5,6,7") from None
 
 
 def add_parser(commands: Any, summary: str) -> None:
@@ -193,7 +193,7 @@ def inputs_of(content: dict[str, Any], config: BlenderbotSmallConfig, arguments:
 
     other = {name: value for name, value in content.items() if name not in (*TEXTS, "steps", "prefill")}
     if other:
-        raise ValueError(f"{next(iter(other))!r} cannot stand beside text and reply; give ids instead of texts")
+        raise ValueError(f"{shown(next(iter(other)))} cannot stand beside text and reply; give ids instead of texts")
     if "text" not in content:
         raise ValueError("there is a reply without a text")
     tokenizer = BlenderbotSmallTokenizer.from_pretrained(arguments.model, dialect=arguments.dialect)
@@ -205,7 +205,7 @@ def read_inputs(name: str) -> dict[str, Any]:
     """Read the object in the file of --inputs."""
     path = Path(name)
     if not path.is_file():
-        raise FileNotFoundError(f"--inputs: there is no file {name!r}")
+        raise FileNotFoundError(f"--inputs: there is no file {shown(name)}")
     try:
         content = json.loads(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:

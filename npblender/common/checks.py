@@ -179,7 +179,7 @@ record = record.replace(size=...)
     def decorate(cls: type[T]) -> type[T]:
         def refuse(self: Any, name: str, value: Any = None) -> None:
             raise dataclasses.FrozenInstanceError(
-                f"a {cls.__name__} is never changed, so {name!r} cannot be set; {how.format(name)}"
+                f"a {cls.__name__} is never changed, so {shown(name)} cannot be set; {how.format(name)}"
             )
 
         cls.__setattr__ = refuse  # type: ignore[method-assign]

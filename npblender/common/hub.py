@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from npblender.common.checks import check_switch
+from npblender.common.printable import shown
 
 NAME = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*")
@@ -73,7 +74,7 @@ class Place:
         if not isinstance(self.revision, str | None):
             raise TypeError(f"revision must be a text, not {type(self.revision).__name__}")
         if self.revision is not None and (not REVISION.fullmatch(self.revision) or ".." in self.revision):
-            raise ValueError(f"revision {self.revision!r} is no name of a branch, a tag or a commit")
+            raise ValueError(f"revision {shown(self.revision)} is no name of a branch, a tag or a commit")
         if not isinstance(self.cache_dir, str | os.PathLike | None):
             raise TypeError(f"cache_dir must be a path, not {type(self.cache_dir).__name__}")
         if not isinstance(self.token, str | bool | None):
@@ -84,7 +85,7 @@ class Place:
             raise ValueError("local_files_only=True and force_download=True contradict each other; give one")
         inside = PurePosixPath(self.subfolder) if isinstance(self.subfolder, str) else None
         if inside is None or inside.is_absolute() or ".." in inside.parts:
-            raise ValueError(f"subfolder {self.subfolder!r} is no path inside a repository")
+            raise ValueError(f"subfolder {shown(self.subfolder)} is no path inside a repository")
 
     @property
     def cache(self) -> Path:
@@ -170,7 +171,7 @@ def fetch(name: str, place: Place = ANYWHERE, need: str = "model") -> Path:
         FileNotFoundError: there is no such model, revision or permission; or it must be downloaded and cannot be.
     """
     if not is_name(name):
-        raise ValueError(f"{name!r} is no name of a model on the Hub; give owner/name")
+        raise ValueError(f"{shown(name)} is no name of a model on the Hub; give owner/name")
     found = cached(name, place, need)
     switches = [os.environ.get(variable, "").upper() for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")]
     offline = place.local_files_only or any(switch in ("1", "ON", "YES", "TRUE") for switch in switches)
@@ -179,15 +180,17 @@ def fetch(name: str, place: Place = ANYWHERE, need: str = "model") -> Path:
             return found
         remedy = "allow downloads (HF_HUB_OFFLINE, local_files_only)" if offline else f"{INSTALL}, which downloads it"
         if found is not None:
-            raise FileNotFoundError(f"{name!r} cannot be downloaded as force_download=True asks: {remedy}")
-        raise FileNotFoundError(f"there is no folder {name!r}, and no model of this name in {place.cache}: {remedy}")
+            raise FileNotFoundError(f"{shown(name)} cannot be downloaded as force_download=True asks: {remedy}")
+        raise FileNotFoundError(
+            f"there is no folder {shown(name)}, and no model of this name in {place.cache}: {remedy}"
+        )
     return _download(name, place, need, found)
 
 
 def _download(name: str, place: Place, need: str, found: Path | None) -> Path:
     from huggingface_hub import HfApi, errors
 
-    where = f"{name!r} (revision {place.revision or 'main'!r})"
+    where = f"{shown(name)} (revision {shown(place.revision or 'main')})"
     try:
         info = HfApi(token=place.token).model_info(name, revision=place.revision)
         prefix = f"{place.subfolder.strip('/')}/" if place.subfolder else ""
@@ -206,7 +209,8 @@ def _download(name: str, place: Place, need: str, found: Path | None) -> Path:
         raise FileNotFoundError(f"{where}: its owner must admit you first, and the Hub needs HF_TOKEN") from error
     except errors.RepositoryNotFoundError as error:
         raise FileNotFoundError(
-            f"there is no folder {name!r}, and no such model on the Hub, or it is not public and HF_TOKEN is missing"
+            f"there is no folder {shown(name)}, and no such model on the Hub, or it is not public and HF_TOKEN "
+            f"is missing"
         ) from error
     except FileNotFoundError:
         raise

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from npblender.common.mistaken_files import refuse_mistaken_file
+from npblender.common.printable import shown
 from npblender.common.replacing import JOURNAL_NAME, finish_replacing, replacing
 
 JSON_LIMIT = 1 << 28
@@ -61,7 +62,7 @@ config.json and the weights, or the name of a model on the Hub
             return hub.folder_of(str(folder), place, need)
         if place.revision not in (None, "main"):
             raise ValueError(
-                f"revision {place.revision!r} is of a model on the Hub, and {str(folder)!r} is "
+                f"revision {shown(place.revision)} is of a model on the Hub, and {str(folder)!r} is "
                 f"{'a folder on this machine' if there else 'no name of one'}"
             )
         if is_folder and place.subfolder:
@@ -149,5 +150,5 @@ def object_bytes(name: str, content: Mapping[str, Any]) -> bytes:
         try:
             json.dumps(value)
         except (TypeError, ValueError) as error:
-            raise TypeError(f"{key!r} cannot be written to {name}: {error}") from error
+            raise TypeError(f"{shown(key)} cannot be written to {name}: {error}") from error
     return (json.dumps(dict(content), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8")

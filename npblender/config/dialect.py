@@ -68,7 +68,9 @@ class Dialect:
     def __post_init__(self) -> None:
         for choice in ("pretokenizer", "search"):
             if getattr(self, choice) not in ("parlai", "transformers"):
-                raise ValueError(f"Dialect.{choice} is {getattr(self, choice)!r}; it takes 'parlai' or 'transformers'")
+                raise ValueError(
+                    f"Dialect.{choice} is {shown(getattr(self, choice))}; it takes 'parlai' or 'transformers'"
+                )
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"Dialect.name is {shown(self.name)}; it takes a text that is not empty")
         for score in ("masked_score", "start_logit"):
@@ -79,7 +81,7 @@ class Dialect:
                 )
         for field in fields(self):
             if field.type == "bool" and not isinstance(getattr(self, field.name), bool):
-                raise ValueError(f"Dialect.{field.name} is {getattr(self, field.name)!r}; it takes True or False")
+                raise ValueError(f"Dialect.{field.name} is {shown(getattr(self, field.name))}; it takes True or False")
 
 
 PARLAI = Dialect(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from npblender.common import json_files
 from npblender.common.checks import check_mapping, says_how_to_change
-from npblender.common.printable import shown
+from npblender.common.printable import cut, shown
 from npblender.config.generation_options import (
     NOT_COVERED,
     OPTIONS,
@@ -61,7 +61,7 @@ class GenerationConfig(GenerationOptions):
             raise TypeError("extra must be a mapping from key names to values")
         clash = sorted(OPTIONS.keys() & self.extra.keys())
         if clash:
-            raise ValueError(f"extra holds {', '.join(clash)}, which are settings: give them by name")
+            raise ValueError(f"extra holds {cut(', '.join(clash))}, which are settings: give them by name")
         for name, value in self.set_values.items():
             object.__setattr__(self, name, check_setting(name, value))
         check_extra(self.extra)
@@ -202,7 +202,8 @@ def as_generation_config(value: Any) -> GenerationConfig:
         return GenerationConfig.from_dict(chosen())
     if isinstance(value, str | os.PathLike):
         raise TypeError(
-            f"generation_config takes settings, not a path: read them with GenerationConfig.from_pretrained({value!r})"
+            f"generation_config takes settings, not a path: read them with "
+            f"GenerationConfig.from_pretrained({shown(value)})"
         )
     raise TypeError(
         f"generation_config must be a GenerationConfig or a mapping from settings to values, not {type(value).__name__}"

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from npblender.common.checks import as_plain, closest_name
+from npblender.common.printable import shown
 from npblender.config.option_kinds import (
     BIASES,
     DECAY,
@@ -288,7 +289,7 @@ def check_extra(extra: Mapping[str, Any]) -> None:
     """
     for name, neutral in NOT_COVERED.items():
         if name in extra and extra[name] not in neutral:
-            raise ValueError(f"the setting {name} {extra[name]!r} is not covered; remove it, or set it to null")
+            raise ValueError(f"the setting {name} {shown(extra[name])} is not covered; remove it, or set it to null")
 
 
 def unknown_setting(name: str) -> str:

@@ -28,7 +28,7 @@ from npblender.common.checks import (
     check_whole,
     says_how_to_change,
 )
-from npblender.common.printable import shown
+from npblender.common.printable import cut, shown
 from npblender.config.parlai_folder import find_parlai
 from npblender.ops.activations import ACTIVATIONS
 
@@ -256,7 +256,8 @@ of 12
         unknown = sorted(set(changes) - known)
         if unknown:
             raise TypeError(
-                f"BlenderbotSmallConfig has no field {', '.join(map(repr, unknown))}; it has {', '.join(sorted(known))}"
+                f"BlenderbotSmallConfig has no field {cut(', '.join(map(repr, unknown)))}; it has "
+                f"{', '.join(sorted(known))}"
             )
         return dataclasses.replace(self, **changes)
 
@@ -390,7 +391,7 @@ def _own_copy_of_extra(config: BlenderbotSmallConfig) -> dict[str, Any]:
     own = {f.name for f in dataclasses.fields(config)} | set(config.attribute_map) | {"model_type"}
     clash = sorted(own & set(config.extra))
     if clash:
-        raise ValueError(f"extra holds {', '.join(clash)}, which are fields: give them by name")
+        raise ValueError(f"extra holds {cut(', '.join(clash))}, which are fields: give them by name")
     return copy.deepcopy(dict(config.extra))
 
 

@@ -71,7 +71,7 @@ def positive() -> Kind:
     def check(name: str, value: Any) -> None:
         check_number(name, value, at_least=-math.inf)
         if value <= 0:
-            raise ValueError(f"{name} must be above 0, not {value!r}")
+            raise ValueError(f"{name} must be above 0, not {shown(value)}")
 
     return Kind("number above 0", "Real", check)
 
@@ -184,7 +184,7 @@ def _decay(name: str, value: Any) -> None:
 def _share_above_0(name: str, value: Any) -> None:
     check_number(name, value, at_most=1.0)
     if value == 0:
-        raise ValueError(f"{name} must be above 0, to 1, not {value!r}")
+        raise ValueError(f"{name} must be above 0, to 1, not {shown(value)}")
 
 
 SWITCH = Kind("true or false", "Switch", check_switch)

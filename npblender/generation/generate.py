@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Ids
 from npblender.common.checks import as_plain, check_ids, check_whole
+from npblender.common.printable import shown
 from npblender.config.generation_config import GenerationConfig, as_generation_config
 from npblender.config.searches import (
     BEAM,
@@ -219,5 +220,5 @@ def generator_of(seed: Seed) -> np.random.Generator:
     if seed is None:
         return np.random.default_rng()
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed must be a whole number or a numpy.random.Generator, not {seed!r}")
+        raise TypeError(f"seed must be a whole number or a numpy.random.Generator, not {shown(seed)}")
     return np.random.default_rng(check_whole("seed", seed))

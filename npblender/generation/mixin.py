@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender.common.array_types import Ids
+from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
@@ -244,10 +245,10 @@ def _arrays_of(inputs: Any, **given: Any) -> CallerArrays:
     for name in packed:
         if name not in ARRAYS:
             raise TypeError(
-                f"the inputs hold {name!r}, which generate() does not take; it takes {', '.join(sorted(ARRAYS))}"
+                f"the inputs hold {shown(name)}, which generate() does not take; it takes {', '.join(sorted(ARRAYS))}"
             )
         if name in given:
-            raise TypeError(f"{name!r} is given twice, by name and in 'inputs', the first argument")
+            raise TypeError(f"{shown(name)} is given twice, by name and in 'inputs', the first argument")
     return CallerArrays(**given, **packed)
 
 

@@ -150,7 +150,7 @@ def _complaints(
             advice = "do_sample=True draws tokens and uses it" if drawn else ""
             yield (
                 f"{name}={shown(value)} is not used by {plan.search}, which these options ask for in the dialect "
-                f"{dialect.name!r}; {advice}{'; ' if advice else ''}it uses {', '.join(sorted(used))}"
+                f"{shown(dialect.name)}; {advice}{'; ' if advice else ''}it uses {', '.join(sorted(used))}"
             )
     if not settings.return_dict_in_generate:
         for name, value in options.items():

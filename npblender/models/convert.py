@@ -24,6 +24,7 @@ from npblender.checkpoint.parameter_names import canonical_name
 from npblender.checkpoint.read import each_piece
 from npblender.common import json_files
 from npblender.common.array_types import Array
+from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.generation_config import GenerationConfig
 from npblender.config.parlai_folder import find_parlai
@@ -161,7 +162,7 @@ def bytes_of(text: str) -> int:
     found = re.fullmatch(r"(\d{1,12})\s*([KMG]?I?B?)", text.strip().upper())
     unit = found[2] if found else ""
     if found is None or unit not in UNITS:
-        raise ValueError(f"{text!r} is no size; say it as 500MB, 2GB or 1GiB")
+        raise ValueError(f"{shown(text)} is no size; say it as 500MB, 2GB or 1GiB")
     return int(found[1]) * UNITS[unit]
 
 

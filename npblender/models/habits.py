@@ -15,6 +15,7 @@ from npblender import checkpoint
 from npblender.checkpoint.parameter_names import SHARED, stored_name
 from npblender.common.array_types import Array
 from npblender.common.checks import check_switch
+from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.transformer.parameters import (
     BASE_MODEL,
@@ -96,7 +97,7 @@ class Habits:
         def __getattr__(self, name: str) -> Any:
             """Say for a name of transformers that means nothing here what to write instead."""
             hint = f": {INSTEAD[name]}" if name in INSTEAD else ""
-            raise AttributeError(f"{type(self).__name__} has no {name!r}{hint}")
+            raise AttributeError(f"{type(self).__name__} has no {shown(name)}{hint}")
 
     def eval(self: Self) -> Self:
         """Return the model: it never drops anything unless a call says `training=True`.
@@ -137,7 +138,7 @@ class Habits:
             if each is None or name in ("cpu", "cpu:0"):
                 continue
             if name.split(":")[0] in ("cuda", "mps", "xpu", "npu", "tpu", "meta", "gpu") or isinstance(each, int):
-                raise ValueError(f"to({each!r}): {_NO_DEVICE}")
+                raise ValueError(f"to({shown(each)}): {_NO_DEVICE}")
             self._convert(name if isinstance(each, str) or name != str(each) else each)
         return self
 
@@ -238,8 +239,8 @@ dialect 'parlai')
         f"{config.encoder_layers} + {config.decoder_layers}" if ENCODER in model.parts else f"{config.decoder_layers}"
     )
     kept = "" if model.storage == str(model.dtype) else f" kept in {model.storage}"
-    source = f", from {model.name_or_path!r}" if model.name_or_path else ""
+    source = f", from {shown(model.name_or_path)}" if model.name_or_path else ""
     return (
         f"{type(model).__name__}({model.num_parameters():,} parameters, {layers} layers, d_model {config.d_model}, "
-        f"vocab_size {config.vocab_size}, {model.dtype}{kept}, dialect {model.dialect.name!r}{source})"
+        f"vocab_size {config.vocab_size}, {model.dtype}{kept}, dialect {shown(model.dialect.name)}{source})"
     )

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npblender.checkpoint import resolve_storage
+from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import TRANSFORMERS_4, Dialect
 from npblender.config.generation_config import GenerationConfig
@@ -78,7 +79,7 @@ class _KerasHabits(PreTrainedModel):
         named = dict(zip(KERAS_ORDER, inputs, strict=False))
         twice = sorted(set(named) & set(arguments))
         if twice:
-            raise TypeError(f"{twice[0]!r} is given twice, by position and by name")
+            raise TypeError(f"{shown(twice[0])} is given twice, by position and by name")
         return super().forward(**named, **arguments)  # type: ignore[misc]
 
     __call__ = call
@@ -332,7 +333,7 @@ class FlaxBlenderbotSmallForConditionalGeneration(FlaxPreTrainedModel):
         1
         """
         if not isinstance(trace, bool):
-            raise TypeError(f"trace must be true or false, not {trace!r}")
+            raise TypeError(f"trace must be true or false, not {shown(trace)}")
         model = self._chosen(params)
         assert isinstance(model, BlenderbotSmallForConditionalGeneration)
         seed = None if prng_key is None else np.random.default_rng(_seed(prng_key))
@@ -362,5 +363,5 @@ def _seed(key: Any) -> Any:
         return key
     words = np.asarray(key)
     if words.dtype.kind not in "iu" or (words < 0).any():
-        raise TypeError(f"a key is a whole number, an array of them, or a numpy.random.Generator, not {key!r}")
+        raise TypeError(f"a key is a whole number, an array of them, or a numpy.random.Generator, not {shown(key)}")
     return [int(word) for word in words.ravel()]

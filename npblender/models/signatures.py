@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from npblender.common.printable import shown
 from npblender.transformer.outputs import ModelOutput
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -150,21 +151,21 @@ def accepts_transformers_names(
                 packed = unpack(args[0], packed_order)
                 twice = sorted(str(name) for name in packed.keys() & given.keys())
                 if twice:
-                    raise TypeError(f"{twice[0]!r} is given twice, in the first argument and by name")
+                    raise TypeError(f"{shown(twice[0])} is given twice, in the first argument and by name")
                 args, given = (), packed | given
             _check_positional(method.__name__, len(args), by_position)
             for alias, name in ALIASES.items():
                 if alias in given and name in names:
                     if name in given:
-                        raise TypeError(f"{alias!r} is another name for {name!r}; both were given")
+                        raise TypeError(f"{shown(alias)} is another name for {shown(name)}; both were given")
                     given[name] = given.pop(alias)
             for name in given:
                 if name in REFUSED and name not in names:
-                    raise TypeError(f"{name!r} is not taken: {REFUSED[name]}")
+                    raise TypeError(f"{shown(name)} is not taken: {REFUSED[name]}")
                 if name in by_position[: len(args)]:
-                    raise TypeError(f"{name!r} is given twice, by position and by name")
+                    raise TypeError(f"{shown(name)} is given twice, by position and by name")
                 if name not in names:
-                    raise TypeError(f"{method.__name__}() has no argument {name!r}; it takes {', '.join(names)}")
+                    raise TypeError(f"{method.__name__}() has no argument {shown(name)}; it takes {', '.join(names)}")
             if like is not None:
                 args, given = (), defaults | dict(zip(by_position, args, strict=False)) | given
             return method(self, *args, **given)

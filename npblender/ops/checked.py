@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npblender.common.array_types import FloatArray, IntArray
+from npblender.common.printable import shown
 from npblender.ops import unchecked
 from npblender.ops.packed.matrix_like import Matrix, MatrixLike
 
@@ -171,7 +172,7 @@ def layer_norm(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, eps
         name, array = ("weight", gain) if gain.shape != x.shape[-1:] else ("bias", shift)
         raise ValueError(f"{name} has shape {array.shape}, but the last axis of x needs {x.shape[-1:]}")
     if not isinstance(eps, Real) or not 0 <= eps < math.inf:
-        raise ValueError(f"eps is {eps!r}, but it must be a finite number, not negative")
+        raise ValueError(f"eps is {shown(eps)}, but it must be a finite number, not negative")
     return unchecked.layer_norm(x, gain, shift, x.dtype.type(eps))
 
 
@@ -316,7 +317,7 @@ def dropout(x: npt.ArrayLike, p: float, rng: np.random.Generator | None) -> Floa
     """
     x = float_array("x", x)
     if not isinstance(p, Real) or not 0 <= p <= 1:
-        raise ValueError(f"p is {p!r}, but a probability from 0 to 1 is needed")
+        raise ValueError(f"p is {shown(p)}, but a probability from 0 to 1 is needed")
     if rng is not None and not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng is a {type(rng).__name__}, but numpy.random.default_rng(seed) or None is needed")
     return x if rng is None else unchecked.dropout(x, p, rng)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from npblender.common.printable import shown
+from npblender.common.printable import cut, shown
 from npblender.tokenizer.encoding_options import EncodingOptions, Side, Truncation, check_tensor_type
 
 Source = str | Sequence[str] | Sequence[int]
@@ -76,7 +76,7 @@ def source_of(name: str, text: Any, is_split_into_words: bool) -> Source:
         if is_split_into_words and all(isinstance(part, str) for part in text):
             return text
     wanted = "a string, a list of words or a list of ids" if is_split_into_words else "a string or a list of ids"
-    found = f"{type(text).__name__} {text!r}"
+    found = f"{type(text).__name__} {shown(text)}"
     raise TypeError(f"{name} must be {wanted}, not {found if len(found) <= 100 else found[:97] + '...'}")
 
 
@@ -180,7 +180,8 @@ def truncate(
         raise ValueError("truncation='only_second' needs a pair of texts; use 'longest_first' or 'only_first'")
     if remove > len(cut):
         raise ValueError(
-            f"truncation={strategy!r} cannot take {remove} tokens from a sequence of {len(cut)}; use 'longest_first', "
+            f"truncation={shown(strategy)} cannot take {remove} tokens from a sequence of {len(cut)}; use "
+            f"'longest_first', "
             f"or a larger max_length"
         )
     window = min(len(cut), remove + stride)
@@ -268,7 +269,9 @@ class BatchEncoding(UserDict[str, Any]):
     def __getattr__(self, name: str) -> Any:
         if name != "data" and name in self.data:
             return self.data[name]
-        raise AttributeError(f"this encoding has no {name!r}; it has {', '.join(self.__dict__.get('data', {}))}")
+        raise AttributeError(
+            f"this encoding has no {shown(name)}; it has {cut(', '.join(self.__dict__.get('data', {})))}"
+        )
 
     def __getitem__(self, key: Any) -> Any:
         """Return an entry by its name, or by a slice the same rows of every entry."""
@@ -276,7 +279,7 @@ class BatchEncoding(UserDict[str, Any]):
             return self.data[key]
         if isinstance(key, slice):
             return {name: value[key] for name, value in self.data.items()}
-        raise KeyError(f"{key!r}: take an entry by its name, or rows by a slice")
+        raise KeyError(f"{shown(key)}: take an entry by its name, or rows by a slice")
 
     def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> BatchEncoding:
         """Turn every list into an int64 array, in place; None does nothing. Return itself.
@@ -293,7 +296,7 @@ class BatchEncoding(UserDict[str, Any]):
     def to(self, device: Any) -> BatchEncoding:
         """Return itself for the CPU and refuse any other device: transformers' habit `tokenizer(...).to(device)`."""
         if str(device) != "cpu":
-            raise ValueError(f"device {device!r} is not available: npblender computes on the CPU")
+            raise ValueError(f"device {shown(device)} is not available: npblender computes on the CPU")
         return self
 
 
@@ -326,10 +329,12 @@ def rows_of_encodings(given: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
     single = [given] if isinstance(given, Mapping) else list(given)
     names = list(single[0]) if single else []
     if "input_ids" not in names:
-        raise ValueError(f"pad needs input_ids; it got {', '.join(names) or 'nothing'}")
+        raise ValueError(f"pad needs input_ids; it got {cut(', '.join(map(str, names))) or 'nothing'}")
     strange = [name for name in names if name not in ("input_ids", *_FILLINGS, *_NOT_PER_TOKEN)]
     if strange:
-        raise ValueError(f"pad does not know what to fill {strange[0]!r} up with; pad it yourself (labels with -100)")
+        raise ValueError(
+            f"pad does not know what to fill {shown(strange[0])} up with; pad it yourself (labels with -100)"
+        )
     if any(set(row) != set(names) for row in single):
         raise ValueError("pad got encodings with different entries; encode all of them with the same options")
     arrays = any(isinstance(value, np.ndarray) for row in single for value in row.values())

@@ -12,6 +12,7 @@ from typing import Any, overload
 import numpy as np
 
 from npblender.common.checks import check_switch, lines_of, switch_or_default
+from npblender.common.printable import shown
 from npblender.tokenizer.bpe import Merge
 from npblender.tokenizer.codec import Explanation
 from npblender.tokenizer.named_tokens import NamedTokens
@@ -120,7 +121,7 @@ class TokenConverter(NamedTokens):
             return self.codec.ids[tokens] if tokens in self.codec.ids else self.codec.id_of(tokens.lower())
         wrong = [token for token in tokens if not isinstance(token, str)]
         if wrong:
-            raise TypeError(f"tokens must be strings; {wrong[0]!r} is none")
+            raise TypeError(f"tokens must be strings; {shown(wrong[0])} is none")
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
     @overload
@@ -265,4 +266,4 @@ def _as_id(number: Any) -> int:
     try:
         return as_index(number)
     except TypeError:
-        raise TypeError(f"ids must be whole numbers; {number!r} is none") from None
+        raise TypeError(f"ids must be whole numbers; {shown(number)} is none") from None

@@ -221,7 +221,7 @@ def _fitting(own: OwnSettings, asked: dict[str, Any]) -> dict[str, Any]:
         )
     if max_length is None and (to_max_length or cuts):
         if own.model_max_length >= UNBOUNDED:
-            needing = "padding='max_length'" if to_max_length else f"truncation={asked['truncation']!r}"
+            needing = "padding='max_length'" if to_max_length else f"truncation={shown(asked['truncation'])}"
             raise ValueError(f"{needing} needs max_length: this tokenizer has no model_max_length to fall back on")
         max_length = own.model_max_length
     if multiple is not None:

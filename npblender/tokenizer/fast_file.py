@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from npblender.common import json_files
+from npblender.common.printable import shown
 from npblender.config.dialect import Family
 from npblender.tokenizer.bpe import CONTINUED, WORD_END, MergeTable, spell_symbols
 from npblender.tokenizer.codec import TextCodec
@@ -61,7 +62,8 @@ def fast_file(codec: TextCodec) -> FastFile:
         for number, token in codec.added.items():
             if token.content in numbers:
                 raise ValueError(
-                    f"the vocabulary has {token.content + CONTINUED!r} beside the added token {token.content!r}; "
+                    f"the vocabulary has {shown(token.content + CONTINUED)} beside the added token "
+                    f"{shown(token.content)}; "
                     f"{FILE} would spell both alike"
                 )
             del numbers[_symbol(token.content)]
@@ -117,7 +119,8 @@ def _check(table: MergeTable) -> None:
     for rank, product in enumerate(table.products):
         if table.made_by.get(product) != rank:
             raise ValueError(
-                f"{product!r} is made by more than one merge; the tokenizers library may merge in another order then, "
+                f"{shown(product)} is made by more than one merge; the tokenizers library may merge in another "
+                f"order then, "
                 f"so no {FILE} can be written"
             )
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from npblender.common import json_files
 from npblender.common.checks import check_switch, check_whole
+from npblender.common.printable import shown
 from npblender.common.replacing import replacing_files
 from npblender.config.dialect import PARLAI, Dialect, describe_dialect, resolve_dialect
 from npblender.config.parlai_folder import ParlaiFolder, find_parlai
@@ -179,7 +180,9 @@ class BlenderbotSmallTokenizer(BatchEncoder):
         where = json_files.taken_out(options)
         unknown = sorted(set(options) - _OPTIONS)
         if unknown:
-            raise TypeError(f"{cls.__name__} has no option {unknown[0]!r}; there are {', '.join(sorted(_OPTIONS))}")
+            raise TypeError(
+                f"{cls.__name__} has no option {shown(unknown[0])}; there are {', '.join(sorted(_OPTIONS))}"
+            )
         folder = json_files.model_folder(
             _DEMO if pretrained_model_name_or_path is None else pretrained_model_name_or_path,
             need="tokenizer",

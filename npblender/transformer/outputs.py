@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from npblender.common.array_types import Array
+from npblender.common.printable import shown
 from npblender.transformer.kv_cache import Cache
 
 States = tuple[Array, ...]
@@ -52,7 +53,7 @@ class ModelOutput:
     def __getitem__(self, key: str | int | slice) -> Any:
         if isinstance(key, str):
             if key not in self.keys():
-                raise KeyError(f"{key!r} is not in this output; it has {', '.join(self.keys())}")
+                raise KeyError(f"{shown(key)} is not in this output; it has {', '.join(self.keys())}")
             return getattr(self, key)
         return self.to_tuple()[key]
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npblender.common.array_types import Array
+from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.ops.linear import Matrix as Matrix
 
@@ -223,9 +224,9 @@ def from_arrays(config: BlenderbotSmallConfig, arrays: Mapping[str, Matrix], par
 
     def take(name: str, shape: tuple[int, ...]) -> Matrix:
         if name not in arrays:
-            raise ValueError(f"the parameter {name!r} of shape {shape} is missing")
+            raise ValueError(f"the parameter {shown(name)} of shape {shape} is missing")
         if arrays[name].shape != shape:
-            raise ValueError(f"the parameter {name!r} has shape {arrays[name].shape}; the config asks for {shape}")
+            raise ValueError(f"the parameter {shown(name)} has shape {arrays[name].shape}; the config asks for {shape}")
         return arrays[name]
 
     weights = build(config, take, parts)

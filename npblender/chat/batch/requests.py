@@ -130,7 +130,7 @@ def as_request(number: int, content: Any) -> Request | BadLine:
     else:
         taken = sorted(set(content) & {*ADDED_FIELDS, "input"})
         if taken:
-            return BadLine(number, f"the field {taken[0]!r} is one that the output adds; rename it", {})
+            return BadLine(number, f"the field {shown(taken[0])} is one that the output adds; rename it", {})
         if ("text" in content) == ("turns" in content):
             return BadLine(number, 'an object needs "text" or "turns", one of the two', content)
         if "text" in content and not isinstance(content["text"], str):

@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 from npblender.checkpoint.dtypes import FORMAT_OF, STORED_BITS
 from npblender.checkpoint.folder import StoredTensor
 from npblender.checkpoint.formats.errors import DamagedFileError, UnsafeFileError
+from npblender.common.printable import shown
 
 DEEPEST: Final = 12
 """Maps within maps; Flax nests 7."""
@@ -71,7 +72,7 @@ class _Reader:
         for _ in range(count):
             key = self.key()
             if key in seen:
-                raise UnsafeFileError(f"{self.path} has the key {key!r} twice in one map")
+                raise UnsafeFileError(f"{self.path} has the key {shown(key)} twice in one map")
             seen.add(key)
             names = (*above, key)
             code = self.take(1)[0]
@@ -85,24 +86,24 @@ class _Reader:
         """One array: `found` gets its place."""
         size = self.ext_size(code)
         if size is None:
-            raise UnsafeFileError(f"{self.path} holds something other than an array under {name!r:.200}")
+            raise UnsafeFileError(f"{self.path} holds something other than an array under {shown(name)}")
         kind = self.take(1)[0]
         if kind != _ARRAY:
-            raise UnsafeFileError(f"{self.path} has the extension type {kind} under {name!r:.200}, not 1 for an array")
+            raise UnsafeFileError(f"{self.path} has the extension type {kind} under {shown(name)}, not 1 for an array")
         end = self.at + size
         if end > self.total:
-            raise DamagedFileError(f"{self.path} was cut short inside {name!r:.200}")
+            raise DamagedFileError(f"{self.path} was cut short inside {shown(name)}")
         if self.take(1) != b"\x93" or (axes := self.list_size()) > MOST_AXES:
-            raise DamagedFileError(f"{self.path} has a damaged array {name!r:.200}")
+            raise DamagedFileError(f"{self.path} has a damaged array {shown(name)}")
         shape = tuple(self.whole() for _ in range(axes))
         dtype = self.key()
         if dtype not in _DTYPES:
-            raise UnsafeFileError(f"{self.path} has an array {name!r:.200} of the dtype {dtype!r:.50}")
+            raise UnsafeFileError(f"{self.path} has an array {shown(name)} of the dtype {shown(dtype, 50)}")
         stored, length = _DTYPES[dtype], self.bin_size()
         if self.at + length != end or length * 8 != math.prod(shape) * STORED_BITS[stored]:
-            raise DamagedFileError(f"{self.path}: the array {name!r:.200} of shape {shape} has {length} bytes")
+            raise DamagedFileError(f"{self.path}: the array {shown(name)} of shape {shape} has {length} bytes")
         if name in self.found:
-            raise UnsafeFileError(f"{self.path} has {name!r:.200} twice")
+            raise UnsafeFileError(f"{self.path} has {shown(name)} twice")
         self.found[name] = StoredTensor(self.path, name, stored, shape, self.at, length)
         self.at = self.file.seek(end)
 

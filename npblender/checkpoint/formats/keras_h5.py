@@ -24,6 +24,7 @@ from typing import Any, Final
 from npblender.checkpoint.dtypes import STORED_BITS
 from npblender.checkpoint.folder import StoredTensor
 from npblender.checkpoint.formats.errors import DamagedFileError, UnsafeFileError
+from npblender.common.printable import shown
 
 DEEPEST: Final = 16
 """Groups within groups; Keras nests 9."""
@@ -73,13 +74,13 @@ def placed(path: Path, datasets: Iterable[Sequence[Any]], total: int) -> dict[st
         for each in shape:
             size *= each
         if start is None and size:
-            raise DamagedFileError(f"{path} has no numbers for {name!r:.200}")
+            raise DamagedFileError(f"{path} has no numbers for {shown(name)}")
         start = start or 0
         if start + size > total:
-            raise DamagedFileError(f"{path} was cut short: {name!r:.200} reaches beyond its end")
+            raise DamagedFileError(f"{path} was cut short: {shown(name)} reaches beyond its end")
         bare = name.removesuffix(":0")
         if bare in found:
-            raise UnsafeFileError(f"{path} has two datasets called {bare!r:.200}")
+            raise UnsafeFileError(f"{path} has two datasets called {shown(bare)}")
         found[bare] = StoredTensor(path, bare, dtype, tuple(shape), start, size)
     return found
 

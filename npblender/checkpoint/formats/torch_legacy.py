@@ -17,6 +17,7 @@ from npblender.checkpoint.folder import StoredTensor
 from npblender.checkpoint.formats.errors import DamagedFileError, UnsafeFileError
 from npblender.checkpoint.formats.torch_zip import state_dict, stored
 from npblender.checkpoint.formats.unpickler import Storage, read_pickle
+from npblender.common.printable import shown
 
 MAGIC: Final = 0x1950A86A20F9469CFC6C
 PROTOCOL: Final = 1001
@@ -63,9 +64,9 @@ def _storages(path: Path, keys: object, known: Mapping[str, Storage], at: int, t
             file.seek(at)
             count = file.read(8)
             if len(count) < 8 or at + 8 + size > total:
-                raise DamagedFileError(f"{path} was cut short inside its storage {key!r}")
+                raise DamagedFileError(f"{path} was cut short inside its storage {shown(key)}")
             if int.from_bytes(count, "little") != storage.count:
-                raise UnsafeFileError(f"{path} describes the storage {key!r} twice, and not alike")
+                raise UnsafeFileError(f"{path} describes the storage {shown(key)} twice, and not alike")
             starts[key] = at + 8
             at += 8 + size
     if at != total:

@@ -16,6 +16,7 @@ from npblender.checkpoint.folder import StoredTensor, view_end
 from npblender.checkpoint.formats.errors import DamagedFileError, UnsafeFileError
 from npblender.checkpoint.formats.unpickler import LONGEST_PICKLE, Storage, TensorView, read_pickle
 from npblender.checkpoint.formats.zip_members import Member, read_members
+from npblender.common.printable import shown
 
 
 def read_torch_zip(path: Path) -> dict[str, StoredTensor]:
@@ -46,7 +47,7 @@ def read_torch_zip(path: Path) -> dict[str, StoredTensor]:
         size = storage.count * STORED_BITS[storage.dtype] // 8
         if member is None or member.size != size:
             found = "is not there" if member is None else f"has {member.size} bytes"
-            raise DamagedFileError(f"{path} names a storage {storage.key!r} of {size} bytes, which {found}")
+            raise DamagedFileError(f"{path} names a storage {shown(storage.key)} of {size} bytes, which {found}")
         return member.start
 
     views = state_dict(content, path)

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, ClassVar, Final
 from npblender.checkpoint.folder import view_end
 from npblender.checkpoint.formats.errors import DamagedFileError, UnsafeFileError
 from npblender.checkpoint.formats.opcodes import NAMES
+from npblender.common.printable import shown
 
 LONGEST_PICKLE: Final = 16 << 20
 """Bytes of a pickle without its tensors; torch writes 58 KB for the published sizes, 138 with Adam's state."""
@@ -238,14 +239,14 @@ class _Machine:
             if not (type(key) is str or (type(key) is int and 0 <= key < 1 << 32)):
                 raise self.unsafe(f"a {_kind(key)} is the key of a dictionary; texts and small whole numbers are read")
             if key in target:
-                raise self.unsafe(f"the key {key!r:.200} stands in a dictionary twice")
+                raise self.unsafe(f"the key {shown(key)} stands in a dictionary twice")
             target[key] = value
 
     def find_global(self) -> None:
         name = f"{self.line()}.{self.line()}"
         found = _GLOBALS.get(name)
         if found is None:
-            raise self.unsafe(f"the opcode GLOBAL names {name!r:.200}, which no file of weights needs")
+            raise self.unsafe(f"the opcode GLOBAL names {shown(name)}, which no file of weights needs")
         self.stack.append(found)
 
     def persistent(self) -> None:
@@ -261,7 +262,7 @@ class _Machine:
             raise self.unsafe("a storage is a view of another one, as torch wrote before 0.4")
         storage = Storage(kind.dtype, key, count)
         if self.storages.setdefault(key, storage) != storage:
-            raise self.unsafe(f"the storage {key!r:.80} is described twice, and not alike")
+            raise self.unsafe(f"the storage {shown(key, 80)} is described twice, and not alike")
         self.stack.append(storage)
 
     def reduce(self) -> None:

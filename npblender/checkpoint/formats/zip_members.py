@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from npblender.checkpoint.formats.errors import DamagedFileError, UnsafeFileError
+from npblender.common.printable import shown
 
 MOST_MEMBERS: Final = 20_000
 """A member a tensor: torch writes 350 for the published sizes, 1,379 with Adam's state."""
@@ -58,7 +59,7 @@ def read_members(path: Path) -> dict[str, Member]:
         for _ in range(count):
             at, name, header, length = _read_entry(path, directory, at)
             if name in members:
-                raise UnsafeFileError(f"{path} has the member {name!r} twice")
+                raise UnsafeFileError(f"{path} has the member {shown(name)} twice")
             begin = _data_start(path, file, name, header)
             members[name] = Member(begin, length)
             occupied.append((header, begin + length, name))
@@ -67,8 +68,8 @@ def read_members(path: Path) -> dict[str, Member]:
     end, before = 0, "the file's start"
     for header, behind, name in sorted(occupied):
         if header < end or behind > start:
-            what = f"overlaps {before!r}" if header < end else "reaches into the directory"
-            raise UnsafeFileError(f"{path} has a member {name!r} that {what}")
+            what = f"overlaps {shown(before)}" if header < end else "reaches into the directory"
+            raise UnsafeFileError(f"{path} has a member {shown(name)} that {what}")
         end, before = behind, name
     return members
 
@@ -121,18 +122,18 @@ def _read_entry(path: Path, directory: bytes, at: int) -> tuple[int, str, int, i
         raise DamagedFileError(f"{path} has a damaged directory")
     name = _name(path, raw)
     if flags & _ENCRYPTED:
-        raise UnsafeFileError(f"{path} has an encrypted member {name!r}")
+        raise UnsafeFileError(f"{path} has an encrypted member {shown(name)}")
     if method:
-        raise UnsafeFileError(f"{path} has a compressed member {name!r}; torch stores its members as they are")
+        raise UnsafeFileError(f"{path} has a compressed member {shown(name)}; torch stores its members as they are")
     wide = iter(_wide_numbers(extra))
     try:
         size, packed, header = (
             next(wide) if number == _FULL_32 else number for number in (size, packed, header)
         )  # in this order, those that are full
     except (StopIteration, RuntimeError):
-        raise DamagedFileError(f"{path} has a member {name!r} without its size or place") from None
+        raise DamagedFileError(f"{path} has a member {shown(name)} without its size or place") from None
     if size != packed or disk:
-        raise DamagedFileError(f"{path} has a member {name!r} of two sizes")
+        raise DamagedFileError(f"{path} has a member {shown(name)} of two sizes")
     return at + 46 + n + m + k, name, header, size
 
 
@@ -156,7 +157,7 @@ def _name(path: Path, raw: bytes) -> str:
     parts = name.split("/")
     plain = len(raw) <= LONGEST_NAME and name.isprintable() and not set("\\:") & set(name)
     if not plain or any(part in ("", ".", "..") for part in parts):
-        raise UnsafeFileError(f"{path} has a member of the name {name!r:.100}, which leads elsewhere")
+        raise UnsafeFileError(f"{path} has a member of the name {shown(name, 100)}, which leads elsewhere")
     return name
 
 
@@ -166,5 +167,5 @@ def _data_start(path: Path, file: BinaryIO, name: str, header: int) -> int:
     flags, method = struct.unpack("<2H", local[6:10])
     n, m = struct.unpack("<2H", local[26:])
     if local[:4] != _LOCAL or method or flags & _ENCRYPTED or _at(path, file, header + 30, n) != name.encode():
-        raise UnsafeFileError(f"{path} describes its member {name!r} twice, and not alike")
+        raise UnsafeFileError(f"{path} describes its member {shown(name)} twice, and not alike")
     return header + 30 + int(n) + int(m)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from npblender.common.array_types import Array
+from npblender.common.printable import shown
 from npblender.config.dialect import Dialect, resolve_dialect
 from npblender.groundtruth.comparison.diagnose import diagnose
 from npblender.groundtruth.comparison.findings import PointReport, Report, Side
@@ -223,7 +224,7 @@ def _opened(what: str, given: Given) -> tuple[Trace, Side]:
         raise TypeError(f"{what} is a {type(given).__name__}; give a Trace, a file of one, or arrays by name")
     for name, array in trace.arrays.items():
         if array.dtype.kind not in "fiub":
-            raise TypeError(f"{what}: {name!r} is {array.dtype}, and real numbers are compared")
+            raise TypeError(f"{what}: {shown(name)} is {array.dtype}, and real numbers are compared")
     dialect = trace.dialect
     dialect_name = None if dialect is None else resolve_dialect(dialect).name
     return trace, Side(source, trace.dtype, dialect_name, len(trace.arrays))

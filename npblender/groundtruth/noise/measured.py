@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender.common.array_types import Array
+from npblender.common.printable import shown
 from npblender.groundtruth.noise.plain_loops import LOOPS, run_plainly
 from npblender.groundtruth.noise.units import Noise
 from npblender.groundtruth.noise.variants import Variant, legitimate_variants
@@ -94,7 +95,7 @@ def _add_deviations(
         rows = ... if variant.rows is None else variant.rows
         expected, counts = truth[name][rows], computed[name][rows]
         found = variant.restore(name, array)
-        assert found.shape == expected.shape, f"{name} of {variant.name!r} is {found.shape}, not {expected.shape}"
+        assert found.shape == expected.shape, f"{name} of {shown(variant.name)} is {found.shape}, not {expected.shape}"
         seen[name].add(_deviation(name, found, expected, counts))
 
     evaluate(variant.evaluation, compare)

@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from npblender.common.printable import shown
+
 Verdict = Literal["within noise", "borderline", "diverged"]
 
 DIVERGED = 10.0
@@ -59,7 +61,7 @@ class Noise:
 
     def __post_init__(self) -> None:
         if not (0 <= self.rms <= self.max < float("inf")):
-            raise ValueError(f"noise has 0 <= rms <= max, finite; got rms {self.rms!r} and max {self.max!r}")
+            raise ValueError(f"noise has 0 <= rms <= max, finite; got rms {shown(self.rms)} and max {shown(self.max)}")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from npblender import demo
 from npblender.common import json_files
+from npblender.common.printable import shown
 from npblender.common.version import __version__
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.groundtruth.packs import tiny
@@ -89,7 +90,7 @@ def _export(
 ) -> Manifest:
     check_replaceable(Path(os.path.abspath(folder)))  # before the work
     if stored not in ("float32", "float64"):
-        raise ValueError(f"stored is {stored!r}; truths are stored as 'float32' or 'float64'")
+        raise ValueError(f"stored is {shown(stored)}; truths are stored as 'float32' or 'float64'")
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(place, dialect=dialect, allow_pickle=allow_pickle)
     recipe = Recipe(name, Subject(model, place), seed, stored, keep)
     arithmetic = best()

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from npblender.common import json_files
-from npblender.common.printable import shown
+from npblender.common.printable import cut, shown
 from npblender.common.replacing import replacing, replacing_folder
 
 FORMAT, SCHEMA, MANIFEST = "npblender-golden-pack", 1, "manifest.json"
@@ -141,7 +141,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         raise ValueError(f"{path} has schema version {shown(schema)}; this program reads version {SCHEMA}")
     wrong = sorted(set(content) ^ {*KEYS, "files"})
     if wrong:
-        raise ValueError(f"{path} lacks, or has besides what a manifest has: {', '.join(wrong)}")
+        raise ValueError(f"{path} lacks, or has besides what a manifest has: {cut(', '.join(wrong))}")
     files = content.pop("files")
     if not isinstance(files, dict) or not isinstance(content["cross_checks"], list):
         raise ValueError(f"{path}: its files must be an object and its cross_checks a list")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from npblender.common.printable import shown
 from npblender.config.dialect import Dialect
 from npblender.groundtruth.noise.units import Noise, diverged, score
 from npblender.models import BlenderbotSmallForConditionalGeneration
@@ -87,7 +88,7 @@ class Tally:
             at = "" if result.worst_index is None else f" at {list(result.worst_index)}"
             self.problems.append(
                 f"{name}: {result.units:.3g} units of noise (worst {result.worst:.3g}{at}: "
-                f"{result.mine_value!r}, and the pack has {result.reference_value!r})"
+                f"{shown(result.mine_value)}, and the pack has {shown(result.reference_value)})"
             )
 
     def equal(self, name: str, reference: Any, mine: Any) -> None:
@@ -113,4 +114,4 @@ def named(values: Mapping[str, Any]) -> str:
     >>> named({"size": 3, "penalty": 1.5})
     'size=3, penalty=1.5'
     """
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+    return ", ".join(f"{name}={shown(value)}" for name, value in values.items())

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 from npblender import demo
 from npblender.checkpoint import resolve_dtype
 from npblender.common import json_files
-from npblender.common.printable import cut
+from npblender.common.printable import cut, shown
 from npblender.config.dialect import resolve_dialect
 from npblender.groundtruth.packs.export import weights_sha256
 from npblender.groundtruth.packs.manifest import MANIFEST, Manifest, damage, path_within, read_manifest
@@ -97,7 +97,7 @@ def subject_of(
     elif manifest.name == "demo":
         place = demo.folder()
     else:
-        raise FileNotFoundError(f"the pack of {manifest.name!r} does not hold its model: name the model's folder")
+        raise FileNotFoundError(f"the pack of {shown(manifest.name)} does not hold its model: name the model's folder")
     dialect = resolve_dialect(manifest.dialect)
     found = BlenderbotSmallForConditionalGeneration.from_pretrained(
         place, dialect=dialect, allow_pickle=allow_pickle and model is not None
@@ -142,10 +142,10 @@ def verify_pack(
         "model": lambda path: Verdict(True, "as it was made"),
     }
     if not any(fnmatchcase(path, only) for path in manifest.files):
-        raise ValueError(f"no file of the pack matches {only!r}; there are {', '.join(manifest.files)}")
+        raise ValueError(f"no file of the pack matches {shown(only)}; there are {cut(', '.join(manifest.files))}")
     strange = {path: record.kind for path, record in manifest.files.items() if record.kind not in checks}
     for path, kind in strange.items():
-        raise ValueError(f"{path} is of the unknown kind {kind!r}; known are {', '.join(checks)}")
+        raise ValueError(f"{path} is of the unknown kind {shown(kind)}; known are {', '.join(checks)}")
     verdicts = {}
     for path, record in manifest.files.items():
         if not fnmatchcase(path, only):
@@ -166,4 +166,4 @@ def _untrue_records(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str
             said = {name: (each["dtype"], each["shape"]) for name, each in record.tensors.items()}
             if there != said:
                 name = sorted(name for name in there.keys() | said.keys() if there.get(name) != said.get(name))[0]
-                yield path, f"holds tensor {name!r} as {there.get(name)}, and the manifest says {said.get(name)}"
+                yield path, f"holds tensor {shown(name)} as {there.get(name)}, and the manifest says {said.get(name)}"

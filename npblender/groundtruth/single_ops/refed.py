@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from npblender.common.array_types import Array
+from npblender.common.printable import shown
 from npblender.common.version import __version__
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.groundtruth.noise.measured import record_arrays
@@ -95,7 +96,7 @@ class Refed:
             outputs = {case.name: arrays[case.name] for case in cases}
             assert set(noise) == set(outputs)
         except (ValueError, KeyError, TypeError, AssertionError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{path}: its metadata do not describe its tensors ({error!r})") from error
+            raise ValueError(f"{path}: its metadata do not describe its tensors ({shown(error)})") from error
         given = {name.removeprefix(GIVEN): array for name, array in arrays.items() if name.startswith(GIVEN)}
         return Refed(cases, given, outputs, noise, said)
 

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 
 from npblender.checkpoint import resolve_dtype
 from npblender.common.checks import closest_name, switch_or_default
+from npblender.common.printable import shown
 from npblender.common.version import __version__
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.groundtruth.noise.measured import measure_noise, record_arrays
@@ -128,12 +129,12 @@ def select_points(names: Sequence[str], globs: str | Sequence[str] | None) -> li
     chosen: set[str] = set()
     for pattern in patterns:
         if not isinstance(pattern, str):
-            raise TypeError(f"points are named by texts, not by {pattern!r}")
+            raise TypeError(f"points are named by texts, not by {shown(pattern)}")
         found = {name for name in names if fnmatchcase(name, pattern) or fnmatchcase(without_step(name), pattern)}
         if not found:
             close = closest_name(pattern, names)
-            hint = f"did you mean {close!r}? " if close else ""
-            raise ValueError(f"no point is named {pattern!r}; {hint}'*' stands for any part of a name")
+            hint = f"did you mean {shown(close)}? " if close else ""
+            raise ValueError(f"no point is named {shown(pattern)}; {hint}'*' stands for any part of a name")
         chosen |= found
     if not chosen:
         raise ValueError("points is an empty list, which keeps nothing; leave it out to keep all")

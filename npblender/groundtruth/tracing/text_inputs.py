@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.groundtruth.tracing.inputs import TraceInputs
 from npblender.tokenizer import BlenderbotSmallTokenizer
@@ -52,14 +53,14 @@ def inputs_of_texts(
 def _several(name: str, given: Any) -> list[str]:
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list | tuple) or not texts or not all(isinstance(each, str) for each in texts):
-        raise TypeError(f"{name} is a text or a list of texts, not {given!r}")
+        raise TypeError(f"{name} is a text or a list of texts, not {shown(given)}")
     return list(texts)
 
 
 def _ids(tokenizer: BlenderbotSmallTokenizer, name: str, number: int, text: str) -> list[int]:
     ids = [int(i) for i in tokenizer(text)["input_ids"]]
     if not ids:
-        raise ValueError(f"{name} {number}, {text!r}, has no tokens")
+        raise ValueError(f"{name} {number}, {shown(text)}, has no tokens")
     return ids
 
 

@@ -121,7 +121,9 @@ class Trace:
             return Trace(arrays)
         if metadata.get("version") not in READ:
             known = " and ".join(READ)
-            raise ValueError(f"{path} is a trace of version {metadata.get('version')!r}; versions {known} are read")
+            raise ValueError(
+                f"{path} is a trace of version {shown(metadata.get('version'))}; versions {known} are read"
+            )
         arrays = {name: array for name, array in arrays.items() if not name.startswith(INPUT)}
         said = {name: _parsed(path, name, text) for name, text in metadata.items() if name in _SHAPES}
         points = said.pop("points", None)
@@ -151,7 +153,7 @@ def _outputs_of_cases(path: Any, arrays: Mapping[str, Array], text: str) -> Trac
     try:
         listed = {name: each["noise"] for name, each in json.loads(text).items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: its metadata key 'cases' does not describe cases ({error!r})") from error
+        raise ValueError(f"{path}: its metadata key 'cases' does not describe cases ({shown(error)})") from error
     noise = {
         f"{case}/out/{name}": _noise(path, f"{case}/out/{name}", value)
         for case, each in listed.items()

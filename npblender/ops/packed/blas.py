@@ -9,6 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from npblender.common.printable import shown
+
 VARIABLE = "NPBLENDER_LAYOUT"
 LAYOUTS = ("by-use", "panels", "rows")
 
@@ -71,7 +73,7 @@ def layout() -> str:
     if asked is None:
         return "by-use" if core_name() in WITH_SMALL_KERNELS else "rows"
     if asked not in LAYOUTS:
-        raise ValueError(f"{VARIABLE} is {asked!r}, but must be one of {', '.join(LAYOUTS)}")
+        raise ValueError(f"{VARIABLE} is {shown(asked)}, but must be one of {', '.join(LAYOUTS)}")
     return asked
 
 

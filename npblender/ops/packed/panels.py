@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from npblender.common.array_types import Array
+from npblender.common.printable import shown
 from npblender.ops.packed.matrix_like import MatrixLike
 from npblender.ops.threads import num_threads, run_in_threads
 
@@ -83,7 +84,7 @@ class Panels(MatrixLike):
         ((64, 5), (128, 5), None)
         """
         if len(self.store) % count or self.rows != len(self.store) * self.store.shape[3]:
-            raise ValueError(f"{self!r} is not {count} times as many whole panels")
+            raise ValueError(f"{shown(self)} is not {count} times as many whole panels")
         size = len(self.store) // count
         parts = (self.store[n * size : (n + 1) * size] for n in range(count))
         return tuple(replace(self, store=part, rows=self.rows // count, whole=self) for part in parts)

@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 
 from npblender.common import json_files
+from npblender.common.printable import shown
 from npblender.common.replacing import replacing_folder
 from npblender.groundtruth.packs.convert import literals, npz, onnx, raw
 from npblender.groundtruth.packs.manifest import damage, read_manifest
@@ -37,7 +38,7 @@ def convert_pack(folder: str | os.PathLike[str], out: str | os.PathLike[str], to
         FileNotFoundError, ValueError: no pack, a damaged one, an unknown format, or a folder that is not empty.
     """
     if to not in FORMATS:
-        raise ValueError(f"unknown format {to!r}; there are {', '.join(FORMATS)}")
+        raise ValueError(f"unknown format {shown(to)}; there are {', '.join(FORMATS)}")
     manifest = read_manifest(folder)
     broken = damage(folder, manifest)
     if broken:

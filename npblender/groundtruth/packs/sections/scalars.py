@@ -71,7 +71,7 @@ def make(seed: int, a: Arithmetic) -> Iterator[PackFile]:
             y = scalar(a, name, x)
             for other, value in (("float64", scalar(LIBM, name, x)), ("npblender", _own(name, x, "float64"))):
                 if not _close(y, value):
-                    raise ValueError(f"{name}({x!r}) is {y!r} by {a.name}, but {value!r} by {other}")
+                    raise ValueError(f"{name}({shown(x)}) is {shown(y)} by {a.name}, but {shown(value)} by {other}")
             writer.writerow([x.hex(), y.hex(), f"{BOUNDS[name]:g}", region])
         yield PackFile(f"ops/{name}.csv", KIND, f"{name} at float32 numbers", text.getvalue().encode("ascii"))
 
@@ -129,7 +129,8 @@ def check(path: Path, dtype: np.dtype[Any], *, exact: bool = True) -> Verdict:
             errors[np.abs(mine - y) <= AGREE * np.abs(y)] = 0
     wrong = np.flatnonzero(~(errors <= allowed))
     problems = [
-        f"{path.stem}({x[n].hex()}) is {float(mine[n])!r}, and the pack has {y[n]!r}: {float(errors[n]):.3g} ulp, "
+        f"{path.stem}({x[n].hex()}) is {shown(float(mine[n]))}, and the pack has {shown(y[n])}: "
+        f"{float(errors[n]):.3g} ulp, "
         f"at most {allowed[n]:g}"
         for n in wrong[:5]
     ]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from npblender.common.printable import cut
+from npblender.common.printable import cut, shown
 from npblender.config.dialect import Dialect
 from npblender.groundtruth.packs.files import PackFile, json_file, read_json, short
 from npblender.groundtruth.packs.truth.search_steps import Step, retrace_beams, retrace_parlai_beams, retrace_rows
@@ -122,7 +122,7 @@ def _steps(subject: Subject, search: Search, record: Any, beams: int, prompt: in
             last = n == len(chosen) - 1
             pairs = list(zip(*chosen[n], strict=True))
             if (int(row), int(sequence[first + n])) not in pairs and not last:  # the last may be replaced by the eos
-                raise ValueError(f"search {search.name!r}: step {n} of its scores does not lead to its beams")
+                raise ValueError(f"search {shown(search.name)}: step {n} of its scores does not lead to its beams")
     return steps
 
 
@@ -198,5 +198,5 @@ def _check_scores(tally: Tally, name: str, expected: Any, mine: Any) -> None:
         return
     for n, (theirs, ours) in enumerate(zip(expected, mine, strict=True)):
         if theirs is not None and not abs(theirs - ours) <= SCORE_BOUND * max(1.0, abs(theirs)):
-            tally.problems.append(f"{name}[{n}] scores {ours!r}, and the pack has {theirs!r}")
+            tally.problems.append(f"{name}[{n}] scores {shown(ours)}, and the pack has {shown(theirs)}")
             return

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from npblender.common.printable import shown
 from npblender.config.dialect import PARLAI, TRANSFORMERS_5, Dialect
 from npblender.groundtruth.packs.files import PackFile, json_file, read_json
 from npblender.groundtruth.packs.verdict import Subject, Tally, Verdict
@@ -75,8 +76,8 @@ def check(path: Path, subject: Subject) -> Verdict:
     for expected in read_json(path):
         text = expected["text"]
         mine = _explained(tokenizer, text)
-        tally.equal(f"the ids of {text!r}", expected["ids"], mine["ids"])
-        tally.equal(f"what {text!r} is decoded to", expected["decoded"], mine["decoded"])
-        tally.equal(f"the pieces of {text!r}", expected["pieces"], mine["pieces"])
-        tally.equal(f"the ids of {text!r} by a call", expected["ids"], tokenizer(text)["input_ids"])
+        tally.equal(f"the ids of {shown(text)}", expected["ids"], mine["ids"])
+        tally.equal(f"what {shown(text)} is decoded to", expected["decoded"], mine["decoded"])
+        tally.equal(f"the pieces of {shown(text)}", expected["pieces"], mine["pieces"])
+        tally.equal(f"the ids of {shown(text)} by a call", expected["ids"], tokenizer(text)["input_ids"])
     return tally.verdict("comparisons of texts")
