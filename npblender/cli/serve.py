@@ -16,6 +16,7 @@ from npblender.cli.options import (
     suit_threads,
     whole_number,
 )
+from npblender.common.printable import shown
 
 EPILOG = """Needs pip install 'npblender[serve]'. SIGTERM or Ctrl-C stops it: nothing new is taken, and what runs is
 finished. docs/server.md says more."""
@@ -53,7 +54,7 @@ def port_number(text: str) -> int:
     argparse.ArgumentTypeError: '70000' is no port from 0 to 65535
     """
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is no port from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no port from 0 to 65535")
     return int(text)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from npblender.common.printable import shown
 from npblender.groundtruth.exercises.tasks import TASKS, Case, Task
 
 Verdict = Literal["right", "wrong", "not written", "stopped"]
@@ -125,7 +126,7 @@ def _first_wrong_item(found: Any, right: list[Any]) -> str | None:
     items = [item.item() if isinstance(item, np.generic) else item for item in found]
     for at, (item, wanted) in enumerate(zip(items, right, strict=False)):
         if item != wanted:
-            return f"item [{at}] is {item!r}, must be {wanted!r}"
+            return f"item [{at}] is {shown(item)}, must be {shown(wanted)}"
     return None if len(items) == len(right) else f"there are {len(items)} items, must be {len(right)}: {right}"
 
 
