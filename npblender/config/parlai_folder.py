@@ -18,6 +18,7 @@ from typing import Any
 
 from npblender.common import json_files
 from npblender.common.checks import check_whole
+from npblender.common.printable import shown
 
 OPT_FILES = ("model.opt", "model.checkpoint.opt")
 DICTIONARY_FILES = ("model.dict", "model.checkpoint.dict")
@@ -77,7 +78,7 @@ class ParlaiFolder:
         for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
             token, tab, count = line.rstrip("\r").partition("\t")
             if tab and not re.fullmatch(r"-?\d{1,18}", count):
-                raise ValueError(f"{path}, line {number}: {count[:40]!r} is no count of a token")
+                raise ValueError(f"{path}, line {number}: {shown(count[:40])} is no count of a token")
             token = _unescaped(token)
             found[token.lower() if token in ("__UNK__", "__NULL__", "__END__", "__START__") else token] = None
         if self.options.get("fp16") or self.options.get("force_fp16_tokens"):
@@ -158,7 +159,8 @@ class ParlaiFolder:
             )
         elif search != "greedy":
             raise ValueError(
-                f"{self.path}: inference {search!r} is not covered; use beam, greedy, topk, nucleus, delayedbeam or "
+                f"{self.path}: inference {shown(search)} is not covered; use beam, greedy, topk, nucleus, "
+                f"delayedbeam or "
                 "delayednucleusbeam"
             )
         return content
@@ -194,7 +196,7 @@ class ParlaiFolder:
         for name, covered in COVERED.items():
             value = self.options.get(name, covered[0])
             if value not in covered:
-                raise ValueError(f"{self.path}: {name} {value!r} is not covered, only {covered[0]!r}")
+                raise ValueError(f"{self.path}: {name} {shown(value)} is not covered, only {shown(covered[0])}")
 
 
 def find_parlai(folder: Path) -> ParlaiFolder | None:

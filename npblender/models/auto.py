@@ -8,6 +8,7 @@ from typing import Any
 from npblender import demo
 from npblender.common import json_files
 from npblender.common.checks import switch_or_default
+from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.models.heads import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
@@ -34,7 +35,9 @@ def check_model_type(
         return
     found = json_files.read_object(path).get("model_type")
     if found != BlenderbotSmallConfig.model_type:
-        raise ValueError(f"{path}: model_type is {found!r}; only {BlenderbotSmallConfig.model_type!r} is covered here")
+        raise ValueError(
+            f"{path}: model_type is {shown(found)}; only {shown(BlenderbotSmallConfig.model_type)} is covered here"
+        )
 
 
 class _Auto:
