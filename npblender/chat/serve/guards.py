@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from npblender.chat.serve.errors import ApiError
 from npblender.chat.serve.limits import BODY_SECONDS, MOST_BODY_BYTES
+from npblender.common.printable import shown
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -113,11 +114,11 @@ def check(rules: Rules, method: str, path: str, headers: MutableMapping[bytes, b
     """
     host = headers.get(b"host", b"").decode("latin-1")
     if not host_is_allowed(host, rules.hosts):
-        message = f"this server is not {host!r}: use its address or localhost, or start it with --allow-host NAME"
+        message = f"this server is not {shown(host)}: use its address or localhost, or start it with --allow-host NAME"
         raise ApiError(403, message, code="host_not_allowed")
     origin = headers.get(b"origin", b"").decode("latin-1")
     if origin and not origin_is_allowed(origin, host, rules.origins):
-        message = f"pages of {origin!r} may not send requests here; start the server with --allow-origin {origin}"
+        message = f"pages of {shown(origin)} may not send requests here; start the server with --allow-origin {origin}"
         raise ApiError(403, message, code="origin_not_allowed")
     if rules.key is not None and path not in OPEN and method != "OPTIONS":
         check_key(headers.get(b"authorization", b"").decode("latin-1"), rules.key)

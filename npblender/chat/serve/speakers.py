@@ -18,6 +18,7 @@ from npblender.chat.serve.asked import Asked
 from npblender.chat.serve.errors import ApiError, refused
 from npblender.chat.serve.limits import MOST_ROWS
 from npblender.chat.serve.messages import Talk
+from npblender.common.printable import shown
 from npblender.config.dialect import Dialect, resolve_dialect
 from npblender.config.searches import BEAM, SEVERAL_BEAMS
 from npblender.models import BlenderbotSmallForConditionalGeneration
@@ -63,7 +64,7 @@ class Speakers:
     def check_name(self, name: str | None) -> None:
         """Refuse the name of a model that is not served; without a name it is the one that is."""
         if name is not None and name != self.name:
-            message = f"there is no model {name!r}; this server has {self.name!r}"
+            message = f"there is no model {shown(name)}; this server has {shown(self.name)}"
             raise ApiError(404, message, param="model", code="model_not_found")
 
     def of(self, dialect: str | None) -> Speaker:
