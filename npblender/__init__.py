@@ -7,9 +7,9 @@
     ids = model.generate(**tokenizer(["hello!"], return_tensors="np"))
     print(tokenizer.decode(ids[0], skip_special_tokens=True))
 
-`Conversation` keeps a history, `reply_to_all` replies to many inputs, `trace` and `compare` check a port. The rooms,
-from the ground up: common, ops, config, tokenizer, transformer, checkpoint, demo, generation, models, chat,
-groundtruth, serve, cli.
+`Conversation` keeps a history, `reply_to_all` replies to many inputs, `explain` shows how a reply comes about, `trace`
+and `compare` check a port. The rooms, from the ground up: common, ops, config, tokenizer, transformer, checkpoint,
+demo, generation, models, chat, groundtruth, cli.
 """
 
 import importlib
@@ -26,6 +26,7 @@ from npblender.transformer.kv_cache import Cache
 if TYPE_CHECKING:
     from npblender.chat import Conversation
     from npblender.chat.batch import reply_to_all
+    from npblender.chat.explanation import Explanation, explain
     from npblender.groundtruth import Trace, compare, trace
     from npblender.models.auto import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
     from npblender.models.keras_flax import (
@@ -52,6 +53,7 @@ __all__ = [
     "Cache",
     "Conversation",
     "Dialect",
+    "Explanation",
     "FlaxBlenderbotSmallForConditionalGeneration",
     "FlaxBlenderbotSmallModel",
     "GenerationConfig",
@@ -59,6 +61,7 @@ __all__ = [
     "TFBlenderbotSmallModel",
     "Trace",
     "compare",
+    "explain",
     "reply_to_all",
     "trace",
 ]
@@ -69,12 +72,14 @@ _IMPORTED_LATER = {
     "AutoTokenizer": "models.auto",
     "BlenderbotSmallTokenizerFast": "tokenizer.fast",
     "Conversation": "chat",
+    "Explanation": "chat.explanation",
     "FlaxBlenderbotSmallForConditionalGeneration": "models.keras_flax",
     "FlaxBlenderbotSmallModel": "models.keras_flax",
     "TFBlenderbotSmallForConditionalGeneration": "models.keras_flax",
     "TFBlenderbotSmallModel": "models.keras_flax",
     "Trace": "groundtruth",
     "compare": "groundtruth",
+    "explain": "chat.explanation",
     "reply_to_all": "chat.batch",
     "trace": "groundtruth",
 }

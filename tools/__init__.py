@@ -8,6 +8,7 @@
     measure/        errors, noise, tolerances and times behind the tables of docs/
     bench/          npblender beside other engines
     docs/           the pages: their code blocks and the tables that are made from the code
+    pictures/       the pictures of docs/, and photographs of what a browser makes of them
     onnx_graph/     the model as an ONNX graph
     demo/           the training of the model that comes with the package
 

@@ -72,6 +72,7 @@ EVERY_CHANGE = {
             ("tools.docs.api", "--check"),
             ("tools.docs.points", "--check"),
             ("tools.docs.settings", "--check"),
+            ("tools.pictures.draw", "--check"),
             ("tools.docs.habits", "--check"),
             ("tools.docs.drop_in", "--check"),
             ("tools.docs.from_parlai", "--check"),
@@ -120,6 +121,8 @@ PAGES = {
         "plant a fault of the zoo in the demo: the first wrong point, and what it replies; docs/exercises.md",
         (("tools.docs.fault",),),
     ),
+    "pictures": Task("the pictures of docs/pictures/ from the code and the demo", (("tools.pictures.draw",),)),
+    "look": Task("photographs of pages and pictures in a real Chromium, to be looked at", (("tools.pictures.look",),)),
     "zoo": Task(
         "what `npblender compare` says of every fault of the zoo; docs/porting.md",
         (("tools.docs.zoo",),),

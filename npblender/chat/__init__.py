@@ -8,6 +8,8 @@ words          a reply as text while its tokens arrive
 blocklist      words and phrases that are never generated
 transcript     a conversation as JSON
 talks          many conversations in one SQLite file
+explanation/   how a reply came about, as data and as one page
+explaining     the same of a reply in a conversation
 batch/         replies to many inputs, resumable, on many machines
 serve/         replies over HTTP, for many callers at once
 """

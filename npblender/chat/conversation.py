@@ -7,7 +7,7 @@ that fails or is cancelled changes nothing. history.py encodes the history, repl
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from npblender.chat.transcript import Transcript, read_transcript, write_transcr
 from npblender.common import json_files
 from npblender.common.checks import lines_of
 from npblender.common.printable import cut, shown
+from npblender.config.dialect import Dialect
 from npblender.generation.generate import generator_of
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
@@ -35,6 +36,7 @@ from npblender.tokenizer import BlenderbotSmallTokenizer
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # type checkers have it, whatever is installed
 
+    from npblender.chat.explanation import Explanation
     from npblender.config.call_options import CallOptions, LoadOptions
 
 
@@ -201,6 +203,23 @@ class Conversation:
         self.last_reply = reply
         return reply
 
+    def explain(self, turn: int = -1, *, dialects: Sequence[str | Dialect] | None = None) -> Explanation:
+        """Explain a reply of the model's: every merge, attention, probability and beam; the last one by itself.
+
+        The reply is searched for again with the persona and the settings of now. Where that finds another one (it was
+        drawn, or the settings have changed), the page says so, and shows the probabilities of the reply as it stands.
+
+        Args:
+            turn: its number in `turns`.
+            dialects: which originals to compare with; None for all, () for none.
+
+        Raises:
+            ValueError: there is no such turn, or it is the user's.
+        """
+        from npblender.chat.explaining import explain_turn
+
+        return explain_turn(self, turn, dialects)
+
     def undo(self) -> tuple[Turn, ...]:
         """Remove the last exchange: the last turn, and the user's before it if it was a reply. Return them.
 
@@ -258,6 +277,15 @@ class Conversation:
     def load(self, path: str | os.PathLike[str]) -> None:
         """Go on with a conversation that `save` wrote."""
         self.restore(read_transcript(path))
+
+    def source_of(self, tokenizer: BlenderbotSmallTokenizer, turns: tuple[Turn, ...]) -> FittedSource:
+        """The ids of some turns behind the persona, by a tokenizer that may be of another dialect."""
+        limit = self.model.config.max_position_embeddings
+        return make_source(tokenizer, self.profile, self._persona, turns, limit)
+
+    def processors(self) -> tuple[BlockList, ...]:
+        """The logits processors of every search, besides those of its settings."""
+        return () if self._block is None else (self._block,)
 
     def _source_of(self, persona: tuple[str, ...], turns: tuple[Turn, ...]) -> FittedSource:
         return make_source(self.tokenizer, self.profile, persona, turns, self.model.config.max_position_embeddings)

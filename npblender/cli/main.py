@@ -23,6 +23,7 @@ SUBCOMMANDS = {
     "generate": "reply to every line of a file",
     "serve": "reply over HTTP, to OpenAI's clients and a page to chat in",
     "tokenize": "show how a text becomes ids",
+    "explain": "show how a reply came about, as a page for a browser",
     "info": "show the model and the machine",
     "fetch": "download a model of the Hugging Face Hub",
     "convert": "write any checkpoint as safetensors",

@@ -26,6 +26,7 @@ BOOK: Mapping[str, Mapping[str, str]] = {
     "read": {
         "one-page": "all of it in 80 lines of NumPy, each line with what the package adds",
         "walkthrough": "one reply, every number on the way, and a reason for each step",
+        "explain": "a page that shows how a reply of your own came about",
         "tokenizer": "text to ids: two ways of cutting, and the merges",
         "steps/README": "from one head to batch, cache and beams, eight small programs",
         "beam-search": "one search, beam by beam, and two ways to rank what it finds",

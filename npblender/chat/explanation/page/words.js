@@ -1,0 +1,110 @@
+// Text -> pieces with every merge -> ids -> embeddings.
+
+function letters(symbol) {
+  return symbol.endsWith("</w>") ? symbol.slice(0, -4) : `${symbol}\u00b7`;
+}
+
+function mergeList(piece) {
+  if (!piece.merges.length) {
+    return el("p", { class: "soft small" }, piece.word.length > 1 && piece.tokens.length === 1
+      ? "Taken whole: a token that no merge makes." : "Nothing to merge.");
+  }
+  return el("ol", { class: "merges small" }, piece.merges.map(([rank, left, right, symbols]) => el("li", {},
+    el("span", { class: "token" }, letters(left)), " + ", el("span", { class: "token" }, letters(right)), " \u2192 ",
+    el("span", { class: "token" }, symbols.map(letters).join(" ")), el("span", { class: "soft" }, `  (merge ${rank})`))));
+}
+
+function pieceTable(run, first) {
+  const known = first.pieces.map((piece) => piece.tokens.join(" "));
+  return table("Every piece of the text, its tokens and their ids. @@ marks a token that does not end its word.",
+    ["piece", "tokens", "ids", "merges"],
+    run.pieces.map((piece, at) => row(
+      el("span", { class: `token${known[at] === piece.tokens.join(" ") ? "" : " differs"}` }, piece.piece),
+      el("span", { class: "token" }, piece.tokens.join(" ")), piece.ids.join(" "),
+      piece.merges.length > 0
+        ? el("details", {}, el("summary", {}, plural(piece.merges.length, "merge")), mergeList(piece))
+        : mergeList(piece))));
+}
+
+parts.push({
+  id: "words",
+  title: "Words",
+  heading: "From text to ids",
+  has: (run) => run.source.length > 0,
+  draw(place, run, first) {
+    add(place, [
+      run.pieces.length > 0 && el("p", {}, "The tokenizer cuts the text into pieces and merges the letters of each, the pair that was ",
+        "learned first before any other. A dot after letters says that the word goes on."),
+      run.pieces.length ? pieceTable(run, first)
+        : table("What the encoder read.", ["place", "token", { n: "id" }],
+          run.source.map((id, at) => row(String(at + 1), token(run, id), { n: String(id) }))),
+    ]);
+  },
+});
+
+const POINTS = {
+  tokens: "row of the shared matrix",
+  scaled: "times \u221aD, where the dialect scales",
+  positions: "row of the learned positions",
+  sum: "token part plus positions",
+  norm: "LayerNorm",
+  output: "what the first layer gets",
+};
+
+function vectorTable(run, stack, ids, chosen) {
+  const points = run.embedded.filter((each) => each.point.startsWith(`${stack}.`));
+  const rows = points.map((each) => {
+    const name = each.point.split(".").pop();
+    const vectors = array(each.rows);
+    const length = array(each.lengths);
+    const cells = [el("span", { title: each.point }, POINTS[name]), { n: shown(length.values[chosen], length.digits) }];
+    if (vectors) cells.push(strip(vectors, chosen, `${POINTS[name]} of ${word(run, ids[chosen])}`));
+    return row(...cells);
+  });
+  const heads = ["point", { n: "length" }];
+  if (points.some((each) => each.rows !== null)) heads.push("its numbers");
+  return table(`${stack}: the vector of ${word(run, ids[chosen])}, token ${chosen + 1}`, heads, rows, { class: "strip" });
+}
+
+function strip(vectors, chosen, label) {
+  const whole = matrix(vectors);
+  const one = { rows: 1, columns: whole.columns, at: (i, j) => whole.at(chosen, j) };
+  let largest = 0;
+  for (let i = 0; i < vectors.values.length; i += 1) {
+    if (Number.isFinite(vectors.values[i])) largest = Math.max(largest, Math.abs(vectors.values[i]));
+  }
+  const canvas = picture(one, largest || 1, whole.columns);
+  canvas.removeAttribute("aria-hidden");
+  set(canvas, { role: "img", "aria-label": `${label}: ${whole.columns} numbers, the largest ${shown(largest, vectors.digits)} in any row` });
+  canvas.addEventListener("mousemove", (event) => {
+    const box = canvas.getBoundingClientRect();
+    const j = Math.min(whole.columns - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * whole.columns)));
+    canvas.title = `dimension ${j}: ${shown(one.at(0, j), vectors.digits)}`;
+  });
+  return canvas;
+}
+
+parts.push({
+  id: "vectors",
+  title: "Vectors",
+  heading: "From ids to vectors",
+  has: (run) => run.embedded.length > 0,
+  draw(place, run) {
+    const stacks = [["encoder", run.source], ["decoder", run.target]].filter(
+      ([stack]) => run.embedded.some((each) => each.point.startsWith(`${stack}.`)));
+    add(place, [el("p", {}, "Each id is looked up in one matrix, which both stacks and the output share, and gets a learned vector ",
+      "for its place. The encoder normalises after the positions are added, the decoder before. Blue numbers are above zero, ",
+      "orange ones below.")]);
+    for (const [stack, ids] of stacks) {
+      const holder = el("div", {});
+      const line = el("div", { class: "words", role: "group", "aria-label": `Tokens of the ${stack}` });
+      const show = (chosen) => {
+        line.querySelectorAll("button").forEach((each, at) => each.setAttribute("aria-pressed", at === chosen));
+        holder.replaceChildren(vectorTable(run, stack, ids, chosen));
+      };
+      add(line, ids.map((id, at) => el("button", { type: "button", class: "token", onclick: () => show(at) }, word(run, id))));
+      add(place, [el("h3", {}, stack === "encoder" ? "What the encoder reads" : "What the decoder reads"), line, holder]);
+      show(0);
+    }
+  },
+});
