@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from npblender.chat.explanation.explanation import Explanation, explain_or_refuse, in_dialects
+from npblender.chat.explanation.pieces import Piece, last_pieces, pieces_of, special_piece
+from npblender.chat.explanation.runs import Asked, explain_run
 from npblender.chat.history import PERSONA_PREFIX as PREFIX
 from npblender.chat.history import (
     PERSONA_WORDS,
@@ -18,9 +21,6 @@ from npblender.chat.history import (
 )
 from npblender.chat.replies import make_settings
 from npblender.config.dialect import Dialect
-from npblender.chat.explanation.explanation import Explanation, explain_or_refuse, in_dialects
-from npblender.chat.explanation.pieces import Piece, last_pieces, pieces_of, special_piece
-from npblender.chat.explanation.runs import Asked, explain_run
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
 from npblender.tokenizer.pretokenize import NEWLINE

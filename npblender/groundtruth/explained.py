@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npblender.common.array_types import Array
-from npblender.common.checks import check_whole
-from npblender.config import BlenderbotSmallConfig
-from npblender.config.dialect import resolve_dialect
 from npblender.chat.explanation.explanation import Explanation, PointCompared, PointsCompared
 from npblender.chat.explanation.lens import logit_lens
 from npblender.chat.explanation.next_tokens import next_tokens
 from npblender.chat.explanation.passes import Pass, is_shown, pass_of_points
 from npblender.chat.explanation.runs import Run, with_tokens
+from npblender.common.array_types import Array
+from npblender.common.checks import check_whole
+from npblender.config import BlenderbotSmallConfig
+from npblender.config.dialect import resolve_dialect
 from npblender.groundtruth.comparison.causes import likely_causes
 from npblender.groundtruth.comparison.compare import Names, compare
 from npblender.groundtruth.comparison.findings import PointReport, Report

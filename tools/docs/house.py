@@ -33,7 +33,7 @@ README: Mapping[str, str] = {
     "config": "`BlenderbotSmallConfig`, `GenerationConfig`, and the dialects: where the originals disagree",
     "models": "the public classes, with the names and arguments of transformers",
     "checkpoint": "safetensors in and out, parameter names of every original",
-    "chat": "conversations, their history and persona; `batch/` replies to many inputs, `serve/` over HTTP, `explanation/` of one",
+    "chat": "conversations, their history and persona; `batch/`, `serve/`: many replies; `explanation/`: one",
     "cli": "the command line, one file a subcommand",
     "groundtruth": "traces, noise, comparison and golden packs, for porters",
     "common": "array types, checks of one value, JSON files",

@@ -11,9 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from npblender.common.array_types import Array
-from npblender.common.printable import printable
-from npblender.common.version import __version__
 from npblender.chat.explanation.blocking import BlockedHere
 from npblender.chat.explanation.differences import differences, first_parting
 from npblender.chat.explanation.explanation import Explanation
@@ -22,6 +19,9 @@ from npblender.chat.explanation.packed import pack
 from npblender.chat.explanation.passes import Pass
 from npblender.chat.explanation.runs import Refusal, Run
 from npblender.chat.explanation.search_tree import SearchTree
+from npblender.common.array_types import Array
+from npblender.common.printable import printable
+from npblender.common.version import __version__
 
 FORMAT = "npblender-explanation 1"
 

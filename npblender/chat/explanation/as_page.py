@@ -13,10 +13,10 @@ from functools import cache
 from html import escape
 from pathlib import Path
 
-from npblender.common.printable import cut, printable
 from npblender.chat.explanation.as_data import as_json
 from npblender.chat.explanation.explanation import Explanation
 from npblender.chat.explanation.runs import Run
+from npblender.common.printable import cut, printable
 
 FOLDER = Path(__file__).parent / "page"
 SCRIPTS = ("core.js", "words.js", "attention.js", "next_tokens.js", "beams.js", "runs.js", "start.js")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npblender.common.array_types import Array, Ids
 from npblender.chat.explanation.searching import Watched
+from npblender.common.array_types import Array, Ids
 from npblender.generation.logits.processors import completions
 from npblender.generation.search.parlai import HOPELESS
 from npblender.ops import log_softmax

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npblender.common.array_types import Array
 from npblender.chat.explanation.runs import Run
+from npblender.common.array_types import Array
 from npblender.generation.search.parlai import HOPELESS
 
 KINDS = {"encoder": "encoder attention", "decoder": "decoder attention", "cross": "attention to the source"}

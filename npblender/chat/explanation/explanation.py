@@ -10,12 +10,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from npblender.chat.explanation.pieces import in_dialect, pieces_of
+from npblender.chat.explanation.runs import Asked, Refusal, Run, explain_run
 from npblender.common.checks import as_plain
 from npblender.common.replacing import replacing
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import DIALECTS, Dialect, resolve_dialect
-from npblender.chat.explanation.pieces import in_dialect, pieces_of
-from npblender.chat.explanation.runs import Asked, Refusal, Run, explain_run
 from npblender.generation.generate import Seed
 from npblender.generation.planning import check_options, make_plan
 from npblender.models import BlenderbotSmallForConditionalGeneration

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from npblender.common.array_types import Array
 from npblender.chat.explanation.next_tokens import NextToken, next_tokens
+from npblender.common.array_types import Array
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.transformer.checks import make_context
 from npblender.transformer.forward import logits_of

@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
+from npblender.chat.explanation.searching import Watched
 from npblender.common.array_types import Array, Ids
 from npblender.config.searches import BEAM, GREEDY, PARLAI_BEAM, SAMPLE
-from npblender.chat.explanation.searching import Watched
 from npblender.generation.logits.top_k import top_k_of_sums
 from npblender.generation.search.beam import NOT_YET
 from npblender.generation.search.parlai import HOPELESS, beam_paths

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import npblender
-from npblender.config import BlenderbotSmallConfig
 from npblender.chat.explanation.as_data import LEVELS, Arrays, as_data
 from npblender.chat.explanation.explanation import MOST_BYTES
 from npblender.chat.explanation.packed import INFINITE, LARGEST, pack, unpack
+from npblender.config import BlenderbotSmallConfig
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer.example import example_tokenizer
 

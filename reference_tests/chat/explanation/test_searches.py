@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npblender
-from npblender.config import BlenderbotSmallConfig
-from npblender.config.dialect import DIALECTS
 from npblender.chat.explanation.blocking import blocked_at
 from npblender.chat.explanation.search_tree import search_tree, why_no_tree
 from npblender.chat.explanation.searching import watch_search
+from npblender.config import BlenderbotSmallConfig
+from npblender.config.dialect import DIALECTS
 from npblender.generation.planning import make_plan
 from npblender.models import BlenderbotSmallForConditionalGeneration
 
