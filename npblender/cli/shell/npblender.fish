@@ -50,8 +50,8 @@ function _shtab_npblender_using
   test "$_shtab_npblender_cmdpath" = "$argv"
 end
 
-set -g _shtab_npblender_commands chat generate serve tokenize info fetch convert verify trace compare golden 'golden export' 'golden verify' 'golden convert' exercises 'exercises start' 'exercises check'
-set -g _shtab_npblender_opts_with_value --allow-host --allow-origin --api-key --batch-size --beams --block --cache-dir --completion --db --decoder-input-ids --dialect --dtype --format --host --html --input-ids --inputs --load --map --model --n-best --name --only --out --persona --points --port --prefill --profile --reply --require --resume --revision --save --say --seed --set --sha256 --shard-size --store --task --temperature --text --to --tokenizer-json --top-k --window --workers --workers-queue -m
+set -g _shtab_npblender_commands chat generate serve tokenize explain info fetch convert verify trace compare golden 'golden export' 'golden verify' 'golden convert' exercises 'exercises start' 'exercises check'
+set -g _shtab_npblender_opts_with_value --allow-host --allow-origin --api-key --batch-size --beams --block --cache-dir --completion --db --decoder-input-ids --dialect --dtype --format --host --html --input-ids --inputs --load --map --model --n-best --name --only --other --out --persona --points --port --prefill --profile --reply --require --resume --revision --row --save --say --seed --set --sha256 --shard-size --store --task --temperature --text --to --tokenizer-json --top-k --trace --window --workers --workers-queue -m
 
 complete -c npblender -e
 complete -c npblender -f
@@ -129,6 +129,29 @@ complete -c npblender -n '_shtab_npblender_using tokenize' -l typed -d 'as chat 
 complete -c npblender -n '_shtab_npblender_using tokenize' -l json -d 'one JSON object'
 complete -c npblender -n '_shtab_npblender_using tokenize' -s m -l model -xka "(__fish_complete_directories)" -d 'the model'"'"'s folder (default: the demo in this package)'
 complete -c npblender -n '_shtab_npblender_using tokenize' -l dialect -xka "parlai transformers-4 transformers-5" -d 'which original to follow (default: what the folder says, else parlai)'
+complete -c npblender -n '_shtab_npblender_using; and test $_shtab_npblender_npos -eq 0' -a explain -d '`npblender explain TEXT --out page.html`: how the reply came about, as one page for a browser. With --trace the page shows what a trace recorded; with --other, where a port'"'"'s numbers part from it.'
+complete -c npblender -n '_shtab_npblender_using explain' -s h -l help -d 'show this help message and exit'
+complete -c npblender -n '_shtab_npblender_using explain' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'the page to write'
+complete -c npblender -n '_shtab_npblender_using explain' -l load -xka "(__fish_complete_path (commandline -ct))" -d 'a saved conversation: TEXT goes on with it; without TEXT its last reply'
+complete -c npblender -n '_shtab_npblender_using explain' -l no-others -d 'leave the other dialects out'
+complete -c npblender -n '_shtab_npblender_using explain' -l trace -xka "(__fish_complete_path (commandline -ct))" -d 'what npblender trace wrote, in place of TEXT'
+complete -c npblender -n '_shtab_npblender_using explain' -l other -xka "(__fish_complete_path (commandline -ct))" -d 'the port'"'"'s arrays of the same run, by name'
+complete -c npblender -n '_shtab_npblender_using explain' -l map -x -d 'a JSON file of patterns for the port'"'"'s names, as for compare'
+complete -c npblender -n '_shtab_npblender_using explain' -l row -x -d 'which row of the traced batch (default: 0)'
+complete -c npblender -n '_shtab_npblender_using explain' -s m -l model -xka "(__fish_complete_directories)" -d 'the model'"'"'s folder (default: the demo in this package)'
+complete -c npblender -n '_shtab_npblender_using explain' -l dialect -xka "parlai transformers-4 transformers-5" -d 'which original to follow (default: what the folder says, else parlai)'
+complete -c npblender -n '_shtab_npblender_using explain' -l allow-pickle -d 'read pytorch_model.bin or ParlAI'"'"'s model, which are pickles; nothing in them is run'
+complete -c npblender -n '_shtab_npblender_using explain' -l dtype -x -d 'float32, float64 or longdouble; float16 or bfloat16: float32 over weights kept in half the memory, which is slower (default: float32)'
+complete -c npblender -n '_shtab_npblender_using explain' -l profile -xka "parlai transformers-documentation transformers-pipeline" -d 'how the history is written for the model (default: parlai, as it was trained)'
+complete -c npblender -n '_shtab_npblender_using explain' -l persona -x -d 'a line the model is to speak by; repeatable'
+complete -c npblender -n '_shtab_npblender_using explain' -l block -xka "(__fish_complete_path (commandline -ct))" -d 'words and phrases never to be said, one a line'
+complete -c npblender -n '_shtab_npblender_using explain' -l greedy -d 'take the most probable word each time; streams words'
+complete -c npblender -n '_shtab_npblender_using explain' -l sample -d 'draw each word at random; streams words'
+complete -c npblender -n '_shtab_npblender_using explain' -l beams -x -d 'search with N beams'
+complete -c npblender -n '_shtab_npblender_using explain' -l temperature -x -d '--sample, with logits divided by T'
+complete -c npblender -n '_shtab_npblender_using explain' -l top-k -x -d '--sample, from the K most probable words'
+complete -c npblender -n '_shtab_npblender_using explain' -l seed -x -d 'make --sample repeatable'
+complete -c npblender -n '_shtab_npblender_using explain' -l set -x -d 'any setting of the search, such as min_length=5; repeatable'
 complete -c npblender -n '_shtab_npblender_using; and test $_shtab_npblender_npos -eq 0' -a info -d '`npblender info`: what would run: configuration, parameters, dialect, versions, BLAS and threads.'
 complete -c npblender -n '_shtab_npblender_using info' -s h -l help -d 'show this help message and exit'
 complete -c npblender -n '_shtab_npblender_using info' -l json -d 'one JSON object'
