@@ -40,7 +40,7 @@ def read(name: str) -> str:
 def test_every_option_is_there_and_no_other(name: str) -> None:
     text = read(name)
     own = "fish" not in name  # fish writes options without their dashes, and has options of its own
-    written = set(re.findall(r"--[a-z][a-z-]*[a-z]" if own else r"(?<=-l )[a-z-]+", text))
+    written = set(re.findall(r"--[a-z][a-z0-9-]*[a-z0-9]" if own else r"(?<=-l )[a-z0-9-]+", text))
     expected = EVERY if own else {option.removeprefix("--") for option in EVERY}
     assert expected - {"--help", "help"} <= written
     if own:
