@@ -74,14 +74,14 @@ SAYS = {
     "rough erf": "the exact one, with erf",
     "ReLU for GELU": "relu in place of gelu",
     "GELU missing": "no activation",
-    "final encoder norm": "a norm after the last layer",
+    "final encoder norm": "a norm without parameters applied to it",
     "cross keys from the embeddings": "encoder.embed.output in place of encoder.states",
     "cross keys of another row": "rolled by -1 along B",
     "one layer for all": "the parameters of decoder.layers.0.encoder_attn.k_proj",
     "decoder started with eos": "2 in place of 1",
     "decoder scale lost": "no factor",
     "decoder scale kept": "the decoder's factor sqrt(d_model)",
-    "decoder norm after positions": "the norm taken after the positions are added",
+    "decoder norm after positions": "decoder.embed.positions added to its input",
     "target positions off by one": "moved by +1",
     "encoder positions in the decoder": "rows of encoder.embed_positions.weight",
     "target pads attended": "the causal mask alone, pads attended to",
@@ -177,13 +177,26 @@ def _is_at(fault: KernelFault, name: str) -> bool:
     return name == fault.at or ("*" in fault.at and name.endswith(tail) and name.startswith(head))
 
 
-@pytest.mark.slow
+SIZES = {
+    "published": BlenderbotSmallConfig(encoder_layers=1, decoder_layers=1, vocab_size=500),
+    "tiny": BlenderbotSmallConfig(
+        **{"vocab_size": 500, "d_model": 8, "encoder_layers": 1, "decoder_layers": 1, "max_position_embeddings": 16},
+        **{"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 6, "decoder_ffn_dim": 6},
+    ),
+}
+
+
+@cache
+def of_size(size: str) -> tuple[BlenderbotSmallForConditionalGeneration, Refed]:
+    made = BlenderbotSmallForConditionalGeneration.from_config(SIZES[size], seed=3, dialect="parlai")
+    return made, refed(made, TraceInputs([[5, 60, 7, 411]], decoder_input_ids=[[1, 9]]))
+
+
+@pytest.mark.parametrize("size", ["tiny", pytest.param("published", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["eps of 1e-6", "a matrix in float16", "one term left out"])
-def test_re_fed_faults_are_found_at_the_published_size(name: str) -> None:
-    """Width 512, 2,048 in the feed-forward block: where a whole run shows little, the operation alone shows it."""
-    config = BlenderbotSmallConfig(encoder_layers=1, decoder_layers=1, vocab_size=500)
-    large = BlenderbotSmallForConditionalGeneration.from_config(config, seed=3, dialect="parlai")
-    found = refed(large, TraceInputs([[5, 60, 7, 411]], decoder_input_ids=[[1, 9]]))
+def test_re_fed_faults_are_found_at_any_size(name: str, size: str) -> None:
+    """Width 8, or 512 with 2,048 in the feed-forward block: where a whole run shows little, an operation alone does."""
+    large, found = of_size(size)
     right = answers_with(None, found, to_arrays(large.weights))
     assert compare_refed(found, right).verdict == "within noise"
     report = compare_refed(found, answers_with(KERNELS[name], found, to_arrays(large.weights)), model=large)

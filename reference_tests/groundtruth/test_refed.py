@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npblender.groundtruth import Refed, TraceInputs, compare, compare_refed, record, refed
-from npblender.groundtruth.noise.units import unit
+from npblender.groundtruth.noise.plain_loops import Loops, compute_plainly
+from npblender.groundtruth.noise.units import Noise, unit
 from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
 from npblender.groundtruth.tracing.trace_file import Trace
 from npblender.models.example import example_model
-from npblender.transformer.parameters import to_arrays
+from npblender.transformer.parameters import from_arrays, to_arrays
 from reference_tests.support.cli_runs import one_error, run_cli
 from reference_tests.support.compared import INPUTS
 from reference_tests.support.trace_cases import draw_trace_case
@@ -235,7 +237,57 @@ def test_the_noise_is_that_of_one_operation() -> None:
             assert cases.noise[case.name].rms > 0
 
 
+def test_every_value_has_the_noise_of_its_own_sum() -> None:
+    """A fault in a small row shows beside a row of large weights, whose noise is a million times as large."""
+    model = example_model()
+    arrays = {name: array.copy() for name, array in to_arrays(model.weights).items()}
+    arrays["encoder.layers.0.fc1.weight"][0] *= 1e6
+    model = type(model)(model.config, from_arrays(model.config, arrays), dialect=model.dialect)
+    cases = refed(model, TraceInputs(**INPUTS))
+    name = "encoder.layers.0.ffn.hidden"
+    each = cases.noise[name].each
+    assert each is not None
+    assert each.shape == cases.outputs[name].shape
+    assert each[..., 0].mean() > 1e5 * each[..., 1:].mean()
+    answers = dict(cases.outputs)
+    x, weight = cases.given["encoder.layers.0.self_attn.norm"], arrays["encoder.layers.0.fc1.weight"]
+    wrong = answers[name].copy()
+    wrong[..., 3] -= x[..., -1] * weight[3, -1]  # its last term left out
+    report = compare_refed(cases, answers | {name: wrong})
+    assert report.first_divergence == name
+    first = report.first
+    assert first is not None
+    assert "wrong only at F = 3" in " ".join(first.remarks)
+    scalar = replace(cases, noise=cases.noise | {name: Noise(cases.noise[name].rms, cases.noise[name].max)})
+    assert compare_refed(scalar, answers | {name: wrong}).verdict == "within noise", "one number for all hides it"
+
+
+@pytest.mark.parametrize("loops", [Loops(3), Loops(5, fused=True), Loops(7), Loops(32)])
+@pytest.mark.parametrize("seed", range(6))
+def test_other_correct_loops_are_within_noise(loops: Loops, seed: int) -> None:
+    """With numbers of accumulators over which no noise was measured."""
+    cases, _, parameters = drawn(seed)
+    answers = {}
+    for case in cases.cases:
+        named = {role: parameters[each].astype(np.float32) for role, each in case.parameters.items()}
+        with np.errstate(all="ignore"):
+            answers[case.name] = compute_plainly(case, cases.inputs_of(case), named, loops)
+    assert compare_refed(cases, answers).verdict == "within noise"
+
+
 # The file.
+
+
+def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
+    """It has one noise for all values of an operation."""
+    example().save(tmp_path / "cases")
+    arrays, metadata = read_tensors(tmp_path / "cases")
+    old = {name: {"rms": each["rms"], "max": each["max"]} for name, each in json.loads(metadata["noise"]).items()}
+    kept = {name: array for name, array in arrays.items() if not name.startswith("noise.")}
+    write_tensors(tmp_path / "old", kept, metadata | {"version": "1", "noise": json.dumps(old)})
+    loaded = Refed.load(tmp_path / "old")
+    assert all(each.each is None and each.spread is None for each in loaded.noise.values())
+    assert compare_refed(tmp_path / "old", dict(loaded.outputs)).verdict == "within noise"
 
 
 def test_the_file_holds_everything_and_is_the_same_each_time(tmp_path: Path) -> None:
@@ -247,6 +299,8 @@ def test_the_file_holds_everything_and_is_the_same_each_time(tmp_path: Path) -> 
     loaded = Refed.load(tmp_path / "a")
     assert loaded.cases == cases.cases
     assert (loaded.noise, loaded.about) == (cases.noise, cases.about)
+    for name, noise in cases.noise.items():
+        np.testing.assert_array_equal(loaded.noise[name].each, noise.each)
     for mine, other in ((loaded.given, cases.given), (loaded.outputs, cases.outputs)):
         assert {name: (array.dtype, array.tolist()) for name, array in mine.items()} == {
             name: (array.dtype, array.tolist()) for name, array in other.items()

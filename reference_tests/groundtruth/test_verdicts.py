@@ -14,7 +14,7 @@ from npblender.groundtruth import Noise, Trace, TraceInputs, compare_refed, reco
 from npblender.groundtruth.comparison.commands import trace_command
 from npblender.groundtruth.comparison.runs import compare_runs
 from npblender.groundtruth.comparison.text_report import as_text
-from npblender.groundtruth.noise.units import judge
+from npblender.groundtruth.noise.units import judge, unit
 from npblender.models.example import example_model
 from reference_tests.support.cli_runs import one_error, run_cli
 from reference_tests.support.compared import arrays, in_float32, reference
@@ -66,7 +66,7 @@ def test_alone_an_operation_is_never_borderline() -> None:
     cases = refed(example_model(), TraceInputs([[5, 6, 7]]))
     for units, expected in ((4.0, "within noise"), (6.0, "diverged")):
         answers = dict(cases.outputs)
-        answers[NAME] = answers[NAME] + units * cases.noise[NAME].rms
+        answers[NAME] = answers[NAME] + units * unit(answers[NAME], cases.noise[NAME])
         assert compare_refed(cases, answers).verdict == expected
 
 

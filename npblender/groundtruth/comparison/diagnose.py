@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from npblender.common.array_types import Array
 from npblender.groundtruth.comparison import facts
 from npblender.groundtruth.comparison.hypotheses import explain
-from npblender.groundtruth.comparison.mistakes.operation import Weights
+from npblender.groundtruth.comparison.mistakes.operation import FIT, Weights
 from npblender.groundtruth.comparison.reading import Reading, read_as
 from npblender.groundtruth.noise.units import DIVERGED, STANDS_FOR_HIDDEN, Noise, Score, errors_in_units
 from npblender.groundtruth.tracing.points import known_point
@@ -81,7 +81,7 @@ def diagnose(
         said += list(facts.rearranged(reference, values, own, axes))
         said += list(_other_points(name, arrays, noise, values))
         said += list(facts.one_number(reference, values, wrong))
-        if not said and explained is not None:
+        if explained is not None and (not said or explained[0].endswith(FIT)):
             said.append(explained[0])
         if not said:
             said += list(facts.kind_of_error(name, reference, values))

@@ -40,6 +40,9 @@ FEW = 40
 IN_PART = 0.02
 """A hypothesis explains the wrong values of an array that is right elsewhere if it leaves at most this part of them."""
 
+WHOLE = ("mask", "embed")
+"""Operations that are not explained in part: where a mask is wrong it is turned round, and a wrong row is another."""
+
 NEARER = 0.9
 """A later hypothesis must leave less than this part of what the best before it leaves."""
 
@@ -102,7 +105,8 @@ def _best(it: Operation, wrong: Array, noise: float) -> str | None:
     error, error_there = distance(it.right, it.mine), distance(it.right[wrong], it.mine[wrong])
     part = EXPLAINED if wrong.sum() >= FEW else OF_FEW
     limit = min(part * error + ROUNDS * noise, error / 2)
-    limit_there = min(IN_PART * error_there + ROUNDS * noise, error_there / 2) if 8 <= wrong.sum() < wrong.size else 0.0
+    some = 8 <= wrong.sum() < wrong.size and np.ptp(it.mine[wrong]) > 0  # one number agrees with too much
+    limit_there = min(IN_PART * error_there + ROUNDS * noise, error_there / 2) if some else 0.0
     whole: dict[str, list[_Found]] = {"": [], FIT: [], FITTED: []}
     partly: list[_Found] = []
     finite = bool((np.isfinite(it.mine) | ~np.isfinite(it.right)).all())
@@ -113,7 +117,7 @@ def _best(it: Operation, wrong: Array, noise: float) -> str | None:
         apart = distance(output, it.mine)
         if apart < limit and (finite or not kind):
             whole[kind].append(_Found(text, apart, output))
-        elif limit_there and not kind:
+        elif limit_there and not kind and it.case.op not in WHOLE:
             there = distance(output[wrong], it.mine[wrong])
             if there < limit_there:
                 partly.append(_Found(text, there, output[wrong]))
@@ -121,7 +125,8 @@ def _best(it: Operation, wrong: Array, noise: float) -> str | None:
         return _described(whole[""], ROUNDS * noise, scale)
     if partly:
         return f"{_described(partly, ROUNDS * noise, scale)}, where it is wrong"
-    return next((found[0].text for found in (whole[FIT], whole[FITTED]) if found), None)
+    fitted = whole[FIT] or whole[FITTED]
+    return min(fitted, key=lambda each: each.distance).text if fitted else None
 
 
 def _described(found: list[_Found], noise: float, scale: float) -> str:

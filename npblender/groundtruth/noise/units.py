@@ -6,7 +6,7 @@ of the noise's rms and half a float32 ulp of the value, whatever dtype the value
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -58,8 +58,14 @@ class Noise:
 
     rms: float
     max: float
+    each: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """Of every value by itself, where the condition of each is known."""
+    spread: float | None = None
+    """How many times the noise of its own value the largest deviation seen was."""
 
     def __post_init__(self) -> None:
+        if self.spread is not None and not 0 <= self.spread < float("inf"):
+            raise ValueError(f"a spread is at least 0 and finite; got {self.spread!r}")
         if not (0 <= self.rms <= self.max < float("inf")):
             raise ValueError(f"noise has 0 <= rms <= max, finite; got rms {shown(self.rms)} and max {shown(self.max)}")
 
@@ -116,12 +122,14 @@ def assumed_noise(reference: ArrayLike) -> Noise:
 
 
 def unit(reference: ArrayLike, noise: Noise) -> NDArray[np.float64]:
-    """Compute the unit of each value: the larger of the point's noise and half a float32 ulp of the value.
+    """Compute the unit of each value: the larger of its noise, or of the point's, and half a float32 ulp of the value.
 
     >>> unit([1.0, 64.0], Noise(1e-7, 5e-7)).tolist() == [1e-7, 2.0**-18]
     True
     """
-    return np.maximum(float32_ulp(reference) / 2, noise.rms)
+    ulp = float32_ulp(reference)
+    own = noise.each is not None and noise.each.shape == ulp.shape
+    return np.maximum(ulp / 2, noise.each if own and noise.each is not None else noise.rms)
 
 
 def worst_limit(noise: Noise, *, alone: bool = False) -> float:
@@ -131,6 +139,7 @@ def worst_limit(noise: Noise, *, alone: bool = False) -> float:
     [10.0, 12.0, 18.0, 60.0]
     """
     seen = noise.max / noise.rms if noise.rms > 0 else 0.0
+    seen = seen if noise.spread is None else noise.spread
     return max(DIVERGED, (ALONE_SPREAD if alone else SPREAD) * seen)
 
 

@@ -5,6 +5,7 @@ float32, and computes that operation alone, so that each answer can be judged by
 safetensors file:
 
 - `given.NAME`: the inputs, points of the run in float32, and its ids and masks;
+- `noise.NAME`: the float32 noise of each value of the output `NAME`;
 - `NAME`: the output of the operation, computed from just these inputs in float64;
 - metadata `cases`, a JSON list of {name, op, inputs, parameters, settings}; `noise`, the float32 noise of each
   operation alone; and what was run. Parameters are named as in the checkpoint, without `model.`.
@@ -27,7 +28,7 @@ from npblender.common.printable import shown
 from npblender.common.version import __version__
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.groundtruth.noise.measured import record_arrays
-from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise
+from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise, float32_ulp
 from npblender.groundtruth.single_ops.cases import Case, list_cases, run_arrays
 from npblender.groundtruth.single_ops.compute import compute
 from npblender.groundtruth.single_ops.rounding import float32_results, typical_error
@@ -37,8 +38,10 @@ from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensor
 from npblender.models.pretrained import PreTrainedModel
 from npblender.transformer.parameters import to_arrays
 
-FORMAT, VERSION = "npblender-refed", "1"
-GIVEN = "given."
+FORMAT, VERSION = "npblender-refed", "2"
+READ = ("1", "2")
+"""The versions that are read; the first has one number for the noise of all values of an operation."""
+GIVEN, NOISE = "given.", "noise."
 
 LARGEST_OF_TYPICAL = 3.0
 """How many times its typical error a single value may be off where few values show how far they spread."""
@@ -68,9 +71,10 @@ class Refed:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file; the same cases give the same bytes. Raises ValueError where that is refused."""
         arrays = {GIVEN + name: array for name, array in self.given.items()} | dict(self.outputs)
+        arrays |= {NOISE + name: each.each for name, each in self.noise.items() if each.each is not None}
         said = {
             "cases": [asdict(case) for case in self.cases],
-            "noise": {name: asdict(noise) for name, noise in self.noise.items()},
+            "noise": {name: _summary(noise) for name, noise in self.noise.items()},
             **self.about,
         }
         texts = {name: json.dumps(value, separators=(",", ":"), ensure_ascii=False) for name, value in said.items()}
@@ -85,20 +89,25 @@ class Refed:
             ValueError: it is damaged, or holds something else.
         """
         arrays, metadata = read_tensors(path)
-        if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
+        if metadata.get("format") != FORMAT or metadata.get("version") not in READ:
             raise ValueError(
-                f"{path} holds no re-fed cases of version {VERSION}; `npblender trace --refed` writes them"
+                f"{path} holds no re-fed cases of version {' or '.join(READ)}; `npblender trace --refed` writes them"
             )
         try:
             said = {name: json.loads(text) for name, text in metadata.items() if name not in ("format", "version")}
             cases = tuple(_case(entry) for entry in said.pop("cases"))
-            noise = {name: Noise(**each) for name, each in said.pop("noise").items()}
+            noise = {name: Noise(**each, each=arrays.get(NOISE + name)) for name, each in said.pop("noise").items()}
             outputs = {case.name: arrays[case.name] for case in cases}
             assert set(noise) == set(outputs)
         except (ValueError, KeyError, TypeError, AssertionError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path}: its metadata do not describe its tensors ({shown(error)})") from error
         given = {name.removeprefix(GIVEN): array for name, array in arrays.items() if name.startswith(GIVEN)}
         return Refed(cases, given, outputs, noise, said)
+
+
+def _summary(noise: Noise) -> dict[str, float]:
+    numbers = {"rms": noise.rms, "max": noise.max}
+    return numbers if noise.spread is None else numbers | {"spread": noise.spread}
 
 
 def _case(entry: Mapping[str, Any]) -> Case:
@@ -110,8 +119,9 @@ def refed(model: PreTrainedModel, inputs: TraceInputs, *, dialect: str | Dialect
     """Make a case of every operation of one run of a model, with the inputs that it had there.
 
     The run is in float64. Its points are rounded to float32 to become inputs, and each output is computed from these in
-    float64. Its noise is the deviation of the same operation in float32, in several orders of summation and in plain
-    loops, and no less than the condition of its sums lets a loop with one accumulator deviate.
+    float64. Its noise, of every value by itself, is the deviation of the same operation in float32, in several orders
+    of summation and in plain loops, and no less than the condition of that very sum lets a loop with one accumulator
+    deviate.
 
     >>> found = refed(model, TraceInputs([[5, 6, 7]]))
     >>> len(found.cases), found.cases[0].op, found.cases[-1].op
@@ -149,21 +159,24 @@ def _rounded(array: Array) -> Array:
 
 
 def _measured(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array]) -> tuple[Array, Noise]:
-    """Compute a case in float64, and how far float32 results lie from that."""
+    """Compute a case in float64, and how far float32 results lie from each of its values."""
     single = {role: parameters[name] for role, name in case.parameters.items()}
     double = {role: array.astype(np.float64) for role, array in single.items()}
     wide, rows = case.gather(given, np.float64), case.gather(given, np.float32)
     truth = compute(case, wide, double)
     shown = np.isfinite(truth) & (np.abs(truth) < STANDS_FOR_HIDDEN)
-    squares, largest = [], [0.0]
-    for found in (*float32_results(case, rows, single), truth + typical_error(case, wide, double)):
-        deviation = np.abs(found.astype(np.float64)[shown] - truth[shown])
-        deviation = deviation[np.isfinite(deviation)]
-        squares.append(float(np.mean(np.square(deviation))) if deviation.size else 0.0)
-        largest.append(float(deviation.max(initial=0.0)))
-    rms = max(float(np.mean(squares[:-1])), squares[-1]) ** 0.5
-    most = max(max(largest[:-1]), LARGEST_OF_TYPICAL * largest[-1])
-    return truth, Noise(min(_short(rms), _short(most)), _short(most))
+    squares, largest, count = np.zeros(truth.shape), np.zeros(truth.shape), 0
+    for found in float32_results(case, rows, single):
+        deviation = np.where(shown, np.abs(found.astype(np.float64) - truth), 0.0)
+        deviation = np.where(np.isfinite(deviation), deviation, 0.0)
+        squares, largest, count = squares + np.square(deviation), np.maximum(largest, deviation), count + 1
+    typical = np.where(shown, typical_error(case, wide, double), 0.0)
+    each = np.maximum(np.sqrt(squares / count), np.where(np.isfinite(typical), typical, 0.0)).astype(np.float32)
+    unit_of_each = np.maximum(each, float32_ulp(np.where(shown, truth, 0.0)) / 2)
+    spread = float((largest / unit_of_each).max(initial=0.0))
+    rms = float(np.sqrt(np.mean(np.square(each[shown], dtype=np.float64)))) if shown.any() else 0.0
+    most = max(float(largest.max(initial=0.0)), LARGEST_OF_TYPICAL * float(each.max(initial=0.0)))
+    return truth, Noise(min(_short(rms), _short(most)), _short(most), each, _short(spread))
 
 
 def _short(value: float) -> float:

@@ -92,13 +92,19 @@ class Operation:
                 )
                 yield f"{others[-1]} in place of {named[-1]}", self.again({role: last})
 
+    def _before(self, shape: tuple[int, ...]) -> list[str]:
+        """List the arrays of a shape that no later operation gives, but for rows of a table, which depend on none."""
+        names = [name for name, case in self.known.cases.items() if case.op != "embed" or name == self.case.name]
+        later = set(names[names.index(self.case.name) :]) if self.case.name in names else set()
+        return [name for name, array in self.known.arrays.items() if array.shape == shape and name not in later]
+
     def _last(self, named: tuple[str, ...]) -> int:
         return int(self.known.arrays[named[-1]].shape[2])
 
     def increased(self, role: str) -> Candidates:
         """Yield the output with every other point of the same shape added to an input."""
         named, array = self.case.inputs[role], self.given[role]
-        others = [each for each, other in self.known.arrays.items() if other.shape == array.shape]
+        others = self._before(array.shape)
         for other in others[:MOST_OTHERS] if array.dtype.kind == "f" and len(named) == 1 else []:
             taken = self.known.arrays[other].astype(np.float64)
             if not (np.abs(taken) > STANDS_FOR_HIDDEN).any():

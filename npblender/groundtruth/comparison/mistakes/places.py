@@ -37,8 +37,11 @@ def of_embedding(it: Operation) -> Candidates:
     columns = np.broadcast_to(np.arange(ids.shape[-1]), ids.shape)
     yield "positions counted by columns", it.again({"ids": np.minimum(columns, rows - 1)})
     mask = it.known.arrays.get("encoder.attention_mask")
-    if mask is not None and mask.shape == ids.shape:
-        counted = np.maximum(np.cumsum(mask, axis=-1) - 1, 0)
+    own_mask = it.known.arrays.get(it.case.name.partition(".embed")[0] + ".self_mask")
+    if own_mask is not None:  # [B, 1, T, L]: what the last query sees
+        mask = np.broadcast_to(own_mask[:, 0, -1], (len(ids), own_mask.shape[-1]))
+    if mask is not None and len(mask) == len(ids) and mask.shape[-1] >= ids.shape[-1]:
+        counted = np.maximum(np.cumsum(mask, axis=-1) - 1, 0)[:, -ids.shape[-1] :]
         yield "positions counted by tokens, pads left out", it.again({"ids": np.minimum(counted, rows - 1)})
     yield "the ids of row 0 for all rows", it.again({"ids": np.broadcast_to(ids[:1], ids.shape)})
     yield "ids in reverse order", it.again({"ids": ids[..., ::-1]})
@@ -131,6 +134,9 @@ def of_mask(it: Operation) -> Candidates:
         yield f"the mask of the {text} row", it.again({"mask": np.roll(mask, shift, axis=0)})
         yield f"the mask moved by {-shift:+d} along the keys", it.again({"mask": np.roll(mask, shift, axis=-1)})
     yield "the mask read from the right", it.again({"mask": mask[..., ::-1]})
+    if mask.shape[1] == 1:
+        rows = np.arange(x.shape[1]) % len(mask)
+        yield "the mask of row h in head h: its first axis taken for heads", it.again({"mask": mask[rows, 0][None]})
     if queries == keys:
         yield "the mask of queries and keys exchanged", it.again({"mask": wide.swapaxes(-1, -2)})
     places = np.arange(keys)
@@ -229,9 +235,14 @@ def of_activation(it: Operation) -> Candidates:
         yield f"its input clipped at {limit:g}", it.again({"x": np.clip(x, -limit, limit)})
     yield from it.rounded(("x",))
     yield from it.elsewhere("x")
-    slope = _slope(x, it.mine)
-    if slope is not None:
-        yield f"erf({factor(slope)} x) in place of erf(x / sqrt(2)){FIT}", x * (1 + ops.erf(slope * x)) / 2
+    yield from _fitted(x, it.mine)
+    zero = (it.mine == 0) & (it.right != 0)
+    for text, limit, there in (
+        ("below", x[zero].max(initial=-np.inf), np.less_equal),
+        ("above", x[zero].min(initial=np.inf), np.greater_equal),
+    ):
+        if np.isfinite(limit):
+            yield f"0 where its input is {text} {limit:.3g}{FIT}", np.where(there(x, limit), 0, it.right)
     yield f"{FITTED} {op}", it.right + as_function(x, it.mine - it.right)
 
 
@@ -251,14 +262,30 @@ def _other_functions(x: Array) -> Iterator[tuple[str, Array]]:
     yield "hard swish", x * np.clip(x / 6 + 0.5, 0, 1)
 
 
-def _slope(x: Array, mine: Array) -> float | None:
-    """Find s where mine is x (1 + erf(s x)) / 2, or None where it is not."""
-    grid = np.linspace(0, 3, 3001)
-    seen = np.isfinite(mine) & (np.abs(x) > 1e-3) & (np.abs(x) < STANDS_FOR_HIDDEN)
-    inner = np.abs(2 * mine[seen] / x[seen] - 1)
-    usable = (inner > 0.05) & (inner < 0.99)
+def _fitted(x: Array, mine: Array) -> Candidates:
+    """Yield x times a step from 0 to 1, by a sigmoid, tanh or erf, whose numbers are read off the wrong array."""
+    seen = np.isfinite(mine) & (np.abs(x) > 1e-2) & (np.abs(x) < STANDS_FOR_HIDDEN)
+    step = mine[seen] / x[seen]
+    usable = (step > 0.005) & (step < 0.995) & (np.abs(step - 0.5) > 0.02)
     if usable.sum() < 8:
-        return None
-    found = np.interp(inner[usable], ops.erf(grid), grid) / np.abs(x[seen][usable])
+        return
+    at, step = x[seen][usable], step[usable]
+    slope = _constant(np.log(step / (1 - step)) / at)
+    if slope is not None:
+        yield f"x sigmoid({factor(slope)} x) in place of it{FIT}", x / (1 + np.exp(-slope * x))
+    grid = np.linspace(-3, 3, 6001)
+    slope = _constant(np.interp(2 * step - 1, ops.erf(grid), grid) / at)
+    if slope is not None:
+        yield f"erf({factor(slope)} x) in place of erf(x / sqrt(2)){FIT}", x * (1 + ops.erf(slope * x)) / 2
+    terms = np.stack([at, at**3], axis=-1)
+    (a, b), *_ = np.linalg.lstsq(terms, np.arctanh(2 * step - 1), rcond=None)
+    if abs(b) > SURE * abs(a):
+        yield (
+            f"x (1 + tanh({a:.4g} x + {b:.4g} x^3)) / 2 in place of it; gelu_new has 0.7979 and 0.03568{FIT}",
+            x * (1 + np.tanh(a * x + b * x**3)) / 2,
+        )
+
+
+def _constant(found: Array) -> float | None:
     middle = float(np.median(found))
-    return middle if np.mean(np.abs(found - middle) < SURE * middle) > 0.9 else None
+    return middle if np.mean(np.abs(found - middle) < SURE * abs(middle)) > 0.9 else None

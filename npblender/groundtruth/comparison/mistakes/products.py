@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from npblender.groundtruth.comparison.mistakes.operation import (
     Candidates,
     Operation,
     added_in,
+    factor,
     moved,
+    shortened,
     sources,
 )
 from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN
@@ -98,6 +101,8 @@ def _of_biases(it: Operation) -> Candidates:
         text = {0: "its bias left out", 2: "its bias added twice"}.get(times, f"its bias added {times} times")
         yield text, it.right + (times - 1) * part
         yield "its bias taken off, not added", it.right - 2 * part
+        share = 1 + float((it.mine - it.right)[seen] @ part[seen] / np.square(part).sum())
+        yield f"its bias times {factor(share)}{FIT}", it.right + (share - 1) * part
     for shift in (1, -1):
         which = "the next" if shift == -1 else "the last"
         yield f"its bias off by one: every column has {which} one's", it.again({}, {"bias": np.roll(bias, shift, -1)})
@@ -107,8 +112,8 @@ def _of_biases(it: Operation) -> Candidates:
     for name, other in it.others("bias"):
         yield f"{name} in place of {it.case.parameters['bias']}", it.again({}, {"bias": other})
     if "divide_by" in it.case.settings:
-        factor = float(it.case.settings["divide_by"])
-        yield "its bias not divided by sqrt(K), the product alone", without + (it.right - without) * factor
+        root = float(it.case.settings["divide_by"])
+        yield "its bias not divided by sqrt(K), the product alone", without + (it.right - without) * root
 
 
 def _of_heads_and_roots(it: Operation) -> Candidates:
@@ -137,7 +142,8 @@ def _added_in_half(it: Operation) -> Candidates:
     if x[..., 0].size * weight.size > MOST_TERMS:
         return
     for name, bits in SUMS.items():
-        total = added_in(x[..., None, :] * weight, bits) + it.parameters.get("bias", np.zeros(1)).reshape(-1)
+        terms = shortened(x[..., None, :] * weight, bits)
+        total = added_in(terms, bits) + it.parameters.get("bias", np.zeros(1)).reshape(-1)
         if "heads" in it.case.settings:
             total = split_heads(total, int(it.case.settings["heads"])) / float(it.case.settings.get("divide_by", 1))
         yield f"its sum kept in {name}", total
@@ -212,7 +218,7 @@ def of_attention(it: Operation) -> Candidates:
         left = first if it.case.op == "scores" else first.astype(np.float64)
         right = other if it.case.op == "scores" else other.swapaxes(-1, -2)
         if left.size * right.shape[2] <= MOST_TERMS:
-            total = added_in(left[..., :, None, :] * right[..., None, :, :], bits)
+            total = added_in(shortened(left[..., :, None, :] * right[..., None, :, :], bits), bits)
             yield f"its sum kept in {name}", total if it.case.op == "scores" else merge_heads(total)
     yield from _of_rows_and_heads(it, roles[1])
     keys = other.shape[2]
@@ -220,17 +226,18 @@ def of_attention(it: Operation) -> Candidates:
         yield f"its keys moved by {shift}", it.again({roles[1]: np.roll(other, shift, axis=2)})
     if keys > 1:
         yield "its keys in reverse order", it.again({roles[1]: other[:, :, ::-1]})
-    swapped = other.swapaxes(-1, -2).reshape(other.shape)
-    yield f"its {roles[1]} read as [K, L], not [L, K]", it.again({roles[1]: swapped})
+    if other.size <= MOST_TERMS:
+        for read, array in _misread(other, "BHLK"):
+            yield f"its {roles[1]}, laid out as [B, H, L, K], read as {read}", it.again({roles[1]: array})
     if it.case.op == "scores":
         size = first.shape[-1]
-        for text, factor in (
+        for text, times in (
             ("scores divided by sqrt(K) again", size**-0.5),
             ("scores times sqrt(K)", size**0.5),
             ("scores divided by K again", 1 / size),
             ("scores divided by sqrt(D)", (size * first.shape[1]) ** -0.5),
         ):
-            yield text, it.right * factor
+            yield text, it.right * times
         for text, kept in parts_of_sum(size):
             yield text, it.again({"q": np.where(kept, first, 0)})
         return
@@ -240,6 +247,18 @@ def of_attention(it: Operation) -> Candidates:
     apart = (first @ other).transpose(0, 2, 3, 1).reshape(batch, length, heads * size)
     yield "heads merged by columns: a token's heads stand side by side", apart
     yield "heads merged without a transpose", (first @ other).reshape(batch, length, heads * size)
+
+
+def _misread(array: Array, letters: str) -> Iterator[tuple[str, Array]]:
+    """Yield an array as it is when its memory is taken for that of its axes in another order.
+
+    >>> [(read, array.tolist()) for read, array in _misread(np.array([[1, 2, 3], [4, 5, 6]]), "TD")]
+    [('[D, T]', [[1, 3, 5], [2, 4, 6]])]
+    """
+    for order in list(permutations(range(array.ndim)))[1:]:
+        sizes = [array.shape[axis] for axis in order]
+        read = array.reshape(sizes).transpose(np.argsort(order))
+        yield f"[{', '.join(letters[axis] for axis in order)}]", read
 
 
 def _of_rows_and_heads(it: Operation, role: str) -> Candidates:
