@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tools import ROOT
+from tools.docs import links
 from tools.docs.book import BOOK, path_of
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
@@ -65,8 +66,14 @@ def with_links(text: str, page: Path, linked: set[Path]) -> str:
 
 
 def pages() -> list[Path]:
-    """Every page of the site that stands in the repository: README, docs/, and the demo's card."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "npblender" / "demo" / "README.md"]
+    """Every page of the site that stands in the repository: README, docs/, and what these link to elsewhere."""
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for page in found:  # which grows while it is read
+        for target in links.LINK.findall(links.FENCED.sub("", page.read_text(encoding="utf-8"))):
+            file = (page.parent / target.partition("#")[0]).resolve()
+            if file.suffix == ".md" and file.is_file() and file.is_relative_to(ROOT) and file not in found:
+                found.append(file)
+    return found
 
 
 def contents(reference: list[str]) -> str:
@@ -74,11 +81,9 @@ def contents(reference: list[str]) -> str:
     parts = [f"To {part}" for part in BOOK]
     listed = [[place_of(path_of(name)).as_posix().removesuffix(".md") for name in names] for names in BOOK.values()]
     listed[0].insert(0, "docs/README")
-    trees = [
-        *zip(parts, listed, strict=True),
-        ("API, whole docstrings", reference),
-        ("The demo", ["npblender/demo/README"]),
-    ]
+    every = [place_of(page).as_posix().removesuffix(".md") for page in pages()]
+    rest = [name for name in every if name != "index" and not any(name in names for names in listed)]
+    trees = [*zip(parts, listed, strict=True), ("API, whole docstrings", reference), ("Elsewhere", rest)]
     return "\n".join(
         f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(names) + "\n```\n" for caption, names in trees
     )
