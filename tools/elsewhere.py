@@ -1,6 +1,6 @@
 """What people use who live elsewhere, tried in a fresh environment: the plugin of llm, the recipes, ONNX, the extras.
 
-    python -m tools elsewhere               # all of it, as continuous integration does
+    python -m tools elsewhere               # all of it
     python -m tools elsewhere llm           # tools/llm_plugin with the real llm
     python -m tools elsewhere recipes       # docs/recipes.md, its notebook, bot and container file
     python -m tools elsewhere onnx          # docs/onnx.md, in the environment of ONNX Runtime
@@ -67,9 +67,11 @@ def try_part(part: str, python: Path, source: Path, words: Sequence[str]) -> boo
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="?", choices=list(NEEDED), help="only this one")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"only some of {', '.join(NEEDED)}")
     chosen, words = parser.parse_known_args()
-    parts = [chosen.part] if chosen.part else list(NEEDED)
+    parts = chosen.parts or list(NEEDED)
+    if unknown := sorted(set(parts) - set(NEEDED)):
+        parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(NEEDED)}")
     failed = []
     with tempfile.TemporaryDirectory() as place:
         python = Path(place) / "env" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")

@@ -187,10 +187,10 @@ def test_a_name_that_is_a_folder_is_the_folder(
 ) -> None:
     fill(cache, tiny_folder)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "someone").mkdir()
-    BlenderbotSmallConfig(d_model=32).save_pretrained(tmp_path / "someone" / "small")
+    (tmp_path / "facebook").mkdir()
+    BlenderbotSmallConfig(d_model=32).save_pretrained(tmp_path / NAME)
     assert BlenderbotSmallConfig.from_pretrained(NAME).d_model == 32, "and not 12, which is in the cache"
-    with pytest.raises(FileNotFoundError, match="small holds no vocab"):
+    with pytest.raises(FileNotFoundError, match="90M holds no vocab"):
         BlenderbotSmallTokenizer.from_pretrained(NAME)
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         BlenderbotSmallTokenizer.from_pretrained(tiny_folder).save_vocabulary("someone/new")

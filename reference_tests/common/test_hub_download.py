@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("huggingface_hub") is None, reason="needs the extra [hub]: pip install 'npblender[hub]'"
 )
+STORED = f"models--{NAME.replace('/', '--')}"
 TOKENIZER = [
     *("config.json", "generation_config.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json"),
     "vocab.json",
@@ -45,11 +46,14 @@ def environment(server: LookAlike, home: Path, variables: dict[str, str]) -> dic
     return {**kept, **settings, **variables}
 
 
-def run(server: LookAlike, home: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    server: LookAlike, home: Path, *words: str, given: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
     """A command of npblender in a process of its own, since the library reads its settings once."""
     return subprocess.run(
         [sys.executable, "-m", "npblender", *words],
-        cwd=REPOSITORY, env=environment(server, home, variables), capture_output=True, text=True, timeout=120,
+        cwd=REPOSITORY, env=environment(server, home, variables), input=given, capture_output=True, text=True,
+        timeout=120,
     )  # fmt: skip
 
 
@@ -67,7 +71,7 @@ def test_only_what_is_needed_is_downloaded(look_alike: LookAlike, home: Path) ->
     done = run(look_alike, home, "fetch", NAME)
     assert done.returncode == 0, done.stderr
     folder = Path(done.stdout.strip())
-    assert folder == home / "hub" / "models--someone--small" / "snapshots" / COMMIT
+    assert folder == home / "hub" / STORED / "snapshots" / COMMIT
     assert sorted(path.name for path in folder.iterdir()) == sorted([*TOKENIZER, "model.safetensors"])
     for path in folder.iterdir():
         assert path.read_bytes() == look_alike.files[path.name]
@@ -102,6 +106,19 @@ def test_the_first_chat_downloads_and_shows_its_progress(look_alike: LookAlike, 
     assert (again.stdout, again.stderr) == (done.stdout, "")
     quiet = run(look_alike, home, "fetch", NAME, "--force-download", HF_HUB_DISABLE_PROGRESS_BARS="1")
     assert (quiet.returncode, quiet.stderr) == (0, "")
+
+
+def test_the_readmes_command(look_alike: LookAlike, home: Path) -> None:
+    """Of the two under "The real 90M" the second, as it stands there, and a line through a pipe."""
+    section = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("## The real 90M")[2]
+    install, command = section.split("```sh\n")[1].split("```")[0].splitlines()
+    assert install == "pip install '.[hub]'"
+    program, *words = command.split()
+    assert program == "npblender"
+    done = run(look_alike, home, *words, given="hello\n")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    assert "model.safetensors" in look_alike.downloads()
 
 
 def test_large_files_come_from_where_the_hub_redirects_to(look_alike: LookAlike, home: Path) -> None:
@@ -196,7 +213,8 @@ model = BlenderbotSmallForConditionalGeneration.from_pretrained(
     name, subfolder="inside", revision="v1", cache_dir="CACHE", token="hf_secret")
 again = AutoModelForSeq2SeqLM.from_pretrained(
     name, subfolder="inside", revision="v1", cache_dir="CACHE", local_files_only=True)
-print(config.extra["max_length"], len(tokenizer), model.config.vocab_size, *(p.name for p in Path("CACHE").iterdir()))
+stored = [path.name for path in Path("CACHE").glob("models--*")]
+print(config.extra["max_length"], len(tokenizer), model.config.vocab_size, *stored)
 """
 
 
@@ -205,7 +223,7 @@ def test_options_of_from_pretrained_reach_the_library(look_alike: LookAlike, hom
     code = OPTIONS.replace("CACHE", str(tmp_path / "cache"))
     length, *sizes, stored = python(look_alike, home, code)
     assert (length, sizes[0]) == ("33", sizes[1])
-    assert stored == "models--someone--small"
+    assert stored == STORED
     assert not (home / "hub").exists()
     snapshots = tmp_path / "cache" / stored / "snapshots"
     assert sorted(path.name for path in snapshots.iterdir()) == [COMMIT, TAGGED]

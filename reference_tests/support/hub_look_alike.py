@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-NAME = "someone/small"
-EARLIER_NAME = "someone/smaller"
+NAME = "facebook/blenderbot_small-90M"
+EARLIER_NAME = "facebook/blenderbot-small-90M"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TAGGED = "89abcdef0123456789abcdef0123456789abcdef"
 LARGE = (".safetensors", ".bin", ".h5", ".msgpack")

@@ -229,12 +229,35 @@ console.log(JSON.stringify(read("texts.json").map((text) => tokenizer.encode(tex
 """
 
 
-@pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_javascript(case, tmp_path):
-    """NPBLENDER_NODE_MODULES names a folder where `npm install @huggingface/tokenizers` ran."""
+@pytest.fixture
+def javascript():
+    """Node, and the folder that NPBLENDER_NODE_MODULES names, where `npm install @huggingface/tokenizers` ran."""
     modules, node = os.environ.get("NPBLENDER_NODE_MODULES"), shutil.which("node")
     if not modules or node is None:
         pytest.skip("NPBLENDER_NODE_MODULES names no folder with npm's @huggingface/tokenizers")
+    return node, modules
+
+
+def test_the_pages_javascript(javascript, tmp_path):
+    """The lines of docs/fast-tokenizer.md as they stand there, on the published tokenizer."""
+    node, modules = javascript
+    page = (Path(__file__).resolve().parents[2] / "docs" / "fast-tokenizer.md").read_text(encoding="utf-8")
+    code = page.split("```js\n")[1].split("```")[0]
+    assert code.count('encode("Hello!")') == 1
+    pure, _ = published("parlai")
+    pure.save_pretrained(tmp_path / "NEW", fast=True)
+    (tmp_path / "node_modules").symlink_to(Path(modules, "node_modules"))
+    for text in ("Hello!", "You found an organic hound."):
+        lines = code.replace('"Hello!"', json.dumps(text)) + "console.log(JSON.stringify(ids));\n"
+        (tmp_path / "page.mjs").write_text(lines, encoding="utf-8")
+        run = subprocess.run([node, "page.mjs"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+        assert json.loads(run.stdout) == pure.encode(text)
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_javascript(case, javascript, tmp_path):
+    """Each vocabulary, in both ways of cutting text."""
+    node, modules = javascript
     PURE[case].save_pretrained(tmp_path, fast=True)
     said = [text for text in FRAGMENTS if can_be_said(text) and text != "__START__"]  # which that library finds, alone
     said += [

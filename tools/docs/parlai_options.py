@@ -74,7 +74,7 @@ GENERATOR: Mapping[str, Read | Refused | Without] = {
     "beam_min_length": Read({"generation.min_length": 7}, 7),
     "beam_context_block_ngram": Read({"generation.encoder_no_repeat_ngram_size": 4}, 4),
     "beam_block_ngram": Read({"generation.no_repeat_ngram_size": 4}, 4),
-    "beam_block_full_context": Without(False, "see below"),
+    "beam_block_full_context": Read({"generation.beam_block_full_context": None}, False),
     "beam_length_penalty": Read({"generation.length_penalty": 1.5}, 1.5),
     "skip_generation": Without(True, "call the model for its loss, `generate` for replies"),
     "inference": Read({"generation.do_sample": True}, "topk", note="`factual_nucleus` is refused"),
