@@ -25,6 +25,7 @@ PAGE = ROOT / "docs" / "steps" / "page.md"
             '<a class="code-link" href="../../npblender/ops/gelu.py.html#L-27">a</a>',
         ),
         ("![a](../figures/steps.svg)", "![a](../figures/steps.svg)"),
+        ('<img src="../figures/steps.svg" width="4" alt="a\nb">', "![a b](../figures/steps.svg)"),
         ("[a](..)", "a"),
         ("`[a](1_one_head.py)`", "`[a](1_one_head.py)`"),
         ("```md\n[a](1_one_head.py)\n```", "```md\n[a](1_one_head.py)\n```"),

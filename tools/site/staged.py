@@ -15,6 +15,7 @@ from tools.docs import links
 from tools.docs.book import BOOK, path_of
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+IMAGE = re.compile(r'<img src="([^"]+)"[^>]*? alt="([^"]*)"[^>]*>')
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 IMAGES = (".svg", ".png")
 INDEX = "index.md"
@@ -62,7 +63,10 @@ def with_links(text: str, page: Path, linked: set[Path]) -> str:
         anchor = f"#L-{part[1:]}" if re.fullmatch(r"L\d+", part) else ""
         return f'<a class="code-link" href="{there}.html{anchor}">{label}</a>'
 
-    return outside_code(text, lambda part: LINK.sub(replaced, part))
+    def with_images(part: str) -> str:  # Sphinx copies what Markdown shows, not what HTML does
+        return IMAGE.sub(lambda match: f"![{' '.join(match[2].split())}]({match[1]})", part)
+
+    return outside_code(text, lambda part: LINK.sub(replaced, with_images(part)))
 
 
 def pages() -> list[Path]:
