@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reference_tests.support.sources import MODULES, REPOSITORY, ROOT, parsed, text_files
+from reference_tests.support.sources import MODULES, REPOSITORY, ROOT, text_files
 
 FOREIGN = {
     "configuration_blenderbot_small.py",
@@ -22,18 +22,28 @@ FOREIGN = {
 """Files that are not here: of the originals, and a reader's own."""
 
 
-def mentions(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a page, or of the docstrings and comments of a module, by number."""
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def tokens_of(path: Path) -> list[tokenize.TokenInfo]:
+    """The names, strings and comments of a module."""
+    kinds = (tokenize.NAME, tokenize.STRING, tokenize.COMMENT)
     text = path.read_text(encoding="utf-8")
+    return [token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type in kinds]
+
+
+@functools.cache
+def mentions(path: Path) -> list[tuple[int, str]]:
+    """The lines of a page, or of the docstrings and comments of a module, by number."""
     if path.suffix == ".md":
-        yield from enumerate(text.splitlines(), start=1)
-        return
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            yield from enumerate(node.value.value.splitlines(), start=node.lineno)
+        return list(enumerate(path.read_text(encoding="utf-8").splitlines(), start=1))
+    found = [(token.start[0], token.string) for token in tokens_of(path) if token.type == tokenize.COMMENT]
+    for node in docstrings(tree_of(path)):
+        found += enumerate(str(node.value).splitlines(), start=node.lineno)
+    return found
 
 
 def is_a_file_here(name: str, mentioned_in: Path) -> bool:
@@ -114,10 +124,9 @@ def names_in_code() -> set[str]:
     """Every module, identifier, and word of a string that is no docstring, in the package."""
     names = set()
     for path in MODULES.values():
-        text = path.read_text(encoding="utf-8")
         names |= {path.stem, path.parent.name}
-        starts = {node.lineno for node in docstrings(ast.parse(text))}
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        starts = {node.lineno for node in docstrings(tree_of(path))}
+        for token in tokens_of(path):
             if token.type == tokenize.NAME:
                 names.add(token.string)
             elif token.type == tokenize.STRING and token.start[0] not in starts:
@@ -129,7 +138,7 @@ def test_names_in_docstrings_exist() -> None:
     """A word that a docstring sets in backquotes is the name of something in the package, and not what it was once."""
     wrong = []
     for name in MODULES:
-        text = "\n".join(node.value for node in docstrings(parsed(name)) if isinstance(node.value, str))
+        text = "\n".join(node.value for node in docstrings(tree_of(MODULES[name])) if isinstance(node.value, str))
         found = set(re.findall(r"(?<!`)`([a-z]\w*_\w*|[a-z]{4,})`(?!`)", text))
         wrong += [f"{name}: {word}" for word in sorted(found - names_in_code() - ORDINARY_WORDS)]
     assert not wrong
@@ -179,7 +188,7 @@ def test_docstrings_of_functions_are_in_the_imperative() -> None:
     paths = [*MODULES.values(), *(path for path in (REPOSITORY / "tools").rglob("*.py") if "demo" not in path.parts)]
     wrong = []
     for path in paths:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 text = ast.get_docstring(node) or ""
                 first = re.match(r"[A-Z][a-z]+s\b", text)

@@ -217,6 +217,7 @@ def test_a_file_of_the_name_beside_the_output_is_left_alone(tmp_path: Path, cont
     assert os.listdir(tmp_path) == ["notes.run"]
 
 
+@pytest.mark.slow
 def test_the_loser_of_a_race_for_the_lock_takes_nothing_with_it(tmp_path: Path) -> None:
     """400 races of two: one holds the output, its records stay, and the other is refused."""
     pytest.importorskip("fcntl", reason="this system has no such locks")

@@ -40,6 +40,7 @@ TRANSCRIPT = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(TRANSCRIPT, min_size=1, max_size=4))
 def test_what_was_saved_is_loaded(tmp_path_factory, versions) -> None:
     """However a conversation changes: turns that come, go and differ, other personas and settings."""
@@ -135,6 +136,7 @@ for number in range(10**6):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
 def test_a_kill_leaves_what_was_kept(tmp_path: Path) -> None:
     """Three processes write into one file and are killed at random moments, several times over: every conversation is

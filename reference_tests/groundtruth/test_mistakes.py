@@ -59,6 +59,7 @@ def operation(name: str, mine: Array | None = None) -> Operation:
     return Operation(case, given, parameters, right, right if mine is None else mine, known())
 
 
+@cache
 def planted(name: str) -> dict[str, Array]:
     """Every mistake at a point whose output is not the right one."""
     it = operation(name)

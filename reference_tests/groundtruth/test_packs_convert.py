@@ -98,6 +98,7 @@ def test_a_tensor_proto_by_hand() -> None:
     assert content == bytes([0x08, 2, 0x10, 1, 0x42, 2]) + b"ab" + bytes([0x4A, 8]) + bytes.fromhex("0000803f000000c0")
 
 
+@pytest.mark.slow
 def test_onnx_test_data(tmp_path: Path) -> None:
     convert_pack(TINY, tmp_path / "onnx", "onnx")
     cases = read_cases(TINY / "ops" / "softmax.safetensors")
@@ -264,6 +265,7 @@ int main(void) {
     assert fourth == f"{text['text']}|{text['ids'][0]}"
 
 
+@pytest.mark.slow
 def test_raw_files_are_flat_numbers_and_one_table(tmp_path: Path) -> None:
     written = convert_pack(TINY, tmp_path / "raw", "raw")
     lines = (tmp_path / "raw" / "tensors.tsv").read_text().splitlines()

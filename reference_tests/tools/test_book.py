@@ -123,6 +123,7 @@ def beam_page() -> dict[str, Any]:
     return namespace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1, 2, 8])
 @pytest.mark.parametrize("said", ["Hello, how are you?", "I have two children and a dog."])
 def test_the_searches_by_hand_are_the_packages(said: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
