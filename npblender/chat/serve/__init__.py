@@ -12,5 +12,6 @@ In reading order:
     asking, answers             results back to their request, and the objects that are sent
     metrics, guards             what is counted; who may send what
     routes, chat_page           the routes of OpenAI's interface; those of the page to chat in, whose files lie in page/
+    inside                      the page of `npblender explain` for a reply, for the page's "look inside"
     app, running                the application, and the server that runs it
 """

@@ -10,6 +10,7 @@ from npblender.chat.serve.chat_page import Page
 from npblender.chat.serve.engine import Engine
 from npblender.chat.serve.errors import ApiError, unforeseen
 from npblender.chat.serve.guards import Guard, Rules, error_response
+from npblender.chat.serve.inside import Inside
 from npblender.chat.serve.limits import STOP_SECONDS
 from npblender.chat.serve.metrics import Metrics
 from npblender.chat.serve.routes import Api
@@ -41,7 +42,7 @@ def make_app(speakers: Speakers, engine: Engine, rules: Rules, talks: Talks | No
     except ImportError as error:
         raise ImportError(INSTALL) from error
     api = Api(speakers, engine, metrics)
-    chat = Page(speakers, talks, explains=False)
+    chat, inside = Page(speakers, talks), Inside(speakers)
 
     @asynccontextmanager
     async def running(app: Any) -> AsyncIterator[None]:
@@ -60,6 +61,8 @@ def make_app(speakers: Speakers, engine: Engine, rules: Rules, talks: Talks | No
         Route("/metrics", api.metrics_text),
         Route("/", chat.index),
         Route("/api/about", chat.about),
+        Route("/api/explain", inside.make, methods=["POST"]),
+        Route("/api/explain/{name}", inside.show),
         Route("/api/transcript", chat.transcript, methods=["POST"]),
         Route("/api/conversations", chat.conversations, methods=["GET", "POST"]),
         Route("/api/conversations/{id}", chat.conversation, methods=["GET", "PUT", "DELETE"]),

@@ -62,8 +62,8 @@ def _hash(text: str) -> str:
 class Page:
     """The handlers of the page's requests."""
 
-    def __init__(self, speakers: Speakers, talks: Talks | None, *, explains: bool) -> None:
-        self._speakers, self._talks, self._explains = speakers, talks, explains
+    def __init__(self, speakers: Speakers, talks: Talks | None) -> None:
+        self._speakers, self._talks = speakers, talks
         self._html, self._policy = page()
 
     async def index(self, request: Request) -> Response:
@@ -154,7 +154,6 @@ class Page:
             "settings": rows,
             "defaults": defaults,
             "keeps": self._talks is not None,
-            "explain": self._explains,
         }
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 OPEN = ("/", "/healthz")
 """What needs no key: the page, which holds nothing but itself, and the question whether the server lives."""
+OPEN_BELOW = "/api/explain/"
+"""Below it, too: a page that was made with the key, under a name that cannot be guessed."""
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -120,7 +122,7 @@ def check(rules: Rules, method: str, path: str, headers: MutableMapping[bytes, b
     if origin and not origin_is_allowed(origin, host, rules.origins):
         message = f"pages of {shown(origin)} may not send requests here; start the server with --allow-origin {origin}"
         raise ApiError(403, message, code="origin_not_allowed")
-    if rules.key is not None and path not in OPEN and method != "OPTIONS":
+    if rules.key is not None and method != "OPTIONS" and path not in OPEN and not path.startswith(OPEN_BELOW):
         check_key(headers.get(b"authorization", b"").decode("latin-1"), rules.key)
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or int(length[:20]) > MOST_BODY_BYTES:

@@ -271,6 +271,24 @@ def test_the_page_takes_no_text_as_html() -> None:
     assert " src=" not in html
 
 
+def test_looking_inside_a_reply(browser, server: Server) -> None:
+    """The button opens the page of `npblender explain` in a tab of its own, which has no way back to the server."""
+    say(browser, HOSTILE)
+    browser.execute_script("[...document.querySelectorAll('button.inside')].at(-1).click()")
+    first = browser.current_window_handle
+    wait(lambda: len(browser.window_handles) == 2, seconds=60)
+    try:
+        browser.switch_to.window(next(each for each in browser.window_handles if each != first))
+        wait(lambda: "How the reply came about" in browser.title)
+        assert browser.execute_script("return origin") == "null"
+        assert browser.execute_script("return window.hacked === undefined && !document.getElementById('bold')")
+        assert browser.current_url.startswith(f"{server.url}/api/explain/")
+        picture(browser, "inside")
+        browser.close()
+    finally:
+        browser.switch_to.window(first)
+
+
 def test_what_slips_through_is_not_run(browser) -> None:
     """Even if a text became an element, the policy would not let it do anything."""
     browser.execute_script("document.body.insertAdjacentHTML('beforeend', arguments[0])", HOSTILE)

@@ -41,3 +41,27 @@ def test_the_pages_requests_refuse_what_is_wrong(server: Server) -> None:
         assert answer.status == status, (method, path, body)
         if status >= 400:
             assert answer.message
+
+
+def test_explanations(server: Server) -> None:
+    messages = [{"role": "system", "content": "i sing."}, {"role": "user", "content": "Hi!"}]
+    said = server.request("POST", "/v1/chat/completions", {"messages": messages}).json["choices"][0]
+    replied = [*messages, {"role": "assistant", "content": said["message"]["content"], "raw": said["npblender"]["raw"]}]
+    made = server.request("POST", "/api/explain", {"messages": replied, "num_beams": 2, "dialect": "transformers-5"})
+    assert made.status == 201
+    page = server.get(made.json["url"])
+    assert page.headers["content-type"].startswith("text/html")
+    assert "sandbox allow-scripts" in page.headers["content-security-policy"]
+    assert said["message"]["content"].split()[0] in page.body.decode()
+    assert server.get(made.json["url"][:-1]).status == 404
+    assert "assistant's" in server.request("POST", "/api/explain", {"messages": messages}).message
+    assert server.request("POST", "/api/explain", {"messages": replied, "num_beams": 0}).status == 400
+
+
+def test_a_key_opens_explanations(needs_serve: None) -> None:
+    messages = [{"role": "user", "content": "Hi!"}, {"role": "assistant", "content": "hello."}]
+    with running_server("--api-key", "k") as guarded:
+        assert guarded.request("POST", "/api/explain", {"messages": messages}).status == 401
+        made = guarded.request("POST", "/api/explain", {"messages": messages}, Authorization="Bearer k")
+        assert guarded.get(made.json["url"]).status == 200  # a tab sends no key
+        assert guarded.get("/api/explain/guessed").status == 404

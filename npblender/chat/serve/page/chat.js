@@ -129,7 +129,7 @@ function inspection(turn, place) {
     box.append(element("summary", "", `${turn.n_best.length - 1} runner-up replies, with scores`), table);
     parts.push(box);
   }
-  if (about.explain && !turn.stopped) {
+  if (!turn.stopped) {
     const row = element("p", "row");
     row.append(button("look inside", (event) => lookInside(place, event.currentTarget), "inside"));
     parts.push(row);

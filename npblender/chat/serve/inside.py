@@ -1,0 +1,87 @@
+"""What `npblender explain` shows of a reply, for the "look inside" of the page: made once, and kept for its tab.
+
+    POST /api/explain {what a chat completion takes, the reply as the last message} -> {"url": "/api/explain/NAME"}
+A name cannot be guessed, so that a tab, which sends no key, may open it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from npblender.chat.conversation import Conversation
+from npblender.chat.serve.asked import parse_chat
+from npblender.chat.serve.errors import ApiError, refused
+from npblender.chat.serve.limits import MOST_PAGES
+from npblender.chat.serve.speakers import Speakers
+from npblender.chat.transcript import Transcript
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; sandbox allow-scripts"
+"""Beside the policy of the page itself, which names its scripts: it has no origin, and so no way to this server."""
+
+
+class Inside:
+    """The handlers of explanations, and the latest pages."""
+
+    def __init__(self, speakers: Speakers) -> None:
+        import asyncio
+
+        self._speakers = speakers
+        self._pages: OrderedDict[str, str] = OrderedDict()
+        self._one_at_a_time = asyncio.Lock()  # an explanation takes a second of work in every dialect
+
+    async def make(self, request: Request) -> Response:
+        """POST /api/explain."""
+        from starlette.concurrency import run_in_threadpool
+        from starlette.responses import JSONResponse
+
+        from npblender.chat.serve.routes import json_of
+
+        body = await json_of(request)
+        async with self._one_at_a_time:
+            html = await run_in_threadpool(explanation_of, body, self._speakers)
+        name = secrets.token_hex(16)
+        self._pages[name] = html
+        while len(self._pages) > MOST_PAGES:
+            self._pages.popitem(last=False)
+        return JSONResponse({"url": f"/api/explain/{name}"}, status_code=201)
+
+    async def show(self, request: Request) -> Response:
+        """GET /api/explain/NAME."""
+        from starlette.responses import HTMLResponse
+
+        html = self._pages.get(request.path_params["name"])
+        if html is None:
+            raise ApiError(404, f"this page is no longer kept, as the latest {MOST_PAGES} are; look inside again")
+        return HTMLResponse(html, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
+
+
+def explanation_of(body: Any, speakers: Speakers) -> str:
+    """Return the page about the last message of a chat completion's body, which must be the assistant's.
+
+    Raises:
+        ApiError: a body that does not fit, or a last message that is no reply.
+    """
+    asked = parse_chat(body)
+    speakers.check_name(asked.model)
+    speaker = speakers.of(asked.dialect)
+    (talk,) = asked.talks
+    if talk.turns[-1].speaker != "model":
+        raise ApiError(400, "the last message must be the assistant's: the reply to look into", param="messages")
+    try:
+        conversation = Conversation(
+            speaker.model,
+            speaker.tokenizer,
+            profile=speakers.profile,
+            block=speakers.phrases,
+            seed=asked.seed,
+        )
+        conversation.restore(Transcript(speakers.profile.name, talk.persona, talk.turns, asked.settings))
+        return conversation.explain().to_html()
+    except (TypeError, ValueError) as error:
+        raise refused(error) from error
