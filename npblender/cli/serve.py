@@ -88,7 +88,7 @@ def model_name(given: str | None, folder: str | None) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until it is stopped."""
     from npblender.chat.history import PROFILES
-    from npblender.chat.serve.app import make_app
+    from npblender.chat.serve.app import check_installed, make_app
     from npblender.chat.serve.engine import Engine
     from npblender.chat.serve.guards import Rules
     from npblender.chat.serve.limits import QUEUE
@@ -98,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     from npblender.chat.talks import Talks
     from npblender.models import BlenderbotSmallForConditionalGeneration
 
+    check_installed()
     names = {*map(str.lower, arguments.allow_host)}
     if arguments.host not in LOOPBACK:
         names.add(arguments.host.lower())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
-INSTALL = "npblender serve needs starlette, uvicorn and prometheus_client: pip install 'npblender[serve]'"
+NEEDED = ("starlette", "uvicorn", "prometheus_client")
+
+
+def check_installed() -> None:
+    """Refuse to begin where the extra is not installed."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(f"npblender serve needs {', '.join(missing)}: pip install 'npblender[serve]'")
 
 
 def make_app(speakers: Speakers, engine: Engine, rules: Rules, talks: Talks | None = None) -> ASGIApp:
@@ -31,16 +39,14 @@ def make_app(speakers: Speakers, engine: Engine, rules: Rules, talks: Talks | No
     `talks` are where the page keeps conversations.
 
     Raises:
-        ImportError: the extra is not installed.
+        ValueError: the extra is not installed.
     """
-    try:
-        from starlette.applications import Starlette
-        from starlette.middleware.cors import CORSMiddleware
-        from starlette.routing import Route
+    check_installed()
+    from starlette.applications import Starlette
+    from starlette.middleware.cors import CORSMiddleware
+    from starlette.routing import Route
 
-        metrics = Metrics(engine)
-    except ImportError as error:
-        raise ImportError(INSTALL) from error
+    metrics = Metrics(engine)
     api = Api(speakers, engine, metrics)
     chat, inside = Page(speakers, talks), Inside(speakers)
 

@@ -5,12 +5,15 @@ import http.client
 import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from reference_tests.support.cli_runs import environment
 from reference_tests.support.servers import Server, running_server
 
 LONG = {"temperature": 1.0, "max_length": 120, "min_length": 118, "no_repeat_ngram_size": 0}
@@ -175,6 +178,17 @@ def test_a_taken_port_is_an_error_of_one_line(server: Server) -> None:
     assert f"port {server.port}" in one_error(run_cli("serve", "--port", server.port))
     assert "cannot listen on 203.0.113.7" in one_error(run_cli("serve", "--host", "203.0.113.7"))
     assert "printable ASCII" in one_error(run_cli("serve", "--api-key", ""))
+
+
+def test_without_the_extra_the_command_says_how_to_install_it(tmp_path: Path) -> None:
+    code = (
+        "import importlib.util as u; found = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'starlette' else found(name, *more)\n"
+        "import sys; from npblender.cli.main import main; sys.exit(main(['serve', '--model', 'nowhere']))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == "npblender serve: error: npblender serve needs starlette: pip install 'npblender[serve]'\n"
 
 
 def test_cors_is_off_unless_an_origin_is_named(server: Server, needs_serve: None) -> None:
