@@ -178,7 +178,7 @@ async function reply() {
     running = null;
     show();
   }
-  await keep();
+  keep();
   $("log").lastElementChild?.scrollIntoView({ block: "nearest" });
 }
 
@@ -205,7 +205,7 @@ async function undo() {
   $("say").value = "";
   takeBack();
   show();
-  await keep();
+  keep();
   $("say").focus();
 }
 
@@ -218,7 +218,7 @@ async function retry() {
 async function instead(place, each) {
   turns[place] = { ...turns[place], text: each.reply, raw: null };
   show();
-  await keep();
+  keep();
 }
 
 function begin() {
@@ -276,7 +276,7 @@ async function upload() {
     take(await asJson("/api/transcript", sent("POST", content)));
     kept = { id: null, revision: 0 };
     complain(null);
-    await keep();
+    keep();
   } catch (error) { complain(error); }
 }
 
