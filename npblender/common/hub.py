@@ -224,10 +224,11 @@ def _snapshot(name: str, place: Place, files: list[str]) -> Path:
     """Download files; a connection that breaks is resumed where it broke, which not every version does by itself."""
     from huggingface_hub import errors, snapshot_download
 
-    options = {"revision": place.revision, "cache_dir": place.cache, "token": place.token, "allow_patterns": files}
+    given = {"revision": place.revision, "cache_dir": place.cache, "token": place.token, "allow_patterns": files}
+    options: dict[str, Any] = given  # whose types differ between versions of the library
     for left in reversed(range(TRIES)):
         try:
-            return Path(snapshot_download(name, **options, force_download=place.force_download))
+            return Path(str(snapshot_download(name, **options, force_download=place.force_download)))
         except (errors.HfHubHTTPError, FileNotFoundError, ValueError):
             raise
         except Exception:  # of the library for HTTP, whichever huggingface_hub uses
