@@ -62,7 +62,8 @@ def try_part(part: str, python: Path, source: Path, words: Sequence[str]) -> boo
     if not installed(python, "--no-deps", str(source / PLUGIN.relative_to(ROOT))):
         return False
     test = source / PLUGIN.relative_to(ROOT) / "test_llm_npblender.py"
-    return run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(test.parent), *words, str(test))
+    options = ("-q", "-p", "no:cacheprovider", "-c", str(test.with_name("pyproject.toml")))
+    return run(python, "-m", "pytest", *options, *words, str(test))
 
 
 def main() -> int:

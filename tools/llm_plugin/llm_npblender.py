@@ -81,6 +81,8 @@ class Npblender(llm.Model):
         """Yield the reply, word by word where words are certain before the end."""
         chosen = {name: value for name, value in dict(prompt.options).items() if value is not None}
         model, tokenizer = load(chosen.pop("model", None), chosen.pop("dialect", None))
+        if chosen.get("do_sample"):
+            chosen.setdefault("num_beams", 1)  # one path, whatever the model's files say, so that words are streamed
         seed, persona = chosen.pop("seed", None), persona_of(prompt.messages)
         talk = Conversation(model, tokenizer, seed=seed)
         talk.restore(Transcript("parlai", persona, turns_of(prompt.messages), chosen))
