@@ -45,7 +45,10 @@ def here(name: str, first: int, count: int, seed: int, report: bool) -> int:
         except (Fault, Exception) as fault:
             kept = Path(tempfile.gettempdir()) / f"fuzz-{name}-{seed}-{number}"
             kept.write_bytes(data)
-            print(f"{name} {number}: {type(fault).__name__}: {fault}; the file is {kept}", file=sys.stderr)
+            which = f"{name} {number} of seed {seed}"
+            print(
+                f"{which}: {type(fault).__name__}: {fault}; the file is {kept}, and no other was read", file=sys.stderr
+            )
             return 1
     return 0
 
