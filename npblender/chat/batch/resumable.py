@@ -167,18 +167,29 @@ class ResumableOutput:
     def keep(self, records: Sequence[Record]) -> None:
         """Keep finished records until it is their turn."""
         waiting = [record for record in records if record["line"] > self.done]
-        _append(self._beside, waiting)
+        self._append(self._beside, waiting)
         self.known.update((record["line"], record) for record in waiting)
 
     def write(self, record: Record) -> None:
         """Write the next record of the output."""
         assert record["line"] == self.done + 1, "records are written in order"
-        _append(self._output, [record])
+        self._append(self._output, [record])
         self.done += 1
         self.known.pop(record["line"], None)
         if not self.known and self._beside.tell() > self._head:  # the kept records are all in the output
             self._beside.seek(self._head)
             self._beside.truncate()
+
+    def _append(self, file: BinaryIO, records: Iterable[Mapping[str, Any]]) -> None:
+        """Append records, as one piece."""
+        data = memoryview(_as_lines(records))
+        try:
+            while data:
+                data = data[file.write(data) :]
+        except OSError as error:  # such as a full disk
+            raise ValueError(
+                f"{self.path} cannot be written to: {error}. What is done is kept; the same command goes on from there"
+            ) from error
 
     def close(self) -> None:
         """Close both files."""
@@ -251,13 +262,6 @@ def _parse(line: bytes, path: Path) -> Record:
     if not isinstance(record, dict) or not (_FINGERPRINT in record or isinstance(record.get("line"), int)):
         raise ValueError(f"{path} holds a line that this program did not write. Name another output")
     return record
-
-
-def _append(file: BinaryIO, records: Iterable[Mapping[str, Any]]) -> None:
-    """Append records, as one piece."""
-    data = memoryview(_as_lines(records))
-    while data:
-        data = data[file.write(data) :]
 
 
 def _as_lines(records: Iterable[Mapping[str, Any]]) -> bytes:
