@@ -12,22 +12,28 @@ and `compare` check a port. The rooms, from the ground up: common, ops, config, 
 demo, generation, models, chat, groundtruth, cli.
 """
 
+from __future__ import annotations
+
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from npblender.common.version import __version__ as __version__
-from npblender.config import BlenderbotSmallConfig
-from npblender.config.dialect import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
-from npblender.config.generation_config import GenerationConfig
-from npblender.models import BlenderbotSmallForCausalLM, BlenderbotSmallForConditionalGeneration, BlenderbotSmallModel
-from npblender.tokenizer import BlenderbotSmallTokenizer
-from npblender.transformer.kv_cache import Cache
 
+TYPE_CHECKING = False  # type checkers take it for True; the module `typing` takes as long to import as all that is here
 if TYPE_CHECKING:
+    from typing import Any
+
     from npblender.chat import Conversation
     from npblender.chat.batch import reply_to_all
     from npblender.chat.explanation import Explanation, explain
+    from npblender.config import BlenderbotSmallConfig
+    from npblender.config.dialect import PARLAI, TRANSFORMERS_4, TRANSFORMERS_5, Dialect
+    from npblender.config.generation_config import GenerationConfig
     from npblender.groundtruth import Trace, compare, trace
+    from npblender.models import (
+        BlenderbotSmallForCausalLM,
+        BlenderbotSmallForConditionalGeneration,
+        BlenderbotSmallModel,
+    )
     from npblender.models.auto import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
     from npblender.models.keras_flax import (
         FlaxBlenderbotSmallForConditionalGeneration,
@@ -35,7 +41,9 @@ if TYPE_CHECKING:
         TFBlenderbotSmallForConditionalGeneration,
         TFBlenderbotSmallModel,
     )
+    from npblender.tokenizer import BlenderbotSmallTokenizer
     from npblender.tokenizer.fast import BlenderbotSmallTokenizerFast
+    from npblender.transformer.kv_cache import Cache
 
 __all__ = [
     "PARLAI",
@@ -66,15 +74,26 @@ __all__ = [
     "trace",
 ]
 
-_IMPORTED_LATER = {
+_HOMES = {
+    "PARLAI": "config.dialect",
+    "TRANSFORMERS_4": "config.dialect",
+    "TRANSFORMERS_5": "config.dialect",
     "AutoConfig": "models.auto",
     "AutoModelForSeq2SeqLM": "models.auto",
     "AutoTokenizer": "models.auto",
+    "BlenderbotSmallConfig": "config",
+    "BlenderbotSmallForCausalLM": "models",
+    "BlenderbotSmallForConditionalGeneration": "models",
+    "BlenderbotSmallModel": "models",
+    "BlenderbotSmallTokenizer": "tokenizer",
     "BlenderbotSmallTokenizerFast": "tokenizer.fast",
+    "Cache": "transformer.kv_cache",
     "Conversation": "chat",
     "Explanation": "chat.explanation",
+    "Dialect": "config.dialect",
     "FlaxBlenderbotSmallForConditionalGeneration": "models.keras_flax",
     "FlaxBlenderbotSmallModel": "models.keras_flax",
+    "GenerationConfig": "config.generation_config",
     "TFBlenderbotSmallForConditionalGeneration": "models.keras_flax",
     "TFBlenderbotSmallModel": "models.keras_flax",
     "Trace": "groundtruth",
@@ -83,16 +102,26 @@ _IMPORTED_LATER = {
     "reply_to_all": "chat.batch",
     "trace": "groundtruth",
 }
-"""Names that few programs need, and the room of each: imported at their first use, so that a reply starts sooner."""
+"""The public names, and the room of each: imported at their first use. So a reply imports nothing that it does not
+need, and the command line is there, to be interrupted, before NumPy is."""
+_ROOMS = (
+    *("chat", "checkpoint", "cli", "common", "config", "demo", "generation", "groundtruth", "models", "ops"),
+    *("tokenizer", "transformer"),
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _IMPORTED_LATER:
-        return getattr(importlib.import_module(f"npblender.{_IMPORTED_LATER[name]}"), name)
-    from npblender.common.printable import shown
+    if name in _HOMES:
+        found = getattr(importlib.import_module(f"npblender.{_HOMES[name]}"), name)
+    elif name in _ROOMS:
+        found = importlib.import_module(f"npblender.{name}")
+    else:
+        from npblender.common.printable import shown
 
-    raise AttributeError(f"module 'npblender' has no attribute {shown(name)}")
+        raise AttributeError(f"module 'npblender' has no attribute {shown(name)}")
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_IMPORTED_LATER})
+    return sorted({*globals(), *_HOMES, *_ROOMS})

@@ -147,3 +147,23 @@ def test_a_dead_worker_is_one_line(tiny_folder: Path, tmp_path: Path) -> None:
     assert process.returncode == 2
     assert errors.decode().count("\n") == 1
     assert "a worker process has ended" in errors.decode()
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("module", ["argparse", "json", "numpy"])
+@pytest.mark.parametrize("arguments", ["chat --say hi", "info", "tokenize hi"])
+def test_an_interrupt_while_modules_are_imported_ends_quietly(module: str, arguments: str, tmp_path: Path) -> None:
+    """A module that stands before the real one sends the signal in the middle of its import."""
+    code = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n"
+    (tmp_path / f"{module}.py").write_text(code)
+    places = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[2])])
+    done = shell(f"{RUN} {arguments}", tmp_path, PYTHONPATH=places)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_the_package_itself_imports_nothing_heavy(tmp_path: Path) -> None:
+    """What runs before the command line can be interrupted quietly."""
+    code = "import sys; before = set(sys.modules); import npblender; print(*sorted(set(sys.modules) - before))"
+    done = shell(f'"$PYTHON" -S -c "{code}"', tmp_path)
+    found = {name.partition(".")[0] for name in done.stdout.decode().split()}
+    assert found <= {"npblender", "__future__", "importlib", "warnings", "_warnings"}

@@ -122,12 +122,12 @@ def test_the_page_has_what_the_runs_printed() -> None:
     logs = [
         "pickle        1,000 files of seed 3, 2 s: no fault\nflax          5 files of seed 0, 1 s: FAULT\n",
         "guided pickle\nINFO: many lines\nDone 500 runs in 4 second(s)\nguided parlai\nDone 7 runs in 1 second(s)\n",
-        "pickle        2,000 files of seed 4, 3 s: no fault\n",
+        "pickle        2,000 files of seed 4, 3 s: no fault\npickle        500 files of seed 4, 1 s: no fault\n",
         "keras         9 files of seed 1, 60 s: no fault, in the library's process 1 crashed, 2 did not come back\n",
     ]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table(logs).splitlines()[2:]]
     assert rows == [
-        ["pickle", "1,000 (3), 2,000 (4)", "500", "none"],
+        ["pickle", "1,000 (3), 2,500 (4)", "500", "none"],
         ["flax", "5 (0)", "", "FOUND"],
         ["parlai", "", "7", ""],
         ["keras", "9 (1)", "", "none; in the library's process 1 crashed, 2 did not come back"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from tools.docs.tables import markdown
@@ -15,10 +16,10 @@ GUIDED = re.compile(r"^guided ([\w-]+)$|^Done (\d+) runs in \d+ second", re.MULT
 def table(logs: Iterable[str]) -> str:
     """A row for each reader: mutated files, by seed; those that coverage led to; what was wrong."""
     text = "\n".join(logs)
-    runs: dict[str, list[str]] = {name: [] for name in READERS}
+    runs: dict[str, Counter[str]] = {name: Counter() for name in READERS}
     faults: dict[str, list[str]] = {name: [] for name in READERS}
     for name, files, seed, _, outcome, more in RUN.findall(text):
-        runs[name].append(f"{files} ({seed})")
+        runs[name][seed] += int(files.replace(",", ""))  # a run may have been made in parts
         faults[name].append("; ".join(filter(None, ("none" if outcome == "no fault" else "FOUND", more))))
     guided, name = dict.fromkeys(READERS, 0), ""
     for begun, done in GUIDED.findall(text):
