@@ -18,8 +18,8 @@ def table(logs: Iterable[str]) -> str:
     text = "\n".join(logs)
     runs: dict[str, Counter[str]] = {name: Counter() for name in READERS}
     faults: dict[str, list[str]] = {name: [] for name in READERS}
-    for name, files, seed, _, outcome, more in RUN.findall(text):
-        runs[name][seed] += int(files.replace(",", ""))  # a run may have been made in parts
+    for name, count, seed, _, outcome, more in RUN.findall(text):
+        runs[name][seed] += int(count.replace(",", ""))  # a run may have been made in parts
         faults[name].append("; ".join(filter(None, ("none" if outcome == "no fault" else "FOUND", more))))
     guided, name = dict.fromkeys(READERS, 0), ""
     for begun, done in GUIDED.findall(text):
@@ -28,7 +28,7 @@ def table(logs: Iterable[str]) -> str:
     rows = [
         (
             name,
-            ", ".join(runs[name]),
+            ", ".join(f"{files:,} ({seed})" for seed, files in runs[name].items()),
             f"{guided[name]:,}" if guided[name] else "",
             "; ".join(dict.fromkeys(faults[name])),
         )
