@@ -18,7 +18,7 @@ from npblender.cli.options import (
     search_settings,
     suit_threads,
 )
-from npblender.common.printable import printable
+from npblender.common.printable import printable, shown
 
 if TYPE_CHECKING:
     from npblender.chat.explanation import Explanation
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = explain_text(arguments) if arguments.trace is None else explain_file(arguments)
     found.save(arguments.out)
     (first, *_) = found.runs
-    said = found.compared.verdict if found.compared is not None else f"the reply {getattr(first, 'reply', '')!r}"
+    said = found.compared.verdict if found.compared is not None else f"the reply {shown(getattr(first, 'reply', ''))}"
     print(printable(f"{arguments.out}: {said}"))
     return 0
 

@@ -13,6 +13,7 @@ from typing import Any
 from npblender.chat.explanation.pieces import in_dialect, pieces_of
 from npblender.chat.explanation.runs import Asked, Refusal, Run, explain_run
 from npblender.common.checks import as_plain
+from npblender.common.printable import shown
 from npblender.common.replacing import replacing
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import DIALECTS, Dialect, resolve_dialect
@@ -100,7 +101,7 @@ class Explanation:
 
     def __repr__(self) -> str:
         names = ", ".join(run.name for run in self.runs)
-        return f"Explanation({self.said!r}, runs: {names}; save(path) writes the page)"
+        return f"Explanation({shown(self.said)}, runs: {names}; save(path) writes the page)"
 
 
 def explain(
@@ -163,7 +164,7 @@ def in_dialects(
 ) -> Iterator[tuple[BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer, Dialect]]:
     """Yield the model, the tokenizer and the dialect for each dialect that the model's own is compared with."""
     if isinstance(dialects, str):
-        raise TypeError(f"dialects is a list of dialects, such as [{dialects!r}]")
+        raise TypeError(f"dialects is a list of dialects, such as [{shown(dialects)}]")
     for each in DIALECTS if dialects is None else dialects:
         dialect = resolve_dialect(each)
         if dialect != model.dialect:

@@ -86,7 +86,9 @@ def in_dialect(tokenizer: BlenderbotSmallTokenizer, dialect: Dialect) -> Blender
         return tokenizer
     beyond = [token.content for index, token in tokenizer.codec.added.items() if index >= tokenizer.vocab_size]
     if beyond and not dialect.cut_special_tokens:
-        raise ValueError(f"the dialect {dialect.name!r} cannot cut the added token {shown(beyond[0])} out of a text")
+        raise ValueError(
+            f"the dialect {shown(dialect.name)} cannot cut the added token {shown(beyond[0])} out of a text"
+        )
     other = copy.copy(tokenizer)
     other.codec = copy.copy(tokenizer.codec)
     other.codec.dialect = dialect

@@ -65,7 +65,7 @@ class Noise:
 
     def __post_init__(self) -> None:
         if self.spread is not None and not 0 <= self.spread < float("inf"):
-            raise ValueError(f"a spread is at least 0 and finite; got {self.spread!r}")
+            raise ValueError(f"a spread is at least 0 and finite; got {shown(self.spread)}")
         if not (0 <= self.rms <= self.max < float("inf")):
             raise ValueError(f"noise has 0 <= rms <= max, finite; got rms {shown(self.rms)} and max {shown(self.max)}")
 
