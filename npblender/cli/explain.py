@@ -26,7 +26,19 @@ if TYPE_CHECKING:
 EPILOG = """The page is one file: it needs no network and no other file, and a browser shows it as it is. What is too
 large for it is left out, which the page says. The options of a reply are those of npblender chat."""
 
-OF_REPLIES = ("profile", "persona", "block", "greedy", "sample", "beams", "temperature", "top_k", "seed", "set")
+OF_REPLIES = (
+    "dialect",
+    "profile",
+    "persona",
+    "block",
+    "greedy",
+    "sample",
+    "beams",
+    "temperature",
+    "top_k",
+    "seed",
+    "set",
+)
 
 
 def add_parser(commands: Any, summary: str) -> None:

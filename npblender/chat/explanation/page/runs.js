@@ -6,7 +6,7 @@ function differenceTable(first, run) {
   return table(`${first.name} and ${run.name}: ${apart ? `${apart} of ${lines.length} lines differ` : "nothing differs"}`,
     ["", first.name, run.name, "same?"],
     lines.map((line) => row(line.what, line.first, el("span", { class: line.same ? null : "differs" }, line.other),
-      el("span", { class: line.same ? "yes" : "no" }, line.same ? "same" : "differs"))));
+      el("span", { class: line.same ? "yes" : "no" }, line.same ? "same" : "differs"))), { class: "compared" });
 }
 
 parts.push({
