@@ -27,18 +27,10 @@ EPILOG = """The page is one file: it needs no network and no other file, and a b
 large for it is left out, which the page says. The options of a reply are those of npblender chat."""
 
 OF_REPLIES = (
-    "dialect",
-    "profile",
-    "persona",
-    "block",
-    "greedy",
-    "sample",
-    "beams",
-    "temperature",
-    "top_k",
-    "seed",
-    "set",
+    *("dialect", "dtype", "profile", "persona", "block", "seed"),
+    *("greedy", "sample", "beams", "temperature", "top_k", "set"),
 )
+"""Options that a trace has no use for."""
 
 
 def add_parser(commands: Any, summary: str) -> None:

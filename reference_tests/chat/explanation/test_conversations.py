@@ -116,6 +116,7 @@ def test_the_command_goes_on_with_a_saved_conversation(tmp_path: Path) -> None:
         (["hello", "--trace", "t", "--out", "page.html"], "leave out TEXT"),
         (["--trace", "t", "--out", "page.html", "--beams", "3"], "leave out --beams"),
         (["--trace", "t", "--out", "page.html", "--dialect", "parlai"], "leave out --dialect"),
+        (["--trace", "t", "--out", "page.html", "--dtype", "float64"], "leave out --dtype"),
         (["--trace", "t", "--out", "page.html", "--no-others"], "leave out --no-others"),
         (["--trace", "no such file", "--out", "page.html"], "no such file"),
     ],
