@@ -27,6 +27,8 @@ TESTS_OF_EXTRAS = (
     "reference_tests/tokenizer/test_fast.py",
     "reference_tests/checkpoint/test_formats.py",
     "reference_tests/chat/test_cluster.py",
+    "reference_tests/chat/serve/test_server.py",
+    "reference_tests/chat/serve/test_page_requests.py",
 )
 
 

@@ -178,10 +178,10 @@ def tokens_length(tokens: Sequence[TokenScore]) -> int:
 
 def beyond(end: Ended) -> dict[str, Any]:
     """What is known of a reply beyond OpenAI's fields: the runners-up with their scores, and what was read."""
-    best: Candidate = end.candidates[0]
+    own: Candidate = end.candidates[end.rank]
     return {
-        "raw": best.raw,
-        "score": shown_score(best.score),
+        "raw": own.raw,
+        "score": shown_score(own.score),
         "n_best": [{"reply": each.text, "score": shown_score(each.score)} for each in end.candidates],
         "source_tokens": len(end.source.ids),
         "dropped_turns": end.source.dropped_turns,

@@ -35,6 +35,8 @@ class Ended:
     candidates: tuple[Candidate, ...]
     """All that the search found, best first, whole, whatever a stop text cut off."""
     source: FittedSource
+    rank: int = 0
+    """Which of the candidates this reply is."""
 
 
 @dataclass(frozen=True)

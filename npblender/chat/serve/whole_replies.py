@@ -20,7 +20,7 @@ def tell_whole(ticket: Ticket, candidates: Sequence[Candidate], *, ended: bool |
     `ended` says whether the first one ended by itself; None reads that from its ids, as for all others.
     """
     job = ticket.job
-    for number, found in zip(job.numbers, candidates, strict=False):
+    for rank, (number, found) in enumerate(zip(job.numbers, candidates, strict=False)):
         telling = Telling(job.speaker.tokenizer, job.stops, job.top_logprobs)
         log_probs: Array | None = None
         if job.top_logprobs is not None:
@@ -32,9 +32,9 @@ def tell_whole(ticket: Ticket, candidates: Sequence[Candidate], *, ended: bool |
         rest = telling.close()
         if rest is not None:
             ticket.send(Said(number, rest))
-        itself = ended if ended is not None and found is candidates[0] else ends_itself(job.settings.plan, found.ids)
+        itself = ended if ended is not None and rank == 0 else ends_itself(job.settings.plan, found.ids)
         reason = "stop" if telling.is_over or itself else "length"
-        ticket.send(Ended(number, reason, telling.tokens, tuple(candidates), job.source))
+        ticket.send(Ended(number, reason, telling.tokens, tuple(candidates), job.source, rank))
     for number in job.numbers[len(candidates) :]:
         ticket.send(Lacking(number))
 

@@ -116,6 +116,9 @@ def test_several_replies(server: Server) -> None:
     assert drawn[0]["message"] == server.chat("Hi!", temperature=1.0, seed=5).json["choices"][0]["message"]
     best = server.chat("Hi!", n=2).json["choices"]
     assert [c["message"]["content"] for c in best] == [c["reply"] for c in best[0]["npblender"]["n_best"]][:2]
+    for rank, choice in enumerate(best):
+        assert choice["npblender"]["score"] == best[0]["npblender"]["n_best"][rank]["score"]
+        assert choice["npblender"]["raw"].replace(" ", "") == choice["message"]["content"].replace(" ", "")
     refused = server.chat("Hi!", n=3, temperature=0)
     assert (refused.status, refused.json["error"]["param"]) == (400, "n")
 
