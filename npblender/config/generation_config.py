@@ -11,13 +11,15 @@ generated.
 
 import copy
 import dataclasses
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from npblender.common import json_files
-from npblender.common.checks import check_mapping, says_how_to_change
+from npblender.common.checks import check_mapping, check_switch, says_how_to_change
 from npblender.common.printable import cut, shown
 from npblender.config.generation_options import (
     NOT_COVERED,
@@ -134,6 +136,37 @@ class GenerationConfig(GenerationOptions):
         """Return what is set, and `extra`, as generation_config.json has it: `from_dict` gives an equal one back."""
         settings = {name: _as_lists(value) for name, value in self.set_values.items()}
         return copy.deepcopy(dict(self.extra)) | settings
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """Return `to_dict` without what transformers does anyway.
+
+        >>> GenerationConfig(num_beams=1, max_length=9).to_diff_dict()
+        {'max_length': 9}
+        """
+        usual = defaults("transformers")
+        return {name: value for name, value in self.to_dict().items() if name not in usual or value != usual[name]}
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """Encode the settings as generation_config.json has them; with `use_diff` as `to_diff_dict`.
+
+        >>> GenerationConfig(num_beams=4).to_json_string().split()
+        ['{', '"num_beams":', '4', '}']
+        """
+        content = self.to_diff_dict() if check_switch("use_diff", use_diff) else self.to_dict()
+        return json_files.object_bytes("generation_config.json", content).decode("utf-8")
+
+    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """Write `to_json_string` to a file."""
+        json_files.write_object(Path(json_file_path), json.loads(self.to_json_string(use_diff)))
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        """Refuse: a setting is never changed.
+
+        Raises:
+            TypeError: always; the message says what to write instead.
+        """
+        changes = ", ".join(f"{name}=..." for name in kwargs)
+        raise TypeError(f"settings are never changed: settings = settings.replace({changes}) gives a changed copy")
 
     @classmethod
     def from_model_config(cls, config: BlenderbotSmallConfig) -> "GenerationConfig":

@@ -260,6 +260,36 @@ NOT_COVERED: Mapping[str, tuple[Any, ...]] = {
 """Settings of transformers that would change replies and are not covered, with the values that do not."""
 
 
+_NO_ASSISTANT = "no second model is asked; prompt_lookup_num_tokens=10 guesses from the source"
+_ONE_CACHE = "there is one cache, which grows by a token; use_cache=False does without"
+_NOT_COMPILED = "nothing is compiled here"
+_CHANGES_REPLIES = "it would change replies, and is not covered; leave it out"
+
+INSTEAD: Mapping[str, str] = {
+    **dict.fromkeys(("assistant_model", "assistant_tokenizer", "num_assistant_tokens", "is_assistant"), _NO_ASSISTANT),
+    **dict.fromkeys(("assistant_early_exit", "assistant_confidence_threshold"), _NO_ASSISTANT),
+    **dict.fromkeys(("cache_implementation", "cache_config", "return_legacy_cache", "max_cache_len"), _ONE_CACHE),
+    **dict.fromkeys(("compile_config", "disable_compile"), _NOT_COMPILED),
+    **dict.fromkeys(NOT_COVERED, _CHANGES_REPLIES),
+    **dict.fromkeys(("negative_prompt_ids", "negative_prompt_attention_mask"), _CHANGES_REPLIES),
+    "synced_gpus": "NumPy computes on the CPU; there is no other device",
+    "low_memory": "contrastive search takes the candidates together; a smaller top_k takes less memory",
+    "prefill_chunk_size": "the source is read as a whole",
+    "use_model_defaults": "the model's own settings count where the call names none; None in the call switches one off",
+    "custom_generate": "no code is ever loaded with a model; logits_processor= and stopping_criteria= take functions",
+    "trust_remote_code": "no code is ever loaded with a model",
+    "logits_warper": "pass it among logits_processor=, as transformers does since 4.45",
+    "return_dict": "say return_dict_in_generate=True for a record",
+    "labels": "a reply has no loss: call the model with labels=",
+    "return_tensors": "it is for the tokenizer; ids come as NumPy's arrays",
+    "skip_special_tokens": "it is for tokenizer.decode",
+    "max_tokens": "say max_new_tokens",
+    "stop": "say stop_strings, and tokenizer=",
+    "n": "say num_return_sequences",
+}
+"""Names that people give to `generate`, which are no settings here, and what to write instead."""
+
+
 def check_setting(name: str, value: Any) -> Any:
     """Check a value, and return it as settings keep it: lists as tuples, NumPy's numbers as Python's.
 
@@ -295,9 +325,11 @@ def check_extra(extra: Mapping[str, Any]) -> None:
 def unknown_setting(name: str) -> str:
     """Return a hint at what was meant by a name that is no setting.
 
-    >>> unknown_setting("num_beam")
-    'did you mean num_beams?'
+    >>> unknown_setting("num_beam"), unknown_setting("synced_gpus")
+    ('did you mean num_beams?', 'NumPy computes on the CPU; there is no other device')
     """
+    if name in INSTEAD:
+        return INSTEAD[name]
     near = closest_name(name, sorted(OPTIONS))
     return f"did you mean {near}?" if near else ""
 

@@ -19,7 +19,7 @@ from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import of_checked
-from npblender.config.generation_options import OPTIONS, check_setting, defaults, settings_of, unknown_setting
+from npblender.config.generation_options import INSTEAD, OPTIONS, check_setting, defaults, settings_of, unknown_setting
 from npblender.config.searches import (
     BEAM,
     BEAM_SAMPLE,
@@ -72,6 +72,8 @@ def check_options(options: Values) -> dict[str, Any]:
     """
     for name in options:
         if name not in OPTIONS:
+            if name in INSTEAD:
+                raise TypeError(f"generate() does not take {name!r}: {INSTEAD[name]}")
             hint = unknown_setting(name)
             names = ", ".join(sorted(OPTIONS))
             raise TypeError(

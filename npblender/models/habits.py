@@ -40,6 +40,12 @@ _VALUES = (
     "weights are values: from_arrays(config, arrays) of npblender.transformer.parameters makes them of arrays by name, "
     "and Model(config, weights) a model of these"
 )
+_ADAPTERS = "there are no adapters: merge them into the weights where they were made, and load the folder"
+_POSITIONS = (
+    "positions are learned, a row each: weights.encoder.embed_positions, config.max_position_embeddings of them"
+)
+_MASKS = "masks are passed as they are: [B, S] of 1 and 0, and [layers, H] for heads"
+_HUB = "it is for the Hub: write what you want into the folder's README.md"
 _SEARCH = "generate() chooses the search by its options: num_beams=, do_sample=, penalty_alpha=, and the others"
 _NO_GENERATE = (
     "this class makes no replies; load the folder as BlenderbotSmallForConditionalGeneration, which has generate()"
@@ -60,6 +66,25 @@ INSTEAD: Mapping[str, str] = {
     **dict.fromkeys(("greedy_search", "beam_search", "sample", "beam_sample", "contrastive_search"), _SEARCH),
     **dict.fromkeys(("group_beam_search", "assisted_decoding", "constrained_beam_search"), _SEARCH),
     **dict.fromkeys(("generate", "stream", "compute_transition_scores"), _NO_GENERATE),
+    **dict.fromkeys(("load_adapter", "add_adapter", "set_adapter", "delete_adapter", "disable_adapters"), _ADAPTERS),
+    **dict.fromkeys(("enable_adapters", "active_adapters", "active_adapter", "get_adapter_state_dict"), _ADAPTERS),
+    **dict.fromkeys(("get_position_embeddings", "resize_position_embeddings"), _POSITIONS),
+    **dict.fromkeys(("get_extended_attention_mask", "invert_attention_mask"), _MASKS),
+    **dict.fromkeys(("create_extended_attention_mask_for_decoder", "get_head_mask"), _MASKS),
+    **dict.fromkeys(("disable_input_require_grads", "is_gradient_checkpointing", "loss_function"), _NO_TRAINING),
+    **dict.fromkeys(("supports_gradient_checkpointing", "floating_point_ops", "estimate_tokens"), _NO_TRAINING),
+    **dict.fromkeys(("register_buffer", "register_parameter", "set_submodule", "set_encoder", "set_decoder"), _VALUES),
+    **dict.fromkeys(("register_for_auto_class", "add_model_tags", "create_model_card", "model_tags"), _HUB),
+    **dict.fromkeys(("get_parameter", "get_buffer", "get_parameter_or_buffer"), "state_dict()[name] is the array"),
+    **dict.fromkeys(("is_parallelizable", "tp_plan", "pp_plan", "tp_size", "deparallelize"), _NO_DEVICE),
+    **dict.fromkeys(("generate_batch", "init_continuous_batching"), "generate() takes as many rows as you like"),
+    "base_model": "BlenderbotSmallModel.from_pretrained(folder) is the model without its head",
+    "get_memory_footprint": "sum(array.nbytes for array in model.parameters()) counts the bytes of float32",
+    "dummy_inputs": "model.generate() without a source, or input_ids=[[5, 6, 7]], will do",
+    "framework": "arrays are NumPy's, in and out",
+    "dequantize": "float() makes float32 of large matrices that are kept in 16 bits",
+    "summary": "print(model) says it in a line, `npblender info` in a table",
+    "predict": "call the model for logits, or generate() for replies",
     "push_to_hub": "nothing is uploaded from here: save_pretrained(folder) writes what `hf upload` takes",
     "set_output_embeddings": "the logits come from the token embeddings: set_input_embeddings(matrix) sets both",
     "lm_head": "get_output_embeddings() is the matrix of the logits, and weights.final_logits_bias their bias",

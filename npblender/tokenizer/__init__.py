@@ -10,6 +10,7 @@ batching           texts -> rows -> a padded batch
 offsets            where each token stands in its text
 fast_file          the tokenizer.json of the Rust library `tokenizers`
 fast               `BlenderbotSmallTokenizerFast`, with that library inside
+instead            names of transformers' tokenizers that mean nothing here, and what does
 vocabulary         what a vocabulary and its merges must be, and a tokenizer's files, read and written
 shortcuts          everything that makes it fast and changes no id
 example            a vocabulary small enough to follow by hand

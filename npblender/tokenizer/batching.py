@@ -77,7 +77,8 @@ def source_of(name: str, text: Any, is_split_into_words: bool) -> Source:
             return text
     wanted = "a string, a list of words or a list of ids" if is_split_into_words else "a string or a list of ids"
     found = f"{type(text).__name__} {shown(text)}"
-    raise TypeError(f"{name} must be {wanted}, not {found if len(found) <= 100 else found[:97] + '...'}")
+    advice = f"; pass {name}.tolist()" if hasattr(text, "tolist") else ""
+    raise TypeError(f"{name} must be {wanted}, not {found if len(found) <= 100 else found[:97] + '...'}{advice}")
 
 
 def _is_batch(text: Any, is_split_into_words: bool) -> bool:

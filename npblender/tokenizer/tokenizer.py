@@ -29,6 +29,7 @@ from npblender.tokenizer.bpe import MergeTable
 from npblender.tokenizer.codec import TextCodec
 from npblender.tokenizer.encoding import BatchEncoder
 from npblender.tokenizer.encoding_options import UNBOUNDED, check_side, input_names
+from npblender.tokenizer.instead import Instead
 from npblender.tokenizer.pretokenize import AddedToken, as_added_token
 from npblender.tokenizer.vocabulary import (
     DIALECT_KEY,
@@ -43,7 +44,7 @@ from npblender.tokenizer.vocabulary import (
 _DEMO = Path(__file__).resolve().parents[1] / "demo"
 
 
-class BlenderbotSmallTokenizer(BatchEncoder):
+class BlenderbotSmallTokenizer(BatchEncoder, Instead):
     """The tokenizer of BlenderbotSmall: lower-cased text, byte-pair encoding, `@@` behind unfinished pieces.
 
     `tokenizer(text)` gives `input_ids` and `attention_mask`; `tokenizer.decode(ids)` gives text.

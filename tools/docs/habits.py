@@ -4,8 +4,9 @@
     python -m tools habits --write-docs    # put them into the page
     python -m tools habits --check         # exit 1 where the page says anything else
 
-They are what the errors say: `INSTEAD` of `npblender.models.habits`, names on a model; `REFUSED` of
-`npblender.models.signatures`, arguments; `NOT_COVERED` of `npblender.config.generation_options`, settings. Needs
+They are what the errors say: `INSTEAD` of `npblender.models.habits`, of `npblender.tokenizer.instead` and of
+`npblender.config.generation_options` (names on a model, names on a tokenizer, arguments of `generate`); `REFUSED` of
+`npblender.models.signatures`, other arguments; `NOT_COVERED` of `npblender.config.generation_options`, settings. Needs
 npblender only.
 """
 
@@ -15,9 +16,11 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
+from npblender.config.generation_options import INSTEAD as GENERATE
 from npblender.config.generation_options import NOT_COVERED
 from npblender.models.habits import INSTEAD
 from npblender.models.signatures import REFUSED
+from npblender.tokenizer.instead import INSTEAD as TOKENIZERS
 from tools import ROOT
 from tools.docs.tables import between_markers, markdown, write_between_markers
 
@@ -50,6 +53,16 @@ def instead() -> str:
     return markdown(["on a model", "what to write instead"], by_advice(INSTEAD))
 
 
+def tokenizers() -> str:
+    """A row for each piece of advice about a name on a tokenizer."""
+    return markdown(["on a tokenizer", "what to write instead"], by_advice(TOKENIZERS))
+
+
+def arguments_of_generate() -> str:
+    """A row for each piece of advice about an argument of `generate`."""
+    return markdown(["argument of `generate`", "what to write instead"], by_advice(GENERATE))
+
+
 def refused() -> str:
     """A row for each piece of advice about an argument."""
     return markdown(["argument", "what to write instead"], by_advice(REFUSED))
@@ -61,7 +74,13 @@ def not_covered() -> str:
     return markdown(["setting", "taken as"], rows)
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"instead": instead, "refused": refused, "not-covered": not_covered}
+TABLES: Mapping[str, Callable[[], str]] = {
+    "instead": instead,
+    "tokenizers": tokenizers,
+    "refused": refused,
+    "generate": arguments_of_generate,
+    "not-covered": not_covered,
+}
 """By the name of the markers in the page."""
 
 

@@ -1,0 +1,55 @@
+"""What means nothing here says what to write instead: names on a tokenizer, arguments of `generate`, settings."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from npblender import BlenderbotSmallTokenizer, GenerationConfig
+from npblender.config.generation_options import INSTEAD, NOT_COVERED, OPTIONS
+from npblender.generation.call_arguments import GenerateArguments
+from npblender.tokenizer.example import example_tokenizer
+from npblender.tokenizer.instead import INSTEAD as TOKENIZERS
+from reference_tests.support.generation_cases import lively_model
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_name_on_a_tokenizer(name: str) -> None:
+    tokenizer: Any = example_tokenizer()
+    with pytest.raises(AttributeError, match=f"BlenderbotSmallTokenizer has no '{name}': .{{20}}"):
+        getattr(tokenizer, name)
+    assert not hasattr(BlenderbotSmallTokenizer, name), "what the table refuses is nowhere honoured"
+    with pytest.raises(AttributeError, match=r"has no 'evil'$"):
+        _ = tokenizer.evil
+
+
+def test_a_tokenizer_is_pickled_as_before() -> None:
+    tokenizer = example_tokenizer()
+    assert pickle.loads(pickle.dumps(tokenizer))("low")["input_ids"] == tokenizer("low")["input_ids"]
+
+
+@pytest.mark.parametrize("name", INSTEAD)
+def test_an_argument_of_generate(name: str) -> None:
+    model: Any = lively_model(0, "transformers-5")
+    with pytest.raises(TypeError, match=rf"generate\(\) does not take '{name}': .{{10}}"):
+        model.generate([[5, 6, 7]], **{name: None})
+    assert name not in {*OPTIONS, *GenerateArguments.__annotations__}
+    assert {*NOT_COVERED} <= {*INSTEAD}
+
+
+def test_an_array_of_texts_says_tolist() -> None:
+    with pytest.raises(TypeError, match=r"text must be a string .*; pass text\.tolist\(\)"):
+        example_tokenizer()(np.array(["low", "lower"]))
+
+
+def test_json_of_settings(tmp_path: Path) -> None:
+    settings = GenerationConfig(num_beams=4, max_length=20, eos_token_id=[2, 3], extra={"a": 1})
+    assert settings.to_diff_dict() == {"a": 1, "num_beams": 4, "eos_token_id": [2, 3]}, "20 is what it is anyway"
+    assert json.loads(settings.to_json_string(use_diff=False)) == settings.to_dict()
+    settings.to_json_file(tmp_path / "any.json")
+    assert json.loads((tmp_path / "any.json").read_text()) == settings.to_diff_dict()
+    with pytest.raises(TypeError, match=r"settings = settings\.replace\(num_beams=\.\.\.\)"):
+        settings.update(num_beams=2)
