@@ -231,7 +231,8 @@ def test_options_of_from_pretrained_reach_the_library(look_alike: LookAlike, hom
     assert not (snapshots / TAGGED / "model.safetensors").exists()
     assert {asked.token for asked in look_alike.asked_of_the_model()} == {"Bearer hf_secret"}
     before = len(look_alike.asked)
-    forced = "AutoTokenizer.from_pretrained(name, cache_dir='CACHE', token='hf_secret', force_download=True)"
+    read = "AutoTokenizer.from_pretrained(name, cache_dir='CACHE', token='hf_secret'"
+    forced = f"{read}); {read}, force_download=True)"  # the second in one process
     python(look_alike, home, forced.replace("CACHE", str(tmp_path / "cache")))
     fetched = [asked.path for asked in look_alike.asked[before:] if asked.command == "GET"]
     assert sum(path.endswith("vocab.json") for path in fetched) == 1, "once, though two things are read"
