@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -275,8 +276,16 @@ class Conversation:
         self.last_reply = None
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Go on with a conversation that `save` wrote."""
-        self.restore(read_transcript(path))
+        """Go on with a conversation that `save` wrote.
+
+        Raises:
+            FileNotFoundError, ValueError: no such file, or one that cannot be gone on with; nothing changes then.
+        """
+        found = read_transcript(path)
+        try:
+            self.restore(found)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{Path(path)}: {error}") from error
 
     def source_of(self, tokenizer: BlenderbotSmallTokenizer, turns: tuple[Turn, ...]) -> FittedSource:
         """The ids of some turns behind the persona, by a tokenizer that may be of another dialect."""

@@ -90,7 +90,8 @@ def check_number(name: str, value: Any, at_least: float = 0.0, at_most: float = 
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, not {shown(value)}")
     if abs(value) > _LARGEST or not at_least <= value <= at_most:  # so NaN is refused, and a whole number of any length
-        bound = f"at least {at_least:g} and finite" if at_most == math.inf else ""
+        least = "" if at_least == -math.inf else f"at least {at_least:g} and "
+        bound = f"{least}finite" if at_most == math.inf else ""
         raise ValueError(f"{name} must be {bound or f'between {at_least:g} and {at_most:g}'}, not {shown(value)}")
     return value
 
