@@ -73,7 +73,7 @@ def check_options(options: Values) -> dict[str, Any]:
     for name in options:
         if name not in OPTIONS:
             if name in INSTEAD:
-                raise TypeError(f"generate() does not take {name!r}: {INSTEAD[name]}")
+                raise TypeError(f"generate() does not take {shown(name)}: {INSTEAD[name]}")
             hint = unknown_setting(name)
             names = ", ".join(sorted(OPTIONS))
             raise TypeError(

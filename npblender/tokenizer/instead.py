@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from npblender.common.printable import shown
+
 _TEMPLATE = (
     "the model has no template: Conversation(model, tokenizer) writes turns as it was trained on them; in your own "
     "text join the turns by a line's end"
@@ -32,4 +34,4 @@ class Instead:
         def __getattr__(self, name: str) -> Any:
             """Say for a name of transformers that means nothing here what to write instead."""
             hint = f": {INSTEAD[name]}" if name in INSTEAD else ""
-            raise AttributeError(f"{type(self).__name__} has no {name!r}{hint}")
+            raise AttributeError(f"{type(self).__name__} has no {shown(name)}{hint}")
