@@ -26,13 +26,14 @@ from reference_tests.faults.port_faults_first import FIRST
 from reference_tests.faults.port_faults_fresh import FRESH
 from reference_tests.faults.port_faults_reported import REPORTED
 from reference_tests.faults.port_faults_second import SECOND
+from reference_tests.faults.port_faults_trackers import TRACKERS
 from reference_tests.support.pack_models import PACKS, load, model_folder
 from tools import ROOT
 from tools.docs.tables import markdown, write_between_markers
 
 PAGE = ROOT / "docs" / "porting.md"
 SOURCE = ROOT / "docs" / "port-example" / "c" / "port.c"
-LISTS = {"first": FIRST, "second": SECOND, "reported": REPORTED, "fresh": FRESH}
+LISTS = {"first": FIRST, "second": SECOND, "reported": REPORTED, "trackers": TRACKERS, "fresh": FRESH}
 
 
 @dataclass(frozen=True)
