@@ -148,7 +148,7 @@ MEASURES = (
     ("truth", "tools.measure.truth", "the float64 pass beside exact arithmetic; docs/numbers-you-can-trust.md"),
     ("noise", "tools.measure.noise", "correct float32 ports in units of noise; the same page"),
     ("verdicts", "tools.measure.verdicts", "how often correct ports in C and JavaScript are accused; the same page"),
-    ("causes", "tools.measure.causes", "which causes are named for fifty mistakes in the C port; docs/porting.md"),
+    ("causes", "tools.measure.causes", "which causes are named for 125 mistakes in the C port; docs/porting.md"),
     ("curve", "tools.measure.curve", "the losses of the demo's training, from its log; docs/training.md"),
     ("budget", "tools.measure.draw_budget", "the error budget of two models, and its figure; the same page"),
     ("tolerances", "tools.measure.tolerances", "how much of each tolerance the tests use; the same page"),

@@ -1,7 +1,8 @@
 """A mistake planted into the C port of docs/port-example, and how the tool's answer to it is scored.
 
-The lists were written from what people who port transformer models get wrong, before any of their faults was compared,
-and with the scores' criterion:
+The five lists were written one after another from what people who port transformer models get wrong, each before any
+of its faults was compared, and with the scores' criterion. After each the search for causes was improved, so the count
+of a list is the one made when it was first compared (`COUNTED`); what it gives now shows only that nothing was lost.
 
 - *right*: the first point is the one where the fault acts, and the first remark there names the cause: `right` finds
   it. A later remark may name it where the first is true of the fault and narrows it down: `half` finds that.

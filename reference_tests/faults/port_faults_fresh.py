@@ -5,6 +5,9 @@ They were written when the search for causes was final, from other threads than 
 
 from reference_tests.faults.port_fault import PortFault
 
+COUNTED = (18, 1, 6)
+"""How many causes were right, half and wrong when it was first compared."""
+
 SCORE = "s[j] = dot(q + (size_t)row * K, m->k + first + (size_t)j * K, K, 1);"
 MIX = "mixed[here + c] = dot(p, m->v + first + c, L, K);"
 CACHED = "memcpy(all + ((size_t)(b * H + h) * L + old + i) * K, new + (size_t)n * K, K * 4);"

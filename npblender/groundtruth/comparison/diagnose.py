@@ -78,7 +78,7 @@ def diagnose(
     else:
         said += list(facts.other_bytes(reference, values, own))
         said += list(facts.arithmetic(reference, values, own, axes))
-        said += list(facts.rearranged(reference, values, own, axes))
+        said += [*facts.rearranged(reference, values, own, axes), *facts.other_stride(reference, values, own)]
         said += list(_other_points(name, arrays, noise, values))
         said += list(facts.one_number(reference, values, wrong))
         if explained is not None and (not said or explained[0].endswith(FIT)):

@@ -17,6 +17,9 @@ from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise, diverged
 PRODUCTS = ("q", "k", "v", "output", "hidden", "logits", "scores", "context")
 """Points that a matrix product gives."""
 
+MOST_STRIDE = 16
+"""The most numbers that a wrong stride is tried to be off by."""
+
 MOST_MOVED = 3
 """The most places along an axis whose origin is listed."""
 
@@ -192,13 +195,24 @@ def _rows_moved(reference: Array, values: Array, noise: Noise | None) -> Iterato
         return
     wrong = np.flatnonzero(source != np.arange(len(source)))
     apart = np.unique(source[wrong] - wrong)
-    places = ", ".join(str([int(n) for n in np.unravel_index(at, reference.shape[:-1])]) for at in wrong[:MOST_MOVED])
     if apart.size == 1:
+        place = [int(n) for n in np.unravel_index(wrong[0], reference.shape[:-1])]
         which = "before" if apart[0] < 0 else "behind"
-        yield f"{len(wrong)} rows, from {places.split('], ')[0].rstrip(']')}], hold those {abs(int(apart[0]))} {which}"
-    else:
-        more = ", ..." if len(wrong) > MOST_MOVED else ""
-        yield f"{len(wrong)} rows hold other rows of the reference: {places}{more}"
+        yield f"{len(wrong)} rows, from {place} on, hold those {abs(int(apart[0]))} {which}"
+
+
+def other_stride(reference: Array, values: Array, noise: Noise | None) -> Iterator[str]:
+    """Whether rows were written in one stride and read in another."""
+    if reference.ndim < 2 or reference.shape != values.shape or reference.size < 4 * reference.shape[-1]:
+        return
+    width, flat = reference.shape[-1], reference.ravel()
+    rows, columns = np.divmod(np.arange(reference.size), width)
+    for more in (*range(1, MOST_STRIDE + 1), *range(-1, -min(MOST_STRIDE, width - 1) - 1, -1)):
+        at = rows * (width + more) + columns
+        there = at < reference.size
+        if agree(flat[at[there]], values.ravel()[there], noise):
+            yield f"rows of {width} read in a stride of {width + more}"
+            return
 
 
 def _said_of_sources(source: NDArray[np.intp], letter: str) -> str:

@@ -168,6 +168,7 @@ def candidates(it: Operation) -> Candidates:
     elif op in ops.ACTIVATIONS:
         yield from of_activation(it)
     yield from _clipped(it)
+    yield "everything exactly 0: not computed, or not written", np.zeros_like(it.right)
 
 
 def _clipped(it: Operation) -> Iterator[tuple[str, Array]]:

@@ -55,6 +55,8 @@ def of_layer_norm(it: Operation) -> Candidates:
             with_variance(np.square(np.where(kept, centred, 0)).sum(axis=-1, keepdims=True) / size),
         )
     yield "no norm: its input as it is", x
+    yield "its weight and bias alone: neither the mean taken off nor divided by a deviation", x * weight + bias
+    yield "not divided by a deviation", centred * weight + bias
     yield "its weight not applied", it.again({}, {"weight": np.ones_like(weight)})
     yield "its weight plus 1", it.again({}, {"weight": 1 + weight})
     yield "its bias left out", it.again({}, {"bias": np.zeros_like(bias)})

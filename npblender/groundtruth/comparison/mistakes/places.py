@@ -20,6 +20,9 @@ NEAR = 1e-5
 MANY = 3
 """So many different rows that are moved by one amount are moved, and not others; as many pairs are listed."""
 
+OTHER_ROWS = "other rows"
+"""How the text of rows begins that follow no rule."""
+
 MOSTLY = 0.7
 """Rows that are moved by one amount in more than this part of their places are moved."""
 
@@ -50,7 +53,14 @@ def of_embedding(it: Operation) -> Candidates:
             yield f"rows of {name} in place of {own}", it.again({}, {"table": array.astype(np.float64)})
     taken = rows_taken(table, it.mine)
     if taken is not None and ((taken != ids) & (taken >= 0)).any():
-        yield f"{_how_taken(ids, taken, own, rows)}{FIT}", it.again({"ids": np.where(taken < 0, ids, taken)})
+        off = (taken != ids) & (taken >= 0)
+        pads = mask is not None and mask.shape == ids.shape and not mask.astype(bool)[off].any()
+        if pads and np.unique(taken[off]).size == 1:
+            text = f"row {int(taken[off][0])} of {own} at pads"
+        else:
+            text = _how_taken(ids, taken, own, rows)
+        listed = text.startswith(OTHER_ROWS)
+        yield f"{text}{FIT if listed else ''}", it.again({"ids": np.where(taken < 0, ids, taken)})
 
 
 def rows_taken(table: Array, mine: Array) -> Array | None:
@@ -95,13 +105,13 @@ def _how_taken(ids: Array, taken: Array, own: str, rows: int) -> str:
     if ids.ndim > 1 and len(ids) > 1 and np.unique(asked[wrong]).size >= MANY:
         usual = [_most_frequent((taken - ids)[n][known[n]]) for n in range(len(ids))]
         moved = np.stack([row + shift for row, shift in zip(ids, usual, strict=True)])
-        if any(usual) and np.mean((taken == moved)[known]) > MOSTLY:
+        if any(usual) and np.mean((taken == moved)[known][wrong]) > MOSTLY:
             each = ", ".join(f"{n:+d}" for n in usual[:6])
             carried = ": carried over from row to row" if min(usual) >= 0 and usual == sorted(usual) else ""
             return f"ids or positions moved by an amount of its own in each row of the batch ({each}){carried}"
     pairs = dict.fromkeys(zip(got[wrong].tolist(), asked[wrong].tolist(), strict=True))
     some = ", ".join(f"{a} in place of {b}" for a, b in list(pairs)[:MANY])
-    return f"other rows of {own}: {some}{', ...' if len(pairs) > MANY else ''}"
+    return f"{OTHER_ROWS} of {own}: {some}{', ...' if len(pairs) > MANY else ''}"
 
 
 def _most_frequent(numbers: Array) -> int:

@@ -26,6 +26,9 @@ from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN
 from npblender.groundtruth.single_ops.compute import compute
 from npblender.transformer.attention import merge_heads, split_heads
 
+MOST_HEADS = 32
+"""The most heads or rows of a batch each of which is tried in every other's place."""
+
 SAME = 0.9
 """If more than this part of the columns are their own rows, the columns are not read off."""
 
@@ -51,6 +54,8 @@ def of_linear(it: Operation) -> Candidates:
             yield f"{module} applied to its input first (pre-norm)", it.again({"x": normed})
     for text, kept in parts_of_sum(x.shape[-1]):
         yield text, it.again({"x": np.where(kept, x, 0)})
+    for more in sorted({-x.shape[-1] % tile for tile in TILES} - {0}):
+        yield f"its sum {more} terms too long, into the next rows", it.right + _behind(it, x, weight, more)
     own = it.case.parameters["weight"]
     if weight.shape[0] == weight.shape[1]:
         yield f"{own} transposed", it.again({}, {"weight": weight.T})
@@ -88,6 +93,18 @@ def parts_of_sum(size: int) -> Iterator[tuple[str, Array]]:
         yield "every other term of its sum left out", places % 2 == 0
 
 
+def _behind(it: Operation, x: Array, weight: Array, more: int) -> Array:
+    """Compute what a sum has besides if it goes on for some terms behind the end of both rows; 0 behind the last."""
+    size = x.shape[-1]
+    left, right = (np.concatenate([each.ravel(), np.zeros(more)]) for each in (x, weight))
+    ends_of_x = (np.arange(x.size // size)[:, None] + 1) * size + np.arange(more)
+    ends_of_w = (np.arange(len(weight))[:, None] + 1) * size + np.arange(more)
+    total = (left[ends_of_x] @ right[ends_of_w].T).reshape(*x.shape[:-1], -1)
+    if "heads" in it.case.settings:
+        total = split_heads(total, int(it.case.settings["heads"])) / float(it.case.settings.get("divide_by", 1))
+    return np.asarray(total)
+
+
 def _of_biases(it: Operation) -> Candidates:
     if "bias" not in it.parameters:
         return
@@ -101,6 +118,7 @@ def _of_biases(it: Operation) -> Candidates:
         text = {0: "its bias left out", 2: "its bias added twice"}.get(times, f"its bias added {times} times")
         yield text, it.right + (times - 1) * part
         yield "its bias taken off, not added", it.right - 2 * part
+        yield "its bias alone: the product left out, or a matrix of 0", np.where(np.isfinite(part), part, it.right)
         share = 1 + float((it.mine - it.right)[seen] @ part[seen] / np.square(part).sum())
         yield f"its bias times {factor(share)}{FIT}", it.right + (share - 1) * part
     for shift in (1, -1):
@@ -221,6 +239,8 @@ def of_attention(it: Operation) -> Candidates:
             total = added_in(shortened(left[..., :, None, :] * right[..., None, :, :], bits), bits)
             yield f"its sum kept in {name}", total if it.case.op == "scores" else merge_heads(total)
     yield from _of_rows_and_heads(it, roles[1])
+    yield from _taken_from(it, roles, 1, "H")
+    yield from _taken_from(it, roles, 0, "B")
     keys = other.shape[2]
     for shift in [n for n in (1, -1, 2, -2) if abs(n) < keys]:
         yield f"its keys moved by {shift}", it.again({roles[1]: np.roll(other, shift, axis=2)})
@@ -247,6 +267,30 @@ def of_attention(it: Operation) -> Candidates:
     apart = (first @ other).transpose(0, 2, 3, 1).reshape(batch, length, heads * size)
     yield "heads merged by columns: a token's heads stand side by side", apart
     yield "heads merged without a transpose", (first @ other).reshape(batch, length, heads * size)
+
+
+def _taken_from(it: Operation, roles: tuple[str, str], axis: int, letter: str) -> Candidates:
+    """Yield the output with, for every head or row of the batch, the keys or values that the wrong output shows."""
+    first, other = it.given[roles[0]], it.given[roles[1]]
+    size = other.shape[axis]
+    if not 1 < size <= MOST_HEADS:
+        return
+    mine = it.mine if it.case.op == "scores" else split_heads(it.mine, first.shape[1])
+    right = other.swapaxes(-1, -2) if it.case.op == "scores" else other
+    taken, output = [], np.zeros_like(mine)
+    for n in range(size):
+        here = (slice(None),) * axis + (n,)
+        every = [np.take(first, n, axis) @ np.take(right, m, axis) for m in range(size)] + [np.zeros_like(mine[here])]
+        apart = [float(np.square(each - mine[here]).sum()) for each in every]
+        taken.append(int(np.argmin(apart)) if apart[n] > min(apart) * 1.01 + 1e-12 else n)
+        output[here] = every[taken[-1]]
+    if taken == list(range(size)):
+        return
+    said = [
+        f"{'0' if m == size else f'that of {letter} = {m}'} at {letter} = {n}" for n, m in enumerate(taken) if m != n
+    ]
+    listed = ", ".join(said[:4]) + (", ..." if len(said) > 4 else "")
+    yield f"another {roles[1]}: {listed}{FIT}", output if it.case.op == "scores" else merge_heads(output)
 
 
 def _misread(array: Array, letters: str) -> Iterator[tuple[str, Array]]:
