@@ -138,7 +138,8 @@ def of_softmax(it: Operation) -> Candidates:
     yield "exp(x) / sum(exp(x)), the largest score not taken off", plain / plain.sum(axis=-1, keepdims=True) * heads
     nothing = (top <= -STANDS_FOR_HIDDEN) | ~np.isfinite(top)
     yield "0 in rows that hide every key", np.where(nothing, 0, it.right)
-    least = np.nanmin(it.mine / it.mine.max(axis=-1, keepdims=True))
+    parts = it.mine / it.mine.max(axis=-1, keepdims=True)
+    least = float(parts[np.isfinite(parts)].min(initial=1.0))
     floor = np.maximum(powers, least)
     yield (
         f"exponentials no smaller than {least:.2g}, so that hidden keys weigh something{FIT}",
