@@ -23,7 +23,7 @@ function pieceTable(run, first) {
       el("span", { class: "token" }, piece.tokens.join(" ")), piece.ids.join(" "),
       piece.merges.length > 0
         ? el("details", {}, el("summary", {}, plural(piece.merges.length, "merge")), mergeList(piece))
-        : mergeList(piece))));
+        : mergeList(piece))), { class: "pieces" });
 }
 
 parts.push({
