@@ -71,6 +71,11 @@ def test_the_tree_is_the_search(
         kept = [each for each in tree.finished if each.rank is not None]
         assert [each.score for each in kept] == [score for score in map(float, record.sequences_scores) if score > -1e8]
         assert [each.transformers for each in kept] == [each.score for each in kept]
+        for step, scores in enumerate(watched.scores):  # only what is among the best as it ends is finished
+            live = [node.total for node in tree.nodes if node.step == step - 1 and node.fate != "ended"]
+            sums_here = (scores + np.array(live or [0.0, *[-1e9] * (beams - 1)], np.float32)[:, None]).reshape(-1)
+            least = np.sort(sums_here)[::-1][beams - 1]
+            assert all(node.total >= least for node in tree.nodes if node.step == step and node.fate == "ended")
 
 
 @given(st.integers(0, 200), SOURCES, st.integers(1, 3), st.integers(1, 3))
