@@ -8,7 +8,9 @@ from npblender.chat.replies import make_settings, search_replies, without_pads
 from npblender.generation.shared_decoder import SharedDecoder
 from npblender.generation.walks import CAN_WALK, begin_walk
 from npblender.transformer.checks import make_context
+from reference_tests.support.asserts import assert_close
 from reference_tests.support.tiny_folder import make_model, make_tokenizer
+from reference_tests.support.tolerances import TOLERANCES
 
 DIALECTS = ("parlai", "transformers-4", "transformers-5")
 SEARCHES = {
@@ -81,7 +83,8 @@ def test_a_walk_in_company_finds_what_the_search_finds_alone(dialect: str, searc
             assert ids == [ids for ids, _ in expected], "a row knows of another"
             for (_, score), (_, other) in zip(found, expected, strict=True):
                 assert (score is None) == (other is None)
-                assert score is None or score == pytest.approx(other, rel=1e-4)
+                if score is not None:
+                    assert_close(score, other, TOLERANCES["score of a search"])
 
 
 def test_different_searches_share_a_decoder(rng) -> None:

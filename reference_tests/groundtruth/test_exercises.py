@@ -18,7 +18,9 @@ from npblender.groundtruth.exercises.tasks import RANKS, Task, by_number, merged
 from reference_tests.oracles import operations as oracle
 from reference_tests.oracles.model import softmax as plain_softmax
 from reference_tests.oracles.tokenizer import rounds
+from reference_tests.support.asserts import assert_close
 from reference_tests.support.cli_runs import run_cli
+from reference_tests.support.tolerances import TOLERANCES
 
 REPOSITORY = Path(__file__).parents[2]
 SOLUTIONS = REPOSITORY / "docs" / "solutions" / "solutions.py"
@@ -54,15 +56,15 @@ def test_the_right_numbers_are_those_of_the_definitions() -> None:
         (x,) = case.arguments
         rows = x.reshape(-1, x.shape[-1])
         expected = [[float(p) for p in oracle.softmax([mpf(n) for n in row.tolist()])] for row in rows]
-        np.testing.assert_allclose(by_number(2).right(x), np.reshape(expected, x.shape), rtol=1e-12)
+        assert_close(by_number(2).right(x), np.reshape(expected, x.shape), TOLERANCES["numbers worked out by hand"])
     for case in by_number(3).cases:
         x, weight, bias = (array.tolist() for array in case.arguments)
         expected = [[float(n) for n in oracle.layer_norm(row, weight, bias, mpf("1e-5"))] for row in x]
-        np.testing.assert_allclose(by_number(3).right(*case.arguments), expected, rtol=1e-11)
+        assert_close(by_number(3).right(*case.arguments), expected, TOLERANCES["numbers worked out by hand"])
     for case in by_number(4).cases:
         (x,) = case.arguments
         expected = [float(oracle.gelu(mpf(n))) for n in x.ravel().tolist()]
-        np.testing.assert_allclose(by_number(4).right(x).ravel(), expected, rtol=1e-12, atol=1e-15)
+        assert_close(by_number(4).right(x).ravel(), expected, TOLERANCES["numbers worked out by hand"])
 
 
 @pytest.mark.parametrize("number", [6, 7])
@@ -74,7 +76,7 @@ def test_right_attention_is_that_of_plain_lists(number: int) -> None:
             keys = [n for n in range(k.shape[1]) if mask[t, n]]
             weights = plain_softmax([float(q[h, t] @ k[h, n]) / q.shape[2] ** 0.5 for n in keys])
             mixed = sum(w * v[h, n] for w, n in zip(weights, keys, strict=True))
-            np.testing.assert_allclose(found[h, t], mixed, rtol=1e-11)
+            assert_close(found[h, t], mixed, TOLERANCES["numbers worked out by hand"])
 
 
 def test_the_right_answers_of_the_other_tasks_by_hand() -> None:
@@ -84,7 +86,7 @@ def test_the_right_answers_of_the_other_tasks_by_hand() -> None:
     assert replies == [[0, 1, 2, 3], [0, 2, 2, 2, 2]]
     beams, tokens, sums = by_number(10).right(*by_number(10).cases[0].arguments)
     assert (beams.tolist(), tokens.tolist()) == ([0, 1, 0], [0, 1, 1])
-    np.testing.assert_allclose(np.exp(sums - [-0.5, -1.2, -0.5]), [0.7, 0.9, 0.2])
+    assert_close(np.exp(sums - [-0.5, -1.2, -0.5]), [0.7, 0.9, 0.2], TOLERANCES["numbers worked out by hand"])
 
 
 def test_the_encoder_has_every_layer() -> None:

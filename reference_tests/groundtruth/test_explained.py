@@ -11,6 +11,8 @@ import npblender
 from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer, Trace
 from npblender.groundtruth import explain_trace
 from npblender.models.example import example_model
+from reference_tests.support.asserts import assert_close
+from reference_tests.support.tolerances import TOLERANCES
 
 IDS: Any = {
     "input_ids": [[5, 6, 7, 0], [5, 8, 9, 10]],
@@ -43,11 +45,11 @@ def test_steps_are_one_pass(model: Any, row: int) -> None:
     assert whole.target == single.target == steps.target == ((1, 9, 4, 6, 7), (1, 4, 9, 6))[row]
     for found in (whole, steps):
         for kind, weights in single.passed.attentions.items():
-            assert np.allclose(found.passed.attentions[kind], weights, rtol=0, atol=1e-12)
-        assert np.allclose(found.passed.logits, single.passed.logits, rtol=0, atol=1e-12 * 1e20)
+            assert_close(found.passed.attentions[kind], weights, TOLERANCES["numbers worked out by hand"])
+        assert_close(found.passed.logits, single.passed.logits, TOLERANCES["numbers worked out by hand"])
         for mine, theirs in zip(found.passed.embedded, single.passed.embedded, strict=True):
             assert mine.point == theirs.point
-            assert np.allclose(mine.rows, theirs.rows, rtol=0, atol=1e-12)
+            assert_close(mine.rows, theirs.rows, TOLERANCES["numbers worked out by hand"])
         for mine, theirs in zip(found.steps, single.steps, strict=True):
             assert [index for index, _ in mine.best] == [index for index, _ in theirs.best]
         assert [[each.best[0][0] for each in layer] for layer in found.lens] == [
@@ -74,7 +76,7 @@ def test_a_ports_names_and_axis_orders(model: Any) -> None:
             port[name] = array.astype(np.float32)
     mine, theirs = explain_trace(reference, Trace(port)).runs
     for kind, weights in mine.passed.attentions.items():
-        assert np.allclose(theirs.passed.attentions[kind], weights, rtol=0, atol=1e-6)
+        assert_close(theirs.passed.attentions[kind], weights, TOLERANCES["float32 computed another way"])
     assert [each.point for each in theirs.passed.embedded] == [each.point for each in mine.passed.embedded]
 
 

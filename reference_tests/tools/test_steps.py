@@ -15,6 +15,8 @@ import pytest
 
 from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
 from npblender.tokenizer.bpe import BytePairEncoding, symbols_of_word
+from reference_tests.support.asserts import assert_close
+from reference_tests.support.tolerances import TOLERANCES
 from tools.docs import links
 
 STEPS = sorted((links.ROOT / "docs" / "steps").glob("*.py"))
@@ -141,7 +143,7 @@ def test_beams(said: str, width: int) -> None:
     theirs = demo().generate([ids], num_beams=width, return_dict_in_generate=True, max_length=40, **plain).n_best[0]
     ours = step["search"](ids, width)
     assert [reply for _, reply in ours] == [list(each.ids) for each in theirs]
-    np.testing.assert_allclose([score for score, _ in ours], [each.score for each in theirs], atol=1e-4)
+    assert_close([score for score, _ in ours], [each.score for each in theirs], TOLERANCES["search against ParlAI"])
 
 
 def test_merges_are_those_of_subword_nmt() -> None:

@@ -11,6 +11,8 @@ from npblender.chat.explanation.as_data import as_data
 from npblender.chat.explanation.packed import unpack
 from npblender.chat.explanation.runs import Run
 from reference_tests.chat.explanation.conftest import SAID
+from reference_tests.support.asserts import assert_close
+from reference_tests.support.tolerances import TOLERANCES
 
 DIALECTS = ("parlai", "transformers-4", "transformers-5")
 
@@ -51,13 +53,14 @@ def test_attention_and_probabilities_are_those_of_a_trace(found: npblender.Expla
         assert np.array_equal(attentions["cross"][layer], trace[f"decoder.layers.{layer}.encoder_attn.weights"][0])
     for each in run.passed.embedded:
         assert np.array_equal(each.rows, trace[each.point][0])
-        assert np.allclose(each.lengths, [np.linalg.norm(row) for row in trace[each.point][0]], rtol=1e-14)
+        lengths = [np.linalg.norm(row) for row in trace[each.point][0]]
+        assert_close(each.lengths, lengths, TOLERANCES["float64 computed another way"])
     for step, log_probs in zip(run.steps, trace["log_probabilities"][0], strict=True):
         order = np.argsort(-log_probs, kind="stable")
         assert [index for index, _ in step.best] == order[:10].tolist()
-        assert np.allclose([p for _, p in step.best], np.exp(log_probs[order[:10]]), rtol=1e-12)
+        assert_close([p for _, p in step.best], np.exp(log_probs[order[:10]]), TOLERANCES["numbers worked out by hand"])
         assert step.rank == order.tolist().index(step.chosen) + 1
-        assert step.probability == pytest.approx(float(np.exp(log_probs[step.chosen])), rel=1e-12)
+        assert_close(step.probability, np.exp(log_probs[step.chosen]), TOLERANCES["numbers worked out by hand"])
 
 
 def test_the_lens_is_the_state_times_the_matrix(found: npblender.Explanation, model: Any) -> None:
@@ -72,7 +75,7 @@ def test_the_lens_is_the_state_times_the_matrix(found: npblender.Explanation, mo
         probabilities = powers / powers.sum(axis=1, keepdims=True)
         for step, row in zip(layer, probabilities, strict=True):
             assert [index for index, _ in step.best] == np.argsort(-row, kind="stable")[:5].tolist()
-            assert np.allclose([p for _, p in step.best], np.sort(row)[::-1][:5], rtol=1e-9)
+            assert_close([p for _, p in step.best], np.sort(row)[::-1][:5], TOLERANCES["numbers worked out by hand"])
     assert [each.best for each in run.lens[-1]] == [each.best[:5] for each in run.steps]
 
 

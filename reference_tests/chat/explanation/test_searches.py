@@ -15,6 +15,8 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import DIALECTS
 from npblender.generation.planning import make_plan
 from npblender.models import BlenderbotSmallForConditionalGeneration
+from reference_tests.support.asserts import assert_close
+from reference_tests.support.tolerances import TOLERANCES
 
 CONFIG = BlenderbotSmallConfig(
     vocab_size=24,
@@ -60,7 +62,7 @@ def test_the_tree_is_the_search(
             continue  # of a place that nothing has filled
         before = 0.0 if node.parent is None else tree.nodes[node.parent].total
         assert node.log_prob == watched.scores[node.step][node.row, node.token] or beams == 1
-        assert node.total == pytest.approx(before + node.log_prob, rel=1e-5)
+        assert_close(node.total, before + node.log_prob, TOLERANCES["score of a search"])
         sums[number] = node.total
     if record.get("n_best") is not None:
         assert [(each.ids, each.score) for each in tree.finished] == [

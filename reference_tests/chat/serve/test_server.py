@@ -10,7 +10,9 @@ import pytest
 
 from npblender import Conversation
 from npblender.chat.serve.limits import MOST_BODY_BYTES, MOST_HEADER_BYTES
+from reference_tests.support.asserts import assert_close
 from reference_tests.support.servers import Server
+from reference_tests.support.tolerances import TOLERANCES
 
 MESSAGES = [{"role": "system", "content": "i love to cook."}, {"role": "user", "content": "What do you like to do?"}]
 
@@ -38,7 +40,7 @@ def test_a_reply_is_that_of_a_conversation(server: Server) -> None:
         "total_tokens": len(reply.source.ids) + len(reply.ids) - 2,
     }
     assert [each["reply"] for each in choice["npblender"]["n_best"]] == [each.text for each in reply.n_best]
-    assert choice["npblender"]["score"] == pytest.approx(reply.score, rel=1e-5)
+    assert_close(choice["npblender"]["score"], reply.score, TOLERANCES["score of a search"])
 
 
 TEXTS = ["Hi!", "Do you like music?", "What did you do today?", "I am a teacher.", "My dog died.", "Good morning!"]
@@ -101,7 +103,11 @@ def test_log_probabilities_of_beams_are_those_of_the_same_words_greedily(server:
             same = [each for each in many if each["message"]["content"] == one["message"]["content"]]
             for choice in same:
                 found = [token["logprob"] for token in choice["logprobs"]["content"]]
-                assert found == pytest.approx([token["logprob"] for token in one["logprobs"]["content"]], abs=1e-4)
+                assert_close(
+                    found,
+                    [token["logprob"] for token in one["logprobs"]["content"]],
+                    TOLERANCES["search against ParlAI"],
+                )
             if same:
                 break
         else:
