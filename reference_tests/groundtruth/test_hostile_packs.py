@@ -182,7 +182,7 @@ def test_links_out_of_a_pack_are_not_followed(link: str, pack: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../../evil", "/tmp/evil", "a/../../../../evil", "../" * 7 + "evil", "..", "a\\b", "C:evil", "\x1b[2J"]
+    "name", ["../../evil", "/evil", "a/../../../../evil", "../" * 7 + "evil", "..", "a\\b", "C:evil", "\x1b[2J"]
 )
 @pytest.mark.parametrize("to", ["npz", "onnx", "raw", "c", "rust", "js"])
 def test_names_of_tensors_lead_nowhere_when_a_pack_is_converted(
@@ -197,7 +197,7 @@ def test_names_of_tensors_lead_nowhere_when_a_pack_is_converted(
     code, _ = ends(["golden", "convert", str(pack), str(out), "--to", to], capsys)
     outside = set(pack.parent.rglob("*")) - before
     assert not [path for path in outside if path != out and out not in path.parents]
-    assert not Path("/tmp/evil.bin").exists()
+    assert not Path("/evil.bin").exists()
     assert code in (0, 2)
 
 
