@@ -1,4 +1,4 @@
-"""Forty and more pieces of code that people write with this model, and how each fares here.
+"""Seventy and more pieces of code that people write with this model, and how each fares here.
 
 They come from the model's page in transformers' documentation, from transformers' tests of the model and of generation,
 and from public reports. `tools/originals/run_drop_in.py` says what names each begins with.
@@ -198,10 +198,49 @@ MODEL = {
         "honoured as transformers 4 does in eager attention; transformers 5 ignores them",
     ),
 }
+REPORTED = {
+    "NumPy's numbers": Call(
+        "import numpy\nmodel.generate(**inputs, num_beams=numpy.int64(2), max_length=numpy.int32(10))"
+    ),
+    "an end token from an array": Call(
+        "end = tensor([[5, 2]])[0, -1]\nmodel.generate(**inputs, eos_token_id=int(end), num_beams=1, max_length=9)"
+    ),
+    "a beginning with its mask": Call(
+        "begun = {'decoder_input_ids': tensor([[1, 5]]), 'decoder_attention_mask': tensor([[1, 1]])}\n"
+        "model.generate(**inputs, **begun, max_length=8, num_beams=1)"
+    ),
+    "settings in a dict": Call('model.generate(**inputs, generation_config={"num_beams": 1, "max_length": 9})'),
+    "one function as a processor": Call(
+        "model.generate(**inputs, num_beams=1, max_length=9, logits_processor=lambda ids, scores: scores)"
+    ),
+    "a tokenizer of two files": Call(
+        'two = BlenderbotSmallTokenizer(vocab_file=name + "/vocab.json", merges_file=name + "/merges.txt")\n'
+        'two("hello you").input_ids'
+    ),
+    "special tokens on loading": Call(
+        'more = BlenderbotSmallTokenizer.from_pretrained(name, additional_special_tokens=["<a>"])\n'
+        '[len(more), more("hi <a>you").input_ids]'
+    ),
+    "special tokens saved and loaded": Call(
+        'tokenizer.add_special_tokens({"additional_special_tokens": ["<a>"]})\nfolder = tempfile.mkdtemp()\n'
+        "tokenizer.save_pretrained(folder)\nagain = BlenderbotSmallTokenizer.from_pretrained(folder)\n"
+        'again.decode(again("hi <a>you").input_ids, skip_special_tokens=True)'
+    ),
+    "an earlier name": Call('dict(tokenizer.encode_plus("hi", max_length=4, padding="max_length"))'),
+    "ids of further special tokens": Call("tokenizer.additional_special_tokens_ids"),
+    "a pad token by its id": Call(
+        "tokenizer.pad_token_id = 2\n"
+        '[tokenizer.pad_token, tokenizer("hi", padding="max_length", max_length=3).input_ids]'
+    ),
+    "names in the vocabulary": Call(
+        '[tokenizer.vocab_size, tokenizer.get_vocab()["hello"], tokenizer.encoder["hello"]]'
+    ),
+}
 GROUPS = {
     "From the model's page": DOCUMENTED,
     "Text and ids": TOKENIZER,
     "Replies": GENERATE,
     "The model": MODEL,
+    "From reports": REPORTED,
 }
 CALLS = {name: call for group in GROUPS.values() for name, call in group.items()}
