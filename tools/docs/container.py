@@ -28,7 +28,7 @@ def instructions(text: str) -> Iterator[tuple[str, str]]:
     """The instructions of a file with their arguments; lines that go on are joined.
 
     >>> list(instructions("# a\\nFROM b\\nRUN c \\\\\\n  d\\n"))
-    [('FROM', 'b'), ('RUN', 'c   d')]
+    [('FROM', 'b'), ('RUN', 'c    d')]
     """
     kept = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     for line in kept.replace("\\\n", " ").splitlines():

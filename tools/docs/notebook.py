@@ -10,14 +10,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
-
 from tools import ROOT
 
 
 def main() -> int:
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
     (name,) = sys.argv[1:]
     notebook = nbformat.read(Path(name), as_version=4)
     if any(cell.get("outputs") for cell in notebook.cells):
