@@ -21,7 +21,12 @@ from pathlib import Path
 from npblender import __version__
 from tools import ROOT
 
-NEEDED = ("npblender/py.typed", "npblender/demo/model.safetensors", "npblender/demo/config.json")
+NEEDED = (
+    "npblender/py.typed",
+    "npblender/demo/model.safetensors",
+    "npblender/demo/config.json",
+    "npblender/chat/serve/page/chat.html",
+)
 SHARED = ("man/man1/npblender.1", "bash-completion/completions/npblender", "zsh/site-functions/_npblender")
 NEEDED_OF_SOURCE = ("pyproject.toml", "README.md", "LICENSE", "reference_tests/conftest.py", "tools/tasks.py")
 FIELDS = ("Author", "License-Expression", "Project-URL", "Classifier", "Keywords", "Requires-Python", "Summary")

@@ -121,6 +121,44 @@ def test_a_cancelled_search_sends_nothing_more(engine: Engine, speakers: Speaker
         assert isinstance(events.get(), Said)
 
 
+def test_a_whole_search_ends_when_its_callers_are_gone(speakers: Speakers, monkeypatch) -> None:
+    from npblender.chat.serve import engine as module
+
+    real, ended = module.search_replies, []
+
+    def watched(*arguments, **options):
+        try:
+            return real(*arguments, **options)
+        except module.AllGone:
+            ended.append(True)
+            raise
+
+    monkeypatch.setattr(module, "search_replies", watched)
+    engine = Engine(speakers)
+    waiting = [submit(engine, jobs(speakers, dialect="transformers-5", num_beams=3)) for _ in range(3)]
+    monkeypatch.setattr(
+        module, "_reply", _after(lambda: [ticket.cancel() for ticket in all_of(waiting)], module._reply)
+    )
+    engine.start()
+    engine.close(30)
+    assert ended == [True]
+    assert all(events.empty() for events, _ in waiting)
+
+
+def all_of(waiting):
+    return [ticket for _, tickets in waiting for ticket in tickets]
+
+
+def _after(first, then):
+    """A function that does one thing and then another, with its arguments."""
+
+    def both(*arguments):
+        first()
+        return then(*arguments)
+
+    return both
+
+
 def test_closing_finishes_what_waits(speakers: Speakers) -> None:
     engine = Engine(speakers, rows=2)
     fields = [{}, {"num_beams": 2}, {"dialect": "transformers-5", "num_beams": 2}, {"temperature": 1.0}] * 3

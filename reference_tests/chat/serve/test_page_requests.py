@@ -1,9 +1,12 @@
 """What the page asks the server for besides replies, without a browser."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from npblender.chat.history import Turn
+from npblender.chat.talks import Talks
 from npblender.chat.transcript import Transcript
 from reference_tests.support.servers import Server, running_server
 
@@ -65,3 +68,21 @@ def test_a_key_opens_explanations(needs_serve: None) -> None:
         made = guarded.request("POST", "/api/explain", {"messages": messages}, Authorization="Bearer k")
         assert guarded.get(made.json["url"]).status == 200  # a tab sends no key
         assert guarded.get("/api/explain/guessed").status == 404
+
+
+def test_what_a_killed_server_had_kept_is_there(needs_serve: None, tmp_path: Path) -> None:
+    """Two servers write into one file; one is killed right after its answers, and nothing that it reported is lost."""
+    db = tmp_path / "talks.sqlite"
+    with running_server("--db", db) as first, running_server("--db", db) as second:
+        kept = []
+        for number in range(6):
+            server = (first, second)[number % 2]
+            body = {"transcript": Transcript("parlai", (), (Turn("user", f"talk {number}"),)).to_dict()}
+            kept.append(server.request("POST", "/api/conversations", body).json["id"])
+        first.process.kill()
+        first.process.wait()
+        listed = second.get("/api/conversations").json["conversations"]
+        assert [each["id"] for each in listed] == kept[::-1]
+        body = {"revision": 1, "transcript": Transcript("parlai", (), (Turn("user", "changed"),)).to_dict()}
+        assert second.request("PUT", f"/api/conversations/{kept[0]}", body).json == {"revision": 2}
+    assert Talks(db).load(kept[0])[0].turns == (Turn("user", "changed"),)

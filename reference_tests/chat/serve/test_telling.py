@@ -1,5 +1,7 @@
 """A reply on its way: words, stop texts, what is kept back, and log-probabilities."""
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +47,22 @@ def test_stop_texts_against_the_whole_text(pieces, stops) -> None:
     first = min((seen.find(each) for each in stops if each in seen), default=None)
     assert over == (first is not None)
     assert shown == (whole if first is None else seen[:first])
+
+
+@pytest.mark.parametrize("stops", [["ab"], ["aab"], ["aba"], ["abab"], ["bb", "aba"], ["a"]])
+def test_stop_texts_at_every_cut(stops) -> None:
+    """Every text of up to six letters, in one piece, letter by letter, and in two pieces at every place."""
+    for length in range(1, 7):
+        for letters in itertools.product("ab", repeat=length):
+            whole = "".join(letters)
+            first = min((whole.find(each) for each in stops if each in whole), default=None)
+            for cut in range(length):
+                for pieces in ([whole[:cut], whole[cut:]], letters):
+                    stop = StopText(stops)
+                    shown = "".join(stop.push(piece) for piece in pieces)
+                    assert first is None or stop.is_over
+                    if len(stops) == 1 or first is None:
+                        assert shown + stop.close() == (whole if first is None else whole[:first]), (whole, pieces)
 
 
 def test_a_stop_ends_a_reply_and_its_tokens() -> None:

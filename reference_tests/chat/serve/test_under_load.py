@@ -58,9 +58,11 @@ def wait_for_rows(server: Server, at_least: float) -> None:
 def test_clients_that_go_away_free_their_places(small: Server, stream: bool) -> None:
     """Four fill all rows for seconds; gone, they leave nothing behind, and the next one is served at once."""
     gone = fill(small, stream=stream)
+    steps = small.metric("npblender_steps")
     for connection in gone:
         connection.close()
     small.wait_for("npblender_rows", 0, seconds=20)
+    assert small.metric("npblender_steps") - steps < 60, "the last of them had a hundred tokens to go"
     assert small.metric("npblender_queue_length") == 0
     assert small.chat("Hi!").status == 200
 
