@@ -147,6 +147,7 @@ MEASURES = (
     ("ops", "tools.measure.ops", "errors and times of the elementary operations; docs/ops.md"),
     ("truth", "tools.measure.truth", "the float64 pass beside exact arithmetic; docs/numbers-you-can-trust.md"),
     ("noise", "tools.measure.noise", "correct float32 ports in units of noise; the same page"),
+    ("noise-time", "tools.measure.noise_time", "what measuring noise costs at the published size; the same page"),
     ("verdicts", "tools.measure.verdicts", "how often correct ports in C and JavaScript are accused; the same page"),
     ("causes", "tools.measure.causes", "which causes are named for 125 mistakes in the C port; docs/porting.md"),
     ("curve", "tools.measure.curve", "the losses of the demo's training, from its log; docs/training.md"),

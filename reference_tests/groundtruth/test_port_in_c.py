@@ -5,18 +5,19 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer, compare, demo
-from npblender.groundtruth import Trace, TraceInputs, record
+from npblender.groundtruth import Trace, TraceInputs, compare_refed, record, refed
 from npblender.groundtruth.noise.plain_loops import Loops, run_plainly
 from npblender.groundtruth.packs.files import read_json
 from npblender.groundtruth.tracing.evaluate import Evaluation
 from npblender.groundtruth.tracing.inputs import check_inputs
 from reference_tests.support.asserts import assert_close
-from reference_tests.support.pack_models import PACKS, model_folder
+from reference_tests.support.pack_models import PACKS, load, model_folder
 from reference_tests.support.tolerances import TOLERANCES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,6 +113,22 @@ def test_its_greedy_reply_is_npblenders(text: str, port: Path) -> None:
     first, second = run(port, "reply", demo.folder(), text).splitlines()
     assert [int(each) for each in first.split()] == reply[1:].tolist()
     assert second.strip() == tokenizer.decode(reply, skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_it_answers_re_fed_cases(steps: bool, tmp_path: Path) -> None:
+    """With pads, a row that hides every key, labels, and a cache: each operation alone is within noise."""
+    assert CC is not None
+    out, folder = tmp_path / "refed", PACKS / "tiny" / "model"
+    source = SOURCE.parent / "refed.c"
+    strict = "-std=c99 -O2 -Wall -Wextra -Werror -Wno-unused-result -Wno-unused-function"
+    subprocess.run([CC, *strict.split(), "-o", str(out), str(source), "-lm"], check=True, timeout=120)
+    assert len(source.read_text(encoding="utf-8").splitlines()) <= 400
+    more: dict[str, Any] = {"steps": True, "prefill": 2} if steps else {"labels": [[9, 30, -100], [12, 7, 5]]}
+    inputs = TraceInputs([[5, 11, 0, 0], [0, 0, 0, 0]], [[1, 1, 0, 0], [0, 0, 0, 0]], [[1, 9, 30], [1, 12, 7]], **more)
+    refed(load(folder), inputs).save(tmp_path / "cases")
+    run(out, folder, tmp_path / "cases", tmp_path / "answers")
+    assert compare_refed(tmp_path / "cases", tmp_path / "answers", require="all").verdict == "within noise"
 
 
 def test_what_it_does_not_take_is_refused(port: Path, tmp_path: Path) -> None:

@@ -140,6 +140,8 @@ def arithmetic(reference: Array, values: Array, noise: Noise | None, axes: str |
                 continue  # a factor of 0 agrees with zeros, whatever mine is
             if agree(expected, np.where(seen, found * factors, found), noise):
                 least, most = named_number(factors.min()), named_number(factors.max())
+                if least == most:  # near one another, and not the same
+                    least, most = f"{factors.min():.7g}", f"{factors.max():.7g}"
                 yield f"it would agree times one factor per {what}, {least} to {most}"
                 return
 
