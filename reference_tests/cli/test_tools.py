@@ -143,9 +143,9 @@ def test_help_and_version() -> None:
 
 def test_the_console_script_and_the_module_are_one() -> None:
     configuration = (ROOT / "pyproject.toml").read_text()
-    assert 'npblender = "npblender.cli.main:main"' in configuration
+    assert 'npblender = "npblender.__main__:main"' in configuration
     module = (ROOT / "npblender" / "__main__.py").read_text()
-    assert "from npblender.cli.main import main" in module
+    assert "from npblender.cli.main import main as run" in module
     assert "sys.exit(main())" in module
 
 
