@@ -158,6 +158,7 @@ MEASURES = (
     ("lookup", "tools.measure.lookup", "what prompt lookup saves; docs/generation.md"),
     ("products", "tools.measure.products", "packed products beside plain ones; docs/performance.md"),
     ("formats", "tools.measure.formats", "memory and time of loading each file format; docs/checkpoints.md"),
+    ("suites", "tools.differential.public_suites", "what the originals' public suites check; docs/differential.md"),
     ("halves", "tools.measure.halves", "cost and memory of 16-bit weights; docs/performance.md"),
 )
 NUMBERS = {
