@@ -38,7 +38,7 @@ def test_counts() -> None:
     total = sum(map(len, AREAS.values()))
     opened = sum(not each.tests for properties in AREAS.values() for each in properties)
     purposes = sum(bool(each.instead) for properties in AREAS.values() for each in properties)
-    numbers = [[int(cell) for cell in line.split("|")[2:-1]] for line in (everything, nothing) for line in line.split("\n")
-               if line.startswith("| all ")]  # fmt: skip
+    totals = [line for text in (everything, nothing) for line in text.split("\n") if line.startswith("| all ")]
+    numbers = [[int(cell) for cell in line.split("|")[2:-1]] for line in totals]
     assert numbers == [[total, total - opened - purposes, purposes, opened], [total, 0, 0, total]]
     assert Property("x").tests == ()
