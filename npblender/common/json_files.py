@@ -104,6 +104,8 @@ def read_object(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: it is not UTF-8, not JSON, cut short, or holds something other than one object.
     """
+    if path.is_dir():
+        refuse_mistaken_file(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent} holds no {path.name}; a model's folder needs one")
     if path.stat().st_size > JSON_LIMIT:

@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 
 _LOOKED_AT = 512  # bytes
+TEXTS = (".json", ".txt", ".opt", ".dict", ".codecs", ".jsonl", ".csv", ".tsv")
+"""How files end that are texts themselves."""
 
 
 def refuse_mistaken_file(path: Path) -> None:
@@ -29,6 +31,10 @@ def refuse_mistaken_file(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(_LOOKED_AT)
     what = _what_begins(start)
+    if what is None and path.suffix not in TEXTS and 0 < len(start) < _LOOKED_AT and start.isascii():
+        said = start.decode("ascii").strip()
+        if said.isprintable():
+            what = f"is a text of {len(start)} letters, {said[:80]!r}, most likely a server's error: download it again"
     if what:
         raise ValueError(f"{path} {what}")
 

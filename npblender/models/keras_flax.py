@@ -141,6 +141,11 @@ class FlaxPreTrainedModel:
         elif _do_init:
             self._model = self._with(self.init_weights(seed, input_shape))
 
+    def __repr__(self) -> str:
+        if self._model is None:
+            return f"{type(self).__name__}(without parameters, d_model {self.config.d_model}, {self.dtype})"
+        return f"{type(self).__name__}{repr(self._model).removeprefix(self.model_class.__name__)}"
+
     @classmethod
     def from_pretrained(
         cls: type[Face],

@@ -266,6 +266,8 @@ def read_merges(path: Path) -> MergeTable:
         FileNotFoundError: there is no such file.
         ValueError: no `#version: 0.2` on the first line, or a line that is not two symbols with a space between.
     """
+    if path.is_dir():
+        refuse_mistaken_file(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent} holds no {path.name}; a tokenizer's folder needs one")
     try:
@@ -356,7 +358,7 @@ def _take_new_names(settings: dict[str, Any]) -> None:
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:
-    return json_files.read_object(path) if path.is_file() else {}
+    return json_files.read_object(path) if path.exists() else {}
 
 
 def _content(token: Any) -> Any:

@@ -49,6 +49,36 @@ def test_a_mistaken_file_is_named(folder: Path, name: str, kind: str) -> None:
         load(folder, name)
 
 
+@pytest.mark.parametrize("said", ["Entry not found", '{"error":"Repository not found"}', "Access denied.\n"])
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "flax_model.msgpack"])
+def test_a_servers_answer_is_shown(folder: Path, name: str, said: str) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / name).write_text(said)
+    with pytest.raises(ValueError, match=f"is a text of {len(said)} letters, '{re.escape(said.strip())}', most likely"):
+        load(folder, name)
+
+
+@pytest.mark.parametrize("line", ["\u2028 a</w>", "a b</w>\u2028a b", "a\u2029b c", "a\x85 b"])
+def test_a_line_of_merges_is_what_ends_with_a_line_break(folder: Path, line: str) -> None:
+    """Unicode has more ends of lines; transformers would split a symbol there, and apply such a merge never."""
+    whole = (folder / "merges.txt").read_text(encoding="utf-8")
+    number = whole.count("\n") + 1
+    (folder / "merges.txt").write_text(f"{whole}{line}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=f"merges.txt, line {number}: .* is not two symbols with one space between"):
+        BlenderbotSmallTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "vocab.json", "merges.txt", "generation_config.json", "tokenizer_config.json"]
+)
+def test_a_folder_under_the_name_of_a_text(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    of_tokenizer = name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+    with pytest.raises(ValueError, match=f"{name} is a folder; a file of that name is needed"):
+        load(folder, "vocab.json" if of_tokenizer else "config.json")
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
 def test_a_folder_under_the_name_of_weights(folder: Path, name: str) -> None:
     (folder / "model.safetensors").unlink()

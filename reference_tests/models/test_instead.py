@@ -2,13 +2,14 @@
 
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from npblender import BlenderbotSmallTokenizer, GenerationConfig
+from npblender import BlenderbotSmallConfig, BlenderbotSmallTokenizer, FlaxBlenderbotSmallModel, GenerationConfig
 from npblender.config.generation_options import INSTEAD, NOT_COVERED, OPTIONS
 from npblender.generation.call_arguments import GenerateArguments
 from npblender.tokenizer.example import example_tokenizer
@@ -53,3 +54,13 @@ def test_json_of_settings(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "any.json").read_text()) == settings.to_diff_dict()
     with pytest.raises(TypeError, match=r"settings = settings\.replace\(num_beams=\.\.\.\)"):
         settings.update(num_beams=2)
+
+
+def test_flax_models_are_shown_in_a_few_words() -> None:
+    config = BlenderbotSmallConfig(vocab_size=30, d_model=16, encoder_layers=1, decoder_layers=1)
+    shown = repr(FlaxBlenderbotSmallModel(config))
+    assert re.fullmatch(
+        r"FlaxBlenderbotSmallModel\([\d,]+ parameters, 1 \+ 1 layers, .*dialect 'transformers-4'\)", shown
+    )
+    without = FlaxBlenderbotSmallModel(config, _do_init=False)
+    assert repr(without) == "FlaxBlenderbotSmallModel(without parameters, d_model 16, float32)"
