@@ -101,7 +101,7 @@ class ParlaiFolder:
         Raises:
             ValueError: an option that is missing, not covered, or no size; or no dictionary (the vocabulary's size).
         """
-        self._check()
+        self.check()
         layers = self._size("n_layers", 2)
         sides = {side: self.options.get(f"n_{side}_layers", -1) for side in ("encoder", "decoder")}
         content: dict[str, Any] = {
@@ -128,7 +128,7 @@ class ParlaiFolder:
         Raises:
             ValueError: a search that is not covered.
         """
-        self._check()
+        self.check()
         get = self.options.get
         longest = self.longest_label()
         content: dict[str, Any] = {
@@ -189,7 +189,12 @@ class ParlaiFolder:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{self.path}: {error}") from error
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Refuse options that are missing, or that would change the mathematics or the text and are not covered.
+
+        Raises:
+            ValueError: as said, by the option's name.
+        """
         missing = [name for name in _REQUIRED if name not in self.options]
         if missing:
             raise ValueError(f"{self.path} lacks {', '.join(missing)}, which ParlAI writes for every model")

@@ -193,6 +193,7 @@ class BlenderbotSmallTokenizer(BatchEncoder, Instead):
         if parlai is None:
             vocab, merges = read_vocabulary(folder / "vocab.json"), read_merges(folder / "merges.txt")
         else:
+            parlai.check()
             vocab, merges = {token: at for at, token in enumerate(parlai.tokens())}, read_merges(parlai.codecs())
         try:
             settings = read_settings(folder) if parlai is None else _settings_of(parlai)

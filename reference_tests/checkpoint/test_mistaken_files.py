@@ -121,3 +121,12 @@ def test_a_line_separator_in_merges_is_named(folder: Path) -> None:
     path.write_text(path.read_text() + "a\u2028b c</w>\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"line \d+: 'a\\u2028b c</w>' is not two symbols"):
         BlenderbotSmallTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("cls", [BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer])
+def test_options_of_parlai_that_say_nothing(tmp_path: Path, cls: Any) -> None:
+    """Model and tokenizer of a folder of ParlAI read its options first, and name what these lack."""
+    for name in ("model", "model.opt", "model.dict", "model.dict.codecs"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(ValueError, match="model.opt lacks variant, .*dict_tokenizer, .* ParlAI writes for every model"):
+        cls.from_pretrained(tmp_path)

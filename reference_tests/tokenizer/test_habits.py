@@ -5,12 +5,19 @@ Where the published files are not at hand the same laws are tried with the demo'
 
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from npblender import BlenderbotSmallTokenizer
+from npblender import (
+    AutoTokenizer,
+    BlenderbotSmallConfig,
+    BlenderbotSmallTokenizer,
+    Conversation,
+    GenerationConfig,
+)
 from npblender.demo import FOLDER
 from npblender.tokenizer.example import example_tokenizer
 
@@ -111,3 +118,18 @@ def test_a_single_text_is_never_taken_as_its_letters() -> None:
     for wrong in ("12", b"12"):
         with pytest.raises(TypeError, match="whole numbers"):
             tokenizer.decode(wrong)
+
+
+def test_a_subfolder(tmp_path: Path) -> None:
+    """Where in a folder the files lie, by transformers' name, for whatever is read from it."""
+    shutil.copytree(FOLDER, tmp_path / "inner")
+    expected = BlenderbotSmallTokenizer.from_pretrained(tmp_path / "inner")("hello there")
+    for cls in (BlenderbotSmallTokenizer, AutoTokenizer):
+        assert cls.from_pretrained(tmp_path, subfolder="inner")("hello there") == expected
+        with pytest.raises(FileNotFoundError, match="there is no folder .*elsewhere"):
+            cls.from_pretrained(tmp_path, subfolder="elsewhere")
+    assert BlenderbotSmallConfig.from_pretrained(tmp_path, subfolder="inner").d_model > 0
+    assert GenerationConfig.from_pretrained(tmp_path, subfolder="inner").num_beams
+    assert Conversation.from_pretrained(tmp_path, subfolder="inner").tokenizer("hello there") == expected
+    with pytest.raises(FileNotFoundError, match="holds no vocab.json"):
+        BlenderbotSmallTokenizer.from_pretrained(tmp_path)
