@@ -126,10 +126,10 @@ def test_a_subfolder(tmp_path: Path) -> None:
     expected = BlenderbotSmallTokenizer.from_pretrained(tmp_path / "inner")("hello there")
     for cls in (BlenderbotSmallTokenizer, AutoTokenizer):
         assert cls.from_pretrained(tmp_path, subfolder="inner")("hello there") == expected
-        with pytest.raises(FileNotFoundError, match="there is no folder .*elsewhere"):
+        with pytest.raises(FileNotFoundError, match=r"there is no folder .*elsewhere"):
             cls.from_pretrained(tmp_path, subfolder="elsewhere")
     assert BlenderbotSmallConfig.from_pretrained(tmp_path, subfolder="inner").d_model > 0
     assert GenerationConfig.from_pretrained(tmp_path, subfolder="inner").num_beams
     assert Conversation.from_pretrained(tmp_path, subfolder="inner").tokenizer("hello there") == expected
-    with pytest.raises(FileNotFoundError, match="holds no vocab.json"):
+    with pytest.raises(FileNotFoundError, match=r"holds no vocab\.json"):
         BlenderbotSmallTokenizer.from_pretrained(tmp_path)
