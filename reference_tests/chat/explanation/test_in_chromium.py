@@ -184,6 +184,23 @@ def test_the_tree_and_both_length_penalties(browser: Any, page: Path, found: npb
         assert row[3] == str(len(each.ids))
 
 
+def test_a_node_says_which_n_grams_were_blocked(browser: Any, model: Any, tokenizer: Any, tmp_path: Path) -> None:
+    path = tmp_path / "blocked.html"
+    found = npblender.explain(model, tokenizer, "Do you have any pets?", dialects=(), no_repeat_ngram_size=1)
+    found.save(path)
+    show(browser, path)
+    run = run_of(found, "parlai")
+    assert run.tree is not None
+    place = next(n for n, here in enumerate(run.tree_blocked) if any(each.ngram for each in here.tokens))
+    assert run.tree.nodes[place].total > -1e8
+    browser.execute_script("document.querySelector(`#tree g[data-node='${arguments[0]}']`).focus()", place)
+    said = one(browser, "#node").text
+    assert f"The search blocked {run.tree_blocked[place].count} tokens here:" in said
+    for each in run.tree_blocked[place].tokens:
+        assert f"{run.tokens[each.token]} (probability" in said
+        assert each.reason in said
+
+
 def test_another_dialect_is_shown_and_its_differences_are_marked(
     browser: Any, page: Path, found: npblender.Explanation
 ) -> None:
