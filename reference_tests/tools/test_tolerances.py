@@ -21,7 +21,6 @@ LOOSE = {"allclose", "isclose", "approx", "assert_allclose", "assert_almost_equa
 COMPARING = sorted([*TESTS.rglob("*.py"), *(TOOLS / "differential").glob("*.py"), *(TOOLS / "goldens").glob("*.py")])
 KEPT_APART = {
     "test_parlai_search.py": {"isclose"},  # whether a score is that of a blocked path, -1e20
-    "test_mistakes.py": {"allclose"},  # whether two mistakes have the same effect
     "drop_in.py": {"isclose"},  # whether two originals answer alike, each in its own float32
 }
 """What a file may use in spite of the rule, for something that is no tolerance."""
