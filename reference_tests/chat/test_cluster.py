@@ -1,5 +1,10 @@
 """`reply_to_all` on a Dask cluster: a scheduler and two worker processes on this machine."""
 
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +40,25 @@ def test_a_dask_cluster_gives_what_this_thread_gives(tiny_folder: Path) -> None:
     assert sorted(spans.values()) == [1, 1]  # both took part, and each loaded the model once
     assert [record["line"] for record in there] == list(range(1, 26))
     assert "error" in there[-1]
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "clusters.md"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_block_of_the_page_runs_as_copied(tiny_folder: Path, tmp_path: Path) -> None:
+    """In a program of its own, beside a scheduler; only the scheduler's address and the model's folder are others."""
+    from distributed import LocalCluster
+
+    (block,) = re.findall(r"```py\n(import json\n.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "lines.txt").write_text("".join(f"{text}\n" for text in TEXTS[:4]), encoding="utf-8")
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        copied = block.replace("tcp://scheduler.example:8786", cluster.scheduler_address)
+        copied = copied.replace("/models/blenderbot_small-90M", str(tiny_folder))
+        assert copied.count(str(tiny_folder)) == copied.count(cluster.scheduler_address) == 1
+        here = {**os.environ, "PYTHONPATH": str(PAGE.parents[1])}  # where the package is not installed
+        subprocess.run([sys.executable, "-c", copied], cwd=tmp_path, env=here, check=True, capture_output=True)
+    records = [json.loads(line) for line in (tmp_path / "replies.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [record["input"] for record in records] == TEXTS[:4]
+    assert all("reply" in record for record in records)
