@@ -147,6 +147,21 @@ def test_keys_walk_the_tables_and_the_tree(browser: Any, page: Path) -> None:
     assert focused().startswith("step 1, i")
 
 
+def test_a_vectors_numbers_are_read_along_its_strip(browser: Any, page: Path, found: npblender.Explanation) -> None:
+    show(browser, page)
+    run = run_of(found, "parlai")
+    all_of(browser, "#vectors .words button")[4].click()  # pets
+    strips = all_of(browser, "#vectors .strip")[0].find_elements(By.CSS_SELECTOR, "canvas")
+    assert len(strips) == 6
+    for strip, each in zip(strips, run.passed.embedded, strict=False):
+        browser.execute_script("arguments[0].focus()", strip)
+        for key, place in ((Keys.ARROW_RIGHT, 1), (Keys.ARROW_RIGHT, 2), (Keys.END, 255), (Keys.ARROW_LEFT, 254)):
+            strip.send_keys(key)
+            said = one(browser, "#vectors .read").text
+            assert f"of pets, dimension {place + 1}: " in said
+            assert abs(number(said.rpartition(" ")[2]) - each.rows[4, place]) < 0.51e-3
+
+
 def test_the_ten_most_probable_tokens(browser: Any, page: Path, found: npblender.Explanation) -> None:
     show(browser, page)
     run = run_of(found, "parlai")

@@ -52,21 +52,23 @@ const POINTS = {
 };
 
 function vectorTable(run, stack, ids, chosen) {
+  const read = el("p", { class: "read" }, "Point at a strip, or walk along it with the arrow keys, to read a number.");
   const points = run.embedded.filter((each) => each.point.startsWith(`${stack}.`));
   const rows = points.map((each) => {
     const name = each.point.split(".").pop();
     const vectors = array(each.rows);
     const length = array(each.lengths);
     const cells = [el("span", { title: each.point }, POINTS[name]), { n: shown(length.values[chosen], length.digits) }];
-    if (vectors) cells.push(strip(vectors, chosen, `${POINTS[name]} of ${word(run, ids[chosen])}`));
+    if (vectors) cells.push(strip(vectors, chosen, `${POINTS[name]} of ${word(run, ids[chosen])}`, read));
     return row(...cells);
   });
   const heads = ["point", { n: "length" }];
   if (points.some((each) => each.rows !== null)) heads.push("its numbers");
-  return table(`${stack}: the vector of ${word(run, ids[chosen])}, token ${chosen + 1}`, heads, rows, { class: "strip" });
+  const made = table(`${stack}: the vector of ${word(run, ids[chosen])}, token ${chosen + 1}`, heads, rows, { class: "strip" });
+  return el("div", {}, made, heads.length > 2 && read);
 }
 
-function strip(vectors, chosen, label) {
+function strip(vectors, chosen, label, read) {
   const whole = matrix(vectors);
   const one = { rows: 1, columns: whole.columns, at: (i, j) => whole.at(chosen, j) };
   let largest = 0;
@@ -75,11 +77,22 @@ function strip(vectors, chosen, label) {
   }
   const canvas = picture(one, largest || 1, whole.columns);
   canvas.removeAttribute("aria-hidden");
-  set(canvas, { role: "img", "aria-label": `${label}: ${whole.columns} numbers, the largest ${shown(largest, vectors.digits)} in any row` });
+  set(canvas, { role: "img", tabindex: 0, "aria-label": `${label}: ${whole.columns} numbers, none beyond ${shown(largest, vectors.digits)}` });
+  let at = 0;
+  const say = (place) => {
+    at = Math.min(whole.columns - 1, Math.max(0, place));
+    read.textContent = `${label}, dimension ${at + 1}: ${shown(one.at(0, at), vectors.digits)}`;
+    canvas.setAttribute("aria-label", read.textContent);
+  };
   canvas.addEventListener("mousemove", (event) => {
     const box = canvas.getBoundingClientRect();
-    const j = Math.min(whole.columns - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * whole.columns)));
-    canvas.title = `dimension ${j}: ${shown(one.at(0, j), vectors.digits)}`;
+    say(Math.floor(((event.clientX - box.left) / box.width) * whole.columns));
+  });
+  canvas.addEventListener("keydown", (event) => {
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: whole.columns - 1 }[event.key];
+    if (to === undefined) return;
+    say(to);
+    event.preventDefault();
   });
   return canvas;
 }
