@@ -74,6 +74,12 @@ def test_it_sees_what_it_looks_for(error: Exception, verdict: str) -> None:
         assert (folder / "a").read_bytes() == b"text"  # the next one begins with whole files
 
 
+def test_runs_are_added_up() -> None:
+    found = files.summed([{"NPZ": {"loads": 1}}, {"NPZ": {"loads": 2, "refused": 3, "raises KeyError": 1}}, {"a": {}}])
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in files.table(found).splitlines()[2:]]
+    assert rows == [["NPZ", "7", "3", "3", "1"], ["a", "0", "0", "0", "0"], ["all", "7", "3", "3", "1"]]
+
+
 @pytest.mark.slow
 def test_killed_writers_lose_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.argv", ["kills", "--kills", "28"])

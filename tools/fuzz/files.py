@@ -2,6 +2,7 @@
 
 python -m tools fuzz-files --count 1000000 --write-docs     # docs/security.md
 python -m tools fuzz-files --count 20000 --seed 7 --only NPZ
+python -m tools fuzz-files --sum a.json b.json --write-docs  # of several runs with --json
 python -m tools fuzz-files --replay SEED:READER:NUMBER       # one mutation again, with its traceback
 
 A mutation is decided by the seed, the reader's name and its number, so each can be made again by itself.
@@ -19,6 +20,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -88,7 +90,16 @@ def main() -> int:
     parser.add_argument("--replay", metavar="SEED:READER:NUMBER")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the counts there, as the run goes on")
     parser.add_argument("--write-docs", action="store_true", help="write the table of docs/security.md")
+    parser.add_argument(
+        "--sum", type=Path, nargs="+", metavar="FILE", help="no run: the table of those that wrote FILE"
+    )
     arguments = parser.parse_args()
+    if arguments.sum:
+        found = summed([json.loads(path.read_text()) for path in arguments.sum])
+        print(table(found))
+        if arguments.write_docs:
+            write_between_markers(PAGE, "fuzz-files", table(found))
+        return 0
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, _hang)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -119,6 +130,19 @@ def main() -> int:
     if arguments.write_docs:
         write_between_markers(PAGE, "fuzz-files", table(found))
     return int(failed > 0)
+
+
+def summed(runs: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, Counter[str]]:
+    """Add up the counts of several runs, as `--json` writes them.
+
+    >>> summed([{"NPZ": {"loads": 1}}, {"NPZ": {"loads": 2, "refused": 3}}])
+    {'NPZ': Counter({'loads': 3, 'refused': 3})}
+    """
+    found: dict[str, Counter[str]] = {}
+    for run in runs:
+        for name, counts in run.items():
+            found.setdefault(name, Counter()).update(counts)
+    return found
 
 
 def table(found: dict[str, Counter[str]]) -> str:
