@@ -262,3 +262,9 @@ def test_one_part_and_many(parts: list[str]) -> None:
     assert Pattern("x.{n}").match(f"x.{name}") == ({"n": name} if len(parts) == 1 else None)
     assert Pattern("x.{n...}").match(f"x.{name}") == {"n": name}
     assert Pattern("x.{n}").match(f"y.{name}") is None
+
+
+def test_a_long_name_in_an_entry_is_cut() -> None:
+    with pytest.raises(ValueError, match="which 'enc' lacks") as refused:
+        NameTable.make({"enc": "a.{i" + "9" * 5000 + "}"})
+    assert len(str(refused.value)) < 800

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from npblender.common.printable import shown
+from npblender.common.printable import cut, shown
 from npblender.groundtruth.tracing.tensor_file import existing_file
 
 _VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)((?:[+-]\d+)|(?:\.\.\.))?\}")
@@ -131,7 +131,7 @@ class NameTable:
             for variable in pair[1].variables:
                 if variable not in pair[0].variables:
                     raise ValueError(
-                        f"{where}: entry {shown(left)}: {shown(right)} has {{{variable}}}, which {shown(left)} lacks"
+                        f"{where}: entry {shown(left)}: {shown(right)} has {{{cut(variable)}}}, which {shown(left)} lacks"
                     )
             made.append(pair)
         return NameTable(tuple(made))
