@@ -131,7 +131,8 @@ class NameTable:
             for variable in pair[1].variables:
                 if variable not in pair[0].variables:
                     raise ValueError(
-                        f"{where}: entry {shown(left)}: {shown(right)} has {{{cut(variable)}}}, which {shown(left)} lacks"
+                        f"{where}: entry {shown(left)}: {shown(right)} has {{{cut(variable)}}}, "
+                        f"which {shown(left)} lacks"
                     )
             made.append(pair)
         return NameTable(tuple(made))
