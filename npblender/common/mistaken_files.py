@@ -36,7 +36,7 @@ def refuse_mistaken_file(path: Path) -> None:
     if what is None and path.suffix not in TEXTS and 0 < len(start) < _LOOKED_AT and start.isascii():
         said = start.decode("ascii").strip()
         if said.isprintable():
-            what = f"is a text of {len(start)} letters, {shown(said[:80])}, most likely a server's error: download it again"
+            what = f"is a text of {len(start)} letters, {shown(said[:80])}, most likely a server's error: get it again"
     if what:
         raise ValueError(f"{path} {what}")
 
