@@ -4,7 +4,6 @@ Tests that take long carry the marker `slow` and are left out unless `-m ""` ask
 `--hypothesis-profile thorough` tries more examples of every law.
 """
 
-import contextlib
 import os
 import signal
 import zlib
@@ -36,7 +35,11 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 @pytest.fixture(scope="session", autouse=True)
 def one_blas_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     """OpenBLAS's idle threads busy-wait, at half of all cost of these small products. A run of all tests keeps them."""
-    with contextlib.nullcontext() if request.config.option.markexpr == "" else blas.ONE_THREAD:
+    if request.config.option.markexpr == "":
+        yield
+        return
+    with blas.ONE_THREAD, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENBLAS_NUM_THREADS", "1")  # in child processes
         yield
 
 

@@ -86,7 +86,13 @@ def is_importable(dotted: str) -> bool:
 POINTING = [path for path in text_files() if path.suffix in (".py", ".md")] + [REPOSITORY / "README.md"]
 
 
-@pytest.mark.parametrize("folder", sorted({path.relative_to(REPOSITORY).parts[0] for path in POINTING}))
+FOLDERS = sorted({path.relative_to(REPOSITORY).parts[0] for path in POINTING})
+OFTEN_READ = ("npblender", "docs", "README.md")
+
+
+@pytest.mark.parametrize(
+    "folder", [each if each in OFTEN_READ else pytest.param(each, marks=pytest.mark.slow) for each in FOLDERS]
+)
 def test_what_is_pointed_to_exists(folder: str) -> None:
     """Every file and every dotted name of this package in a docstring, a comment or a page is there."""
     paths = [path for path in POINTING if path.relative_to(REPOSITORY).parts[0] == folder]

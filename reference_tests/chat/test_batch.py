@@ -281,6 +281,7 @@ def test_the_order_of_the_input_is_kept_whatever_the_workers_do(
     assert 2 <= executor.most <= 5
 
 
+@pytest.mark.slow
 def test_threads_and_processes_give_what_one_thread_gives(tiny_folder: Path) -> None:
     here = list(reply_to_all(TEXTS[:12], tiny_folder, batch_size=3, **SHORT))
     with ThreadPoolExecutor(2) as threads:

@@ -50,6 +50,7 @@ def test_text_says_what_was_escaped(tiny_folder: Path, tmp_path: Path) -> None:
     assert "the encoding of stdout, ascii, lacks letters, which are escaped: \\xe9" in done.stderr.decode()
 
 
+@pytest.mark.slow
 def test_a_closed_stdout_is_an_error_only_if_it_is_needed(tiny_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "in").write_text("hi\n")
     generate = f"{RUN} generate in --model {tiny_folder} --quiet --greedy --set max_length=6 --set min_length=2"
@@ -93,6 +94,7 @@ def test_a_conversation_is_saved_when_it_is_ended(tiny_folder: Path, tmp_path: P
     assert len(json.loads((tmp_path / "talk.json").read_text())["turns"]) == 2
 
 
+@pytest.mark.slow
 def test_load_and_save_of_one_file_begin_it_and_a_persona_is_added_once(tiny_folder: Path, tmp_path: Path) -> None:
     command = f"{RUN} chat --model {tiny_folder} {' '.join(SHORT)} --load t --save t --persona 'i sing' --say hello"
     first, second = shell(command, tmp_path), shell(command, tmp_path)

@@ -42,6 +42,7 @@ def test_ids_need_no_tokenizer_and_give_the_trace_of_the_library(tiny_folder: Pa
     assert set(found.noise) == set(found.points)
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_bytes(tiny_folder: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         run = run_process(

@@ -47,5 +47,6 @@ def test_equal_means_equal_numbers() -> None:
     assert drop_in.verdict({"error": "x"}, {"value": [2]}) == "only here"
 
 
+@pytest.mark.slow
 def test_the_page_says_what_is() -> None:
     assert between_markers(drop_in.PAGE, drop_in.MARKED) == drop_in.table()

@@ -59,6 +59,7 @@ def test_thirty_units_anywhere_are_found_there(
     assert abs(report.first.score.worst - UNITS) < 0.01
 
 
+@pytest.mark.slow
 @given(st.data(), STEPS, st.booleans(), st.booleans())
 @settings(max_examples=60)
 def test_and_in_a_float32_port(data: st.DataObject, steps: bool, single: bool, later: bool) -> None:
@@ -111,6 +112,7 @@ def drawn(seed: int) -> tuple[Trace, Trace]:
     return record(model, case.inputs, dtype="float64"), record(model, case.inputs, dtype="float32", noise=False)
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(0, 11), st.booleans())
 @settings(max_examples=16)
 def test_in_random_models(data: st.DataObject, seed: int, single: bool) -> None:

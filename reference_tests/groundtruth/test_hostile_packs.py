@@ -98,6 +98,7 @@ def test_names_in_a_pack_steer_no_terminal(
     ends(words, capsys)
 
 
+@pytest.mark.slow
 def test_names_of_folders_steer_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     strange = tmp_path / "\x1b[31m\u202ered"
     shutil.copytree(TINY, strange)
@@ -159,6 +160,7 @@ def test_a_file_outside_in_the_manifest_is_refused(name: str, pack: Path, tmp_pa
     assert (pack.parent / "secret").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../../secret.safetensors", "/etc/passwd", "forward/../../secret.safetensors"])
 def test_a_trace_outside_in_parts_is_not_opened(name: str, pack: Path) -> None:
     shutil.copy(pack / "forward" / "batch.safetensors", pack.parent / "secret.safetensors")
@@ -181,6 +183,7 @@ def test_links_out_of_a_pack_are_not_followed(link: str, pack: Path) -> None:
         verify_pack(pack)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["../../evil", "/evil", "a/../../../../evil", "../" * 7 + "evil", "..", "a\\b", "C:evil", "\x1b[2J"]
 )

@@ -80,6 +80,7 @@ def planted(name: str) -> dict[str, Array]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POINTS)
 def test_a_mistake_is_named_when_it_is_made(name: str) -> None:
     """In float32, so that the output is off by rounding besides; another may be named that here gives the same."""

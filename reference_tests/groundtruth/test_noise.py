@@ -157,6 +157,7 @@ def test_variants_round_otherwise(seed: int, dialect: Dialect) -> None:
         assert len(same) < 0.35 * len(found), (variant.name, same)
 
 
+@pytest.mark.slow
 @given(seed=seeds(), dialect=dialects)
 @settings(max_examples=12)
 def test_an_evaluation_that_was_not_measured_scores_about_one(seed: int, dialect: Dialect) -> None:
@@ -201,6 +202,7 @@ def test_noise_of_some_rows_is_of_those_rows(monkeypatch: pytest.MonkeyPatch) ->
     assert measure_noise(original, truth)[name] == Noise(1.0, 1.0)
 
 
+@pytest.mark.slow
 @given(seed=seeds())
 @settings(max_examples=4)
 def test_noise_does_not_depend_on_what_is_stored(seed: int) -> None:

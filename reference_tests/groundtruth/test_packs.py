@@ -72,6 +72,7 @@ def test_the_published_packs_are_tiny_and_demo() -> None:
     assert {path.name for path in PUBLISHED.iterdir()} == {"tiny", "demo"}
 
 
+@pytest.mark.slow
 def test_the_tiny_pack_is_what_export_makes(tmp_path: Path) -> None:
     """On this machine, but for the last bits: files and shapes the same, numbers too as far as float32 shows."""
     export_tiny(tmp_path / "pack", seed=read_manifest(TINY).seed, stored="float32")
@@ -106,6 +107,7 @@ def test_float64_agrees_far_better_than_float32_does(pack: Path) -> None:
     assert worst["float64"] < 0.01 < 0.3 < worst["float32"] < 3
 
 
+@pytest.mark.slow
 def test_a_model_without_tokenizer_has_a_pack_too(tmp_path: Path) -> None:
     config = BlenderbotSmallConfig(
         **{"vocab_size": 29, "d_model": 12, "encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 2},

@@ -232,6 +232,7 @@ def test_what_can_not_be_converted(tmp_path: Path) -> None:
     assert run_cli("golden", "convert", TINY, tmp_path / "z", "--to", "js").code == 0
 
 
+@pytest.mark.slow
 def test_c_has_all_of_the_pack(tmp_path: Path) -> None:
     """Noise, parameters, regions, whole passes in steps, searches and texts, in headers that compile."""
     compiler = needed("gcc")

@@ -48,6 +48,7 @@ def test_the_port_agrees_with_the_pack(name: str, tmp_path: Path, capsys: pytest
     assert max(point["units"] for point in report["points"]) < 3
 
 
+@pytest.mark.slow
 @needs_node
 def test_each_repair_moves_the_first_divergence_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As its page tells it: every mistake is named at its point once those before it are repaired."""

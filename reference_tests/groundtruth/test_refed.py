@@ -212,6 +212,7 @@ def test_thirty_units_are_found_in_that_operation_alone(data: st.DataObject, sin
     assert [(point.name, point.op) for point in report.diverged] == [(name, whole.cases[at].op)]
 
 
+@pytest.mark.slow
 def test_every_divergence_is_remarked_upon() -> None:
     """Each operation stands for itself, so facts are reported about each, unlike those after a first divergence."""
     cases = example(steps=False)

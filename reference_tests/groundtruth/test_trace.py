@@ -161,6 +161,7 @@ def test_float64_is_the_truth_at_every_point(seed: int, dialect: Dialect) -> Non
         assert np.array_equal(np.isnan(found), np.isnan(exact))
 
 
+@pytest.mark.slow
 @given(seed=seeds(), dialect=dialects)
 @settings(max_examples=14)
 def test_a_float32_trace_is_within_the_noise_of_a_float64_one(seed: int, dialect: Dialect) -> None:

@@ -198,6 +198,7 @@ def test_ids_in_any_order(folder):
     assert tokenizer("Hello, low lower!") == other("Hello, low lower!")
 
 
+@pytest.mark.slow
 def test_a_tokenizer_holds_no_long_lists():
     """The garbage collector would look through them again and again, and that while the first texts are tokenized."""
     BlenderbotSmallTokenizer.from_pretrained()

@@ -257,6 +257,7 @@ def test_the_tool_runs_on_a_tiny_model_and_names_what_is_absent(tmp_path, monkey
     assert list(json.loads(file.read_text())["works"]) == ["beam", "encode-1x32", "start", "tokenize"]
 
 
+@pytest.mark.slow
 def test_the_graphs_agree_with_float64_at_every_point():
     if not environments.is_ready("onnxruntime"):
         pytest.skip("needs ONNX Runtime: `python -m tools originals onnxruntime` makes its environment")

@@ -90,6 +90,7 @@ def test_a_cut_pass_gives_the_numbers_of_a_whole_one(model, cuts, rows, dialect)
             assert_same(one, two)
 
 
+@pytest.mark.slow
 def test_a_search_over_many_rows_finds_the_same(model, cuts):
     ids, mask = source(34)
     found = []

@@ -99,6 +99,7 @@ def large() -> npblender.Explanation:
     return npblender.explain(model, example_tokenizer(), said, num_beams=10, min_length=48, max_length=50)
 
 
+@pytest.mark.slow
 def test_at_the_sizes_of_the_90m_it_stays_below_its_limit(large: npblender.Explanation) -> None:
     run: Any = large.runs[0]
     assert (run.passed.attentions["cross"].shape, len(run.tree.nodes)) == ((8, 16, 50, 60), 500)
