@@ -17,6 +17,7 @@ from npblender.common.printable import shown
 from npblender.common.replacing import replacing
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import DIALECTS, Dialect, resolve_dialect
+from npblender.config.generation_options import OPTIONS
 from npblender.generation.generate import Seed
 from npblender.generation.planning import check_options, make_plan
 from npblender.models import BlenderbotSmallForConditionalGeneration
@@ -139,6 +140,11 @@ def explain(
     if not isinstance(text, str):
         raise TypeError(f"text must be a string, not {type(text).__name__}; explain takes one text")
     options = as_plain(settings)
+    for name in options:
+        if name in OPTIONS and OPTIONS[name].shapes_record:
+            raise ValueError(
+                f"{name} has no place in an explanation: it holds all that the search and the pass computed"
+            )
 
     def ask(here: BlenderbotSmallForConditionalGeneration, cut: BlenderbotSmallTokenizer) -> Asked:
         plan = make_plan(here.dialect, here.config, here.generation_config.set_values, options)

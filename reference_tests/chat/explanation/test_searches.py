@@ -159,5 +159,8 @@ def test_wrong_arguments_are_refused(tokenizer: Any, model: Any) -> None:
         npblender.explain(model, tokenizer, "hello", dialects="parlai")
     with pytest.raises(TypeError, match="no option 'beams'"):
         npblender.explain(model, tokenizer, "hello", beams=3)
+    for name in ("output_scores", "return_dict_in_generate"):
+        with pytest.raises(ValueError, match=f"{name} has no place in an explanation"):
+            npblender.explain(model, tokenizer, "hello", **{name: True})
     with pytest.raises(ValueError, match="positions"):
         npblender.explain(model, tokenizer, "hello " * 200)
