@@ -26,6 +26,9 @@ from npblender.common.printable import cut, first_of, shown
 
 _LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000  # the library's own limit
+MOST_TENSORS = 100_000
+"""Tensors of a file; the published sizes have 364, the most layers of a configuration some 40,000. A million, which
+fit a header, would take minutes."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,8 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
     if not text.startswith(b"{"):
         refuse_mistaken_file(path)
         raise ValueError(f"{path} is no safetensors file: its header does not start with a brace")
+    if text.count(b'"dtype"') > MOST_TENSORS:
+        raise ValueError(f"{path} has a header of more than {MOST_TENSORS:,} tensors; no model has so many")
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:

@@ -33,7 +33,7 @@ def refuse_mistaken_file(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(_LOOKED_AT)
     what = _what_begins(start)
-    if what is None and path.suffix not in TEXTS and 0 < len(start) < _LOOKED_AT and start.isascii():
+    if what is None and path.suffix not in TEXTS and 8 < len(start) < _LOOKED_AT and start.isascii():
         said = start.decode("ascii").strip()
         if said.isprintable():
             what = f"is a text of {len(start)} letters, {shown(said[:80])}, most likely a server's error: get it again"

@@ -275,6 +275,16 @@ def test_a_safetensors_header_without_end(tmp_path: Path) -> None:
             read_header(path)
 
 
+def test_a_safetensors_header_of_a_million_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused before it is parsed: by a count of its bytes."""
+    path, entry = tmp_path / "model.safetensors", b'{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+    entries = b",".join(b'"%d":%s' % (number, entry) for number in range(101_000))
+    path.write_bytes(struct.pack("<Q", len(entries) + 2) + b"{" + entries + b"}")
+    monkeypatch.setattr(json, "loads", None)
+    with pytest.raises(ValueError, match=r"model\.safetensors has a header of more than 100,000 tensors"):
+        read_header(path)
+
+
 def test_an_index_that_leads_elsewhere(tmp_path: Path) -> None:
     for name in ("../pytorch_model.bin", "/etc/passwd", "a/b.bin", "C:\\x.bin", ""):
         (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
