@@ -95,10 +95,10 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     if arguments.sum:
-        found = summed([json.loads(path.read_text()) for path in arguments.sum])
-        print(table(found))
+        text = table(summed([json.loads(path.read_text()) for path in arguments.sum]))
+        print(text)
         if arguments.write_docs:
-            write_between_markers(PAGE, "fuzz-files", table(found))
+            write_between_markers(PAGE, "fuzz-files", text)
         return 0
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, _hang)
