@@ -36,7 +36,7 @@ stopped client holds."""
 BODY_SECONDS = 30.0
 """How long a body may take to arrive: 1 MiB at 35 KiB/s. Slower ones are attacks, or connections that are lost."""
 HEADER_SECONDS = 20.0
-"""How long a connection may be open before its first request is there."""
+"""How long the headers of a request may take to arrive, the first one of a connection or another."""
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection is kept for its next request: longer than the 60 s after which balancers drop one by
 default, so that it is the balancer that closes it."""

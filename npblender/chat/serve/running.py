@@ -82,25 +82,45 @@ def run(app: ASGIApp, listening: socket.socket, *, on_start: Callable[[], None],
 
 
 def with_header_limit(protocol: Any) -> Any:
-    """The protocol of one connection, which is closed if its first request does not arrive in time.
+    """Return the protocol of one connection, which is closed if a request's headers do not arrive in time.
 
-    uvicorn limits how long a connection may idle after a request, but not before the first one.
+    uvicorn limits how long a connection may idle after a request, but neither how long before the first one nor how
+    slowly headers may come.
     """
-    made, lost = protocol.connection_made, protocol.connection_lost
-    timers: list[asyncio.TimerHandle] = []
+    made, received, lost = protocol.connection_made, protocol.data_received, protocol.connection_lost
+    waiting_since: float | None = None  # for the headers of a request: the first one, or one of which a part is there
+    timer: asyncio.TimerHandle | None = None
+
+    def is_idle() -> bool:
+        return protocol.cycle is None or protocol.cycle.response_complete
 
     def connection_made(transport: asyncio.Transport) -> None:
+        nonlocal waiting_since
         made(transport)
-        timers.append(protocol.loop.call_later(HEADER_SECONDS, close_if_silent, transport))
+        waiting_since = protocol.loop.time()
+        look(transport)
+
+    def data_received(data: bytes) -> None:
+        nonlocal waiting_since
+        begins = is_idle() and waiting_since is None
+        received(data)
+        if begins:
+            waiting_since = protocol.loop.time()
+        if not is_idle():
+            waiting_since = None
+
+    def look(transport: asyncio.Transport) -> None:
+        nonlocal timer
+        if waiting_since is not None and is_idle() and protocol.loop.time() - waiting_since >= HEADER_SECONDS:
+            transport.close()
+        else:
+            timer = protocol.loop.call_later(HEADER_SECONDS / 4, look, transport)
 
     def connection_lost(error: Exception | None) -> None:
-        for timer in timers:
+        if timer is not None:
             timer.cancel()
         lost(error)
 
-    def close_if_silent(transport: asyncio.Transport) -> None:
-        if protocol.cycle is None:  # no request yet
-            transport.close()
-
-    protocol.connection_made, protocol.connection_lost = connection_made, connection_lost
+    protocol.connection_made, protocol.data_received = connection_made, data_received
+    protocol.connection_lost = connection_lost
     return protocol

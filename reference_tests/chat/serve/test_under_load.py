@@ -171,6 +171,8 @@ def test_slow_connections_are_closed(needs_serve: None, tmp_path: Path) -> None:
             assert kept.getresponse().read()
             time.sleep(1.5)
         assert kept.sock is first, "a connection that has asked may idle"
+        first.sendall(b"GET /healthz HTTP/1.1\r\nHost: loc")
+        assert first.recv(100) == b"", "half a header of a later request is waited for as long as the first"
         kept.close()
 
 
