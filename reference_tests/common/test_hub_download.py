@@ -84,6 +84,26 @@ def test_only_what_is_needed_is_downloaded(look_alike: LookAlike, home: Path) ->
     assert "GET /blobs" not in str([f"{a.command} {a.path}" for a in look_alike.asked[before:]]), "it is in the cache"
 
 
+CHECKPOINTS = REPOSITORY / "reference_tests" / "golden" / "checkpoints"
+LOADED = "print(BlenderbotSmallForConditionalGeneration.from_pretrained(name).get_input_embeddings().weight.sum())"
+
+
+def test_without_safetensors_the_next_format_is_taken(look_alike: LookAlike, home: Path) -> None:
+    """Flax's before pickles; of a repository with a pickle alone that is downloaded, and not read unasked."""
+    flax, tokenizer = CHECKPOINTS / "flax", {name: look_alike.files[name] for name in ("vocab.json", "merges.txt")}
+    look_alike.files = {path.name: path.read_bytes() for path in flax.iterdir()} | {"pytorch_model.bin": b"pickle"}
+    (total,) = python(look_alike, home, LOADED)
+    local = BlenderbotSmallForConditionalGeneration.from_pretrained(flax)
+    assert total == str(local.get_input_embeddings().weight.sum())
+    assert "flax_model.msgpack" in look_alike.downloads()
+    assert "pytorch_model.bin" not in look_alike.downloads()
+    look_alike.files = tokenizer | {path.name: path.read_bytes() for path in (CHECKPOINTS / "pickled").iterdir()}
+    done = run(look_alike, home / "other", "chat", "--model", NAME, "hello")
+    assert done.returncode == 2
+    assert "allow" in done.stderr
+    assert "pytorch_model.bin" in look_alike.downloads()
+
+
 def test_a_tokenizer_downloads_no_weights_and_the_model_then_only_these(look_alike: LookAlike, home: Path) -> None:
     code = "BlenderbotSmallTokenizer.from_pretrained(name); print(BlenderbotSmallConfig.from_pretrained(name).d_model)"
     assert python(look_alike, home, code) == ["12"]
