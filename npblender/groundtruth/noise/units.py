@@ -69,6 +69,16 @@ class Noise:
         if not (0 <= self.rms <= self.max < float("inf")):
             raise ValueError(f"noise has 0 <= rms <= max, finite; got rms {shown(self.rms)} and max {shown(self.max)}")
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What stands in JSON: rms and max, and the spread where the noise is of every value.
+
+        >>> Noise(1.0, 2.0).numbers
+        {'rms': 1.0, 'max': 2.0}
+        """
+        found = {"rms": self.rms, "max": self.max}
+        return found if self.spread is None else found | {"spread": self.spread}
+
 
 @dataclass(frozen=True)
 class Score:

@@ -63,7 +63,7 @@ def tensor_records(arrays: Mapping[str, Array], noise: Mapping[str, Noise]) -> d
     """Describe tensors for the manifest: dtype, shape, and the noise where there is any."""
     return {
         name: {"dtype": str(array.dtype), "shape": list(array.shape)}
-        | ({"noise": vars(noise[name])} if name in noise else {})
+        | ({"noise": noise[name].numbers} if name in noise else {})
         for name, array in arrays.items()
     }
 
@@ -80,7 +80,7 @@ def case_file(path: str, kind: str, about: str, cases: Iterable[PackCase], store
         records[case.name] = {
             "why": case.why,
             "parameters": dict(case.parameters),
-            "noise": {name: vars(each) for name, each in case.noise.items()},
+            "noise": {name: each.numbers for name, each in case.noise.items()},
         }
     content = tensor_bytes(arrays, {"cases": json.dumps(records, ensure_ascii=False, separators=(",", ":"))})
     return PackFile(path, kind, about, content, tensor_records(arrays, noise))

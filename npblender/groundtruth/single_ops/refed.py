@@ -74,7 +74,7 @@ class Refed:
         arrays |= {NOISE + name: each.each for name, each in self.noise.items() if each.each is not None}
         said = {
             "cases": [asdict(case) for case in self.cases],
-            "noise": {name: _summary(noise) for name, noise in self.noise.items()},
+            "noise": {name: noise.numbers for name, noise in self.noise.items()},
             **self.about,
         }
         texts = {name: json.dumps(value, separators=(",", ":"), ensure_ascii=False) for name, value in said.items()}
@@ -103,11 +103,6 @@ class Refed:
             raise ValueError(f"{path}: its metadata do not describe its tensors ({shown(error)})") from error
         given = {name.removeprefix(GIVEN): array for name, array in arrays.items() if name.startswith(GIVEN)}
         return Refed(cases, given, outputs, noise, said)
-
-
-def _summary(noise: Noise) -> dict[str, float]:
-    numbers = {"rms": noise.rms, "max": noise.max}
-    return numbers if noise.spread is None else numbers | {"spread": noise.spread}
 
 
 def _case(entry: Mapping[str, Any]) -> Case:
