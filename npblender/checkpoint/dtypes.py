@@ -49,6 +49,7 @@ def resolve_dtype(dtype: str | npt.DTypeLike) -> np.dtype[Any]:
     ValueError: dtype 'float16' is not computed in; choose 'float32', 'float64' or 'longdouble'
     """
     choose = "choose 'float32', 'float64' or 'longdouble'"
+    dtype = _plain(dtype)
     if _name(dtype) in HALF_FORMATS:
         raise ValueError(f"dtype {shown(_name(dtype))} is not computed in; {choose}")
     try:
@@ -72,6 +73,7 @@ def resolve_storage(dtype: str | npt.DTypeLike) -> tuple[np.dtype[Any], str]:
     >>> resolve_storage("bfloat16"), resolve_storage("float64")
     ((dtype('float32'), 'bfloat16'), (dtype('float64'), 'float64'))
     """
+    dtype = _plain(dtype)
     if _name(dtype) in HALF_FORMATS:
         return np.dtype(np.float32), _name(dtype)
     try:
@@ -80,6 +82,11 @@ def resolve_storage(dtype: str | npt.DTypeLike) -> tuple[np.dtype[Any], str]:
         other = "'float16' or 'bfloat16' keep large matrices in half the memory and compute in float32"
         raise type(error)(f"{error}; {other}") from None
     return found, str(found)
+
+
+def _plain(dtype: Any) -> Any:
+    """The name of torch's object for a dtype, which is found without torch; anything else as it is."""
+    return str(dtype).removeprefix("torch.") if str(dtype).startswith("torch.") else dtype
 
 
 def _name(dtype: Any) -> str:

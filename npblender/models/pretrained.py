@@ -68,8 +68,6 @@ class PreTrainedModel(Habits):
                 f"weights must be Weights, not {type(weights).__name__}; without them random ones are drawn, "
                 "Model(config, seed=0), and from_pretrained(folder) reads those of a folder"
             )
-        if generation_config is not None:
-            generation_config = as_generation_config(generation_config)
         found = {name: parameter.shape for name, parameter in parameters(weights).items()}
         expected = expected_shapes(config, self.parts)
         wrong = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
@@ -82,9 +80,9 @@ class PreTrainedModel(Habits):
         self.config = config
         self._set_weights(weights, storage_of(weights))
         self.dialect = resolve_dialect(dialect)
-        if generation_config is None:
-            generation_config = GenerationConfig.from_model_config(config)
-        self.generation_config = generation_config
+        self.generation_config = (
+            GenerationConfig.from_model_config(config) if generation_config is None else generation_config
+        )
 
     @classmethod
     @accepts_transformers_names()
@@ -196,6 +194,15 @@ and the weights, or the name of a model on the Hub
         """
         size = None if max_shard_size is None else checkpoint.shard_bytes(max_shard_size)
         checkpoint.save(folder, self.config, self.weights, self.generation_config, self.dialect, dtype, size)
+
+    @property
+    def generation_config(self) -> GenerationConfig:
+        """The settings of every reply; a mapping, or transformers' own object, may be assigned, too."""
+        return self._generation_config
+
+    @generation_config.setter
+    def generation_config(self, settings: Any) -> None:
+        self._generation_config = as_generation_config(settings)
 
     __repr__ = representation
 

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npblender import BlenderbotSmallConfig, BlenderbotSmallTokenizer, FlaxBlenderbotSmallModel, GenerationConfig
+from npblender import (
+    BlenderbotSmallConfig,
+    BlenderbotSmallForConditionalGeneration,
+    BlenderbotSmallTokenizer,
+    FlaxBlenderbotSmallModel,
+    GenerationConfig,
+)
 from npblender.config.generation_options import INSTEAD, NOT_COVERED, OPTIONS
 from npblender.generation.call_arguments import GenerateArguments
 from npblender.tokenizer.example import example_tokenizer
@@ -64,3 +70,31 @@ def test_flax_models_are_shown_in_a_few_words() -> None:
     )
     without = FlaxBlenderbotSmallModel(config, _do_init=False)
     assert repr(without) == "FlaxBlenderbotSmallModel(without parameters, d_model 16, float32)"
+
+
+class OfTorch:
+    """As torch's dtypes: an object that is shown by its name."""
+
+    def __str__(self) -> str:
+        return "torch.float16"
+
+
+class OfTransformers:
+    """As transformers' `GenerationConfig`."""
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        return {"max_new_tokens": 3}
+
+
+def test_what_other_libraries_call_by_the_same_name() -> None:
+    """torch's dtypes for loading; a mapping, or transformers' settings, assigned to a model."""
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(dtype=OfTorch())
+    assert model.storage == "float16"
+    model = lively_model(0, "transformers-5")
+    expected = model.generate([[5, 6, 7]], max_new_tokens=3)
+    for settings in (OfTransformers(), {"max_new_tokens": 3}, GenerationConfig(max_new_tokens=3)):
+        model.generation_config = settings
+        assert model.generation_config == GenerationConfig(max_new_tokens=3)
+        np.testing.assert_array_equal(model.generate([[5, 6, 7]]), expected)
+    with pytest.raises(TypeError, match="generation_config must be a GenerationConfig or a mapping"):
+        model.generation_config = 3
