@@ -21,7 +21,7 @@ from reference_tests.support.tiny_folder import save_folder
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 # The same examples on every run and machine; no deadline, since two loaded cores make any deadline flaky.
-for name, examples in (("npblender", 25), ("thorough", 60)):
+for name, examples in (("npblender", 15), ("thorough", 60)):
     settings.register_profile(name, deadline=None, derandomize=True, database=None, max_examples=examples)
 settings.load_profile("npblender")
 

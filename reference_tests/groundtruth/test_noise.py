@@ -302,6 +302,7 @@ def test_plain_loops_add_one_term_after_the_other(seed: int, accumulators: int, 
         assert loops.total(a[row]) == Loops(accumulators).product(a[row : row + 1], np.ones((11, 1), np.float32))[0, 0]
 
 
+@pytest.mark.slow
 @given(seed=seeds(), dialect=dialects)
 @settings(max_examples=10)
 def test_plain_loops_run_every_point(seed: int, dialect: Dialect) -> None:

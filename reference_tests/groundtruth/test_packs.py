@@ -294,6 +294,7 @@ def test_activations_all_have_a_file() -> None:
     assert {path.stem for path in (TINY / "ops").glob("*.csv")} == {"erf", *activations.ACTIVATIONS}
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path: Path) -> None:
     made = run_cli("golden", "export", tmp_path / "p", "--tiny", "--dialect", "transformers-4", "--seed", "2")
     assert made.code == 0

@@ -115,6 +115,7 @@ def test_its_greedy_reply_is_npblenders(text: str, port: Path) -> None:
     assert second.strip() == tokenizer.decode(reply, skip_special_tokens=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [False, True])
 def test_it_answers_re_fed_cases(steps: bool, tmp_path: Path) -> None:
     """With pads, a row that hides every key, labels, and a cache: each operation alone is within noise."""

@@ -3,11 +3,14 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 from tools.differential.public_suites import AREAS, Property, table, verdicts
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_every_test_of_the_table_is_there() -> None:
     for properties in AREAS.values():
         for each in properties:

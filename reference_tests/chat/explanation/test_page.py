@@ -115,6 +115,7 @@ def test_at_the_sizes_of_the_90m_it_stays_below_its_limit(large: npblender.Expla
     assert len(data["runs"][0]["tree"]["nodes"]) == 500
 
 
+@pytest.mark.slow
 def test_the_longest_reply_of_the_90m_has_a_page(large: npblender.Explanation) -> None:
     """Nothing but words and beams of the first run: at 512 tokens, a quarter of what `large` would hold at 50."""
     data = as_data(large, LEVELS[-1])
