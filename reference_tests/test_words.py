@@ -87,12 +87,10 @@ POINTING = [path for path in text_files() if path.suffix in (".py", ".md")] + [R
 
 
 FOLDERS = sorted({path.relative_to(REPOSITORY).parts[0] for path in POINTING})
-OFTEN_READ = ("npblender", "docs", "README.md")
 
 
-@pytest.mark.parametrize(
-    "folder", [each if each in OFTEN_READ else pytest.param(each, marks=pytest.mark.slow) for each in FOLDERS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_what_is_pointed_to_exists(folder: str) -> None:
     """Every file and every dotted name of this package in a docstring, a comment or a page is there."""
     paths = [path for path in POINTING if path.relative_to(REPOSITORY).parts[0] == folder]
@@ -189,6 +187,7 @@ PLURALS = re.compile(
 """Words with an s at their end that are no verbs in the third person."""
 
 
+@pytest.mark.slow
 def test_docstrings_of_functions_are_in_the_imperative() -> None:
     """They say what to do, "Return the ids", or name what comes back, "The ids"; none says "Returns the ids"."""
     paths = [*MODULES.values(), *(path for path in (REPOSITORY / "tools").rglob("*.py") if "demo" not in path.parts)]

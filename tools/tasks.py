@@ -27,6 +27,8 @@ STRUCTURE = (
     "-q",
     "-p",
     "no:cacheprovider",
+    "-m",
+    "",
     "reference_tests/test_structure.py",
     "reference_tests/test_words.py",
 )

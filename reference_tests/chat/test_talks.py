@@ -168,6 +168,7 @@ def test_a_kill_leaves_what_was_kept(tmp_path: Path) -> None:
     assert len(Talks(path).list()) == 9
 
 
+@pytest.mark.slow
 def test_many_threads_and_one_file(tmp_path: Path) -> None:
     """Nothing is lost, and no thread gets "database is locked"."""
     talks = Talks(tmp_path / "talks.sqlite")

@@ -84,7 +84,8 @@ def save_pickled(folder: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 @pytest.mark.parametrize(("stored", "dtype"), FOLDERS)
-@pytest.mark.parametrize("how", ["traced", pytest.param("resident", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", ["traced", "resident"])
+@pytest.mark.slow
 def test_peak_memory_is_the_weights_and_one_tensor(stored: str, dtype: str, how: str, folders: Path):
     if how == "resident" and not Path("/proc/self/status").exists():
         pytest.skip("this system does not tell a process its largest resident size")

@@ -84,6 +84,7 @@ def test_a_greeting_comes_before_everything_else() -> None:
     assert not Visit("/undo").paper.getvalue().startswith("This is it.")
 
 
+@pytest.mark.slow
 def test_the_demo_says_what_it_is_and_no_other_model_does(long_folder: Path) -> None:
     with Screen() as screen:
         at = screen.wait_for(demo.GREETING)

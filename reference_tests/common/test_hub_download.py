@@ -181,6 +181,7 @@ def test_a_wrong_checksum_is_noticed(look_alike: LookAlike, home: Path, name: st
     assert run(look_alike, home, "fetch", NAME).returncode == 0
 
 
+@pytest.mark.slow
 def test_refusals(look_alike: LookAlike, home: Path) -> None:
     look_alike.files["empty/config.json"] = b"{}"
     for words, said in (
@@ -212,6 +213,7 @@ def test_a_hub_that_is_out_of_order_is_an_error(look_alike: LookAlike, home: Pat
     assert "could not be downloaded" in done.stderr
 
 
+@pytest.mark.slow
 def test_without_a_connection_the_cache_is_taken(look_alike: LookAlike, home: Path) -> None:
     folder = run(look_alike, home, "fetch", NAME).stdout
     dead = {"HF_ENDPOINT": "http://127.0.0.1:9"}
@@ -238,6 +240,7 @@ print(config.extra["max_length"], len(tokenizer), model.config.vocab_size, *stor
 """
 
 
+@pytest.mark.slow
 def test_options_of_from_pretrained_reach_the_library(look_alike: LookAlike, home: Path, tmp_path: Path) -> None:
     look_alike.token = "hf_secret"
     code = OPTIONS.replace("CACHE", str(tmp_path / "cache"))

@@ -126,6 +126,7 @@ def test_the_page_lists_every_fault() -> None:
         assert f"- *{name}*: {fault.cause}" in page
 
 
+@pytest.mark.slow
 def test_planting_leaves_nothing_behind() -> None:
     """A fault is there for one run: afterwards the package computes what it did."""
     before = {name: array.copy() for name, array in zoo_arrays().items()}

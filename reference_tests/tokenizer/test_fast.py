@@ -208,6 +208,7 @@ def test_every_text_of_the_dialogues(dialect):
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.slow
 def test_every_letter_of_unicode(dialect):
     """Each code point that this Python knows, beside letters: the library's classes are the same."""
     pure, rust, file = PURE["demo", dialect], RUST["demo", dialect], FILES["demo", dialect]

@@ -49,6 +49,7 @@ def literal_bounds(source: str) -> Iterator[tuple[int, str]]:
                     yield node.lineno, ast.unparse(node)
 
 
+@pytest.mark.slow
 def test_no_file_brings_tolerances_of_its_own() -> None:
     loose, bounds = [], []
     for file in COMPARING:

@@ -63,6 +63,7 @@ def balancer(folder: Path, servers: list[Server]) -> Iterator[Server]:
 
 @pytest.mark.skipif(NGINX is None, reason="there is no nginx: apt-get install nginx-light")
 @pytest.mark.skipif(os.name != "posix", reason="nginx's configuration here is for Unix")
+@pytest.mark.slow
 def test_two_servers_behind_nginx(needs_serve: None, tmp_path: Path) -> None:
     with running_server() as first, running_server() as second, balancer(tmp_path, [first, second]) as front:
         expected = first.chat("Do you like music?").json["choices"][0]["message"]["content"]

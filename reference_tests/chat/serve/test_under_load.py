@@ -67,6 +67,7 @@ def test_clients_that_go_away_free_their_places(small: Server, stream: bool) -> 
     assert small.chat("Hi!").status == 200
 
 
+@pytest.mark.slow
 def test_a_full_line_says_when_to_come_again(small: Server) -> None:
     busy = fill(small)
     waiting = [begin(small, **LONG) for _ in range(2)]
@@ -95,6 +96,7 @@ def test_whole_searches_have_their_place_in_the_line_too(small: Server) -> None:
     assert small.chat("Hi!", dialect="transformers-5", num_beams=2).status == 200
 
 
+@pytest.mark.slow
 def test_a_stop_finishes_what_runs(needs_serve: None) -> None:
     with running_server() as server, concurrent.futures.ThreadPoolExecutor(8) as threads:
         running = [
@@ -142,6 +144,7 @@ def test_killed_under_load_and_started_again(needs_serve: None) -> None:
         assert again.chat("Hi!").status == 200
 
 
+@pytest.mark.slow
 def test_slow_connections_are_closed(needs_serve: None, tmp_path: Path) -> None:
     """One that says nothing, and one whose body never comes; with shorter limits than the real ones."""
     starter = tmp_path / "impatient.py"
