@@ -97,6 +97,36 @@ def new_folder(folder: str | os.PathLike[str]) -> Path:
     return path
 
 
+def existing_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return a folder to save to as a path, where it must be there already.
+
+    Raises:
+        TypeError: `folder` is neither a string nor a path.
+        FileNotFoundError: there is nothing of that name.
+        ValueError: it is a file, or no name of a folder.
+
+    >>> existing_folder("no/such/folder")
+    Traceback (most recent call last):
+    FileNotFoundError: there is no folder 'no/such/folder' to save to; make it first, or call save_pretrained(folder), \
+which makes it and writes every file
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"the folder to save to must be a string or a path, not {type(folder).__name__}")
+    path = Path(folder)
+    try:
+        there, is_folder = path.exists(), path.is_dir()
+    except (OSError, ValueError) as error:  # a name too long for the system, or with a zero byte in it
+        raise ValueError(f"{str(folder)!r} is no name of a folder: {error}") from error
+    if not there:
+        raise FileNotFoundError(
+            f"there is no folder {str(folder)!r} to save to; make it first, or call save_pretrained(folder), "
+            "which makes it and writes every file"
+        )
+    if not is_folder:
+        raise ValueError(f"{str(folder)!r} is a file, not a folder to save to")
+    return path
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """Read the object (a dict) that a JSON file holds.
 

@@ -8,7 +8,7 @@ returns the record of the whole. `generate` runs it to its end; the mixin's `str
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
@@ -81,15 +81,26 @@ def make_hooks(**given: Any) -> CallerHooks:
     allowed = hooks.get("prefix_allowed_tokens_fn", len)
     if not callable(allowed):
         raise TypeError(f"prefix_allowed_tokens_fn takes a function of (source, ids), not {type(allowed).__name__}")
+    if "tokenizer" in hooks:
+        check_tokenizer(hooks["tokenizer"])
     return CallerHooks(**hooks)
+
+
+def check_tokenizer(value: Any) -> None:
+    """Refuse what makes no text of ids."""
+    if not hasattr(value, "decode"):
+        raise TypeError(f"tokenizer must be the model's tokenizer, with decode(ids), not {type(value).__name__}")
 
 
 def _functions(name: str, value: Any) -> tuple[Any, ...]:
     """Return the functions that a caller gives, one alone or several, as a tuple."""
-    functions = (value,) if callable(value) and not isinstance(value, list | tuple) else tuple(value)
+    alone = callable(value) and not isinstance(value, list | tuple)
+    functions = (value,) if alone or not isinstance(value, Iterable) else tuple(value)
     for each in functions:
         if not callable(each):
-            raise TypeError(f"{name} takes functions of (input_ids, scores), not {type(each).__name__}")
+            raise TypeError(
+                f"{name} takes functions of (input_ids, scores), one or a list of them, not {type(each).__name__}"
+            )
     return functions
 
 

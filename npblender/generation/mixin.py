@@ -15,7 +15,7 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
 from npblender.generation.decoder_state import CallerArrays
-from npblender.generation.generate import Record, Seed, Streamer, begin_call, generate, make_hooks
+from npblender.generation.generate import Record, Seed, Streamer, begin_call, check_tokenizer, generate, make_hooks
 from npblender.generation.logits.chain import Processor
 from npblender.generation.outputs import transition_scores
 from npblender.generation.stopping import Criterion
@@ -201,6 +201,8 @@ class GenerationMixin:
         >>> [int(tokens[0]) for tokens in model.stream([[5, 6, 7]], max_length=4)]
         [8, 8, 8, 2]
         """
+        if tokenizer is not None:
+            check_tokenizer(tokenizer)
         arrays = _arrays_of(inputs, **{name: arguments.pop(name) for name in ARRAYS & arguments.keys()})
         hooks = {name: arguments.pop(name) for name in HOOKS & arguments.keys()}
         if arguments.get("stop_strings") is not None:

@@ -58,7 +58,7 @@ INSTEAD: Mapping[str, str] = {
     **dict.fromkeys(
         ("zero_grad", "requires_grad_", "gradient_checkpointing_enable", "gradient_checkpointing_disable"), _NO_TRAINING
     ),
-    **dict.fromkeys(("enable_input_require_grads", "backward", "compute_loss", "fit", "compile"), _NO_TRAINING),
+    **dict.fromkeys(("enable_input_require_grads", "backward", "compute_loss", "fit"), _NO_TRAINING),
     **dict.fromkeys(("modules", "named_modules", "children", "named_children", "apply", "add_module"), _NO_MODULES),
     **dict.fromkeys(("get_submodule", "register_module", "buffers", "named_buffers"), _NO_MODULES),
     **dict.fromkeys(("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook"), _HOOKS),
@@ -78,6 +78,7 @@ INSTEAD: Mapping[str, str] = {
     **dict.fromkeys(("get_parameter", "get_buffer", "get_parameter_or_buffer"), "state_dict()[name] is the array"),
     **dict.fromkeys(("is_parallelizable", "tp_plan", "pp_plan", "tp_size", "deparallelize"), _NO_DEVICE),
     **dict.fromkeys(("generate_batch", "init_continuous_batching"), "generate() takes as many rows as you like"),
+    "compile": "nothing is compiled here, and nothing trained: NumPy runs every call as it is, so leave it out",
     "base_model": "BlenderbotSmallModel.from_pretrained(folder) is the model without its head",
     "get_memory_footprint": "sum(array.nbytes for array in model.parameters()) counts the bytes of float32",
     "dummy_inputs": "model.generate() without a source, or input_ids=[[5, 6, 7]], will do",

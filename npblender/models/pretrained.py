@@ -227,7 +227,13 @@ and the weights, or the name of a model on the Hub
         return sum(a.size for name, a in parameters(self.weights).items() if name != "final_logits_bias")
 
     def get_input_embeddings(self) -> Embedding:
-        """The matrix [V, D] that embeds tokens; its transpose makes the logits."""
+        """The matrix [V, D] that embeds tokens; its transpose makes the logits. Called with ids it gives their rows.
+
+        Those are what `inputs_embeds` takes, times sqrt(D) where the configuration has `scale_embedding`.
+
+        >>> model.get_input_embeddings()([[5, 6, 7]]).shape
+        (1, 3, 6)
+        """
         return self.weights.shared
 
     def set_input_embeddings(self, value: Embedding | Array) -> None:

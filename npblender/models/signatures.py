@@ -49,7 +49,7 @@ ALIASES = {
 REFUSED = {
     "params": "a model holds its weights; build another model from them: Model(config, weights)",
     "deterministic": "say training=True or leave it out",
-    "torch_dtype": "say dtype='float32', 'float64' or 'longdouble'",
+    "torch_dtype": "say dtype='float32', 'float64' or 'longdouble', or for half the memory 'float16' or 'bfloat16'",
     "config": "it is read from the folder; another one makes another model: Model(config, weights)",
     "attn_implementation": "there is one implementation of attention here, transformers' eager one",
     "add_cross_attention": "leave it out: without encoder_hidden_states the causal model runs without cross-attention",

@@ -232,7 +232,7 @@ class BlenderbotSmallTokenizer(BatchEncoder, Instead):
         Raises:
             FileNotFoundError, ValueError: the folder is not there, or is a file.
         """
-        folder = json_files.model_folder(save_directory, by_name=False)
+        folder = json_files.existing_folder(save_directory)
         vocab_file, merges_file = _write(folder, _prefix(filename_prefix), self._vocabulary_files())
         return vocab_file, merges_file
 

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npblender.common.array_types import Array
+from npblender.common.checks import as_array
 from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
+from npblender.ops import unchecked as ops
 from npblender.ops.linear import Matrix as Matrix
 
 Parts: TypeAlias = frozenset[str]
@@ -48,9 +50,30 @@ class LayerNorm:
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """A table of rows."""
+    """A table of rows; called with ids, as torch's, it gives their rows."""
 
     weight: Matrix  # [V, D] for tokens, [positions, D] for positions
+
+    def __call__(self, input: Any) -> Array:
+        """Look up the rows of ids: ids [...], whole numbers from 0 to V - 1 -> [..., D], as they lie in the table.
+
+        They are not scaled: where `scale_embedding` is set, what `inputs_embeds` takes is these rows times sqrt(D).
+
+        Raises:
+            TypeError: the ids are not whole numbers.
+            ValueError: an id is negative, or not below V.
+
+        >>> Embedding(np.array([[0.0, 0.5], [1.0, 1.5], [2.0, 2.5]]))([[2, 0]])
+        array([[[2. , 2.5],
+                [0. , 0.5]]])
+        """
+        ids, size = as_array("ids", input), self.weight.shape[0]
+        if not np.issubdtype(ids.dtype, np.integer):
+            raise TypeError(f"ids must be whole numbers, not {ids.dtype}")
+        wrong = ids[(ids < 0) | (ids >= size)]
+        if wrong.size:
+            raise ValueError(f"ids hold {wrong[0]}, outside the table of {size} rows: ids run from 0 to {size - 1}")
+        return ops.embed(ids, self.weight)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """The first lines of a transformers user: each works as there, or says what to write instead."""
 
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -227,6 +228,43 @@ def test_one_function_is_a_list_of_one() -> None:
         model.generate(SOURCE, logits_processor=[3])
     with pytest.raises(TypeError, match=r"streamer needs methods put\(ids\) and end\(\)"):
         model.generate(SOURCE, num_beams=1, streamer=print)
+
+
+@pytest.mark.parametrize("dialect", ["parlai", "transformers-4", "transformers-5"])
+def test_what_is_no_function_is_named_with_what_would_do(dialect: str) -> None:
+    model: Any = lively_model(0, dialect)
+    for name in ("logits_processor", "stopping_criteria"):
+        for value, kind in ((5, "int"), (True, "bool"), ("top", "str"), ([len, 5], "int")):
+            expected = rf"^{name} takes functions of \(input_ids, scores\), one or a list of them, not {kind}$"
+            with pytest.raises(TypeError, match=expected):
+                model.generate(SOURCE, **{name: value})
+            with pytest.raises(TypeError, match=expected):
+                model.stream(SOURCE, **{name: value})
+    for call in (model.generate, model.stream):
+        with pytest.raises(
+            TypeError, match=r"^prefix_allowed_tokens_fn takes a function of \(source, ids\), not list$"
+        ):
+            call(SOURCE, prefix_allowed_tokens_fn=[5])
+        with pytest.raises(TypeError, match=r"^tap must be callable as tap\(name, array\), and int is not$"):
+            call(SOURCE, tap=5)
+        with pytest.raises(TypeError, match=r"^tokenizer must be the model's tokenizer, with decode\(ids\), not int$"):
+            call(SOURCE, tokenizer=5, stop_strings="a")
+    with pytest.raises(TypeError, match=r"^streamer needs methods put\(ids\) and end\(\), and int lacks them"):
+        model.generate(SOURCE, streamer=5)
+
+
+def test_the_hints_about_compiling_and_dtypes_say_what_is_so() -> None:
+    model: Any = lively_model(0, "transformers-5")
+    with pytest.raises(AttributeError, match="nothing is compiled here"):
+        model.compile()
+    with pytest.raises(TypeError, match="'torch_dtype'") as caught:
+        BlenderbotSmallForConditionalGeneration.from_pretrained(torch_dtype="float16")
+    named = re.findall(r"'(\w+)'", str(caught.value).split("say ")[1])
+    assert named == ["float32", "float64", "longdouble", "float16", "bfloat16"]
+    for dtype in named:
+        assert BlenderbotSmallForConditionalGeneration.from_pretrained(dtype=dtype).storage == str(
+            np.dtype(dtype) if dtype != "bfloat16" else dtype
+        )
 
 
 @pytest.mark.parametrize("option", [{"temperature": 0.5}, {"top_k": 7}, {"top_p": 0.5}, {"typical_p": 0.5}])

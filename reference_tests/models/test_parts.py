@@ -24,6 +24,36 @@ CONFIG = MODEL.config  # the other models here may have another vocabulary, of 1
 IDS, DECODER_IDS = RNG.integers(17, size=(2, 4)), RNG.integers(17, size=(2, 3))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_embeddings_are_called_with_ids(dtype: str) -> None:
+    """As torch's are, on the way to `inputs_embeds`: the rows of the matrix, and the logits that the ids give."""
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(dtype=dtype)
+    embeddings, ids = model.get_input_embeddings(), np.array([[5, 9, 5], [7, 6, 2]])
+    rows = embeddings(ids)
+    assert (rows.shape, rows.dtype) == ((2, 3, model.config.d_model), model.dtype)
+    table = np.asarray(embeddings.weight)
+    for place in np.ndindex(ids.shape):
+        assert np.array_equal(rows[place], table[ids[place]])
+    assert np.array_equal(embeddings(7), table[7])
+    assert np.array_equal(embeddings(input=[5, 9]), table[[5, 9]])
+    scaled = rows * model.dtype.type(np.sqrt(model.config.d_model) if model.config.scale_embedding else 1)
+    target = [[1, 5], [1, 6]]
+    found = model(inputs_embeds=scaled, decoder_input_ids=target).logits
+    assert np.array_equal(found, model(ids, decoder_input_ids=target).logits)
+    assert np.array_equal(model.generate(inputs_embeds=scaled, max_length=8), model.generate(ids, max_length=8))
+
+
+def test_embeddings_refuse_what_is_no_id() -> None:
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained()
+    size = model.config.vocab_size
+    for wrong in (-1, size):
+        with pytest.raises(ValueError, match=f"{wrong}.*{size}"):
+            model.get_input_embeddings()([[5, wrong]])
+    for ids in ([[5.0]], "hello", [True], None):
+        with pytest.raises(TypeError, match="ids"):
+            model.get_input_embeddings()(ids)
+
+
 def test_resizing_keeps_old_logits_and_adds_the_mean() -> None:
     model = draw_model(np.random.default_rng(8), PARLAI)
     config, before = model.config, model(IDS, decoder_input_ids=DECODER_IDS)

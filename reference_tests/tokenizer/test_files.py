@@ -95,8 +95,12 @@ def test_save_vocabulary_with_a_prefix(tmp_path):
     vocab, merges = example_tokenizer().save_vocabulary(tmp_path, "mine")
     assert (Path(vocab).name, Path(merges).name) == ("mine-vocab.json", "mine-merges.txt")
     assert same(BlenderbotSmallTokenizer(vocab, merges), example_tokenizer())
-    with pytest.raises(FileNotFoundError, match="no folder"):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*missing' to save to; make it first, or call save_pre"):
         example_tokenizer().save_vocabulary(tmp_path / "missing")
+    with pytest.raises(ValueError, match="is a file, not a folder to save to"):
+        example_tokenizer().save_vocabulary(vocab)
+    with pytest.raises(TypeError, match="the folder to save to must be a string or a path, not int"):
+        example_tokenizer().save_vocabulary(5)
 
 
 def test_whose_dialect_counts(folder):
