@@ -15,6 +15,7 @@ demo, generation, models, chat, groundtruth, cli.
 from __future__ import annotations
 
 import importlib
+import sys
 
 from npblender.common.version import __version__ as __version__
 
@@ -116,8 +117,13 @@ def __getattr__(name: str) -> Any:
     elif name in _ROOMS:
         found = importlib.import_module(f"npblender.{name}")
     else:
+        from npblender.common.instead import INSTEAD, error_for
         from npblender.common.printable import shown
 
+        if name in INSTEAD:
+            # An import statement looks with hasattr in _handle_fromlist, which lets an ImportError through; of an
+            # AttributeError it would make a text of its own, without the advice. Any other hasattr is to be False.
+            raise error_for(name, importing=sys._getframe(1).f_code.co_name == "_handle_fromlist")
         raise AttributeError(f"module 'npblender' has no attribute {shown(name)}")
     globals()[name] = found
     return found

@@ -1,5 +1,6 @@
 """What means nothing here says what to write instead: names on a tokenizer, arguments of `generate`, settings."""
 
+import inspect
 import json
 import pickle
 import re
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import npblender
 from npblender import (
     BlenderbotSmallConfig,
     BlenderbotSmallForConditionalGeneration,
@@ -16,11 +18,65 @@ from npblender import (
     FlaxBlenderbotSmallModel,
     GenerationConfig,
 )
+from npblender.common.instead import INSTEAD as IMPORTS
 from npblender.config.generation_options import INSTEAD, NOT_COVERED, OPTIONS
 from npblender.generation.call_arguments import GenerateArguments
 from npblender.tokenizer.example import example_tokenizer
 from npblender.tokenizer.instead import INSTEAD as TOKENIZERS
 from reference_tests.support.generation_cases import lively_model
+
+
+@pytest.mark.parametrize("name", IMPORTS)
+def test_a_name_to_import(name: str) -> None:
+    """`from npblender import name` shows the hint itself, `hasattr` is false, and so is a default taken."""
+    expected = re.escape(f"npblender has no '{name}': {IMPORTS[name]}")
+    with pytest.raises(ImportError, match=f"^{expected}$"):
+        exec(f"from npblender import {name}", {})
+    with pytest.raises(AttributeError, match=f"^{expected}$"):
+        getattr(npblender, name)
+    assert not hasattr(npblender, name)
+    assert getattr(npblender, name, None) is None
+    assert name not in dir(npblender)
+    assert len(IMPORTS[name]) >= 20
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("TextStreamer", "model.stream("),
+        ("pipeline", "Conversation.from_pretrained("),
+        ("set_seed", "seed="),
+        ("AutoModelForCausalLM", "BlenderbotSmallForCausalLM"),
+        ("AutoModel", "AutoModelForSeq2SeqLM"),
+        ("LogitsProcessorList", "logits_processor="),
+        ("StoppingCriteriaList", "stopping_criteria="),
+        ("BlenderbotForConditionalGeneration", "BlenderbotSmallForConditionalGeneration"),
+    ],
+)
+def test_the_best_known_names_say_what_does_it(name: str, advice: str) -> None:
+    with pytest.raises(ImportError) as caught:
+        exec(f"from npblender import {name}", {})
+    assert advice in str(caught.value)
+
+
+def test_a_name_to_import_that_nobody_knows_is_an_error_as_ever() -> None:
+    with pytest.raises(ImportError, match=r"^cannot import name 'evil' from 'npblender'"):
+        exec("from npblender import evil", {})
+    with pytest.raises(AttributeError, match=r"^module 'npblender' has no attribute 'evil'$"):
+        _ = npblender.evil  # type: ignore[attr-defined]
+    assert not {*IMPORTS} & {*npblender.__all__}, "what the table refuses is nowhere honoured"
+
+
+def test_what_the_advice_about_imports_names_is_there() -> None:
+    """Its classes and functions can be imported, its arguments are taken."""
+    for text in set(IMPORTS.values()):
+        for name in re.findall(
+            r"\b(?:Auto|BlenderbotSmall|Flax|TF)\w+|\bConversation\b|\breply_to_all\b|\bCache\b", text
+        ):
+            if name != "BlenderbotSmall":
+                assert name in npblender.__all__
+        for name in re.findall(r"generate\((\w+)=", text):
+            assert name in {*OPTIONS, *inspect.signature(BlenderbotSmallForConditionalGeneration.generate).parameters}
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)

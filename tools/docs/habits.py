@@ -4,10 +4,10 @@
     python -m tools habits --write-docs    # put them into the page
     python -m tools habits --check         # exit 1 where the page says anything else
 
-They are what the errors say: `INSTEAD` of `npblender.models.habits`, of `npblender.tokenizer.instead` and of
-`npblender.config.generation_options` (names on a model, names on a tokenizer, arguments of `generate`); `REFUSED` of
-`npblender.models.signatures`, other arguments; `NOT_COVERED` of `npblender.config.generation_options`, settings. Needs
-npblender only.
+They are what the errors say: `INSTEAD` of `npblender.common.instead`, of `npblender.models.habits`, of
+`npblender.tokenizer.instead` and of `npblender.config.generation_options` (names to import, names on a model, names on
+a tokenizer, arguments of `generate`); `REFUSED` of `npblender.models.signatures`, other arguments; `NOT_COVERED` of
+`npblender.config.generation_options`, settings. Needs npblender only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
+from npblender.common.instead import INSTEAD as IMPORTS
 from npblender.config.generation_options import INSTEAD as GENERATE
 from npblender.config.generation_options import NOT_COVERED
 from npblender.models.habits import INSTEAD
@@ -48,6 +49,11 @@ def values(allowed: Iterable[object]) -> str:
     return ", ".join(f"`{value}`" for value in allowed)
 
 
+def imports() -> str:
+    """A row for each piece of advice about a name that one imports."""
+    return markdown(["to import", "what to write instead"], by_advice(IMPORTS))
+
+
 def instead() -> str:
     """A row for each piece of advice about a name on a model."""
     return markdown(["on a model", "what to write instead"], by_advice(INSTEAD))
@@ -75,6 +81,7 @@ def not_covered() -> str:
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
+    "imports": imports,
     "instead": instead,
     "tokenizers": tokenizers,
     "refused": refused,
