@@ -39,7 +39,7 @@ def add_parser(commands: Any, summary: str) -> None:
     parser.add_argument(
         "--say", action="append", metavar="TEXT", help="say this and print the reply; repeat it for a conversation"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a reply")
+    parser.add_argument("--json", action="store_true", help="one JSON object a reply, or a conversation of --list")
     parser.add_argument("--load", metavar="FILE", help="go on with a conversation that was saved")
     parser.add_argument("--save", metavar="FILE", help="save the conversation at the end")
     parser.add_argument("--db", metavar="FILE", help="keep every turn in this SQLite file, at once")
@@ -60,8 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
     persona = [check_text("--persona", line) for line in arguments.persona]
     keeper = keeper_of(arguments)
     if keeper is not None and arguments.list:
-        for line in keeper.lines():
-            print(printable(line))
+        if said or arguments.resume is not None:
+            raise ValueError("--list shows the conversations and ends; leave out --resume and what is to be said")
+        for line in map(json_out, keeper.entries()) if arguments.json else map(printable, keeper.lines()):
+            print(line)
         return 0
     conversation = begin(arguments, persona)
     if keeper is not None and arguments.resume is not None:

@@ -1,6 +1,7 @@
 """A conversation at the terminal: lines to reply to, and commands, which begin with /.
 
-Ctrl-C cancels the reply in work and removes its line; a second one in a row leaves. So does Ctrl-D.
+Ctrl-C cancels the reply in work and removes its line; a second one with nothing typed in between leaves. So does
+Ctrl-D.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Session:
                 self.terminal.note(f"That line is not UTF-8 text ({error.reason}).")
             except KeyboardInterrupt:
                 self.terminal.end()
-                if interrupted:
+                if interrupted and not self.terminal.typed().strip():
                     return INTERRUPTED
                 interrupted = True
                 self.terminal.note("Ctrl-C again leaves; so does Ctrl-D.")
@@ -137,13 +138,14 @@ class Session:
         self.terminal.note("\n".join(self.conversation.persona) or "There is no persona.")
 
     def undo(self, rest: str) -> None:
-        """Take back the last exchange."""
+        """Take back the last exchange, in the database too."""
         for turn in self.conversation.undo():
             self.terminal.note(f"taken back: {' '.join(turn.text.split())}")
 
     def reset(self, rest: str) -> None:
         """Forget all turns and keep the persona."""
         self.conversation.reset()
+        self._begin_another()
         self.terminal.note("Everything that was said is forgotten; the persona stays.")
 
     def save(self, rest: str) -> None:
@@ -159,6 +161,7 @@ class Session:
         if not rest:
             raise ValueError("say which: /load FILE")
         self.conversation.load(os.path.expanduser(rest))
+        self._begin_another()
         self._show_turns("loaded")
 
     def talks(self, rest: str) -> None:
@@ -171,6 +174,10 @@ class Session:
             raise ValueError("say which: /resume ID, as /talks shows it, or /resume last")
         self._kept().resume(self.conversation, rest)
         self._show_turns("resumed")
+
+    def _begin_another(self) -> None:
+        if self._keeper is not None:  # the database keeps the one before as it was
+            self._keeper.leave()
 
     def _kept(self) -> Keeper:
         if self._keeper is None:

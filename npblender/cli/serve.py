@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,27 @@ def model_name(given: str | None, folder: str | None) -> str:
     return Path(folder).resolve().name if Path(folder).exists() or Path(folder).is_absolute() else folder
 
 
+def allowed(option: str, given: Iterable[str], read: Callable[[str], str]) -> set[str]:
+    """Read the values of an option that lets others in.
+
+    Raises:
+        ValueError: one of them would never match.
+
+    >>> allowed("--allow-host", ["a", "A"], str.lower)
+    {'a'}
+    """
+    try:
+        return {read(each) for each in given}
+    except ValueError as error:
+        raise ValueError(f"{option} {error}") from error
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Serve until it is stopped."""
     from npblender.chat.history import PROFILES
     from npblender.chat.serve.app import check_installed, make_app
     from npblender.chat.serve.engine import Engine
-    from npblender.chat.serve.guards import Rules
+    from npblender.chat.serve.guards import Rules, host_name, origin_name
     from npblender.chat.serve.limits import QUEUE
     from npblender.chat.serve.running import listen
     from npblender.chat.serve.running import run as serve
@@ -99,10 +115,11 @@ def run(arguments: argparse.Namespace) -> int:
     from npblender.models import BlenderbotSmallForConditionalGeneration
 
     check_installed()
-    names = {*map(str.lower, arguments.allow_host)}
+    names = allowed("--allow-host", arguments.allow_host, host_name)
     if arguments.host not in LOOPBACK:
         names.add(arguments.host.lower())
-    rules = Rules(frozenset(names), frozenset(arguments.allow_origin), api_key(arguments.api_key))
+    origins = allowed("--allow-origin", arguments.allow_origin, origin_name)
+    rules = Rules(frozenset(names), frozenset(origins), api_key(arguments.api_key))
     name = check_text("--name", model_name(arguments.name, arguments.model))
     with listen(arguments.host, arguments.port) as listening:
         model = BlenderbotSmallForConditionalGeneration.from_pretrained(

@@ -47,6 +47,14 @@ class Terminal:
             shown = f"{before}{STYLES['you']}{after}{shown}{before}{PLAIN}{after}"
         return self._read_line(shown)
 
+    def typed(self) -> str:
+        """Return what stood on a line whose `read` was interrupted, as far as readline knows it."""
+        if not self._edited:
+            return ""
+        import readline
+
+        return readline.get_line_buffer()
+
     def begin(self, speaker: str) -> None:
         """Write the name in front of a reply."""
         name = f"{speaker}> "

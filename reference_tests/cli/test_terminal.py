@@ -353,6 +353,16 @@ def test_a_conversation_at_a_real_terminal(long_folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
+def test_a_half_typed_line_comes_between_two_interrupts(long_folder: Path) -> None:
+    with Screen("--model", long_folder) as screen:
+        at = screen.interrupt_until("Ctrl-C again leaves", screen.wait_for("you> "))
+        screen.type("half a line")
+        at = screen.wait_for("half a line", screen.wait_for("you> ", at))
+        screen.wait_for("you> ", screen.interrupt_until("Ctrl-C again leaves", at))
+        assert screen.end("\x03") == 130
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_beam_search_at_a_real_terminal_can_be_cancelled_and_ctrl_d_leaves(long_folder: Path) -> None:
     forever = ("--set", "min_length=900", "--set", "max_length=990", "--beams", "30")
     with Screen("--model", long_folder, *forever, TERM="xterm", NO_COLOR="") as screen:

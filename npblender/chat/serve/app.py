@@ -75,7 +75,7 @@ def make_app(speakers: Speakers, engine: Engine, rules: Rules, talks: Talks | No
     ]
     handlers: Any = {ApiError: _show, 404: _not_found, 405: _wrong_method, Exception: _unforeseen}
     app: ASGIApp = Starlette(routes=routes, exception_handlers=handlers, lifespan=running)
-    app = Guard(app, rules, metrics, [route.path for route in routes])
+    app = Guard(app, rules, metrics, routes)
     if rules.origins:
         app = CORSMiddleware(
             app,

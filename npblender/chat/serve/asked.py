@@ -98,12 +98,11 @@ def parse_chat(body: Any) -> Asked:
     fields = _checked(check_object(body), CHAT)
     if "messages" not in fields:
         raise ApiError(400, "messages is missing: what is to be replied to", param="messages")
-    limit = whole(fields, "max_completion_tokens", whole(fields, "max_tokens", None, 1), 1)
     logprobs = switch(fields, "logprobs")
     top = whole(fields, "top_logprobs", None, 0, MOST_TOP_LOGPROBS)
     if top is not None and not logprobs:
         raise ApiError(400, "top_logprobs shows tokens beside logprobs: also say logprobs: true", param="top_logprobs")
-    return _asked(fields, (talk_of_messages(fields["messages"]),), limit, (top or 0) if logprobs else None)
+    return _asked(fields, (talk_of_messages(fields["messages"]),), (top or 0) if logprobs else None)
 
 
 def parse_completion(body: Any) -> Asked:
@@ -123,14 +122,11 @@ def parse_completion(body: Any) -> Asked:
     if best_of is not None and best_of != fields.get("n", 1):
         raise ApiError(400, "best_of: every reply that is made is returned; make it equal to n", param="best_of")
     top = whole(fields, "logprobs", None, 0, 5)
-    return _asked(fields, talks_of_prompt(fields["prompt"]), whole(fields, "max_tokens", None, 1), top)
+    return _asked(fields, talks_of_prompt(fields["prompt"]), top)
 
 
-def _asked(fields: Body, talks: tuple[Talk, ...], limit: int | None, top: int | None) -> Asked:
+def _asked(fields: Body, talks: tuple[Talk, ...], top: int | None) -> Asked:
     settings = _settings(fields)
-    for name in ("max_length", "max_new_tokens"):
-        if limit is not None and name in settings:
-            raise ApiError(400, f"{name} and max_tokens are two limits of one thing; leave one of them out", param=name)
     model, dialect = fields.get("model"), fields.get("dialect")
     if model is not None and not isinstance(model, str):
         raise ApiError(400, f"model must be a name, not {shown(model)}", param="model")
@@ -146,7 +142,7 @@ def _asked(fields: Body, talks: tuple[Talk, ...], limit: int | None, top: int | 
         model=model,
         dialect=dialect,
         settings=settings,
-        most_tokens=limit,
+        most_tokens=_limit(fields),
         choices=choices,
         stops=stops(fields),
         seed=whole(fields, "seed", None, -(1 << 63), (1 << 64) - 1),
@@ -154,6 +150,16 @@ def _asked(fields: Body, talks: tuple[Talk, ...], limit: int | None, top: int | 
         stream=stream,
         include_usage=_stream_options(fields, stream),
     )
+
+
+def _limit(fields: Body) -> int | None:
+    """The most tokens of a reply, by whichever name; two names are refused, but for OpenAI's two with one number."""
+    limits = {name: whole(fields, name, None, 1) for name in ("max_tokens", "max_completion_tokens") if name in fields}
+    names = [*limits, *(name for name in ("max_length", "max_new_tokens") if name in fields and limits)]
+    if len(names) > len(limits) or len(set(limits.values())) > 1:
+        message = f"{names[-1]} and {names[0]} are two limits of one thing; leave one of them out"
+        raise ApiError(400, message, param=names[-1])
+    return next(iter(limits.values()), None)
 
 
 def _settings(fields: Body) -> dict[str, Any]:
@@ -170,6 +176,13 @@ def _settings(fields: Body) -> dict[str, Any]:
     }
     drawn = {name: value for name, value in drawn.items() if value is not None}
     if drawn.get("temperature") == 0:
+        for name, is_asked in (
+            ("do_sample", settings.get("do_sample") is True),
+            ("beam_delay", "beam_delay" in settings),
+        ):
+            if is_asked:
+                message = f"temperature 0 asks for the most probable token each time, and {name} for tokens at random"
+                raise ApiError(400, f"{message}; leave one of them out", param=name)
         return {"do_sample": False, "num_beams": 1, **settings}
     if not drawn:
         return settings
@@ -184,7 +197,7 @@ def _stream_options(fields: Body, stream: bool) -> bool:
         return False
     if not stream:
         raise ApiError(400, "stream_options are for stream: true", param="stream_options")
-    options = check_object(options)
+    options = check_object(options, "stream_options")
     unknown = sorted(set(options) - {"include_usage", "include_obfuscation"})
     if unknown:
         raise ApiError(400, f"stream_options has no {shown(unknown[0])}", param="stream_options")

@@ -13,14 +13,14 @@ from npblender.common.printable import shown
 Body = Mapping[str, Any]
 
 
-def check_object(body: Any) -> Body:
-    """Refuse a body that is no JSON object; leaves out what is null.
+def check_object(body: Any, name: str | None = None) -> Body:
+    """Refuse a body, or a field of this name, that is no JSON object; leaves out what is null.
 
     >>> check_object({"model": "demo", "n": None})
     {'model': 'demo'}
     """
     if not isinstance(body, Mapping):
-        raise ApiError(400, f"the body must be a JSON object, not {shown(body)}")
+        raise ApiError(400, f"{name or 'the body'} must be a JSON object, not {shown(body)}", param=name)
     return {name: value for name, value in body.items() if value is not None}
 
 

@@ -11,17 +11,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import re
 import time
 from collections.abc import Iterable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from npblender.chat.serve.errors import ApiError
-from npblender.chat.serve.limits import BODY_SECONDS, MOST_BODY_BYTES
+from npblender.chat.serve.limits import BODY_SECONDS, MOST_BODY_BYTES, MOST_HEADER_BYTES
 from npblender.common.printable import shown
 
 if TYPE_CHECKING:
+    from starlette.routing import Route
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from npblender.chat.serve.metrics import Metrics
@@ -85,6 +88,78 @@ def host_is_allowed(header: str, names: Iterable[str]) -> bool:
     return True
 
 
+def host_name(text: str) -> str:
+    """Read a name for `Rules.hosts`, in the letters that a Host header has.
+
+    Raises:
+        ValueError: no Host header would ever match it; the message says what would do.
+
+    >>> host_name("Chat.Example"), host_name("192.168.0.7"), host_name("*")
+    ('chat.example', '192.168.0.7', '*')
+    >>> host_name("chat.example:8000")
+    Traceback (most recent call last):
+    ValueError: 'chat.example:8000' is no name of a host; say chat.example
+    """
+    if text == "*":
+        return text
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
+    parts = _parts(text if "//" in text else f"//{text}")
+    name = None if parts is None else _ascii_name(parts.hostname)
+    if name is None or name != text.lower().removesuffix("."):
+        would_do = "say a name such as chat.example, without a port" if name is None else f"say {name}"
+        raise ValueError(f"{shown(text)} is no name of a host; {would_do}")
+    return name
+
+
+def origin_name(text: str) -> str:
+    """Read an origin for `Rules.origins`, as browsers send it: the scheme and the host, and a port that is not usual.
+
+    Raises:
+        ValueError: no Origin header would ever match it; the message says what would do.
+
+    >>> origin_name("https://ok.example/"), origin_name("http://localhost:3000"), origin_name("*")
+    ('https://ok.example', 'http://localhost:3000', '*')
+    >>> origin_name("https://ok.example:443/chat")
+    Traceback (most recent call last):
+    ValueError: 'https://ok.example:443/chat' is no origin; say https://ok.example
+    """
+    if text in ("*", "null"):
+        return text
+    parts = _parts(text)
+    name = None if parts is None else _ascii_name(parts.hostname)
+    if parts is None or name is None or not parts.scheme:
+        raise ValueError(f"{shown(text)} is no origin; say one such as https://ok.example")
+    host = f"[{name}]" if ":" in name else name
+    usual = parts.port is None or parts.port == {"http": 80, "https": 443}.get(parts.scheme)
+    origin = f"{parts.scheme}://{host}{'' if usual else f':{parts.port}'}"
+    if text.removesuffix("/") != origin:
+        raise ValueError(f"{shown(text)} is no origin; say {origin}")
+    return origin
+
+
+def _parts(text: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises for what is no port
+    except ValueError:
+        return None
+    return parts
+
+
+def _ascii_name(name: str | None) -> str | None:
+    """A host's name in the letters of a header, or its address; None for what is neither."""
+    if name is None:
+        return None
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(name))
+    try:
+        found = name.removesuffix(".").encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        return None
+    return found if re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", found) else None
+
+
 def origin_is_allowed(origin: str, host: str, origins: Iterable[str]) -> bool:
     """Whether a page of this origin may send requests to this host: its own pages, and those that were allowed.
 
@@ -108,8 +183,33 @@ def check_key(header: str, key: str) -> None:
         raise ApiError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 
 
-def check(rules: Rules, method: str, path: str, headers: MutableMapping[bytes, bytes]) -> None:
-    """Refuse a request by its headers.
+def header_bytes(scope: Scope) -> int:
+    """How many bytes a request's line and headers took, with their line ends.
+
+    >>> header_bytes({"method": "GET", "raw_path": b"/", "query_string": b"", "headers": [(b"host", b"localhost")]})
+    35
+    >>> len(b"GET / HTTP/1.1\\r\\nhost: localhost\\r\\n\\r\\n")
+    35
+    """
+    target = len(scope["raw_path"]) + (len(scope["query_string"]) + 1 if scope["query_string"] else 0)
+    line = len(scope["method"]) + 1 + target + len(" HTTP/1.1\r\n")
+    return line + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"]) + len("\r\n")
+
+
+def check_header_bytes(scope: Scope) -> None:
+    """Refuse a request whose line and headers are too large.
+
+    Raises:
+        ApiError: 431.
+    """
+    size = header_bytes(scope)
+    if size > MOST_HEADER_BYTES:
+        message = f"the request's line and headers take {size} bytes; {MOST_HEADER_BYTES} are allowed"
+        raise ApiError(431, message, headers={"Connection": "close"})
+
+
+def check(rules: Rules, method: str, path: str, headers: MutableMapping[bytes, bytes], is_taken: bool = True) -> None:
+    """Refuse a request by its headers. `is_taken`: a route takes it; if none does, its body need not be JSON.
 
     Raises:
         ApiError: 403 for another host or origin, 401 for a wrong key, 413 for too large a body, 415 for no JSON.
@@ -128,19 +228,22 @@ def check(rules: Rules, method: str, path: str, headers: MutableMapping[bytes, b
     if not length.isdigit() or int(length[:20]) > MOST_BODY_BYTES:
         raise ApiError(413, f"the body is larger than {MOST_BODY_BYTES} bytes", headers={"Connection": "close"})
     kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
-    if method in ("POST", "PUT", "PATCH") and kind != "application/json":
+    if is_taken and method in ("POST", "PUT", "PATCH") and kind != "application/json":
         raise ApiError(415, f"the body must be JSON: send Content-Type: application/json, not {kind or 'none'}")
 
 
 class Guard:
     """The application behind these rules; it also counts requests, and shows errors in OpenAI's form."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, metrics: Metrics, routes: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, rules: Rules, metrics: Metrics, routes: Iterable[Route]) -> None:
         self._app, self._rules, self._metrics = app, rules, metrics
-        self._routes = frozenset(routes)
+        self._routes = tuple(routes)
+        self._paths = frozenset(route.path for route in self._routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection's request."""
+        from starlette.routing import Match
+
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -159,12 +262,14 @@ class Guard:
             await send(message)
 
         try:
-            check(self._rules, scope["method"], scope["path"], dict(scope["headers"]))
+            check_header_bytes(scope)
+            is_taken = any(route.matches(scope)[0] is Match.FULL for route in self._routes)
+            check(self._rules, scope["method"], scope["path"], dict(scope["headers"]), is_taken)
             await self._app(scope, limited(receive), send_guarded)
         except ApiError as error:
             await error_response(error)(scope, receive, send_guarded)
         finally:
-            path = scope["path"] if scope["path"] in self._routes else "other"
+            path = scope["path"] if scope["path"] in self._paths else "other"
             self._metrics.request(path, status, time.monotonic() - began)
 
 

@@ -6,7 +6,8 @@ MOST_BODY_BYTES = 1 << 20
 """Bytes of a request's body: 1 MiB. The longest source of any model here is 512 tokens, a few KiB of text."""
 MOST_HEADER_BYTES = 1 << 15
 """Bytes of a request's line and headers: 32 KiB. Browsers and clients send 1 or 2; cookies of other pages on the same
-host may make it more."""
+host may make it more. uvicorn limits only headers that come in parts; the guard counts those that come
+whole."""
 MOST_MESSAGES = 1000
 """Messages of one request. A model reads the last few dozen; a client that sends a whole day's talk is still served."""
 MOST_CHARACTERS = 20_000

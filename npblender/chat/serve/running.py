@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from npblender.chat.serve.errors import ApiError
 from npblender.chat.serve.limits import (
     HEADER_SECONDS,
     KEEP_ALIVE_SECONDS,
@@ -49,7 +51,7 @@ def run(app: ASGIApp, listening: socket.socket, *, on_start: Callable[[], None],
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     def protocol(*args: Any, **kwargs: Any) -> Any:
-        return with_header_limit(H11Protocol(*args, **kwargs))
+        return with_own_refusal(with_header_limit(H11Protocol(*args, **kwargs)))
 
     config: Any = uvicorn.Config(
         app,
@@ -79,6 +81,20 @@ def run(app: ASGIApp, listening: socket.socket, *, on_start: Callable[[], None],
 
     signal.signal(signal.SIGTERM, stop)  # uvicorn raises it again at its end; to have stopped is no failure
     asyncio.run(serve())
+
+
+def with_own_refusal(protocol: Any) -> Any:
+    """Return the protocol of one connection, which refuses what is no HTTP as every other error is shown."""
+
+    def send_400_response(_: str) -> None:
+        message = f"this is no request of HTTP, or its line and headers take more than {MOST_HEADER_BYTES} bytes"
+        content = json.dumps(ApiError(400, message).to_object()).encode()
+        head = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        protocol.transport.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        protocol.transport.close()
+
+    protocol.send_400_response = send_400_response
+    return protocol
 
 
 def with_header_limit(protocol: Any) -> Any:

@@ -62,7 +62,7 @@ complete -c npblender -n _shtab_npblender_using -l completion -xka "bash zsh fis
 complete -c npblender -n '_shtab_npblender_using; and test $_shtab_npblender_npos -eq 0' -a chat -d '`npblender chat`: a conversation at the terminal, line by line through a pipe, or one line with --say.'
 complete -c npblender -n '_shtab_npblender_using chat' -s h -l help -d 'show this help message and exit'
 complete -c npblender -n '_shtab_npblender_using chat' -l say -x -d 'say this and print the reply; repeat it for a conversation'
-complete -c npblender -n '_shtab_npblender_using chat' -l json -d 'one JSON object a reply'
+complete -c npblender -n '_shtab_npblender_using chat' -l json -d 'one JSON object a reply, or a conversation of --list'
 complete -c npblender -n '_shtab_npblender_using chat' -l load -xka "(__fish_complete_path (commandline -ct))" -d 'go on with a conversation that was saved'
 complete -c npblender -n '_shtab_npblender_using chat' -l save -xka "(__fish_complete_path (commandline -ct))" -d 'save the conversation at the end'
 complete -c npblender -n '_shtab_npblender_using chat' -l db -xka "(__fish_complete_path (commandline -ct))" -d 'keep every turn in this SQLite file, at once'

@@ -80,6 +80,9 @@ def test_what_clients_send_by_default_is_accepted() -> None:
         ({"temperature": 1}, {"do_sample": True, "num_beams": 1, "temperature": 1.0}),
         ({"top_p": 0.5}, {"do_sample": True, "num_beams": 1, "top_p": 0.5}),
         ({"top_k": 3, "num_beams": 4}, {"do_sample": True, "num_beams": 4, "top_k": 3}),
+        ({"temperature": 0, "do_sample": False}, {"do_sample": False, "num_beams": 1}),
+        ({"temperature": 0, "do_sample": None, "num_beams": 3}, {"do_sample": False, "num_beams": 3}),
+        ({"temperature": 1, "do_sample": True}, {"do_sample": True, "num_beams": 1, "temperature": 1.0}),
         ({"num_beams": 5, "min_length": 2}, {"num_beams": 5, "min_length": 2}),
         ({"beam_delay": 3, "top_k": 4}, {"beam_delay": 3, "top_k": 4}),
     ],
@@ -102,9 +105,16 @@ def test_the_search_that_is_asked_for(fields, settings) -> None:
         ({"n": MOST_CHOICES + 1}, "n", "at most"),
         ({"n": 1.5}, "n", "whole number"),
         ({"max_tokens": 0}, "max_tokens", "at least 1"),
-        ({"max_tokens": 5, "max_length": 6}, "max_length", "two limits"),
+        ({"max_tokens": 5, "max_length": 6}, "max_length", "max_length and max_tokens are two limits"),
+        ({"max_completion_tokens": 5, "max_new_tokens": 5}, "max_new_tokens", "and max_completion_tokens are two"),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, "max_completion_tokens", "max_tokens are two limits"),
+        ({"max_tokens": 6, "max_completion_tokens": 5}, "max_completion_tokens", "leave one of them out"),
+        ({"temperature": 0, "do_sample": True}, "do_sample", "temperature 0 asks for the most probable"),
+        ({"temperature": 0, "top_p": 0.5, "do_sample": True}, "do_sample", "and do_sample for tokens at random"),
+        ({"temperature": 0, "beam_delay": 3}, "beam_delay", "temperature 0"),
         ({"stream": "yes"}, "stream", "true or false"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "stream: true"),
+        *(({"stream": True, "stream_options": wrong}, "stream_options", f"not {wrong}") for wrong in (5, [], True)),
         ({"stream": True, "stream_options": {"usage": True}}, "stream_options", "has no 'usage'"),
         ({"stop": [""]}, "stop", "empty"),
         ({"stop": ["a"] * 5}, "stop", "4 are allowed"),
@@ -153,6 +163,13 @@ def test_the_limits_of_a_request_are_reached() -> None:
 @pytest.mark.parametrize("name", sorted(NOT_SERVED))
 def test_settings_without_a_place_say_what_to_do(name: str) -> None:
     assert NOT_SERVED[name] in refusal({"messages": HI, name: True}).message
+
+
+def test_a_limit_by_both_of_its_names() -> None:
+    for fields in ({"max_tokens": 5}, {"max_completion_tokens": 5}, {"max_tokens": 5, "max_completion_tokens": 5}):
+        assert parse_chat({"messages": HI, **fields}).most_tokens == 5
+    assert parse_chat({"messages": HI, "max_tokens": 5, "max_completion_tokens": None}).most_tokens == 5
+    assert parse_chat({"messages": HI}).most_tokens is None
 
 
 def test_completions() -> None:

@@ -1,6 +1,7 @@
 """Who may send requests: hosts, origins, keys, sizes."""
 
 import inspect
+import re
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,16 @@ from hypothesis import strategies as st
 
 from npblender.chat.serve import guards, limits
 from npblender.chat.serve.errors import ApiError, refused, unforeseen
-from npblender.chat.serve.guards import Rules, check, host_is_allowed, name_of_host, origin_is_allowed
+from npblender.chat.serve.guards import (
+    Rules,
+    check,
+    host_is_allowed,
+    host_name,
+    name_of_host,
+    origin_is_allowed,
+    origin_name,
+)
+from reference_tests.support.cli_runs import one_error, run_cli
 
 OPEN = Rules()
 HEADERS = {b"host": b"localhost:8000", b"content-type": b"application/json", b"content-length": b"2"}
@@ -64,6 +74,69 @@ def test_pages_of_other_sites_are_refused() -> None:
     assert origin_is_allowed("https://any.example", "localhost", ["*"])
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("foo", "say one such as https://"),
+        ("", "say one such as"),
+        ("https://", "say one such as"),
+        ("https://a b", "say one such as"),
+        ("https://a.b:x", "say one such as"),
+        ("//a.b", "say one such as"),
+        ("http://a.b/c", "say http://a.b"),
+        ("http://a.b//", "say http://a.b"),
+        ("http://a.b?c", "say http://a.b"),
+        ("http://me@a.b", "say http://a.b"),
+        ("HTTPS://A.b", "say https://a.b"),
+        ("https://a.b:443", "say https://a.b"),
+        ("http://a.b:443/x", "say http://a.b:443"),
+        ("https://b\xfccher.example", "say https://xn--bcher-kva.example"),
+        ("http://*.b", "say one such as"),
+    ],
+)
+def test_an_origin_that_would_never_match_is_refused(given: str, says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{given!r} is no origin; {says}")) as caught:
+        origin_name(given)
+    would_do = str(caught.value).rpartition(" ")[2]
+    assert origin_name(would_do) == would_do
+
+
+@pytest.mark.parametrize(
+    "given", ["http://a.b", "https://a.b:8443", "http://[::1]:8080", "chrome-extension://abc", "null"]
+)
+def test_an_origin_that_a_browser_sends_is_taken(given: str) -> None:
+    assert origin_name(given) == origin_name(f"{given}/" if given != "null" else given) == given
+    assert status_of(Rules(origins=frozenset({origin_name(given)})), origin=given) == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("a/b", "say a"),
+        ("chat.example:80", "say chat.example"),
+        ("http://chat.example/", "say chat.example"),
+        ("b\xfccher.example", "say xn--bcher-kva.example"),
+        ("", "say a name such as"),
+        ("a b", "say a name such as"),
+        ("*.example", "say a name such as"),
+    ],
+)
+def test_a_host_that_would_never_match_is_refused(given: str, says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{given!r} is no name of a host; {says}")):
+        host_name(given)
+
+
+def test_a_host_that_a_client_sends_is_taken() -> None:
+    for typed, header in (("Chat.Example.", "chat.example:80"), ("my_box", "my_box"), ("::1", "[::1]:8000")):
+        assert host_is_allowed(header, [host_name(typed)])
+
+
+@pytest.mark.usefixtures("needs_serve")
+@pytest.mark.parametrize(("option", "value"), [("--allow-origin", "foo"), ("--allow-host", "a/b")])
+def test_the_command_line_refuses_them_before_it_begins(option: str, value: str) -> None:
+    assert f"{option} {value!r} is no" in one_error(run_cli("serve", option, value))
+
+
 def test_the_key() -> None:
     rules = Rules(key="secret")
     assert status_of(rules) == 401
@@ -91,6 +164,7 @@ def test_bodies() -> None:
     assert status_of(content_type="application/json; charset=utf-8") == 200
     assert status_of(content_type="text/plain") == 415  # what a page of another site may send without asking
     assert status_of(method="GET", path="/healthz", content_type="") == 200
+    check(OPEN, "POST", "/healthz", {b"host": b"localhost"}, is_taken=False)  # the route will say what it takes
 
 
 @given(st.text(max_size=30))

@@ -1,10 +1,12 @@
 """The server as a client sees it: OpenAI's shapes, streams, errors, and replies equal to those of `Conversation`."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -197,6 +199,10 @@ def test_metrics_count(server: Server) -> None:
     [
         ("GET", "/nothing", None, 404, "nothing at /nothing"),
         ("GET", "/v1/chat/completions", None, 405, "it takes POST"),
+        ("POST", "/healthz", None, 405, "does not take POST; it takes "),
+        ("PUT", "/v1/models", None, 405, "does not take PUT; it takes "),
+        ("POST", "/nothing", None, 404, "nothing at /nothing"),
+        ("POST", "/v1/chat/completions", None, 415, "the body must be JSON"),
         ("POST", "/v1/chat/completions", b"{", 400, "no JSON"),
         ("POST", "/v1/chat/completions", b"\xff", 400, "no JSON"),
         ("POST", "/v1/chat/completions", b'{"n": NaN}', 400, "'NaN' is no number"),
@@ -224,18 +230,50 @@ def test_a_long_persona_says_what_the_package_says(server: Server) -> None:
     assert "shorten it" in answer.message
 
 
-def test_headers_are_limited(server: Server) -> None:
-    answer = server.get("/healthz", X_Long="x" * (MOST_HEADER_BYTES // 2))
-    assert answer.status == 200
+def raw_request(server: Server, size: int, pieces: int = 1, pause: float = 0.0) -> bytes:
+    """The response to a request whose line and headers take `size` bytes; b"" if the connection was closed first."""
+    head = b"GET /healthz?a=b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Long: "
+    sent = head + b"x" * (size - len(head) - 4) + b"\r\n\r\n"
+    assert len(sent) == size
+    step, response = -(-size // pieces), b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
-        try:
-            for _ in range(40):
-                connection.sendall(b"X-Long: " + b"x" * 8000 + b"\r\n")
-            first = connection.recv(100)
-        except ConnectionError:
-            first = b""
-        assert first == b"" or b" 400 " in first
+        with contextlib.suppress(ConnectionError):
+            for begin in range(0, size, step):
+                connection.sendall(sent[begin : begin + step])
+                time.sleep(pause)
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(65536):
+                response += part
+    return response
+
+
+@pytest.mark.parametrize("size", [MOST_HEADER_BYTES + more for more in (-1000, -1, 0)])
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_headers_up_to_the_limit_pass(server: Server, size: int, pieces: int) -> None:
+    assert raw_request(server, size, pieces, pause=0.05).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("size", [MOST_HEADER_BYTES + 1, 33_000, 70_000, 120_000])
+def test_headers_above_the_limit_are_refused(server: Server, size: int) -> None:
+    """Those that come whole by the guard, those that come in parts by uvicorn; both in OpenAI's form."""
+    response = raw_request(server, size)
+    head, _, body = response.partition(b"\r\n\r\n")
+    assert head.split()[1] in (b"431", b"400")
+    assert str(MOST_HEADER_BYTES) in json.loads(body)["error"]["message"]
+    if size < 2 * MOST_HEADER_BYTES:  # one part of what uvicorn reads
+        assert head.split()[1] == b"431"
+        assert f"take {size} bytes" in json.loads(body)["error"]["message"]
+    assert server.get("/healthz").status == 200
+
+
+def test_headers_that_come_in_parts_are_refused_before_their_end(server: Server) -> None:
+    response = raw_request(server, 2 * MOST_HEADER_BYTES, pieces=8, pause=0.05)
+    assert response == b"" or b" 400 " in response.partition(b"\r\n")[0]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(b"no request\r\n\r\n")
+        head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert json.loads(body)["error"]["type"] == "invalid_request_error"
 
 
 def test_a_body_that_says_nothing_of_its_size_is_limited(server: Server) -> None:
