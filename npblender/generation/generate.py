@@ -201,7 +201,9 @@ def search_of(plan: Plan, decoder: DecoderState, hooks: CallerHooks) -> Search:
         hooks.logits_processor,
     )
     if plan.search in PARLAI:
-        return search_parlai(plan, decoder, make_parlai_chain(request), rng)
+        return search_parlai(
+            plan, decoder, make_parlai_chain(request), rng, only_allowed=hooks.prefix_allowed_tokens_fn is not None
+        )
     stopping = make_stopping(plan, hooks.tokenizer, hooks.stopping_criteria)
     if plan.search == GROUP_BEAM:
         return search_groups(plan, decoder, request, stopping)

@@ -1,9 +1,11 @@
 """ParlAI's beam search against its rules carried out by hand."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,6 +154,54 @@ def test_an_end_that_is_blocked_has_not_ended() -> None:
     assert tree.paths[:, 1].tolist() == [3, 0, 1, END]
     assert tree.finished == []
     assert not tree.top_has_ended
+
+
+DRAWN: list[dict[str, Any]] = [
+    {"num_beams": 1},
+    {"num_beams": 3},
+    {"num_beams": 3, "do_sample": True, "top_k": 4, "seed": 0},
+    {"num_beams": 3, "do_sample": True, "top_p": 0.9, "seed": 0},
+]
+
+
+@pytest.mark.parametrize("call", DRAWN)
+def test_where_only_blocked_tokens_are_allowed_the_search_says_so(call: dict[str, Any]) -> None:
+    """5 5 5 may not come again, an end is too early or not allowed: nothing is left, and nothing else is said."""
+    model = lively_model(1, "parlai", vocab_size=13)
+    for blocks in ({"no_repeat_ngram_size": 3}, {"no_repeat_ngram_size": 3, "min_length": 8}):
+        with pytest.raises(ValueError, match=r"allows only what is blocked after \[1, 5, 5, 5\]: by .*no_repeat_ngram"):
+            model.generate([[5, 6, 7]], max_length=9, prefix_allowed_tokens_fn=lambda n, ids: [5], **blocks, **call)
+    with pytest.raises(ValueError, match=r"allows only what is blocked after \[1\]: by bad_words_ids"):
+        model.generate(
+            [[5, 6, 7]], max_length=9, prefix_allowed_tokens_fn=lambda n, ids: [5], bad_words_ids=[[5]], **call
+        )
+
+
+@pytest.mark.parametrize("call", DRAWN)
+def test_nothing_is_said_that_is_not_allowed(call: dict[str, Any]) -> None:
+    """Whatever the blocks leave: only the eos that closes a reply at the limit is not asked about."""
+    replies = 0
+    for seed in range(24):
+        model, allowed = lively_model(seed, "parlai", vocab_size=13), [[5, 6], [6, 7, 8], [5, 6, END]][seed % 3]
+        options = {"no_repeat_ngram_size": 2, "min_length": seed % 4, "max_length": 4 + seed % 5, **call}
+        options |= {"seed": seed} if "seed" in call else {}
+        for prompt in ([START], [START, 9]):  # what a reply begins with need not be allowed
+            arguments: dict[str, Any] = {"decoder_input_ids": [prompt], "return_dict_in_generate": True, **options}
+            try:
+                out = model.generate([[5, 6, 7]], prefix_allowed_tokens_fn=lambda n, ids, a=allowed: a, **arguments)
+            except ValueError as error:
+                if "allows only what is blocked" in str(error):
+                    continue
+                raise
+            for each in out.n_best[0]:
+                replies += 1
+                assert list(each.ids[: len(prompt)]) == prompt
+                assert set(each.ids[len(prompt) : -1]) <= {*allowed} - {END}
+                assert each.ids[-1] == END
+                pairs = list(pairwise(each.ids[:-1]))
+                assert len(set(pairs)) == len(pairs)
+                assert each.score > -1e10
+    assert replies > 24
 
 
 def test_a_hidden_id_is_a_pad_to_the_context_block() -> None:

@@ -64,7 +64,9 @@ def make_parlai_chain(request: ChainRequest) -> list[Processor]:
     """Make the caller's processors of a ParlAI-style search; its own blocks (`search.parlai.Tree.block`) follow."""
     chain = [_caller(each) for each in request.callers]
     if request.allowed is not None:
-        chain.insert(0, _allowed_tokens(request.allowed, request.plan.width, rescue=False))
+        allowed, begun = _allowed_tokens(request.allowed, request.plan.width, rescue=False), request.plan.prompt_length
+        # What a reply begins with is chosen step by step here, and the function is asked about what follows.
+        chain.insert(0, lambda ids, scores: scores if ids.shape[1] < begun else allowed(ids, scores))
     return chain
 
 

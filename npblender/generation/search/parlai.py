@@ -120,9 +120,10 @@ class Rules:
     context_block_ngram: int  # 0 = quote freely
     block_list: tuple[tuple[int, ...], ...]  # phrases never said
     select: Select
+    only_allowed: bool = False  # prefix_allowed_tokens_fn, which ParlAI lacks: what it leaves out is never said
 
 
-def rules_of(plan: Plan, rng: np.random.Generator | None) -> Rules:
+def rules_of(plan: Plan, rng: np.random.Generator | None, only_allowed: bool = False) -> Rules:
     """Return the parameters of a plan's search."""
     settings = plan.settings
     assert settings.length_penalty is not None
@@ -135,6 +136,7 @@ def rules_of(plan: Plan, rng: np.random.Generator | None) -> Rules:
         context_block_ngram=settings.encoder_no_repeat_ngram_size or 0,
         block_list=settings.bad_words_ids or (),
         select=select_of(plan, rng),
+        only_allowed=only_allowed,
     )
 
 
@@ -179,11 +181,29 @@ class Tree:
             sources = np.broadcast_to(self.context, (len(self.paths), len(self.context)))
             block_ngrams(log_probs, self.paths, sources, rules.context_block_ngram)
 
+    def give_up_dead_ends(self, log_probs: Array) -> None:
+        """Make the score of every path hopeless that nothing possible can follow. In place.
+
+        Raises:
+            ValueError: it is all of them, and none has ended.
+        """
+        possible = (log_probs[: len(self.scores)] > HOPELESS).any(axis=1)
+        if not self.finished and not (possible & (self.scores > HOPELESS)).any():
+            raise ValueError(
+                f"prefix_allowed_tokens_fn allows only what is blocked after {self.paths[0].tolist()}: by "
+                "bad_words_ids, no_repeat_ngram_size, encoder_no_repeat_ngram_size or min_length; allow more, or "
+                "switch one off, as no_repeat_ngram_size=None does"
+            )
+        log_probs[: len(self.scores)][~possible] = HOPELESS
+        self.scores = np.where(possible, self.scores, HOPELESS)
+
     def advance(self, log_probs: Array) -> None:
         """Go on by one token. Its log-probabilities [W, V] are changed in place."""
         rules, length = self.rules, self.paths.shape[1]
         self.scores = np.where(self.paths[: len(self.scores), -1] == rules.eos, HOPELESS, self.scores)
         self.block(log_probs)
+        if rules.only_allowed:
+            self.give_up_dead_ends(log_probs)
         rows, tokens, self.scores = rules.select(log_probs, self.scores, length - 1)
         self.paths = np.concatenate([self.paths[rows], tokens[:, None]], axis=1)
         self.histories.append((rows, tokens, self.scores))
@@ -196,7 +216,8 @@ class Tree:
         """Return every finished hypothesis, best first, and for each the row that every token of it was chosen in."""
         rules = self.rules
         closed = not self.finished
-        finished = self.finished or [(self.scores[0], self.paths.shape[1], 0)]
+        best = int(np.argmax(self.scores > HOPELESS)) if rules.only_allowed else 0  # drawn paths are in no order
+        finished = self.finished or [(self.scores[best], self.paths.shape[1], best)]
         scored = [(score / np.float32(((1 + n) / 6) ** rules.length_penalty), n, row) for score, n, row in finished]
         scored.sort(key=lambda each: each[0], reverse=True)  # stable: equals stay in the order in which they ended
         hypotheses, origins = [], []
@@ -250,16 +271,23 @@ def block_phrases(log_probs: Array, paths: Ids, phrases: Sequence[tuple[int, ...
 
 
 def search_parlai(
-    plan: Plan, decoder: DecoderState, chain: list[Processor], rng: np.random.Generator | None
+    plan: Plan,
+    decoder: DecoderState,
+    chain: list[Processor],
+    rng: np.random.Generator | None,
+    *,
+    only_allowed: bool = False,
 ) -> Generator[Ids, None, GenerateBeamEncoderDecoderOutput]:
     """Search with one decoder call a step for all sources and beams, then one step of every tree.
 
     Yields each step's tokens if there is one beam, nothing otherwise; returns the record of all sources.
 
+    With `only_allowed` it is an error if nothing has ended and nothing is possible; without, ParlAI goes on hopelessly.
+
     A token is yielded one step late, since the last one before the limit may be replaced by the eos.
     """
     beams = plan.width
-    trees = _trees(plan, decoder, rules_of(plan, rng))
+    trees = _trees(plan, decoder, rules_of(plan, rng, only_allowed))
     ids = decoder.prompts()[:, :1]
     record = StepRecord(plan, decoder)
     deadline = plan.deadline()
