@@ -81,15 +81,7 @@ def make_hooks(**given: Any) -> CallerHooks:
     allowed = hooks.get("prefix_allowed_tokens_fn", len)
     if not callable(allowed):
         raise TypeError(f"prefix_allowed_tokens_fn takes a function of (source, ids), not {type(allowed).__name__}")
-    if "tokenizer" in hooks:
-        check_tokenizer(hooks["tokenizer"])
     return CallerHooks(**hooks)
-
-
-def check_tokenizer(value: Any) -> None:
-    """Refuse what makes no text of ids."""
-    if not hasattr(value, "decode"):
-        raise TypeError(f"tokenizer must be the model's tokenizer, with decode(ids), not {type(value).__name__}")
 
 
 def _functions(name: str, value: Any) -> tuple[Any, ...]:

@@ -15,9 +15,10 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
 from npblender.generation.decoder_state import CallerArrays
-from npblender.generation.generate import Record, Seed, Streamer, begin_call, check_tokenizer, generate, make_hooks
+from npblender.generation.generate import Record, Seed, Streamer, begin_call, generate, make_hooks
 from npblender.generation.logits.chain import Processor
 from npblender.generation.outputs import transition_scores
+from npblender.generation.plan import check_tokenizer
 from npblender.generation.stopping import Criterion
 from npblender.generation.streaming import text_pieces
 from npblender.transformer.checks import make_context

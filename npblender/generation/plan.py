@@ -117,6 +117,14 @@ def check_other_arguments(
         raise ValueError("stop_strings are looked for in text: pass tokenizer=, the model's own")
     if settings.stop_strings is None and arguments["tokenizer"] is not None:
         raise ValueError("tokenizer is used by stop_strings only: pass these too, or leave it out")
+    if arguments["tokenizer"] is not None:
+        check_tokenizer(arguments["tokenizer"])
+
+
+def check_tokenizer(value: Any) -> None:
+    """Refuse what makes no text of ids."""
+    if not hasattr(value, "decode"):
+        raise TypeError(f"tokenizer must be the model's tokenizer, with decode(ids), not {type(value).__name__}")
 
 
 def warn_of_plan(plan: Plan, given: Mapping[str, Any]) -> None:
