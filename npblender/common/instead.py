@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from npblender.common.printable import shown
+
 _STREAMER = (
     "model.stream(inputs, tokenizer=tokenizer) yields the reply in pieces of text as it is made; "
     "generate(streamer=) takes any object with put(ids) and end()"
@@ -66,5 +68,5 @@ def error_for(name: str, importing: bool) -> ImportError | AttributeError:
     >>> error_for("set_seed", importing=True).args[0][:53]
     "npblender has no 'set_seed': there is no seed for all"
     """
-    text = f"npblender has no {name!r}: {INSTEAD[name]}"
+    text = f"npblender has no {shown(name)}: {INSTEAD[name]}"
     return ImportError(text, name="npblender") if importing else AttributeError(text)
