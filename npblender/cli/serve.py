@@ -105,12 +105,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until it is stopped."""
     from npblender.chat.history import PROFILES
     from npblender.chat.serve.app import check_installed, make_app
+    from npblender.chat.serve.dialect_models import DialectModels
     from npblender.chat.serve.engine import Engine
     from npblender.chat.serve.guards import Rules, host_name, origin_name
     from npblender.chat.serve.limits import QUEUE
     from npblender.chat.serve.running import listen
     from npblender.chat.serve.running import run as serve
-    from npblender.chat.serve.speakers import Speakers
     from npblender.chat.talks import Talks
     from npblender.models import BlenderbotSmallForConditionalGeneration
 
@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.model, dialect=arguments.dialect, dtype=arguments.dtype, allow_pickle=arguments.allow_pickle
         )
         suit_threads(model.num_parameters())
-        speakers = Speakers(name, model, arguments.model, PROFILES["parlai"], block_phrases(arguments))
+        speakers = DialectModels(name, model, arguments.model, PROFILES["parlai"], block_phrases(arguments))
         engine = Engine(speakers, queue=arguments.workers_queue or QUEUE)
         app = make_app(speakers, engine, rules, None if arguments.db is None else Talks(arguments.db))
         host, port = listening.getsockname()[:2]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from npblender.chat.replies import Candidate, shown_score
-from npblender.chat.serve.asked import Asked
-from npblender.chat.serve.telling import Piece, TokenScore
-from npblender.chat.serve.tickets import Ended
+from npblender.chat.serve.reply_text import Piece, TokenScore
+from npblender.chat.serve.request_body import ReplyRequest
+from npblender.chat.serve.submissions import Ended
 from npblender.tokenizer.bpe import CONTINUED
 
 LOWEST_LOGPROB = -9999.0
@@ -57,7 +57,7 @@ class Choice:
         return tuple(token for piece in self.pieces for token in piece.tokens)
 
 
-def chat_response(head: Head, asked: Asked, choices: Sequence[Choice]) -> dict[str, Any]:
+def chat_response(head: Head, asked: ReplyRequest, choices: Sequence[Choice]) -> dict[str, Any]:
     """The object of a whole chat completion."""
     listed = []
     for choice in choices:
@@ -74,14 +74,16 @@ def chat_response(head: Head, asked: Asked, choices: Sequence[Choice]) -> dict[s
     return {**head.begin("chat.completion"), "choices": listed, "usage": usage(choices)}
 
 
-def chat_chunk(head: Head, asked: Asked, number: int, delta: Mapping[str, Any], piece: Piece | None) -> dict[str, Any]:
+def chat_chunk(
+    head: Head, asked: ReplyRequest, number: int, delta: Mapping[str, Any], piece: Piece | None
+) -> dict[str, Any]:
     """One event of a streamed chat completion."""
     logprobs = None if piece is None else chat_logprobs(asked, piece.tokens)
     choice = {"index": number, "delta": dict(delta), "logprobs": logprobs, "finish_reason": None}
     return {**head.begin("chat.completion.chunk"), "choices": [choice], **_no_usage(asked)}
 
 
-def chat_end(head: Head, asked: Asked, choice: Choice) -> dict[str, Any]:
+def chat_end(head: Head, asked: ReplyRequest, choice: Choice) -> dict[str, Any]:
     """The event that ends one reply of a stream."""
     assert choice.end is not None
     last = {
@@ -94,7 +96,7 @@ def chat_end(head: Head, asked: Asked, choice: Choice) -> dict[str, Any]:
     return {**head.begin("chat.completion.chunk"), "choices": [last], **_no_usage(asked)}
 
 
-def completion_response(head: Head, asked: Asked, choices: Sequence[Choice]) -> dict[str, Any]:
+def completion_response(head: Head, asked: ReplyRequest, choices: Sequence[Choice]) -> dict[str, Any]:
     """The object of a whole completion."""
     listed = []
     for choice in choices:
@@ -111,14 +113,14 @@ def completion_response(head: Head, asked: Asked, choices: Sequence[Choice]) -> 
     return {**head.begin("text_completion"), "choices": listed, "usage": usage(choices)}
 
 
-def completion_chunk(head: Head, asked: Asked, number: int, piece: Piece, at: int) -> dict[str, Any]:
+def completion_chunk(head: Head, asked: ReplyRequest, number: int, piece: Piece, at: int) -> dict[str, Any]:
     """One event of a streamed completion; `at` is where its text begins."""
     logprobs = completion_logprobs(asked, piece.tokens, at)
     choice = {"index": number, "text": piece.text, "logprobs": logprobs, "finish_reason": None}
     return {**head.begin("text_completion"), "choices": [choice], **_no_usage(asked)}
 
 
-def completion_end(head: Head, asked: Asked, choice: Choice) -> dict[str, Any]:
+def completion_end(head: Head, asked: ReplyRequest, choice: Choice) -> dict[str, Any]:
     """The event that ends one reply of a stream."""
     assert choice.end is not None
     last = {"index": choice.number, "text": "", "logprobs": None, "finish_reason": choice.end.reason}
@@ -138,7 +140,7 @@ def usage(choices: Sequence[Choice]) -> dict[str, int]:
     return {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
 
 
-def chat_logprobs(asked: Asked, tokens: Sequence[TokenScore]) -> dict[str, Any] | None:
+def chat_logprobs(asked: ReplyRequest, tokens: Sequence[TokenScore]) -> dict[str, Any] | None:
     """Log-probabilities as a chat completion has them."""
     if asked.top_logprobs is None:
         return None
@@ -151,7 +153,7 @@ def chat_logprobs(asked: Asked, tokens: Sequence[TokenScore]) -> dict[str, Any] 
     }
 
 
-def completion_logprobs(asked: Asked, tokens: Sequence[TokenScore], at: int = 0) -> dict[str, Any] | None:
+def completion_logprobs(asked: ReplyRequest, tokens: Sequence[TokenScore], at: int = 0) -> dict[str, Any] | None:
     """Log-probabilities as a completion has them: lists beside each other. Offsets are those of the joined tokens."""
     if asked.top_logprobs is None:
         return None
@@ -206,6 +208,6 @@ def _finite(score: float) -> float:
     return max(score, LOWEST_LOGPROB)
 
 
-def _no_usage(asked: Asked) -> dict[str, Any]:
+def _no_usage(asked: ReplyRequest) -> dict[str, Any]:
     """In a stream whose usage comes at the end, every event before has null in its place."""
     return {"usage": None} if asked.include_usage else {}

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from npblender.chat.serve.chat_page import Page
+from npblender.chat.serve.dialect_models import DialectModels
 from npblender.chat.serve.engine import Engine
 from npblender.chat.serve.errors import ApiError, unforeseen
 from npblender.chat.serve.guards import Guard, Rules, error_response
@@ -15,7 +16,6 @@ from npblender.chat.serve.inside import Inside
 from npblender.chat.serve.limits import STOP_SECONDS
 from npblender.chat.serve.metrics import Metrics
 from npblender.chat.serve.routes import Api
-from npblender.chat.serve.speakers import Speakers
 from npblender.chat.talks import Talks
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def check_installed() -> None:
         raise ValueError(f"npblender serve needs {', '.join(missing)}: pip install 'npblender[serve]'")
 
 
-def make_app(speakers: Speakers, engine: Engine, rules: Rules, talks: Talks | None = None) -> ASGIApp:
+def make_app(speakers: DialectModels, engine: Engine, rules: Rules, talks: Talks | None = None) -> ASGIApp:
     """Make the ASGI application that replies with `speakers`. The engine runs while the application does.
 
     `talks` are where the page keeps conversations.

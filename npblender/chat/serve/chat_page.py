@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npblender.chat.replies import make_settings
-from npblender.chat.serve.asked import SETTINGS
+from npblender.chat.serve.dialect_models import DialectModels
 from npblender.chat.serve.errors import ApiError
 from npblender.chat.serve.limits import MOST_CHARACTERS_IN_ALL, MOST_LISTED
-from npblender.chat.serve.speakers import Speakers
+from npblender.chat.serve.request_body import SETTINGS
 from npblender.chat.talks import NoSuchTalk, TalkConflict, Talks
 from npblender.chat.transcript import Transcript
 from npblender.common.checks import check_whole
@@ -62,7 +62,7 @@ def _hash(text: str) -> str:
 class Page:
     """The handlers of the page's requests."""
 
-    def __init__(self, speakers: Speakers, talks: Talks | None) -> None:
+    def __init__(self, speakers: DialectModels, talks: Talks | None) -> None:
         self._speakers, self._talks = speakers, talks
         self._html, self._policy = page()
 

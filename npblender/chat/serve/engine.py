@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from npblender.chat.replies import search_replies
+from npblender.chat.serve.dialect_models import DialectModels, Job
 from npblender.chat.serve.limits import MOST_ROWS, QUEUE, REQUEST_SECONDS, WINDOW_SECONDS
-from npblender.chat.serve.speakers import Job, Speakers
-from npblender.chat.serve.stepping import Group
-from npblender.chat.serve.tickets import Event, Ticket
-from npblender.chat.serve.waiting import Line
+from npblender.chat.serve.request_queue import RequestQueue
+from npblender.chat.serve.shared_steps import Group
+from npblender.chat.serve.submissions import Event, Submission
 from npblender.chat.serve.whole_replies import tell_whole
 from npblender.common.array_types import Ids
 from npblender.config.searches import BEAM
@@ -29,9 +29,9 @@ class Engine:
     """Runs searches in two threads of its own, from `start` to `close`."""
 
     def __init__(
-        self, speakers: Speakers, *, queue: int = QUEUE, rows: int = MOST_ROWS, seconds: float = REQUEST_SECONDS
+        self, speakers: DialectModels, *, queue: int = QUEUE, rows: int = MOST_ROWS, seconds: float = REQUEST_SECONDS
     ) -> None:
-        self.line = Line(queue)
+        self.line = RequestQueue(queue)
         self.steps = 0
         """How many steps have been made: each serves all rows at once."""
         self._speakers = speakers
@@ -49,16 +49,16 @@ class Engine:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, jobs: Sequence[Job], send: Callable[[Event], None]) -> list[Ticket]:
+    def submit(self, jobs: Sequence[Job], send: Callable[[Event], None]) -> list[Submission]:
         """Put the searches of one request into the line; `send` is called from the engine's threads.
 
         Raises:
             ApiError: the line is full.
         """
         request = next(self._numbers)
-        tickets = [Ticket(job, send, self._seconds, request) for job in jobs]
-        self.line.add(tickets)
-        return tickets
+        submissions = [Submission(job, send, self._seconds, request) for job in jobs]
+        self.line.add(submissions)
+        return submissions
 
     @property
     def rows(self) -> int:
@@ -78,32 +78,32 @@ class Engine:
     def _lead(self) -> None:
         while True:
             with self.line.changed:
-                tickets = self._admitted()
-                while not tickets and not self.rows:
+                submissions = self._admitted()
+                while not submissions and not self.rows:
                     if self.line.is_closed and not self._waits(_can_walk):
                         return
                     self.line.changed.wait()
-                    tickets = self._admitted()
-            for name in dict.fromkeys(ticket.job.speaker.dialect.name for ticket in tickets):
-                mine = [ticket for ticket in tickets if ticket.job.speaker.dialect.name == name]
+                    submissions = self._admitted()
+            for name in dict.fromkeys(submission.job.speaker.dialect.name for submission in submissions):
+                mine = [submission for submission in submissions if submission.job.speaker.dialect.name == name]
                 _guarded(self._groups.setdefault(name, Group(mine[0].job.speaker)), Group.admit, mine)
             for group in self._groups.values():
                 if group.rows:
                     _guarded(group, Group.step)
                     self.steps += 1
 
-    def _admitted(self) -> list[Ticket]:
+    def _admitted(self) -> list[Submission]:
         """Take what there are rows for."""
         taken = self.rows
 
-        def fits(ticket: Ticket) -> bool:
+        def fits(submission: Submission) -> bool:
             nonlocal taken
-            is_first, taken = taken == 0, taken + ticket.job.width
+            is_first, taken = taken == 0, taken + submission.job.width
             return is_first or taken <= self._rows
 
-        return self.line.take(fits, most=self._rows, or_skip=lambda ticket: not _can_walk(ticket))
+        return self.line.take(fits, most=self._rows, or_skip=lambda submission: not _can_walk(submission))
 
-    def _waits(self, which: Callable[[Ticket], bool]) -> bool:
+    def _waits(self, which: Callable[[Submission], bool]) -> bool:
         return self.line.holds(which)
 
     # --- From begin to end.
@@ -115,19 +115,19 @@ class Engine:
                     if self.line.is_closed:
                         return
                     self.line.changed.wait()
-                first = self.line.take(lambda ticket: True, most=1, or_skip=_can_walk)
+                first = self.line.take(lambda submission: True, most=1, or_skip=_can_walk)
             if not first:
                 continue
-            tickets = [*first, *self._like(first[0])]
+            submissions = [*first, *self._like(first[0])]
             try:
-                _reply(tickets)
+                _reply(submissions)
             except AllGone:
                 continue
             except BaseException as error:  # a thread that ends would leave everyone waiting
-                for ticket in tickets:
-                    ticket.fail(error)
+                for submission in submissions:
+                    submission.fail(error)
 
-    def _like(self, first: Ticket) -> list[Ticket]:
+    def _like(self, first: Submission) -> list[Submission]:
         """After a moment, those that wait and can be searched together with the first."""
         if not _may_be_batched(first.job):
             return []
@@ -135,7 +135,7 @@ class Engine:
         most = max(0, self._rows // first.job.width - 1)
         with self.line.changed:
             return self.line.take(
-                lambda ticket: True, most=most, or_skip=lambda ticket: not _alike(first.job, ticket.job)
+                lambda submission: True, most=most, or_skip=lambda submission: not _alike(first.job, submission.job)
             )
 
 
@@ -143,12 +143,12 @@ class AllGone(Exception):
     """Nobody waits for a search any more."""
 
 
-def _can_walk(ticket: Ticket) -> bool:
-    return ticket.job.settings.plan.search in CAN_WALK
+def _can_walk(submission: Submission) -> bool:
+    return submission.job.settings.plan.search in CAN_WALK
 
 
-def _cannot_walk(ticket: Ticket) -> bool:
-    return not _can_walk(ticket)
+def _cannot_walk(submission: Submission) -> bool:
+    return not _can_walk(submission)
 
 
 def _guarded(group: Group, work: Callable[..., None], *arguments: Any) -> None:
@@ -173,23 +173,23 @@ def _alike(job: Job, other: Job) -> bool:
     return same and dict(job.settings.options) == dict(other.settings.options)
 
 
-def _reply(tickets: Sequence[Ticket]) -> None:
-    """Run one search for all tickets, and sends each its replies."""
-    job = tickets[0].job
+def _reply(submissions: Sequence[Submission]) -> None:
+    """Run one search for all submissions, and sends each its replies."""
+    job = submissions[0].job
 
     def check(ids: Ids, scores: object) -> bool:
-        if all(ticket.is_given_up for ticket in tickets):
+        if all(submission.is_given_up for submission in submissions):
             raise AllGone
         return False
 
     found = search_replies(
         job.speaker.model,
         job.speaker.tokenizer,
-        [ticket.job.source for ticket in tickets],
+        [submission.job.source for submission in submissions],
         job.settings,
         block=job.speaker.block,
         rng=job.generator(),
         criteria=(check,),
     )
-    for ticket, candidates in zip(tickets, found, strict=True):
-        tell_whole(ticket, candidates)
+    for submission, candidates in zip(submissions, found, strict=True):
+        tell_whole(submission, candidates)

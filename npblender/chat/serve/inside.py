@@ -11,10 +11,10 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from npblender.chat.conversation import Conversation
-from npblender.chat.serve.asked import parse_chat
+from npblender.chat.serve.dialect_models import DialectModels
 from npblender.chat.serve.errors import ApiError, refused
 from npblender.chat.serve.limits import MOST_PAGES
-from npblender.chat.serve.speakers import Speakers
+from npblender.chat.serve.request_body import parse_chat
 from npblender.chat.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 class Inside:
     """The handlers of explanations, and the latest pages."""
 
-    def __init__(self, speakers: Speakers) -> None:
+    def __init__(self, speakers: DialectModels) -> None:
         import asyncio
 
         self._speakers = speakers
@@ -61,7 +61,7 @@ class Inside:
         return HTMLResponse(html, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
 
 
-def explanation_of(body: Any, speakers: Speakers) -> str:
+def explanation_of(body: Any, speakers: DialectModels) -> str:
     """Return the page about the last message of a chat completion's body, which must be the assistant's.
 
     Raises:

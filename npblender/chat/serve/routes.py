@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from npblender.chat.serve import answers
 from npblender.chat.serve.answers import Choice, Head
-from npblender.chat.serve.asked import Asked, parse_chat, parse_completion
-from npblender.chat.serve.asking import ClientGone, Exchange, as_api_error
+from npblender.chat.serve.dialect_models import DialectModels, Job, jobs_of
 from npblender.chat.serve.engine import Engine
 from npblender.chat.serve.errors import ApiError
+from npblender.chat.serve.exchange import ClientGone, Exchange, as_api_error
 from npblender.chat.serve.metrics import Metrics
-from npblender.chat.serve.speakers import Job, Speakers, jobs_of
-from npblender.chat.serve.tickets import Ended, Said
+from npblender.chat.serve.request_body import ReplyRequest, parse_chat, parse_completion
+from npblender.chat.serve.submissions import Ended, Said
 from npblender.common.printable import shown
 from npblender.common.version import __version__
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Api:
     """The handlers of requests, with what they share."""
 
-    def __init__(self, speakers: Speakers, engine: Engine, metrics: Metrics) -> None:
+    def __init__(self, speakers: DialectModels, engine: Engine, metrics: Metrics) -> None:
         self.speakers, self.engine, self.metrics = speakers, engine, metrics
 
     async def chat(self, request: Request) -> Response:
@@ -78,10 +78,10 @@ class Api:
     async def _reply(
         self,
         request: Request,
-        parse: Callable[[Any], Asked],
+        parse: Callable[[Any], ReplyRequest],
         prefix: str,
-        whole: Callable[[Head, Asked, Sequence[Choice]], dict[str, Any]],
-        stream: Callable[[Head, Asked, Exchange], AsyncIterator[str]],
+        whole: Callable[[Head, ReplyRequest, Sequence[Choice]], dict[str, Any]],
+        stream: Callable[[Head, ReplyRequest, Exchange], AsyncIterator[str]],
     ) -> Response:
         from starlette.concurrency import run_in_threadpool
         from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -103,7 +103,7 @@ class Api:
                 return Response(status_code=499)  # it will not be read
         return JSONResponse(whole(head, asked, choices))
 
-    async def _chat_stream(self, head: Head, asked: Asked, exchange: Exchange) -> AsyncIterator[str]:
+    async def _chat_stream(self, head: Head, asked: ReplyRequest, exchange: Exchange) -> AsyncIterator[str]:
         for number in exchange.choices:
             delta = {"role": "assistant", "content": "", "refusal": None}
             yield answers.event(answers.chat_chunk(head, asked, number, delta, None))
@@ -118,7 +118,7 @@ class Api:
         if asked.include_usage:
             yield answers.event(answers.usage_chunk(head, "chat.completion.chunk", exchange.found()))
 
-    async def _completion_stream(self, head: Head, asked: Asked, exchange: Exchange) -> AsyncIterator[str]:
+    async def _completion_stream(self, head: Head, asked: ReplyRequest, exchange: Exchange) -> AsyncIterator[str]:
         offsets = dict.fromkeys(exchange.choices, 0)
         async for each in exchange.events():
             if isinstance(each, Said):

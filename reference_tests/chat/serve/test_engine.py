@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from npblender.chat.history import PROFILES
-from npblender.chat.serve.asked import parse_chat
+from npblender.chat.serve.dialect_models import DialectModels, jobs_of
 from npblender.chat.serve.engine import Engine
 from npblender.chat.serve.errors import ApiError
-from npblender.chat.serve.speakers import Speakers, jobs_of
-from npblender.chat.serve.tickets import Ended, Failed, Said
-from npblender.chat.serve.waiting import Line
+from npblender.chat.serve.request_body import parse_chat
+from npblender.chat.serve.request_queue import RequestQueue
+from npblender.chat.serve.submissions import Ended, Failed, Said
 from npblender.generation import shared_decoder
 from reference_tests.support.tiny_folder import make_model, save_folder
 
@@ -22,13 +22,13 @@ FOREVER = {"max_length": 63, "min_length": 62}
 
 
 @pytest.fixture(scope="module")
-def speakers(tmp_path_factory) -> Speakers:
+def speakers(tmp_path_factory) -> DialectModels:
     folder = save_folder(tmp_path_factory.mktemp("tiny") / "model", seed=2)
-    return Speakers("tiny", make_model(seed=2), str(folder), PROFILES["parlai"])
+    return DialectModels("tiny", make_model(seed=2), str(folder), PROFILES["parlai"])
 
 
 @pytest.fixture
-def engine(speakers: Speakers):
+def engine(speakers: DialectModels):
     made = Engine(speakers)
     made.start()
     yield made
@@ -37,12 +37,12 @@ def engine(speakers: Speakers):
     assert made.rows == 0
 
 
-def jobs(speakers: Speakers, text: str = "hello", **fields):
+def jobs(speakers: DialectModels, text: str = "hello", **fields):
     return jobs_of(parse_chat({"messages": [{"role": "user", "content": text}], **LIMITS, **fields}), speakers)
 
 
 def submit(engine: Engine, wanted):
-    """The events of a request as a queue, and its tickets."""
+    """The events of a request as a queue, and its submissions."""
     events: queue.Queue = queue.Queue()
     return events, engine.submit(wanted, events.put)
 
@@ -60,7 +60,7 @@ def finish(events: queue.Queue):
             return event.error
 
 
-def test_a_search_that_fails_fails_alone(engine: Engine, speakers: Speakers) -> None:
+def test_a_search_that_fails_fails_alone(engine: Engine, speakers: DialectModels) -> None:
     class Broken:
         def __call__(self, ids, scores):
             if ids.shape[1] > 3:
@@ -77,7 +77,9 @@ def test_a_search_that_fails_fails_alone(engine: Engine, speakers: Speakers) -> 
     assert results[0][0] == results[2][0] == expected[0]
 
 
-def test_a_pass_that_fails_ends_its_searches_and_nothing_else(engine: Engine, speakers: Speakers, monkeypatch) -> None:
+def test_a_pass_that_fails_ends_its_searches_and_nothing_else(
+    engine: Engine, speakers: DialectModels, monkeypatch
+) -> None:
     real, broken = shared_decoder.next_logits, threading.Event()
 
     def out_of_memory(*args):
@@ -94,7 +96,7 @@ def test_a_pass_that_fails_ends_its_searches_and_nothing_else(engine: Engine, sp
     assert finish(submit(engine, jobs(speakers))[0])[0] == expected[0]
 
 
-def test_whole_searches_fail_and_go_on_too(engine: Engine, speakers: Speakers, monkeypatch) -> None:
+def test_whole_searches_fail_and_go_on_too(engine: Engine, speakers: DialectModels, monkeypatch) -> None:
     fields = {"dialect": "transformers-5", "num_beams": 2}
     expected = finish(submit(engine, jobs(speakers, **fields))[0])
     monkeypatch.setattr("npblender.chat.serve.engine.search_replies", lambda *a, **k: 1 / 0)
@@ -104,7 +106,7 @@ def test_whole_searches_fail_and_go_on_too(engine: Engine, speakers: Speakers, m
 
 
 @pytest.mark.parametrize("fields", [{}, {"dialect": "transformers-5", "num_beams": 3}])
-def test_a_request_has_its_time(speakers: Speakers, fields) -> None:
+def test_a_request_has_its_time(speakers: DialectModels, fields) -> None:
     engine = Engine(speakers, seconds=0.0)
     engine.start()
     error = finish(submit(engine, jobs(speakers, **fields))[0])
@@ -112,16 +114,16 @@ def test_a_request_has_its_time(speakers: Speakers, fields) -> None:
     engine.close(30)
 
 
-def test_a_cancelled_search_sends_nothing_more(engine: Engine, speakers: Speakers) -> None:
-    events, tickets = submit(engine, jobs(speakers, **{**FOREVER, "temperature": 1.0}))
-    for ticket in tickets:
-        ticket.cancel()
+def test_a_cancelled_search_sends_nothing_more(engine: Engine, speakers: DialectModels) -> None:
+    events, submissions = submit(engine, jobs(speakers, **{**FOREVER, "temperature": 1.0}))
+    for submission in submissions:
+        submission.cancel()
     engine.close(30)
     while not events.empty():
         assert isinstance(events.get(), Said)
 
 
-def test_a_whole_search_ends_when_its_callers_are_gone(speakers: Speakers, monkeypatch) -> None:
+def test_a_whole_search_ends_when_its_callers_are_gone(speakers: DialectModels, monkeypatch) -> None:
     from npblender.chat.serve import engine as module
 
     real, ended = module.search_replies, []
@@ -137,7 +139,7 @@ def test_a_whole_search_ends_when_its_callers_are_gone(speakers: Speakers, monke
     engine = Engine(speakers)
     waiting = [submit(engine, jobs(speakers, dialect="transformers-5", num_beams=3)) for _ in range(3)]
     monkeypatch.setattr(
-        module, "_reply", _after(lambda: [ticket.cancel() for ticket in all_of(waiting)], module._reply)
+        module, "_reply", _after(lambda: [submission.cancel() for submission in all_of(waiting)], module._reply)
     )
     engine.start()
     engine.close(30)
@@ -146,7 +148,7 @@ def test_a_whole_search_ends_when_its_callers_are_gone(speakers: Speakers, monke
 
 
 def all_of(waiting):
-    return [ticket for _, tickets in waiting for ticket in tickets]
+    return [submission for _, submissions in waiting for submission in submissions]
 
 
 def _after(first, then):
@@ -159,7 +161,7 @@ def _after(first, then):
     return both
 
 
-def test_closing_finishes_what_waits(speakers: Speakers) -> None:
+def test_closing_finishes_what_waits(speakers: DialectModels) -> None:
     engine = Engine(speakers, rows=2)
     fields = [{}, {"num_beams": 2}, {"dialect": "transformers-5", "num_beams": 2}, {"temperature": 1.0}] * 3
     waiting = [submit(engine, jobs(speakers, **each))[0] for each in fields]  # before it has started
@@ -172,7 +174,7 @@ def test_closing_finishes_what_waits(speakers: Speakers) -> None:
     assert caught.value.status == 503
 
 
-def test_beams_of_one_dialect_are_searched_for_together_and_others_apart(speakers: Speakers, monkeypatch) -> None:
+def test_beams_of_one_dialect_are_searched_for_together_and_others_apart(speakers: DialectModels, monkeypatch) -> None:
     """What waits with equal settings is one search where the dialect allows it; its replies are those of each alone."""
     from npblender.chat.serve import engine as module
 
@@ -214,7 +216,7 @@ def test_the_line() -> None:
         def __init__(self, request: int, width: int = 1) -> None:
             self.request, self.width, self.is_given_up = request, width, False
 
-    line = Line(2)
+    line = RequestQueue(2)
     first, second = Fake(1), [Fake(2), Fake(2, width=9)]
     line.add([first])
     line.add(second)
@@ -225,20 +227,20 @@ def test_the_line() -> None:
     assert caught.value.headers["Retry-After"] == "1"
     second[0].is_given_up = True
     with line.changed:
-        taken = line.take(lambda ticket: ticket.width < 5, most=9, or_skip=lambda ticket: False)
+        taken = line.take(lambda submission: submission.width < 5, most=9, or_skip=lambda submission: False)
         assert taken == [first], "what was given up is dropped, and a wide search is not overtaken"
-        line._tickets.append(Fake(4))
-        assert line.take(lambda ticket: ticket.width < 5, most=9, or_skip=lambda ticket: False) == []
-        skipped = line.take(lambda ticket: True, most=9, or_skip=lambda ticket: ticket.width > 5)
-        assert [ticket.request for ticket in skipped] == [4]
-        assert line.take(lambda ticket: True, most=9, or_skip=lambda ticket: False) == [second[1]]
+        line._submissions.append(Fake(4))
+        assert line.take(lambda submission: submission.width < 5, most=9, or_skip=lambda submission: False) == []
+        skipped = line.take(lambda submission: True, most=9, or_skip=lambda submission: submission.width > 5)
+        assert [submission.request for submission in skipped] == [4]
+        assert line.take(lambda submission: True, most=9, or_skip=lambda submission: False) == [second[1]]
     assert len(line) == 0
     line.close()
     with pytest.raises(ApiError):
         line.add([first])
 
 
-def test_a_reply_does_not_wait_for_a_longer_one(engine: Engine, speakers: Speakers) -> None:
+def test_a_reply_does_not_wait_for_a_longer_one(engine: Engine, speakers: DialectModels) -> None:
     """Continuous: what comes while a long reply is in work joins it, and ends before it."""
     long_events, _ = submit(engine, jobs(speakers, **{**FOREVER, "num_beams": 1}))
     assert isinstance(long_events.get(timeout=30), Said)

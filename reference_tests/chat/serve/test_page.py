@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from npblender.chat.history import Turn
-from npblender.chat.serve.asked import NOT_SERVED
 from npblender.chat.serve.chat_page import page
+from npblender.chat.serve.request_body import NOT_SERVED
 from npblender.chat.talks import Talks
 from npblender.chat.transcript import Transcript, read_transcript
 from npblender.config.generation_options import OPTIONS

@@ -10,10 +10,10 @@ from typing import TypeAlias
 
 from npblender.chat.history import FittedSource
 from npblender.chat.replies import Candidate
+from npblender.chat.serve.dialect_models import Job
 from npblender.chat.serve.errors import ApiError, unforeseen
 from npblender.chat.serve.limits import REQUEST_SECONDS
-from npblender.chat.serve.speakers import Job
-from npblender.chat.serve.telling import Piece
+from npblender.chat.serve.reply_text import Piece
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Failed:
 Event: TypeAlias = Said | Ended | Lacking | Failed
 
 
-class Ticket:
+class Submission:
     """A job in the engine. The caller may cancel it at any time, from any thread."""
 
     def __init__(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender.chat.replies import candidate
-from npblender.chat.serve.telling import StopText, Telling, token_score
+from npblender.chat.serve.reply_text import ReplyText, StopText, token_score
 from npblender.chat.words import Words
 from npblender.ops import log_softmax
 from reference_tests.support.tiny_folder import make_tokenizer
@@ -67,7 +67,7 @@ def test_stop_texts_at_every_cut(stops) -> None:
 
 
 def test_a_stop_ends_a_reply_and_its_tokens() -> None:
-    telling = Telling(TOKENIZER, ["you"], None)
+    telling = ReplyText(TOKENIZER, ["you"], None)
     ids = [TOKENIZER.convert_tokens_to_ids(token) for token in ("hello", ",", "how", "are", "you", "?")]
     pieces = [telling.push(token) for token in ids]
     assert "".join(piece.text for piece in pieces if piece) == "hello, how are "
@@ -78,7 +78,7 @@ def test_a_stop_ends_a_reply_and_its_tokens() -> None:
 
 def test_every_token_has_its_score_and_none_is_lost() -> None:
     rng = np.random.default_rng(0)
-    telling = Telling(TOKENIZER, [], 2)
+    telling = ReplyText(TOKENIZER, [], 2)
     ids = [TOKENIZER.convert_tokens_to_ids(token) for token in ("__start__", "h@@", "i", "'", "m", "__end__")]
     rows = log_softmax(rng.standard_normal((len(ids), len(TOKENIZER))).astype(np.float32))
     pieces = [telling.push(token, row) for token, row in zip(ids, rows, strict=True)]

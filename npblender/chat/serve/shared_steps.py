@@ -1,6 +1,6 @@
 """Searches of many callers, a step at a time in one batch: requests join between two steps, and leave when they end.
 
-    tickets -> Group.admit -> Group.step, again and again -> pieces and ends of replies
+    submissions -> Group.admit -> Group.step, again and again -> pieces and ends of replies
 There is a group for each dialect, since a pass follows one dialect. Each search has its own state and random numbers;
 they share nothing but the matrix products.
 """
@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from npblender.chat.replies import candidate
-from npblender.chat.serve.speakers import Speaker
-from npblender.chat.serve.telling import Telling, log_probabilities_of
-from npblender.chat.serve.tickets import Ended, Said, Ticket
+from npblender.chat.serve.dialect_models import DialectModel
+from npblender.chat.serve.reply_text import ReplyText, log_probabilities_of
+from npblender.chat.serve.submissions import Ended, Said, Submission
 from npblender.chat.serve.whole_replies import ends_itself, tell_whole
 from npblender.common.array_types import Array, Ids
 from npblender.generation.shared_decoder import SharedDecoder
@@ -25,9 +25,9 @@ from npblender.transformer.checks import make_context
 class Member:
     """One search of a group."""
 
-    def __init__(self, ticket: Ticket) -> None:
-        job = ticket.job
-        self.ticket = ticket
+    def __init__(self, submission: Submission) -> None:
+        job = submission.job
+        self.submission = submission
         self.walk = begin_walk(
             job.settings.plan,
             job.speaker.dialect,
@@ -35,7 +35,7 @@ class Member:
             rng=job.generator(),
             processors=() if job.speaker.block is None else (job.speaker.block,),
         )
-        self._telling = Telling(job.speaker.tokenizer, job.stops, job.top_logprobs)
+        self._telling = ReplyText(job.speaker.tokenizer, job.stops, job.top_logprobs)
         self._told = 0  # tokens of the walk that the telling has
         self._log_probs: list[Array] = []  # of the walk's tokens that the telling lacks
 
@@ -47,7 +47,7 @@ class Member:
     def step(self, logits: Array) -> Ids:
         """One step of the search by its logits [W, V]; returns the rows that its rows go on from, [W]."""
         streams = self.walk.width == 1
-        if streams and self.ticket.job.top_logprobs is not None:
+        if streams and self.submission.job.top_logprobs is not None:
             self._log_probs.append(log_probabilities_of(logits[0]))
         rows = self.walk.step(logits)
         if streams:
@@ -56,35 +56,35 @@ class Member:
 
     def finish(self) -> None:
         """Send what is left of the reply, and its end."""
-        job = self.ticket.job
+        job = self.submission.job
         found = self.walk.found()
         candidates = tuple(candidate(job.speaker.tokenizer, ids, score) for ids, score in found.replies)
         if self.walk.width > 1:
-            tell_whole(self.ticket, candidates, ended=found.ended)
+            tell_whole(self.submission, candidates, ended=found.ended)
             return
         best = candidates[0]
         self._tell(best.ids[1 + self._told :])
         number = job.numbers[0]
         rest = self._telling.close()
         if rest is not None:
-            self.ticket.send(Said(number, rest))
+            self.submission.send(Said(number, rest))
         itself = found.ended and ends_itself(job.settings.plan, best.ids)
         reason = "stop" if self._telling.is_over or itself else "length"
-        self.ticket.send(Ended(number, reason, self._telling.tokens, candidates, job.source))
+        self.submission.send(Ended(number, reason, self._telling.tokens, candidates, job.source))
 
     def _tell(self, tokens: Sequence[int]) -> None:
-        number = self.ticket.job.numbers[0]
+        number = self.submission.job.numbers[0]
         for token in tokens:
             self._told += 1
             piece = self._telling.push(token, self._log_probs.pop(0) if self._log_probs else None)
             if piece is not None:
-                self.ticket.send(Said(number, piece))
+                self.submission.send(Said(number, piece))
 
 
 class Group:
     """The searches of one dialect that are in work."""
 
-    def __init__(self, speaker: Speaker) -> None:
+    def __init__(self, speaker: DialectModel) -> None:
         model = speaker.model
         self._decoder = SharedDecoder(model.weights, make_context(model.config, model.dialect))
         self._members: list[Member] = []
@@ -94,16 +94,16 @@ class Group:
         """How many rows are decoded."""
         return self._decoder.rows
 
-    def admit(self, tickets: Sequence[Ticket]) -> None:
+    def admit(self, submissions: Sequence[Submission]) -> None:
         """Add searches; one that cannot begin fails by itself."""
         members = []
-        for ticket in tickets:
+        for submission in submissions:
             try:
-                members.append(Member(ticket))
+                members.append(Member(submission))
             except Exception as error:  # of this one alone
-                ticket.fail(error)
+                submission.fail(error)
         if members:
-            sources = [member.ticket.job.source.ids for member in members]
+            sources = [member.submission.job.source.ids for member in members]
             self._members += members  # first, so that a failure of the pass reaches them
             self._decoder.join(sources, [member.walk.width for member in members])
 
@@ -128,12 +128,12 @@ class Group:
         """End all searches with an error, and begins anew without any."""
         members, self._members = self._members, []
         for member in members:
-            member.ticket.fail(error)
+            member.submission.fail(error)
         self._decoder = SharedDecoder(self._decoder.weights, self._decoder.context)
 
     def _goes_on(self, member: Member, logits: Array, order: Ids, rows: slice) -> bool:
         """Advance one search; returns whether it needs another step."""
-        if member.ticket.is_given_up:
+        if member.submission.is_given_up:
             return False
         try:
             order[rows] = rows.start + member.step(logits)
@@ -141,5 +141,5 @@ class Group:
                 member.finish()
             return not member.is_done
         except Exception as error:  # of this one alone
-            member.ticket.fail(error)
+            member.submission.fail(error)
             return False

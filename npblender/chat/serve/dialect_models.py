@@ -14,10 +14,10 @@ import numpy as np
 from npblender.chat.blocklist import BlockList
 from npblender.chat.history import FittedSource, Profile, make_source
 from npblender.chat.replies import Settings, make_settings
-from npblender.chat.serve.asked import Asked
 from npblender.chat.serve.errors import ApiError, refused
 from npblender.chat.serve.limits import MOST_ROWS
 from npblender.chat.serve.messages import Talk
+from npblender.chat.serve.request_body import ReplyRequest
 from npblender.common.printable import shown
 from npblender.config.dialect import Dialect, resolve_dialect
 from npblender.config.searches import BEAM, SEVERAL_BEAMS
@@ -26,7 +26,7 @@ from npblender.tokenizer import BlenderbotSmallTokenizer
 
 
 @dataclass(frozen=True)
-class Speaker:
+class DialectModel:
     """A model and its tokenizer in one dialect."""
 
     model: BlenderbotSmallForConditionalGeneration
@@ -40,8 +40,8 @@ class Speaker:
         return self.model.dialect
 
 
-class Speakers:
-    """One model's weights under a name, with a `Speaker` for each dialect, made when it is first asked for."""
+class DialectModels:
+    """One model's weights under a name, with a `DialectModel` for each dialect, made when it is first asked for."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Speakers:
         """Words and phrases that are never said."""
         self._model, self._folder = model, folder
         self._lock = threading.Lock()
-        self._made: dict[str, Speaker] = {}
+        self._made: dict[str, DialectModel] = {}
         self.default = self.of(None)
 
     def check_name(self, name: str | None) -> None:
@@ -67,7 +67,7 @@ class Speakers:
             message = f"there is no model {shown(name)}; this server has {shown(self.name)}"
             raise ApiError(404, message, param="model", code="model_not_found")
 
-    def of(self, dialect: str | None) -> Speaker:
+    def of(self, dialect: str | None) -> DialectModel:
         """The speaker of a dialect; None stands for the model's own. The weights are shared."""
         chosen = self._model.dialect if dialect is None else resolve_dialect(dialect)
         with self._lock:
@@ -76,7 +76,7 @@ class Speakers:
                 model.dialect = chosen
                 tokenizer = BlenderbotSmallTokenizer.from_pretrained(self._folder, dialect=chosen)
                 block = BlockList(self.phrases, tokenizer) if self.phrases else None
-                self._made[chosen.name] = Speaker(model, tokenizer, block)
+                self._made[chosen.name] = DialectModel(model, tokenizer, block)
             return self._made[chosen.name]
 
 
@@ -84,7 +84,7 @@ class Speakers:
 class Job:
     """One search: a source, how it is searched for, and which replies of the request it answers."""
 
-    speaker: Speaker
+    speaker: DialectModel
     source: FittedSource
     settings: Settings
     numbers: tuple[int, ...]
@@ -104,7 +104,7 @@ class Job:
         return np.random.default_rng(self.seed) if self.settings.plan.is_random else None
 
 
-def jobs_of(asked: Asked, speakers: Speakers) -> tuple[Job, ...]:
+def jobs_of(asked: ReplyRequest, speakers: DialectModels) -> tuple[Job, ...]:
     """The searches that a request takes.
 
     A search that draws is made once for each reply, with a generator for each; one that does not draw is made once, and
@@ -151,7 +151,7 @@ def _seed(seed: int, number: int) -> int | tuple[int, ...]:
     return seed if number == 0 else (seed, number)
 
 
-def _settings(asked: Asked, speaker: Speaker, profile: Profile) -> Settings:
+def _settings(asked: ReplyRequest, speaker: DialectModel, profile: Profile) -> Settings:
     """The request's settings with those of the model and the profile."""
     call = dict(asked.settings)
     if asked.most_tokens is not None:
@@ -163,7 +163,7 @@ def _settings(asked: Asked, speaker: Speaker, profile: Profile) -> Settings:
     return settings
 
 
-def limit_of(most_tokens: int, speaker: Speaker) -> int:
+def limit_of(most_tokens: int, speaker: DialectModel) -> int:
     """`max_new_tokens` for a limit on a reply's words. A limit that is beyond the model's own is held by that.
 
     The end token is none of the words. ParlAI's search puts it in place of the last token where a reply is cut off, so
@@ -173,7 +173,7 @@ def limit_of(most_tokens: int, speaker: Speaker) -> int:
     return min(most_tokens + (speaker.dialect.search == "parlai"), positions)
 
 
-def _source(talk: Talk, speaker: Speaker, profile: Profile) -> FittedSource:
+def _source(talk: Talk, speaker: DialectModel, profile: Profile) -> FittedSource:
     """The ids that the model reads."""
     config = speaker.model.config
     limit = config.max_position_embeddings

@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 from npblender.chat.serve.answers import Choice
+from npblender.chat.serve.dialect_models import Job
 from npblender.chat.serve.engine import Engine
 from npblender.chat.serve.errors import ApiError
 from npblender.chat.serve.limits import PING_SECONDS
 from npblender.chat.serve.metrics import Metrics
-from npblender.chat.serve.speakers import Job
-from npblender.chat.serve.tickets import Ended, Event, Failed, Lacking, Said, Ticket
+from npblender.chat.serve.submissions import Ended, Event, Failed, Lacking, Said, Submission
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -35,14 +35,14 @@ class Exchange:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._open = set(self.choices)
         self._spoke = False
-        self._tickets: list[Ticket] = engine.submit(jobs, self._send)
+        self._submissions: list[Submission] = engine.submit(jobs, self._send)
 
     def __enter__(self) -> Exchange:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for ticket in self._tickets:
-            ticket.cancel()
+        for submission in self._submissions:
+            submission.cancel()
 
     async def events(self) -> AsyncIterator[Event | None]:
         """Yield the events of all replies as they come, and None where nothing has come for a while.

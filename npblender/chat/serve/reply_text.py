@@ -1,6 +1,6 @@
 """A reply as a client gets it: text piece by piece, ended by the client's own stop texts, with log-probabilities.
 
-    ids of a search -> Telling.push -> pieces of text, each with the tokens that were chosen for it
+    ids of a search -> ReplyText.push -> pieces of text, each with the tokens that were chosen for it
 One object serves one reply, whether its tokens come one by one or all at the end.
 """
 
@@ -77,7 +77,7 @@ def _overlap(text: str, stop: str) -> int:
     return next((size for size in range(longest, 0, -1) if stop.startswith(text[-size:])), 0)
 
 
-class Telling:
+class ReplyText:
     """One reply on its way to a client."""
 
     def __init__(self, tokenizer: BlenderbotSmallTokenizer, stops: Sequence[str], top: int | None) -> None:

@@ -1,6 +1,6 @@
 """From a request's body to what it asks for: OpenAI's fields, checked, as one record. Pure functions.
 
-    body (JSON) -> parse_chat or parse_completion -> Asked
+    body (JSON) -> parse_chat or parse_completion -> ReplyRequest
 A field that is not listed here is refused by its name, and so is one whose value asks for something that is not there.
 What common clients send by default is accepted. Any setting of the search may be named beside OpenAI's fields.
 """
@@ -66,7 +66,7 @@ ADVICE = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReplyRequest:
     """What one request asks for."""
 
     talks: tuple[Talk, ...]
@@ -85,7 +85,7 @@ class Asked:
     include_usage: bool = False
 
 
-def parse_chat(body: Any) -> Asked:
+def parse_chat(body: Any) -> ReplyRequest:
     """Read the body of POST /v1/chat/completions.
 
     Raises:
@@ -105,7 +105,7 @@ def parse_chat(body: Any) -> Asked:
     return _asked(fields, (talk_of_messages(fields["messages"]),), (top or 0) if logprobs else None)
 
 
-def parse_completion(body: Any) -> Asked:
+def parse_completion(body: Any) -> ReplyRequest:
     """Read the body of POST /v1/completions: each prompt is replied to by itself.
 
     >>> parse_completion({"prompt": ["hi", "hello"], "logprobs": 2}).top_logprobs
@@ -125,7 +125,7 @@ def parse_completion(body: Any) -> Asked:
     return _asked(fields, talks_of_prompt(fields["prompt"]), top)
 
 
-def _asked(fields: Body, talks: tuple[Talk, ...], top: int | None) -> Asked:
+def _asked(fields: Body, talks: tuple[Talk, ...], top: int | None) -> ReplyRequest:
     settings = _settings(fields)
     model, dialect = fields.get("model"), fields.get("dialect")
     if model is not None and not isinstance(model, str):
@@ -137,7 +137,7 @@ def _asked(fields: Body, talks: tuple[Talk, ...], top: int | None) -> Asked:
     stream = switch(fields, "stream")
     choices = whole(fields, "n", 1, 1, MOST_CHOICES)
     assert choices is not None
-    return Asked(
+    return ReplyRequest(
         talks=talks,
         model=model,
         dialect=dialect,

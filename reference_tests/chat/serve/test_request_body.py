@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender.chat.history import Turn
-from npblender.chat.serve.asked import COMPLETION, LABELS, NEUTRAL, NOT_SERVED, parse_chat, parse_completion
 from npblender.chat.serve.errors import TYPES, ApiError
 from npblender.chat.serve.limits import (
     MOST_CHARACTERS,
@@ -17,6 +16,7 @@ from npblender.chat.serve.limits import (
     MOST_PROMPTS,
     MOST_STOP_CHARACTERS,
 )
+from npblender.chat.serve.request_body import COMPLETION, LABELS, NEUTRAL, NOT_SERVED, parse_chat, parse_completion
 
 HI = [{"role": "user", "content": "hi"}]
 
