@@ -11,7 +11,6 @@ npblender only.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tools import ROOT
-from tools.docs.tables import between_markers, markdown, write_between_markers
+from tools.docs.tables import markdown, run_tables
 from tools.goldens.drop_in import FILE, ORIGINALS, make_folder, same
 from tools.goldens.drop_in_calls import CALLS, GROUPS
 from tools.originals.run_drop_in import answers
@@ -84,21 +83,7 @@ def _code(code: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--write-docs", action="store_true", help="put the table into the page")
-    what.add_argument("--check", action="store_true", help="exit 1 where the page has another table")
-    arguments = parser.parse_args()
-    text = table()
-    if arguments.write_docs:
-        write_between_markers(PAGE, MARKED, text)
-    elif arguments.check:
-        if between_markers(PAGE, MARKED) != text:
-            print(f"{PAGE.relative_to(ROOT)} is not what the code does: run python -m tools drop-in --write-docs")
-            return 1
-    else:
-        print(text)
-    return 0
+    return run_tables(__doc__ or "", PAGE, {MARKED: table}, "drop-in")
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ reference_tests/golden/test_parlai_options.py tries every row.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 
 from npblender.config.parlai_folder import COVERED
 from tools import ROOT
 from tools.docs.parlai_options import ROWS, Read, Refused, Without
-from tools.docs.tables import between_markers, markdown, write_between_markers
+from tools.docs.tables import markdown, run_tables
 from tools.goldens.parlai_options import FILE
 
 PAGE, MARKED = ROOT / "docs" / "from-parlai.md", "options"
@@ -50,20 +49,7 @@ def table() -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--write-docs", action="store_true", help="put the tables into the page")
-    what.add_argument("--check", action="store_true", help="exit 1 where the page has other tables")
-    arguments = parser.parse_args()
-    if arguments.write_docs:
-        write_between_markers(PAGE, MARKED, table())
-    elif arguments.check:
-        if between_markers(PAGE, MARKED) != table():
-            print(f"{PAGE.relative_to(ROOT)} is not what the code says: run python -m tools from-parlai --write-docs")
-            return 1
-    else:
-        print(table())
-    return 0
+    return run_tables(__doc__ or "", PAGE, {MARKED: table}, "from-parlai")
 
 
 if __name__ == "__main__":

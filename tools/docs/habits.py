@@ -12,7 +12,6 @@ a tokenizer, arguments of `generate`); `REFUSED` of `npblender.models.signatures
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
@@ -23,7 +22,7 @@ from npblender.models.habits import INSTEAD
 from npblender.models.signatures import REFUSED
 from npblender.tokenizer.instead import INSTEAD as TOKENIZERS
 from tools import ROOT
-from tools.docs.tables import between_markers, markdown, write_between_markers
+from tools.docs.tables import markdown, run_tables
 
 PAGE = ROOT / "docs" / "from-transformers.md"
 
@@ -92,20 +91,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--write-docs", action="store_true", help="put the tables into docs/from-transformers.md")
-    what.add_argument("--check", action="store_true", help="exit 1 where the page has other tables")
-    arguments = parser.parse_args()
-    for marked, table in TABLES.items():
-        if arguments.write_docs:
-            write_between_markers(PAGE, marked, table())
-        elif not arguments.check:
-            print(table())
-        elif between_markers(PAGE, marked) != table():
-            print("docs/from-transformers.md is not what the code says: run python -m tools habits --write-docs")
-            return 1
-    return 0
+    return run_tables(__doc__ or "", PAGE, TABLES, "habits")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Points and their meanings are those of `npblender.groundtruth.tracing.points`, n
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +19,7 @@ from npblender import BlenderbotSmallConfig
 from npblender.groundtruth.comparison.point_names import names_of
 from npblender.groundtruth.tracing.points import Point, decoder_points, encoder_points, head_points, start_points
 from tools import ROOT
-from tools.docs.tables import between_markers, markdown, write_between_markers
+from tools.docs.tables import between_markers, markdown, run_tables
 
 PAGE, MARKED = ROOT / "docs" / "points.md", "points"
 CONFIG = BlenderbotSmallConfig(
@@ -151,22 +150,7 @@ def written() -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
-    what.add_argument("--check", action="store_true", help="exit 1 where the page has other tables")
-    arguments = parser.parse_args()
-    if arguments.write_docs:
-        write_between_markers(PAGE, MARKED, tables())
-    elif arguments.check:
-        if written() != tables():
-            print(
-                f"{PAGE.relative_to(ROOT)} is not what the code says: `python -m tools points --write-docs` writes it"
-            )
-            return 1
-    else:
-        print(tables())
-    return 0
+    return run_tables(__doc__ or "", PAGE, {MARKED: tables}, "points")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
@@ -46,3 +47,27 @@ def _parted(page: Path, name: str) -> tuple[str, str, str]:
         raise ValueError(f"{page.name} needs the markers {begin.strip()} and {end}, once each and in this order")
     first, last = content.index(begin) + len(begin), content.index(end)
     return content[:first], content[first:last], content[last:]
+
+
+def run_tables(about: str, page: Path, tables: Mapping[str, Callable[[], str]], task: str) -> int:
+    """Print, write or check what a page has between its markers, as the command line asks; return the exit code.
+
+    `tables` makes the text for each pair of markers. `about` is the command's help, `task` its name for `python -m
+    tools`.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group()
+    name = f"{page.parent.name}/{page.name}"
+    what.add_argument("--write-docs", action="store_true", help=f"put what is made into {name}")
+    what.add_argument("--check", action="store_true", help="exit 1 where the page says anything else")
+    arguments = parser.parse_args()
+    for marked, make in tables.items():
+        text = make()
+        if arguments.write_docs:
+            write_between_markers(page, marked, text)
+        elif not arguments.check:
+            print(text)
+        elif between_markers(page, marked) != text:
+            print(f"{name} is not what the code says: run python -m tools {task} --write-docs")
+            return 1
+    return 0
