@@ -47,13 +47,7 @@ def model_folder(folder: str | os.PathLike[str], *, by_name: bool = True, need: 
     FileNotFoundError: there is no folder 'no/such/folder'; give a folder on this machine that holds \
 config.json and the weights, or the name of a model on the Hub
     """
-    if not isinstance(folder, str | os.PathLike):
-        raise TypeError(f"the model's folder must be a string or a path, not {type(folder).__name__}")
-    path = Path(folder)
-    try:
-        there, is_folder = path.exists(), path.is_dir()
-    except (OSError, ValueError) as error:  # a name too long for the system, or with a zero byte in it
-        raise ValueError(f"{str(folder)!r} is no name of a folder: {error}") from error
+    path, there, is_folder = _look_at(folder, "the model's folder")
     if any(where.values()) or (not there and by_name and isinstance(folder, str) and folder.count("/") == 1):
         from npblender.common import hub
 
@@ -110,13 +104,7 @@ def existing_folder(folder: str | os.PathLike[str]) -> Path:
     FileNotFoundError: there is no folder 'no/such/folder' to save to; make it first, or call save_pretrained(folder), \
 which makes it and writes every file
     """
-    if not isinstance(folder, str | os.PathLike):
-        raise TypeError(f"the folder to save to must be a string or a path, not {type(folder).__name__}")
-    path = Path(folder)
-    try:
-        there, is_folder = path.exists(), path.is_dir()
-    except (OSError, ValueError) as error:  # a name too long for the system, or with a zero byte in it
-        raise ValueError(f"{str(folder)!r} is no name of a folder: {error}") from error
+    path, there, is_folder = _look_at(folder, "the folder to save to")
     if not there:
         raise FileNotFoundError(
             f"there is no folder {str(folder)!r} to save to; make it first, or call save_pretrained(folder), "
@@ -125,6 +113,17 @@ which makes it and writes every file
     if not is_folder:
         raise ValueError(f"{str(folder)!r} is a file, not a folder to save to")
     return path
+
+
+def _look_at(folder: str | os.PathLike[str], called: str) -> tuple[Path, bool, bool]:
+    """The folder as a path, whether there is anything of that name, and whether it is a folder."""
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"{called} must be a string or a path, not {type(folder).__name__}")
+    path = Path(folder)
+    try:
+        return path, path.exists(), path.is_dir()
+    except (OSError, ValueError) as error:  # a name too long for the system, or with a zero byte in it
+        raise ValueError(f"{str(folder)!r} is no name of a folder: {error}") from error
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -61,12 +61,8 @@ def name_of_host(header: str) -> str | None:
     """
     if not header or any(mark in header for mark in "@/?#\\ \t"):
         return None
-    try:
-        parts = urlsplit(f"//{header}")
-        _ = parts.port  # raises for what is no port
-    except ValueError:
-        return None
-    return parts.hostname
+    parts = _parts(f"//{header}")
+    return None if parts is None else parts.hostname
 
 
 def host_is_allowed(header: str, names: Iterable[str]) -> bool:
