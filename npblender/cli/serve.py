@@ -126,9 +126,9 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.model, dialect=arguments.dialect, dtype=arguments.dtype, allow_pickle=arguments.allow_pickle
         )
         suit_threads(model.num_parameters())
-        speakers = DialectModels(name, model, arguments.model, PROFILES["parlai"], block_phrases(arguments))
-        engine = Engine(speakers, queue=arguments.workers_queue or QUEUE)
-        app = make_app(speakers, engine, rules, None if arguments.db is None else Talks(arguments.db))
+        models = DialectModels(name, model, arguments.model, PROFILES["parlai"], block_phrases(arguments))
+        engine = Engine(models, queue=arguments.workers_queue or QUEUE)
+        app = make_app(models, engine, rules, None if arguments.db is None else Talks(arguments.db))
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
 

@@ -33,8 +33,8 @@ def check_installed() -> None:
         raise ValueError(f"npblender serve needs {', '.join(missing)}: pip install 'npblender[serve]'")
 
 
-def make_app(speakers: DialectModels, engine: Engine, rules: Rules, talks: Talks | None = None) -> ASGIApp:
-    """Make the ASGI application that replies with `speakers`. The engine runs while the application does.
+def make_app(models: DialectModels, engine: Engine, rules: Rules, talks: Talks | None = None) -> ASGIApp:
+    """Make the ASGI application that replies with `models`. The engine runs while the application does.
 
     `talks` are where the page keeps conversations.
 
@@ -47,8 +47,8 @@ def make_app(speakers: DialectModels, engine: Engine, rules: Rules, talks: Talks
     from starlette.routing import Route
 
     metrics = Metrics(engine)
-    api = Api(speakers, engine, metrics)
-    chat, inside = Page(speakers, talks), Inside(speakers)
+    api = Api(models, engine, metrics)
+    chat, inside = Page(models, talks), Inside(models)
 
     @asynccontextmanager
     async def running(app: Any) -> AsyncIterator[None]:

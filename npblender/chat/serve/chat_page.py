@@ -62,8 +62,8 @@ def _hash(text: str) -> str:
 class Page:
     """The handlers of the page's requests."""
 
-    def __init__(self, speakers: DialectModels, talks: Talks | None) -> None:
-        self._speakers, self._talks = speakers, talks
+    def __init__(self, models: DialectModels, talks: Talks | None) -> None:
+        self._models, self._talks = models, talks
         self._html, self._policy = page()
 
     async def index(self, request: Request) -> Response:
@@ -134,7 +134,7 @@ class Page:
         return self._talks
 
     def _about(self) -> dict[str, Any]:
-        speakers = self._speakers
+        models = self._models
         names = [dialect.name for dialect in DIALECTS]
         listed = [name for name in OPTIONS if name in SETTINGS or name in SHOWN]
         rows: list[dict[str, str]] = [
@@ -143,14 +143,14 @@ class Page:
         rows.append({"name": "seed", "kind": "whole number", "meaning": "makes what is drawn at random repeatable"})
         defaults = {}
         for name in names:
-            plan = make_settings(speakers.profile, speakers.of(name).model, {}).plan
+            plan = make_settings(models.profile, models.of(name).model, {}).plan
             defaults[name] = {key: value for key, value in plan.settings.to_dict().items() if key in listed}
         return {
-            "model": speakers.name,
+            "model": models.name,
             "version": __version__,
-            "dialect": speakers.default.dialect.name,
+            "dialect": models.default.dialect.name,
             "dialects": names,
-            "profile": speakers.profile.name,
+            "profile": models.profile.name,
             "settings": rows,
             "defaults": defaults,
             "keeps": self._talks is not None,

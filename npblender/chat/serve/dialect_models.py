@@ -68,7 +68,7 @@ class DialectModels:
             raise ApiError(404, message, param="model", code="model_not_found")
 
     def of(self, dialect: str | None) -> DialectModel:
-        """The speaker of a dialect; None stands for the model's own. The weights are shared."""
+        """The model of a dialect; None stands for the model's own. The weights are shared."""
         chosen = self._model.dialect if dialect is None else resolve_dialect(dialect)
         with self._lock:
             if chosen.name not in self._made:
@@ -104,7 +104,7 @@ class Job:
         return np.random.default_rng(self.seed) if self.settings.plan.is_random else None
 
 
-def jobs_of(asked: ReplyRequest, speakers: DialectModels) -> tuple[Job, ...]:
+def jobs_of(asked: ReplyRequest, models: DialectModels) -> tuple[Job, ...]:
     """The searches that a request takes.
 
     A search that draws is made once for each reply, with a generator for each; one that does not draw is made once, and
@@ -113,14 +113,14 @@ def jobs_of(asked: ReplyRequest, speakers: DialectModels) -> tuple[Job, ...]:
     Raises:
         ApiError: a setting that does not fit, more replies than the search finds, a source that is empty.
     """
-    speakers.check_name(asked.model)
-    speaker = speakers.of(asked.dialect)
+    models.check_name(asked.model)
+    speaker = models.of(asked.dialect)
     try:
-        settings = _settings(asked, speaker, speakers.profile)
+        settings = _settings(asked, speaker, models.profile)
         plan = settings.plan
         if plan.width > MOST_ROWS:
             raise ApiError(400, f"num_beams must be at most {MOST_ROWS} here, not {plan.width}", param="num_beams")
-        sources = [_source(talk, speaker, speakers.profile) for talk in asked.talks]
+        sources = [_source(talk, speaker, models.profile) for talk in asked.talks]
     except ApiError:
         raise
     except (TypeError, ValueError) as error:

@@ -29,12 +29,12 @@ class Engine:
     """Runs searches in two threads of its own, from `start` to `close`."""
 
     def __init__(
-        self, speakers: DialectModels, *, queue: int = QUEUE, rows: int = MOST_ROWS, seconds: float = REQUEST_SECONDS
+        self, models: DialectModels, *, queue: int = QUEUE, rows: int = MOST_ROWS, seconds: float = REQUEST_SECONDS
     ) -> None:
         self.line = RequestQueue(queue)
         self.steps = 0
         """How many steps have been made: each serves all rows at once."""
-        self._speakers = speakers
+        self._models = models
         self._rows = rows
         self._seconds = seconds
         self._numbers = itertools.count(1)

@@ -28,10 +28,10 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 class Inside:
     """The handlers of explanations, and the latest pages."""
 
-    def __init__(self, speakers: DialectModels) -> None:
+    def __init__(self, models: DialectModels) -> None:
         import asyncio
 
-        self._speakers = speakers
+        self._models = models
         self._pages: OrderedDict[str, str] = OrderedDict()
         self._one_at_a_time = asyncio.Lock()  # an explanation takes a second of work in every dialect
 
@@ -44,7 +44,7 @@ class Inside:
 
         body = await json_of(request)
         async with self._one_at_a_time:
-            html = await run_in_threadpool(explanation_of, body, self._speakers)
+            html = await run_in_threadpool(explanation_of, body, self._models)
         name = secrets.token_hex(16)
         self._pages[name] = html
         while len(self._pages) > MOST_PAGES:
@@ -61,15 +61,15 @@ class Inside:
         return HTMLResponse(html, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
 
 
-def explanation_of(body: Any, speakers: DialectModels) -> str:
+def explanation_of(body: Any, models: DialectModels) -> str:
     """Return the page about the last message of a chat completion's body, which must be the assistant's.
 
     Raises:
         ApiError: a body that does not fit, or a last message that is no reply.
     """
     asked = parse_chat(body)
-    speakers.check_name(asked.model)
-    speaker = speakers.of(asked.dialect)
+    models.check_name(asked.model)
+    speaker = models.of(asked.dialect)
     (talk,) = asked.talks
     if talk.turns[-1].speaker != "model":
         raise ApiError(400, "the last message must be the assistant's: the reply to look into", param="messages")
@@ -77,11 +77,11 @@ def explanation_of(body: Any, speakers: DialectModels) -> str:
         conversation = Conversation(
             speaker.model,
             speaker.tokenizer,
-            profile=speakers.profile,
-            block=speakers.phrases,
+            profile=models.profile,
+            block=models.phrases,
             seed=asked.seed,
         )
-        conversation.restore(Transcript(speakers.profile.name, talk.persona, talk.turns, asked.settings))
+        conversation.restore(Transcript(models.profile.name, talk.persona, talk.turns, asked.settings))
         return conversation.explain().to_html()
     except (TypeError, ValueError) as error:
         raise refused(error) from error

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Api:
     """The handlers of requests, with what they share."""
 
-    def __init__(self, speakers: DialectModels, engine: Engine, metrics: Metrics) -> None:
-        self.speakers, self.engine, self.metrics = speakers, engine, metrics
+    def __init__(self, models: DialectModels, engine: Engine, metrics: Metrics) -> None:
+        self._models, self.engine, self.metrics = models, engine, metrics
 
     async def chat(self, request: Request) -> Response:
         """POST /v1/chat/completions."""
@@ -51,7 +51,7 @@ class Api:
         """GET /v1/models/NAME."""
         from starlette.responses import JSONResponse
 
-        self.speakers.check_name(request.path_params["name"])
+        self._models.check_name(request.path_params["name"])
         return JSONResponse(self._model())
 
     async def health(self, request: Request) -> Response:
@@ -69,9 +69,9 @@ class Api:
 
     def _model(self) -> dict[str, Any]:
         return {
-            "id": self.speakers.name,
+            "id": self._models.name,
             "object": "model",
-            "created": self.speakers.created,
+            "created": self._models.created,
             "owned_by": "npblender",
         }
 
@@ -87,10 +87,10 @@ class Api:
         from starlette.responses import JSONResponse, Response, StreamingResponse
 
         asked = parse(await json_of(request))
-        jobs: tuple[Job, ...] = await run_in_threadpool(jobs_of, asked, self.speakers)  # it cuts text into tokens
+        jobs: tuple[Job, ...] = await run_in_threadpool(jobs_of, asked, self._models)  # it cuts text into tokens
         dialect = jobs[0].speaker.dialect.name
         name = f"{prefix}-{secrets.token_hex(12)}"
-        head = Head(name, int(time.time()), self.speakers.name, f"npblender-{__version__}-{dialect}")
+        head = Head(name, int(time.time()), self._models.name, f"npblender-{__version__}-{dialect}")
         exchange = Exchange(self.engine, self.metrics, jobs, request.receive)
         if asked.stream:
             headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # the latter is for nginx

@@ -22,14 +22,14 @@ FOREVER = {"max_length": 63, "min_length": 62}
 
 
 @pytest.fixture(scope="module")
-def speakers(tmp_path_factory) -> DialectModels:
+def models(tmp_path_factory) -> DialectModels:
     folder = save_folder(tmp_path_factory.mktemp("tiny") / "model", seed=2)
     return DialectModels("tiny", make_model(seed=2), str(folder), PROFILES["parlai"])
 
 
 @pytest.fixture
-def engine(speakers: DialectModels):
-    made = Engine(speakers)
+def engine(models: DialectModels):
+    made = Engine(models)
     made.start()
     yield made
     made.close(30)
@@ -37,8 +37,8 @@ def engine(speakers: DialectModels):
     assert made.rows == 0
 
 
-def jobs(speakers: DialectModels, text: str = "hello", **fields):
-    return jobs_of(parse_chat({"messages": [{"role": "user", "content": text}], **LIMITS, **fields}), speakers)
+def jobs(models: DialectModels, text: str = "hello", **fields):
+    return jobs_of(parse_chat({"messages": [{"role": "user", "content": text}], **LIMITS, **fields}), models)
 
 
 def submit(engine: Engine, wanted):
@@ -60,14 +60,14 @@ def finish(events: queue.Queue):
             return event.error
 
 
-def test_a_search_that_fails_fails_alone(engine: Engine, speakers: DialectModels) -> None:
+def test_a_search_that_fails_fails_alone(engine: Engine, models: DialectModels) -> None:
     class Broken:
         def __call__(self, ids, scores):
             if ids.shape[1] > 3:
                 raise ZeroDivisionError("of mine")
             return scores
 
-    (job,) = jobs(speakers)
+    (job,) = jobs(models)
     broken = replace(job, speaker=replace(job.speaker, block=Broken()))
     expected = finish(submit(engine, [job])[0])
     others = [submit(engine, [each])[0] for each in (job, broken, job)]
@@ -78,7 +78,7 @@ def test_a_search_that_fails_fails_alone(engine: Engine, speakers: DialectModels
 
 
 def test_a_pass_that_fails_ends_its_searches_and_nothing_else(
-    engine: Engine, speakers: DialectModels, monkeypatch
+    engine: Engine, models: DialectModels, monkeypatch
 ) -> None:
     real, broken = shared_decoder.next_logits, threading.Event()
 
@@ -88,34 +88,34 @@ def test_a_pass_that_fails_ends_its_searches_and_nothing_else(
         return real(*args)
 
     monkeypatch.setattr(shared_decoder, "next_logits", out_of_memory)
-    expected = finish(submit(engine, jobs(speakers))[0])
+    expected = finish(submit(engine, jobs(models))[0])
     broken.set()
-    results = [finish(submit(engine, jobs(speakers))[0]) for _ in range(3)]
+    results = [finish(submit(engine, jobs(models))[0]) for _ in range(3)]
     assert all(isinstance(each, ApiError) and "MemoryError" in each.message for each in results)
     broken.clear()
-    assert finish(submit(engine, jobs(speakers))[0])[0] == expected[0]
+    assert finish(submit(engine, jobs(models))[0])[0] == expected[0]
 
 
-def test_whole_searches_fail_and_go_on_too(engine: Engine, speakers: DialectModels, monkeypatch) -> None:
+def test_whole_searches_fail_and_go_on_too(engine: Engine, models: DialectModels, monkeypatch) -> None:
     fields = {"dialect": "transformers-5", "num_beams": 2}
-    expected = finish(submit(engine, jobs(speakers, **fields))[0])
+    expected = finish(submit(engine, jobs(models, **fields))[0])
     monkeypatch.setattr("npblender.chat.serve.engine.search_replies", lambda *a, **k: 1 / 0)
-    assert "ZeroDivisionError" in finish(submit(engine, jobs(speakers, **fields))[0]).message
+    assert "ZeroDivisionError" in finish(submit(engine, jobs(models, **fields))[0]).message
     monkeypatch.undo()
-    assert finish(submit(engine, jobs(speakers, **fields))[0])[0] == expected[0]
+    assert finish(submit(engine, jobs(models, **fields))[0])[0] == expected[0]
 
 
 @pytest.mark.parametrize("fields", [{}, {"dialect": "transformers-5", "num_beams": 3}])
-def test_a_request_has_its_time(speakers: DialectModels, fields) -> None:
-    engine = Engine(speakers, seconds=0.0)
+def test_a_request_has_its_time(models: DialectModels, fields) -> None:
+    engine = Engine(models, seconds=0.0)
     engine.start()
-    error = finish(submit(engine, jobs(speakers, **fields))[0])
+    error = finish(submit(engine, jobs(models, **fields))[0])
     assert error.status == 504
     engine.close(30)
 
 
-def test_a_cancelled_search_sends_nothing_more(engine: Engine, speakers: DialectModels) -> None:
-    events, submissions = submit(engine, jobs(speakers, **{**FOREVER, "temperature": 1.0}))
+def test_a_cancelled_search_sends_nothing_more(engine: Engine, models: DialectModels) -> None:
+    events, submissions = submit(engine, jobs(models, **{**FOREVER, "temperature": 1.0}))
     for submission in submissions:
         submission.cancel()
     engine.close(30)
@@ -123,7 +123,7 @@ def test_a_cancelled_search_sends_nothing_more(engine: Engine, speakers: Dialect
         assert isinstance(events.get(), Said)
 
 
-def test_a_whole_search_ends_when_its_callers_are_gone(speakers: DialectModels, monkeypatch) -> None:
+def test_a_whole_search_ends_when_its_callers_are_gone(models: DialectModels, monkeypatch) -> None:
     from npblender.chat.serve import engine as module
 
     real, ended = module.search_replies, []
@@ -136,8 +136,8 @@ def test_a_whole_search_ends_when_its_callers_are_gone(speakers: DialectModels, 
             raise
 
     monkeypatch.setattr(module, "search_replies", watched)
-    engine = Engine(speakers)
-    waiting = [submit(engine, jobs(speakers, dialect="transformers-5", num_beams=3)) for _ in range(3)]
+    engine = Engine(models)
+    waiting = [submit(engine, jobs(models, dialect="transformers-5", num_beams=3)) for _ in range(3)]
     monkeypatch.setattr(
         module, "_reply", _after(lambda: [submission.cancel() for submission in all_of(waiting)], module._reply)
     )
@@ -161,20 +161,20 @@ def _after(first, then):
     return both
 
 
-def test_closing_finishes_what_waits(speakers: DialectModels) -> None:
-    engine = Engine(speakers, rows=2)
+def test_closing_finishes_what_waits(models: DialectModels) -> None:
+    engine = Engine(models, rows=2)
     fields = [{}, {"num_beams": 2}, {"dialect": "transformers-5", "num_beams": 2}, {"temperature": 1.0}] * 3
-    waiting = [submit(engine, jobs(speakers, **each))[0] for each in fields]  # before it has started
+    waiting = [submit(engine, jobs(models, **each))[0] for each in fields]  # before it has started
     engine.start()
     engine.close(60)
     for events in waiting:
         assert isinstance(finish(events)[1], Ended)
     with pytest.raises(ApiError) as caught:
-        submit(engine, jobs(speakers))
+        submit(engine, jobs(models))
     assert caught.value.status == 503
 
 
-def test_beams_of_one_dialect_are_searched_for_together_and_others_apart(speakers: DialectModels, monkeypatch) -> None:
+def test_beams_of_one_dialect_are_searched_for_together_and_others_apart(models: DialectModels, monkeypatch) -> None:
     """What waits with equal settings is one search where the dialect allows it; its replies are those of each alone."""
     from npblender.chat.serve import engine as module
 
@@ -195,13 +195,13 @@ def test_beams_of_one_dialect_are_searched_for_together_and_others_apart(speaker
     for fields, expected in cases:
         replies = []
         for together in (False, True):
-            engine = Engine(speakers)
+            engine = Engine(models)
             sizes.clear()
             if not together:
                 engine.start()
             waiting = []
             for text in texts:
-                waiting.append(submit(engine, jobs(speakers, text, **fields))[0])
+                waiting.append(submit(engine, jobs(models, text, **fields))[0])
                 if not together:
                     replies.append(finish(waiting[-1])[0])
             if together:
@@ -240,11 +240,11 @@ def test_the_line() -> None:
         line.add([first])
 
 
-def test_a_reply_does_not_wait_for_a_longer_one(engine: Engine, speakers: DialectModels) -> None:
+def test_a_reply_does_not_wait_for_a_longer_one(engine: Engine, models: DialectModels) -> None:
     """Continuous: what comes while a long reply is in work joins it, and ends before it."""
-    long_events, _ = submit(engine, jobs(speakers, **{**FOREVER, "num_beams": 1}))
+    long_events, _ = submit(engine, jobs(models, **{**FOREVER, "num_beams": 1}))
     assert isinstance(long_events.get(timeout=30), Said)
-    short, end = finish(submit(engine, jobs(speakers, max_length=4))[0])
+    short, end = finish(submit(engine, jobs(models, max_length=4))[0])
     assert end.tokens <= 4
     remaining = []
     while not remaining or isinstance(remaining[-1], Said):
