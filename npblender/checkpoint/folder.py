@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 
 from npblender.checkpoint.dtypes import STORED_BITS
 from npblender.common import json_files
-from npblender.common.mistaken_files import refuse_mistaken_file
+from npblender.common.mistaken_files import refuse_file, refuse_mistaken_file
 from npblender.common.printable import cut, first_of, shown
 
 _LENGTH_BYTES = 8
@@ -100,15 +100,12 @@ def _read(path: Path) -> tuple[dict[str, Any], int, int]:
         prefix = file.read(_LENGTH_BYTES)
         total = file.seek(0, 2)
         if len(prefix) < _LENGTH_BYTES:
-            refuse_mistaken_file(path)
-            raise ValueError(f"{path} was cut short: {total} bytes do not even hold the length of its header")
+            refuse_file(path, f"was cut short: {total} bytes do not even hold the length of its header")
         length = int.from_bytes(prefix, "little")
         if length > _LONGEST_HEADER:
-            refuse_mistaken_file(path)
-            raise ValueError(f"{path} is no safetensors file: a header of {length} bytes is longer than any can be")
+            refuse_file(path, f"is no safetensors file: a header of {length} bytes is longer than any can be")
         if _LENGTH_BYTES + length > total:
-            refuse_mistaken_file(path)
-            raise ValueError(f"{path} was cut short: {_LENGTH_BYTES + length - total} bytes of its header are missing")
+            refuse_file(path, f"was cut short: {_LENGTH_BYTES + length - total} bytes of its header are missing")
         file.seek(_LENGTH_BYTES)
         return _parse(path, file.read(length)), _LENGTH_BYTES + length, total
 
@@ -123,8 +120,7 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
         return out
 
     if not text.startswith(b"{"):
-        refuse_mistaken_file(path)
-        raise ValueError(f"{path} is no safetensors file: its header does not start with a brace")
+        refuse_file(path, "is no safetensors file: its header does not start with a brace")
     if text.count(b'"dtype"') > MOST_TENSORS:
         raise ValueError(f"{path} has a header of more than {MOST_TENSORS:,} tensors; no model has so many")
     try:
@@ -217,8 +213,7 @@ def read_torch(path: Path) -> dict[str, StoredTensor]:
         return read_torch_zip(path)
     if start[:1] == b"\x80":
         return read_torch_legacy(path)
-    refuse_mistaken_file(path)
-    raise DamagedFileError(f"{path} is no file of torch.save: it begins with {shown(start)}")
+    refuse_file(path, f"is no file of torch.save: it begins with {shown(start)}", DamagedFileError)
 
 
 def _read_flax(path: Path) -> dict[str, StoredTensor]:
@@ -235,18 +230,13 @@ def _read_keras(path: Path) -> dict[str, StoredTensor]:
     return read_keras(path)
 
 
-def _read_torch_shards(path: Path) -> dict[str, StoredTensor]:
-    return _read_shards(path, read_torch)
-
-
-def _read_safetensors_shards(path: Path) -> dict[str, StoredTensor]:
-    return _read_shards(path, read_header)
-
-
-_SAFETENSORS: tuple[tuple[str, Reader], ...] = ((SINGLE_FILE, read_header), (INDEX_FILE, _read_safetensors_shards))
+_SAFETENSORS: tuple[tuple[str, Reader], ...] = (
+    (SINGLE_FILE, read_header),
+    (INDEX_FILE, lambda path: _read_shards(path, read_header)),
+)
 _PICKLES: tuple[tuple[str, Reader], ...] = (
     ("pytorch_model.bin", read_torch),
-    ("pytorch_model.bin.index.json", _read_torch_shards),
+    ("pytorch_model.bin.index.json", lambda path: _read_shards(path, read_torch)),
     ("model", read_torch),  # ParlAI's, best so far
     ("model.checkpoint", read_torch),  # and at the end of its training
 )

@@ -3,11 +3,11 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from npblender.common.mistaken_files import refuse_mistaken_file
+from npblender.common.mistaken_files import read_text, refuse_file
 from npblender.common.printable import shown
 from npblender.common.replacing import JOURNAL_NAME, finish_replacing, replacing
 
@@ -126,27 +126,29 @@ def _look_at(folder: str | os.PathLike[str], called: str) -> tuple[Path, bool, b
         raise ValueError(f"{str(folder)!r} is no name of a folder: {error}") from error
 
 
-def read_object(path: Path) -> dict[str, Any]:
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Put a file's name before what is said of its content."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_object(path: Path, encoding: str = "utf-8") -> dict[str, Any]:
     """Read the object (a dict) that a JSON file holds.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is not UTF-8, not JSON, cut short, or holds something other than one object.
     """
-    if path.is_dir():
-        refuse_mistaken_file(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.parent} holds no {path.name}; a model's folder needs one")
-    if path.stat().st_size > JSON_LIMIT:
+    if path.is_file() and path.stat().st_size > JSON_LIMIT:
         raise ValueError(f"{path} has {path.stat().st_size:,} bytes; a JSON file of a model has {JSON_LIMIT:,} at most")
+    text = read_text(path, "a model's folder", encoding)
     try:
-        found = json.loads(path.read_bytes().decode("utf-8"))
-    except UnicodeDecodeError as error:
-        refuse_mistaken_file(path)
-        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+        found = json.loads(text)
     except json.JSONDecodeError as error:
-        refuse_mistaken_file(path)
-        raise ValueError(f"{path} is not JSON, or was cut short: {error}") from error
+        refuse_file(path, f"is not JSON, or was cut short: {error}")
     except ValueError as error:  # a whole number of thousands of digits
         raise ValueError(f"{path} holds what cannot be read: {error}") from error
     except RecursionError as error:

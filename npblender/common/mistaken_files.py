@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NoReturn
 
 from npblender.common.printable import shown
 
@@ -39,6 +40,29 @@ def refuse_mistaken_file(path: Path) -> None:
             what = f"is a text of {len(start)} letters, {shown(said[:80])}, most likely a server's error: get it again"
     if what:
         raise ValueError(f"{path} {what}")
+
+
+def refuse_file(path: Path, what: str, kind: type[ValueError] = ValueError) -> NoReturn:
+    """Refuse a file: as something known if it is that, else as what follows its name."""
+    refuse_mistaken_file(path)
+    raise kind(f"{path} {what}")
+
+
+def read_text(path: Path, needed_by: str, encoding: str = "utf-8") -> str:
+    """Read a file of UTF-8 text.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message says what needs it.
+        ValueError: it is something else; the message says what, where that is known.
+    """
+    if path.is_dir():
+        refuse_mistaken_file(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} holds no {path.name}; {needed_by} needs one")
+    try:
+        return path.read_bytes().decode(encoding)
+    except UnicodeDecodeError as error:
+        refuse_file(path, f"is not UTF-8 text: {error}")
 
 
 def _what_begins(start: bytes) -> str | None:

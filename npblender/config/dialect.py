@@ -8,7 +8,7 @@ frozen record. The rest of the package reads these fields and never asks which o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from npblender.common.printable import shown
@@ -19,6 +19,11 @@ LOWEST_SCORE = -3e38
 """Every dtype that the model computes in can hold it."""
 
 
+def by_original(*values: Any) -> dict[str, Any]:
+    """The values of a field in ParlAI, in transformers up to 4.52, and in transformers from 4.53 on."""
+    return {"by_original": values}
+
+
 @dataclass(frozen=True)
 class Dialect:
     """One way of running BlenderbotSmall. Make your own with ``dataclasses.replace(PARLAI, name="mine", ...)``."""
@@ -26,43 +31,43 @@ class Dialect:
     name: str
 
     # The forward pass.
-    scale_decoder_embeddings: bool
+    scale_decoder_embeddings: bool = field(metadata=by_original(True, True, False))
     """Decoder token embeddings times sqrt(d_model) when `scale_embedding` is set. transformers lost it in 4.53."""
-    scale_decoder_inputs_embeds: bool
+    scale_decoder_inputs_embeds: bool = field(metadata=by_original(False, True, False))
     """The same factor on embeddings that the caller gives as `decoder_inputs_embeds`. Only 4.52.4 does so."""
-    positions_follow_mask: bool
+    positions_follow_mask: bool = field(metadata=by_original(True, False, False))
     """Encoder positions count attended tokens, so left padding changes nothing; otherwise they count columns."""
-    mask_from_ids: bool
+    mask_from_ids: bool = field(metadata=by_original(True, False, False))
     """A forward pass without `attention_mask` hides pad ids; otherwise they are attended to."""
-    mask_from_ids_in_generate: bool
+    mask_from_ids_in_generate: bool = field(metadata=by_original(True, True, False))
     """The same for `generate` without `attention_mask`."""
-    masked_score: float | None
+    masked_score: float | None = field(metadata=by_original(-1e20, None, None))
     """What replaces the score of a hidden key; None stands for the most negative number of the dtype."""
-    zero_padded_states: bool
+    zero_padded_states: bool = field(metadata=by_original(True, False, False))
     """Encoder states at pads are zero after the embeddings and after every layer."""
-    start_logit: float | None
+    start_logit: float | None = field(metadata=by_original(-1e20, None, None))
     """What replaces the logit of the start token, so that it is never generated; None leaves it alone."""
 
     # Text.
-    pretokenizer: Family
+    pretokenizer: Family = field(metadata=by_original("parlai", "transformers", "transformers"))
     """How text is cut into pieces before BPE."""
-    cut_special_tokens: bool
+    cut_special_tokens: bool = field(metadata=by_original(False, True, True))
     """A special token written inside a text is cut out, glued to letters or not, before the text is cut up."""
 
     # Generation.
-    search: Family
+    search: Family = field(metadata=by_original("parlai", "transformers", "transformers"))
     """Whose bookkeeping of beams, lengths, blocks and scores a search follows."""
-    min_length_counts_start: bool
+    min_length_counts_start: bool = field(metadata=by_original(False, True, True))
     """Whether the decoder's start token counts towards `min_length`."""
-    default_length_by_value: bool
+    default_length_by_value: bool = field(metadata=by_original(False, True, False))
     """A `max_length` of 20 in a file is taken for transformers' default of 20 new tokens, which 4.52.4 cannot tell."""
-    sources_settle: bool
+    sources_settle: bool = field(metadata=by_original(False, False, True))
     """In a beam search, a source whose beams can no longer improve takes no more of them while others go on (5.23)."""
-    encoder_penalty_by_row: bool
+    encoder_penalty_by_row: bool = field(metadata=by_original(False, True, False))
     """`encoder_repetition_penalty` of source i falls on row i even where a source has several rows (4.52.4)."""
-    bias_needs_longer_target: bool
+    bias_needs_longer_target: bool = field(metadata=by_original(False, True, False))
     """Bad words and sequence biases as long as the target so far and one token more are passed over (4.52.4)."""
-    rescues_prefix: bool
+    rescues_prefix: bool = field(metadata=by_original(False, False, True))
     """Where `prefix_allowed_tokens_fn` allows only what is blocked, it is possible all the same (5.23)."""
 
     def __post_init__(self) -> None:
@@ -79,75 +84,15 @@ class Dialect:
                 raise ValueError(
                     f"Dialect.{score} is {shown(value)}; it takes None, or a number from {LOWEST_SCORE} to 0"
                 )
-        for field in fields(self):
-            if field.type == "bool" and not isinstance(getattr(self, field.name), bool):
-                raise ValueError(f"Dialect.{field.name} is {shown(getattr(self, field.name))}; it takes True or False")
+        for row in fields(self):
+            if row.type == "bool" and not isinstance(getattr(self, row.name), bool):
+                raise ValueError(f"Dialect.{row.name} is {shown(getattr(self, row.name))}; it takes True or False")
 
 
-PARLAI = Dialect(
-    name="parlai",
-    scale_decoder_embeddings=True,
-    scale_decoder_inputs_embeds=False,
-    positions_follow_mask=True,
-    mask_from_ids=True,
-    mask_from_ids_in_generate=True,
-    masked_score=-1e20,
-    zero_padded_states=True,
-    start_logit=-1e20,
-    pretokenizer="parlai",
-    cut_special_tokens=False,
-    search="parlai",
-    min_length_counts_start=False,
-    default_length_by_value=False,
-    sources_settle=False,
-    encoder_penalty_by_row=False,
-    bias_needs_longer_target=False,
-    rescues_prefix=False,
+PARLAI, TRANSFORMERS_4, TRANSFORMERS_5 = DIALECTS = tuple(
+    Dialect(name, *(row.metadata["by_original"][column] for row in fields(Dialect)[1:]))
+    for column, name in enumerate(("parlai", "transformers-4", "transformers-5"))
 )
-
-TRANSFORMERS_4 = Dialect(
-    name="transformers-4",
-    scale_decoder_embeddings=True,
-    scale_decoder_inputs_embeds=True,
-    positions_follow_mask=False,
-    mask_from_ids=False,
-    mask_from_ids_in_generate=True,
-    masked_score=None,
-    zero_padded_states=False,
-    start_logit=None,
-    pretokenizer="transformers",
-    cut_special_tokens=True,
-    search="transformers",
-    min_length_counts_start=True,
-    default_length_by_value=True,
-    sources_settle=False,
-    encoder_penalty_by_row=True,
-    bias_needs_longer_target=True,
-    rescues_prefix=False,
-)
-
-TRANSFORMERS_5 = Dialect(
-    name="transformers-5",
-    scale_decoder_embeddings=False,
-    scale_decoder_inputs_embeds=False,
-    positions_follow_mask=False,
-    mask_from_ids=False,
-    mask_from_ids_in_generate=False,
-    masked_score=None,
-    zero_padded_states=False,
-    start_logit=None,
-    pretokenizer="transformers",
-    cut_special_tokens=True,
-    search="transformers",
-    min_length_counts_start=True,
-    default_length_by_value=False,
-    sources_settle=True,
-    encoder_penalty_by_row=False,
-    bias_needs_longer_target=False,
-    rescues_prefix=True,
-)
-
-DIALECTS = (PARLAI, TRANSFORMERS_4, TRANSFORMERS_5)
 
 
 def resolve_dialect(dialect: str | Dialect | Mapping[str, Any]) -> Dialect:

@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -200,16 +201,12 @@ class GenerationConfig(GenerationOptions):
         parlai = None if path.exists() or (place / "config.json").exists() else find_parlai(place)
         if path.exists() or parlai is not None:
             content = json_files.read_object(path) if parlai is None else parlai.generation_config()
-            try:
-                settings = cls.from_dict(content)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}: {error}") from error
+            make = partial(cls.from_dict, content)
         else:
-            config = BlenderbotSmallConfig.from_pretrained(place)
-            try:
-                settings = cls.from_model_config(config)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{place / 'config.json'}: {error}") from error
+            path = place / "config.json"
+            make = partial(cls.from_model_config, BlenderbotSmallConfig.from_pretrained(place))
+        with json_files.naming(path):
+            settings = make()
         return settings.replace(**given) if given else settings
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:

@@ -72,7 +72,7 @@ class Option:
     parlai_default: Any = None
     """What ParlAI does where it is unset: TorchGeneratorAgent's own defaults."""
     off: tuple[Any, ...] = ()
-    """Values that ask for nothing, so that any search may be given them."""
+    """Values that ask for nothing, so that any search may be given them; by default what a search does anyway."""
     if_none: Any = None
     """What None in a call stands for, where the default would do something."""
     needs_source_ids: bool = False
@@ -83,6 +83,8 @@ class Option:
 
 def option(kind: Kind, searches: frozenset[str], meaning: str, **particulars: Any) -> Any:
     """Make a row of the table below, as the default of a dataclass field: unset, with an `Option` as its metadata."""
+    if searches != EVERY and particulars.get("default") is not None:
+        particulars.setdefault("off", (particulars["default"],))
     return dataclasses.field(default=None, metadata={"option": Option(kind, searches, meaning, **particulars)})
 
 
@@ -100,7 +102,7 @@ class GenerationOptions:
     )
     min_new_tokens: int | None = option(whole(0), EVERY, "no eos before so many tokens; counts before min_length")
     early_stopping: bool | str | None = option(
-        EARLY_STOPPING, SEVERAL_BEAMS, "when a beam search is over", default=False, off=(False,)
+        EARLY_STOPPING, SEVERAL_BEAMS, "when a beam search is over", default=False
     )
     max_time: float | None = option(number(0.0), EVERY, "seconds after which the search ends")
     stop_strings: str | tuple[str, ...] | None = option(TEXTS, TRANSFORMERS, "texts that end a reply")
@@ -111,7 +113,7 @@ class GenerationOptions:
         whole(1, MOST_ROWS), EVERY, "paths searched for each source", default=1, parlai_default=1
     )
     num_beam_groups: int | None = option(
-        whole(1), TRANSFORMERS, "groups of beams that differ (diverse beam search)", default=1, off=(1,)
+        whole(1), TRANSFORMERS, "groups of beams that differ (diverse beam search)", default=1
     )
     penalty_alpha: float | None = option(
         SHARE, frozenset({CONTRASTIVE}), "weight of unlikeness in contrastive search", off=(0.0,)
@@ -129,7 +131,7 @@ class GenerationOptions:
 
     # What changes the logits.
     temperature: float | None = option(
-        number(0.0), WARPED | PARLAI, "divisor of the logits", default=1.0, parlai_default=1.0, off=(1.0,)
+        number(0.0), WARPED | PARLAI, "divisor of the logits", default=1.0, parlai_default=1.0
     )
     top_k: int | None = option(
         whole(0),
@@ -140,35 +142,22 @@ class GenerationOptions:
         if_none=0,
     )
     top_p: float | None = option(
-        SHARE, WARPED | PARLAI_RANDOM, "draw from the fewest tokens that make up this share", default=1.0, off=(1.0,)
+        SHARE, WARPED | PARLAI_RANDOM, "draw from the fewest tokens that make up this share", default=1.0
     )
     min_p: float | None = option(SHARE, WARPED, "draw from tokens with this share of the best one's", off=(0.0,))
-    typical_p: float | None = option(
-        SHARE_ABOVE_0, WARPED, "draw from the tokens nearest to the entropy", default=1.0, off=(1.0,)
-    )
-    epsilon_cutoff: float | None = option(
-        SHARE, WARPED, "draw from tokens with at least this probability", default=0.0, off=(0.0,)
-    )
+    typical_p: float | None = option(SHARE_ABOVE_0, WARPED, "draw from the tokens nearest to the entropy", default=1.0)
+    epsilon_cutoff: float | None = option(SHARE, WARPED, "draw from tokens with at least this probability", default=0.0)
     eta_cutoff: float | None = option(
-        SHARE, WARPED, "as epsilon_cutoff, lowered where the entropy is high", default=0.0, off=(0.0,)
+        SHARE, WARPED, "as epsilon_cutoff, lowered where the entropy is high", default=0.0
     )
     diversity_penalty: float | None = option(
-        number(0.0),
-        frozenset({GROUP_BEAM}),
-        "price of a token that an earlier group has chosen",
-        default=0.0,
-        off=(0.0,),
+        number(0.0), frozenset({GROUP_BEAM}), "price of a token that an earlier group has chosen", default=0.0
     )
     repetition_penalty: float | None = option(
-        positive(), TRANSFORMERS, "weakens tokens that the target holds", default=1.0, off=(1.0,)
+        positive(), TRANSFORMERS, "weakens tokens that the target holds", default=1.0
     )
     encoder_repetition_penalty: float | None = option(
-        positive(),
-        TRANSFORMERS,
-        "strengthens tokens that the source holds",
-        default=1.0,
-        off=(1.0,),
-        needs_source_ids=True,
+        positive(), TRANSFORMERS, "strengthens tokens that the source holds", default=1.0, needs_source_ids=True
     )
     length_penalty: float | None = option(
         number(),
@@ -176,7 +165,6 @@ class GenerationOptions:
         "exponent of the length that a finished score is divided by",
         default=1.0,
         parlai_default=0.65,
-        off=(1.0,),
     )
     no_repeat_ngram_size: int | None = option(
         whole(0), EVERY, "no n-gram of this size twice in a reply", default=0, parlai_default=0, off=(0,)
@@ -209,16 +197,12 @@ class GenerationOptions:
     exponential_decay_length_penalty: tuple[int, float] | None = option(
         DECAY, TRANSFORMERS, "makes an eos ever more probable from a length on"
     )
-    renormalize_logits: bool | None = option(
-        SWITCH, TRANSFORMERS, "log-softmax after all processors", default=False, off=(False,)
-    )
-    remove_invalid_values: bool | None = option(
-        SWITCH, TRANSFORMERS, "NaN and infinities become finite", default=False, off=(False,)
-    )
+    renormalize_logits: bool | None = option(SWITCH, TRANSFORMERS, "log-softmax after all processors", default=False)
+    remove_invalid_values: bool | None = option(SWITCH, TRANSFORMERS, "NaN and infinities become finite", default=False)
 
     # What comes back.
     num_return_sequences: int | None = option(
-        whole(1, MOST_ROWS), EVERY - ONE_REPLY, "replies for each source", default=1, parlai_default=1, off=(1,)
+        whole(1, MOST_ROWS), EVERY - ONE_REPLY, "replies for each source", default=1, parlai_default=1
     )
     output_attentions: bool | None = option(
         SWITCH, EVERY, "the record holds attention weights", default=False, shapes_record=True

@@ -11,6 +11,7 @@ in `extra` (see `generation_config`). LayerNorm's epsilon is 1e-5 in every origi
 import copy
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -57,72 +58,40 @@ MOST_LAYERS = 1 << 10
 """The most layers of a side: 1,024, as deep as published transformers go. Every layer is a record, read or not."""
 MOST_SIZE = (1 << 31) - 1
 """The largest vocabulary, width or length: what other programs can still index by 32 bits."""
-_SIZES = (
-    "vocab_size",
-    "max_position_embeddings",
-    "d_model",
-    "encoder_layers",
-    "encoder_attention_heads",
-    "encoder_ffn_dim",
-    "decoder_layers",
-    "decoder_attention_heads",
-    "decoder_ffn_dim",
-)
-_PROBABILITIES = (
-    "dropout",
-    "attention_dropout",
-    "activation_dropout",
-    "encoder_layerdrop",
-    "decoder_layerdrop",
-)
-_SWITCHES = (
-    "scale_embedding",
-    "use_cache",
-    "is_encoder_decoder",
-    "is_decoder",
-    "tie_word_embeddings",
-    "output_attentions",
-    "output_hidden_states",
-    "return_dict",
-)
-_IDS = ("pad_token_id", "bos_token_id", "decoder_start_token_id")
-ID_OR_IDS = ("eos_token_id", "forced_eos_token_id")
+_ID_OR_IDS = int | tuple[int, ...] | None
 
 
-def check_fields(values: Mapping[str, Any]) -> None:
-    """Refuse values that a field cannot have, or that do not go together.
+def check_fields(config: "BlenderbotSmallConfig") -> None:
+    """Refuse values that a field of its type cannot have, or that do not go together.
 
     Raises:
         ValueError: a value out of range, in disagreement with another, or not covered.
         TypeError: a value of a wrong type.
     """
-    for name in _SIZES:
-        check_whole(name, values[name], at_least=1, at_most=MOST_LAYERS if name.endswith("_layers") else MOST_SIZE)
+    for f in dataclasses.fields(config):
+        name, value = f.name, getattr(config, f.name)
+        if f.type is int:
+            check_whole(name, value, at_least=1, at_most=MOST_LAYERS if name.endswith("_layers") else MOST_SIZE)
+        elif f.type is float:
+            check_number(name, value, at_most=math.inf if name == "init_std" else 1.0)
+        elif f.type is bool:
+            check_switch(name, value)
+        elif name.endswith("_token_id"):
+            for each in value if f.type == _ID_OR_IDS and isinstance(value, tuple) else (value,):
+                check_token_id(name, each, config.vocab_size)
     for name in ("encoder_attention_heads", "decoder_attention_heads"):
-        if values["d_model"] % values[name]:
+        if config.d_model % getattr(config, name):
             raise ValueError(
-                f"d_model {values['d_model']} is not divisible by {name} {values[name]}; heads of equal size "
-                f"need a divisor of {values['d_model']}"
+                f"d_model {config.d_model} is not divisible by {name} {getattr(config, name)}; heads of equal size "
+                f"need a divisor of {config.d_model}"
             )
-    for name in _PROBABILITIES:
-        check_number(name, values[name], at_most=1.0)
-    check_number("init_std", values["init_std"])
-    for name in _SWITCHES:
-        check_switch(name, values[name])
-    if values["activation_function"] not in (*ACTIVATIONS,):
-        raise ValueError(
-            f"activation_function {shown(values['activation_function'])} is not covered; "
-            f"use one of {', '.join(ACTIVATIONS)}"
-        )
-    for name in (*_IDS, *ID_OR_IDS):
-        several = name in ID_OR_IDS and isinstance(values[name], tuple)
-        for each in values[name] if several else (values[name],):
-            check_token_id(name, each, values["vocab_size"])
-    if not values["tie_word_embeddings"]:
+    if (activation := config.activation_function) not in (*ACTIVATIONS,):
+        raise ValueError(f"activation_function {shown(activation)} is not covered; use one of {', '.join(ACTIVATIONS)}")
+    if not config.tie_word_embeddings:
         raise ValueError("tie_word_embeddings false is not covered, only true: logits come from the token embeddings")
-    if not isinstance(values["npblender_dialect"], str | dict | None):
+    if not isinstance(config.npblender_dialect, str | dict | None):
         raise TypeError(
-            f"npblender_dialect must be a dialect's name, or its fields, not {shown(values['npblender_dialect'])}"
+            f"npblender_dialect must be a dialect's name, or its fields, not {shown(config.npblender_dialect)}"
         )
 
 
@@ -209,16 +178,14 @@ of 12
         set_field = object.__setattr__
         set_field(self, "extra", _own_copy_of_extra(self))
         for f in dataclasses.fields(self):
-            set_field(self, f.name, as_plain(getattr(self, f.name)))
+            value = as_plain(getattr(self, f.name))
+            set_field(self, f.name, tuple(value) if f.type == _ID_OR_IDS and isinstance(value, list) else value)
         if isinstance(self.npblender_dialect, Mapping):
             set_field(self, "npblender_dialect", copy.deepcopy(dict(self.npblender_dialect)))
-        for name in ID_OR_IDS:
-            if isinstance(getattr(self, name), list):
-                set_field(self, name, tuple(getattr(self, name)))
         if isinstance(self.activation_function, str):
             name = ACTIVATION_ALIASES.get(self.activation_function, self.activation_function)
             set_field(self, "activation_function", name)
-        check_fields({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+        check_fields(self)
         check_extra(self.extra)
 
     @property
@@ -313,10 +280,8 @@ of 12
         if parlai is not None:
             path = parlai.path
         content = json_files.read_object(path) if parlai is None else parlai.model_config()
-        try:
+        with json_files.naming(path):
             config = cls.from_dict(content)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}") from error
         return config.replace(**changes) if changes else config
 
     def update(self, config_dict: Mapping[str, Any]) -> None:

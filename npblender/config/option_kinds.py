@@ -126,20 +126,12 @@ def _check_some(name: str, value: tuple[Any, ...]) -> None:
         raise ValueError(f"{name} is empty; None stands for none, as in transformers")
 
 
-def _phrases(name: str, value: Any) -> None:
+def _phrases(name: str, value: Any, choices: bool = False) -> None:
     if not isinstance(value, tuple):
         raise TypeError(f"{name} must be a list of lists of token ids, not {shown(value)}")
     _check_some(name, value)
     for each in value:
-        _phrase(name, each)
-
-
-def _phrases_or_choices(name: str, value: Any) -> None:
-    if not isinstance(value, tuple):
-        raise TypeError(f"{name} must be a list of lists of token ids, not {shown(value)}")
-    _check_some(name, value)
-    for each in value:
-        several = isinstance(each, tuple) and len(each) > 0 and isinstance(each[0], tuple)
+        several = choices and isinstance(each, tuple) and len(each) > 0 and isinstance(each[0], tuple)
         (_phrases if several else _phrase)(name, each)
 
 
@@ -200,7 +192,6 @@ ID = Kind("token id", "Whole", _token_id, as_tuples, flat_ids)
 ID_OR_IDS = Kind("token id, or list of them", "Whole | WholeNumbers", _id_or_ids, as_tuples, flat_ids)
 IDS = Kind("list of token ids", "WholeNumbers", _token_ids, as_tuples, flat_ids)
 PHRASES = Kind("list of phrases, each a list of token ids", "Phrases", _phrases, as_tuples, flat_ids)
-PHRASES_OR_CHOICES = Kind(
-    "list of phrases, or of lists of phrases", "PhrasesOrChoices", _phrases_or_choices, as_tuples, flat_ids
-)
+_choices = partial(_phrases, choices=True)
+PHRASES_OR_CHOICES = Kind("list of phrases, or of lists of phrases", "PhrasesOrChoices", _choices, as_tuples, flat_ids)
 BIASES = Kind("list of [phrase, bias]", "Biases", _biases, _pairs, _biased_ids)

@@ -18,17 +18,18 @@ from typing import Any
 
 from npblender.common import json_files
 from npblender.common.checks import check_whole
+from npblender.common.mistaken_files import read_text
 from npblender.common.printable import shown
 
 OPT_FILES = ("model.opt", "model.checkpoint.opt")
 DICTIONARY_FILES = ("model.dict", "model.checkpoint.dict")
 SPECIAL = ("null", "start", "end", "unk")
+_IDS = {"pad_token_id": 0, "bos_token_id": 1, "decoder_start_token_id": 1, "eos_token_id": 2, "forced_eos_token_id": 2}
 FP16_MULTIPLE = 8  # parlai.utils.torch.FP16_PAD_SIZE: a model trained in float16 has a vocabulary of a multiple
 
-_AGENT = ("transformer/generator",)
 # Options that would change the mathematics or the text: only these values are covered. An absent one has the first.
 COVERED: Mapping[str, tuple[Any, ...]] = {
-    "model": _AGENT,
+    "model": ("transformer/generator",),
     "variant": ("xlm",),
     "learn_positional_embeddings": (True,),
     "share_word_embeddings": (True,),
@@ -70,10 +71,7 @@ class ParlaiFolder:
         path = next((self.path.parent / name for name in DICTIONARY_FILES if (self.path.parent / name).is_file()), None)
         if path is None:
             raise FileNotFoundError(f"{self.path.parent} holds {self.path.name} and no {DICTIONARY_FILES[0]}")
-        try:
-            text = path.read_bytes().decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+        text = read_text(path, "a model of ParlAI")
         found = dict.fromkeys(self.special_tokens().values())
         for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
             token, tab, count = line.rstrip("\r").partition("\t")
@@ -116,8 +114,7 @@ class ParlaiFolder:
             **{f"{side}_layers": layers if count in (-1, None) else count for side, count in sides.items()},
             **{f"{side}_attention_heads": self._size("n_heads") for side in sides},
             **{f"{side}_ffn_dim": self._size("ffn_size", 300) for side in sides},
-            **{"pad_token_id": 0, "bos_token_id": 1, "decoder_start_token_id": 1, "eos_token_id": 2},
-            "forced_eos_token_id": 2,
+            **_IDS,
             "npblender_dialect": "parlai",
         }
         return content
@@ -132,7 +129,7 @@ class ParlaiFolder:
         get = self.options.get
         longest = self.longest_label()
         content: dict[str, Any] = {
-            "num_beams": 1,
+            "num_beams": get("beam_size", 1),
             "do_sample": False,
             "min_length": get("beam_min_length", 1),
             "max_length": min(256 if longest is None else longest, self.positions()),  # 256 is ParlAI's own
@@ -142,28 +139,18 @@ class ParlaiFolder:
             "encoder_no_repeat_ngram_size": max(get("beam_context_block_ngram", -1), 0),
             # ParlAI reads an older file, which does not have it, as false.
             **({"beam_block_full_context": True} if get("beam_block_full_context", False) else {}),
-            **{"pad_token_id": 0, "bos_token_id": 1, "decoder_start_token_id": 1, "eos_token_id": 2},
-            "forced_eos_token_id": 2,
+            **_IDS,
+        }
+        top_k, top_p = {"top_k": get("topk", 10)}, {"top_k": 0, "top_p": get("topp", 0.9)}
+        draws, delays = {"do_sample": True}, {"beam_delay": get("beam_delay", 30)}
+        searches: dict[str, dict[str, Any]] = {
+            **{"beam": {}, "greedy": {"num_beams": 1}, "topk": draws | top_k, "nucleus": draws | top_p},
+            **{"delayedbeam": delays | top_k, "delayednucleusbeam": delays | top_p},
         }
         search = get("inference", "greedy")
-        if search == "beam":
-            content["num_beams"] = get("beam_size", 1)
-        elif search == "topk":
-            content |= {"do_sample": True, "top_k": get("topk", 10), "num_beams": get("beam_size", 1)}
-        elif search == "nucleus":
-            content |= {"do_sample": True, "top_k": 0, "top_p": get("topp", 0.9), "num_beams": get("beam_size", 1)}
-        elif search in ("delayedbeam", "delayednucleusbeam"):
-            content |= {"num_beams": get("beam_size", 1), "beam_delay": get("beam_delay", 30)}
-            content |= (
-                {"top_k": get("topk", 10)} if search == "delayedbeam" else {"top_k": 0, "top_p": get("topp", 0.9)}
-            )
-        elif search != "greedy":
-            raise ValueError(
-                f"{self.path}: inference {shown(search)} is not covered; use beam, greedy, topk, nucleus, "
-                f"delayedbeam or "
-                "delayednucleusbeam"
-            )
-        return content
+        if search not in [*searches]:
+            raise ValueError(f"{self.path}: inference {shown(search)} is not covered; use {', '.join(searches)}")
+        return content | searches[search]
 
     def positions(self) -> int:
         """How many positions the model has; without an option the longest text that it was cut for, or 1024."""
@@ -184,10 +171,8 @@ class ParlaiFolder:
         return length if length > 0 else None
 
     def _size(self, name: str, default: int | None = None) -> int:
-        try:
+        with json_files.naming(self.path):
             return check_whole(name, self.options.get(name, default), at_least=1)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{self.path}: {error}") from error
 
     def check(self) -> None:
         """Refuse options that are missing, or that would change the mathematics or the text and are not covered.

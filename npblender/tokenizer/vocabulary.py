@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from npblender.common import json_files
-from npblender.common.mistaken_files import refuse_mistaken_file
+from npblender.common.mistaken_files import read_text, refuse_file
 from npblender.common.printable import shown
 from npblender.tokenizer.bpe import CONTINUED, WORD_END, MergeTable
 from npblender.tokenizer.pretokenize import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
@@ -266,28 +266,17 @@ def read_merges(path: Path) -> MergeTable:
         FileNotFoundError: there is no such file.
         ValueError: no `#version: 0.2` on the first line, or a line that is not two symbols with a space between.
     """
-    if path.is_dir():
-        refuse_mistaken_file(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.parent} holds no {path.name}; a tokenizer's folder needs one")
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        refuse_mistaken_file(path)
-        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+    text = read_text(path, "a tokenizer's folder")
     if text.strip("\r\n") and not text.endswith("\n"):
-        refuse_mistaken_file(path)
         last = shown(text[-60:].splitlines()[-1])
-        raise ValueError(
-            f"{path} was cut short: its last line, {last}, has no end. If it is whole, end it with a line break; "
-            f"transformers leaves out such a line, and ParlAI reads it"
+        refuse_file(
+            path,
+            f"was cut short: its last line, {last}, has no end. If it is whole, end it with a line break; "
+            f"transformers leaves out such a line, and ParlAI reads it",
         )
     header, _, body = text.replace("\r\n", "\n").rstrip("\n").partition("\n")
     if header.strip() != _MERGES_HEADER:
-        refuse_mistaken_file(path)
-        raise ValueError(
-            f"{path} begins with {shown(header[:40])}, not with {_MERGES_HEADER!r}: no codes of subword-nmt 0.2"
-        )
+        refuse_file(path, f"begins with {shown(header[:40])}, not with {_MERGES_HEADER!r}: no codes of subword-nmt 0.2")
     words = body.split()
     even = len(words) // 2 * 2
     table = MergeTable(words[0:even:2], words[1:even:2])
