@@ -10,18 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from npblender.chat.history import persona_line
-from npblender.cli.options import (
-    add_model_options,
-    add_pickle_option,
-    add_reply_options,
-    block_phrases,
-    check_text,
-    search_settings,
-    suit_threads,
-)
+from npblender.cli.options import add_reply_options, check_text, conversation_of, remark, search_settings
 from npblender.common.printable import cut, json_out, one_line, printable
 
 if TYPE_CHECKING:
@@ -32,9 +24,8 @@ EPILOG = """At a terminal a line that begins with / is a command: /help lists th
 it is, each in the same conversation, and every reply is one line of the output; empty lines are skipped."""
 
 
-def add_parser(commands: Any, summary: str) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser = commands.add_parser("chat", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument("text", nargs="*", metavar="TEXT", help="say this and print the reply, as --say does")
     parser.add_argument(
         "--say", action="append", metavar="TEXT", help="say this and print the reply; repeat it for a conversation"
@@ -45,10 +36,7 @@ def add_parser(commands: Any, summary: str) -> None:
     parser.add_argument("--db", metavar="FILE", help="keep every turn in this SQLite file, at once")
     parser.add_argument("--resume", metavar="ID", help="go on with a conversation of --db: its id, or last")
     parser.add_argument("--list", action="store_true", help="show the conversations of --db, and end")
-    add_model_options(parser)
-    add_pickle_option(parser)
     add_reply_options(parser)
-    parser.set_defaults(run=run, command="chat")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,7 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
     said = [check_text("--say", text) for text in (*([words] if arguments.text else ()), *(arguments.say or ()))]
     if not all(text.strip() for text in said):
         raise ValueError("--say is empty; give it something to reply to")
-    persona = [check_text("--persona", line) for line in arguments.persona]
     keeper = keeper_of(arguments)
     if keeper is not None and arguments.list:
         if said or arguments.resume is not None:
@@ -65,10 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
         for line in map(json_out, keeper.entries()) if arguments.json else map(printable, keeper.lines()):
             print(line)
         return 0
-    conversation = begin(arguments, persona)
+    conversation = begin(arguments)
     if keeper is not None and arguments.resume is not None:
         keeper.resume(conversation, arguments.resume)
-        take_options(conversation, arguments, persona)
+        take_options(conversation, arguments)
     at_terminal = not said and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     with saved_at_the_end(conversation, arguments.save):
         if at_terminal:
@@ -115,41 +102,28 @@ def say_or_report(conversation: Conversation, text: str, as_json: bool, keeper: 
     except Exception as error:  # the reply is given up, and so is its line
         message = cut(str(error)) or type(error).__name__
         print(json_out({"input": text, "error": message}) if as_json else "", flush=True)
-        note(message)
+        remark(f"chat: note: {message}")
         return False
     return True
 
 
-def begin(arguments: argparse.Namespace, persona: list[str]) -> Conversation:
+def begin(arguments: argparse.Namespace) -> Conversation:
     """Make the conversation that the arguments describe."""
-    from npblender.chat import Conversation
-
-    settings = search_settings(arguments)
-    options = {"profile": arguments.profile, "block": block_phrases(arguments), "seed": arguments.seed}
-    conversation = Conversation.from_pretrained(
-        arguments.model,
-        dialect=arguments.dialect,
-        dtype=arguments.dtype,
-        allow_pickle=arguments.allow_pickle,
-        persona=persona,
-        **options,
-        **settings,
-    )
-    suit_threads(conversation.model.num_parameters())
+    conversation = conversation_of(arguments)
     if arguments.load is not None:
         if arguments.load == arguments.save and not Path(arguments.load).exists():
-            note(f"{arguments.load} is not there yet: the conversation begins, and is saved there")
+            remark(f"chat: note: {arguments.load} is not there yet: the conversation begins, and is saved there")
             return conversation
         conversation.load(arguments.load)
-        take_options(conversation, arguments, persona)
+        take_options(conversation, arguments)
     return conversation
 
 
-def take_options(conversation: Conversation, arguments: argparse.Namespace, persona: list[str]) -> None:
+def take_options(conversation: Conversation, arguments: argparse.Namespace) -> None:
     """Give a conversation that goes on the settings and persona lines of the command line, besides its own."""
     conversation.configure(**search_settings(arguments))
     there = conversation.persona
-    conversation.persona = (*there, *(line for line in map(persona_line, persona) if line not in there))
+    conversation.persona = (*there, *(line for line in map(persona_line, arguments.persona) if line not in there))
 
 
 def keeper_of(arguments: argparse.Namespace) -> Keeper | None:
@@ -188,7 +162,7 @@ def lines_of_stdin() -> Iterator[str]:
         if text:
             yield text
         else:
-            note(f"line {number} is empty and was skipped")
+            remark(f"chat: note: line {number} is empty and was skipped")
 
 
 def say(conversation: Conversation, text: str, as_json: bool, keeper: Keeper | None = None) -> None:
@@ -200,9 +174,5 @@ def say(conversation: Conversation, text: str, as_json: bool, keeper: Keeper | N
         keeper.keep(conversation)  # before it is shown: what was seen is kept
     print(json_out(reply_object(text, reply)) if as_json else one_line(reply.text), flush=True)
     if reply.source.cut_tokens:
-        note(f"{reply.source.cut_tokens} tokens at the beginning of a long line do not fit the model and were left out")
-
-
-def note(message: str) -> None:
-    """Print a remark on stderr."""
-    print(f"npblender chat: note: {one_line(message)}", file=sys.stderr, flush=True)
+        left_out = f"{reply.source.cut_tokens} tokens at the beginning of a long line"
+        remark(f"chat: note: {left_out} do not fit the model and were left out")

@@ -10,26 +10,20 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from npblender.cli.options import add_pickle_option
-from npblender.common.printable import json_out, printable
+from npblender.cli.files import check_output
+from npblender.cli.options import add_pickle_option, refuse_options
+from npblender.common.printable import json_out, print_lines
 
 if TYPE_CHECKING:
     from npblender.models.pretrained import PreTrainedModel
 
-NAME = "compare"
 
-
-def add_parser(commands: Any, summary: str) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser = commands.add_parser(
-        NAME,
-        help=summary,
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # `wants_json` looks for --json without parsing
-    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.allow_abbrev = False  # `wants_json` looks for --json without parsing
     parser.add_argument("reference", metavar="REF", help="a trace of npblender; or safetensors or NPZ")
     parser.add_argument("mine", metavar="MINE", help="the port's arrays: safetensors or NPZ, by name")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, whatever happens")
@@ -49,7 +43,6 @@ def add_parser(commands: Any, summary: str) -> None:
         metavar="GLOB",
         help="points that MINE must have, or `all`; repeatable (default: half of REF's)",
     )
-    parser.set_defaults(run=run, command=NAME)
 
 
 def wants_json(argv: Sequence[str]) -> bool:
@@ -59,7 +52,7 @@ def wants_json(argv: Sequence[str]) -> bool:
     (True, False, False)
     """
     before = list(argv[: argv.index("--")] if "--" in argv else argv)
-    return before[:1] == [NAME] and "--json" in before
+    return before[:1] == ["compare"] and "--json" in before
 
 
 def failure(message: str, code: int) -> str:
@@ -77,7 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
     from npblender.groundtruth.comparison.json_report import as_json
     from npblender.groundtruth.comparison.text_report import as_text
 
-    check_page(arguments)
+    if arguments.html is not None:
+        check_output("--html", arguments.html, (arguments.reference, arguments.mine, arguments.map))
     if arguments.runs:
         return compare_two_runs(arguments)
     chosen = compare_refed if arguments.refed else compare
@@ -97,15 +91,10 @@ def compare_two_runs(arguments: argparse.Namespace) -> int:
     from npblender.groundtruth import Trace
     from npblender.groundtruth.comparison.runs import compare_runs
 
-    others = {
-        **{"--refed": arguments.refed, "--map": arguments.map, "--html": arguments.html, "--json": arguments.json},
-        **{"--require": arguments.require, "--model": arguments.model, "--allow-pickle": arguments.allow_pickle},
-    }
-    for option, value in others.items():
-        if value:
-            raise ValueError(f"--runs compares two runs bit by bit: leave out {option}")
+    others = ("refed", "map", "html", "json", "require", "model", "allow_pickle")
+    refuse_options("--runs compares two runs bit by bit", arguments, others)
     found = compare_runs(Trace.load(arguments.reference), Trace.load(arguments.mine))
-    print("\n".join(map(printable, found.lines())))
+    print_lines(found.lines())
     return found.exit_code
 
 
@@ -130,17 +119,3 @@ def model_of(arguments: argparse.Namespace) -> PreTrainedModel | None:
             if stored is not None and json.loads(stored) == config:
                 return BlenderbotSmallForConditionalGeneration.from_pretrained(folder)
     return None
-
-
-def check_page(arguments: argparse.Namespace) -> None:
-    """Refuse, before anything is compared, a page that cannot be written or would overwrite an input."""
-    if arguments.html is None:
-        return
-    page = Path(arguments.html)
-    if page.is_dir() or not page.name:
-        raise ValueError(f"--html {arguments.html} is a folder; name a file in it")
-    if not page.parent.is_dir():
-        raise ValueError(f"--html {arguments.html}: there is no folder {str(page.parent)!r}")
-    for name in (arguments.reference, arguments.mine, arguments.map):
-        if name is not None and page.exists() and Path(name).exists() and page.samefile(name):
-            raise ValueError(f"--html {arguments.html} is {name} itself; name another file")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from typing import Any
 
-from npblender.cli.options import add_pickle_option
-from npblender.common.printable import printable
+from npblender.cli.options import add_pickle_option, remark
+from npblender.common.printable import json_out, printable
 
 EPILOG = """The source holds safetensors, pytorch_model.bin, tf_model.h5, flax_model.msgpack, or ParlAI's model with its
 options and dictionary. Nothing is left behind if it fails."""
 
 
-def add_parser(commands: Any, summary: str) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser = commands.add_parser("convert", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument("source", metavar="SRC", help="the folder to read")
     parser.add_argument("target", metavar="DST", help="a new folder")
     parser.add_argument(
@@ -36,7 +32,6 @@ def add_parser(commands: Any, summary: str) -> None:
     )
     parser.add_argument("--json", action="store_true", help="the report as one JSON object")
     add_pickle_option(parser)
-    parser.set_defaults(run=run, command="convert")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,12 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
         shard_size=None if arguments.shard_size is None else bytes_of(arguments.shard_size),
         allow_pickle=arguments.allow_pickle,
         tokenizer_json=arguments.tokenizer_json,
-        say=lambda line: print(printable(f"npblender convert: {line}"), file=sys.stderr, flush=True),
+        say=lambda line: remark(f"convert: {line}"),
     )
     if arguments.json:
         files = {name: {"bytes": size, "sha256": digest} for name, (size, digest) in done.files.items()}
         report = {"source": str(done.source), "parts": sorted(done.parts), "dtype": done.dtype, "files": files}
-        print(json.dumps({**report, "parameters": done.tensors}))
+        print(json_out({**report, "parameters": done.tensors}))
         return 0
     print(printable(f"{arguments.target}: {done.tensors} parameters in {done.dtype}, from {done.source.name}"))
     for name, (size, digest) in done.files.items():

@@ -11,24 +11,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from npblender.common.printable import printable
+from npblender.common.printable import print_lines, printable
 
 
-def add_parser(commands: Any, summary: str) -> None:
-    """Add the subcommand and its two actions."""
-    parser = commands.add_parser(
-        "exercises", help=summary, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's two actions."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     start = actions.add_parser("start", help="write the eight empty functions to a new file")
     start.add_argument("file", metavar="FILE", help="a file that does not exist yet")
-    start.set_defaults(run=run_start, command="exercises")
+    start.set_defaults(run=run_start)
     check = actions.add_parser("check", help="run a file's functions and say what is right")
     check.add_argument("file", metavar="FILE", help="your solutions, a Python file")
     check.add_argument("--task", metavar="N", type=int, action="append", help="only this task (1 to 10); repeatable")
-    check.set_defaults(run=run_check, command="exercises")
+    check.set_defaults(run=run_check)
 
 
 def run_start(arguments: argparse.Namespace) -> int:
@@ -54,8 +51,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         by_number(number)
     findings = check_file(arguments.file, arguments.task)
     for finding in findings:
-        for line in finding.lines():
-            print(printable(line))
+        print_lines(finding.lines())
     right = sum(finding.verdict == "right" for finding in findings)
     print(f"{right} of {len(findings)} right")
     return 0 if right == len(findings) else 1

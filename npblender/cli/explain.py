@@ -6,15 +6,14 @@ With --trace the page shows what a trace recorded; with --other, where a port's 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from npblender.cli.files import check_output
 from npblender.cli.options import (
-    add_model_options,
-    add_pickle_option,
     add_reply_options,
-    block_phrases,
     check_text,
+    conversation_of,
+    refuse_options,
     search_settings,
     suit_threads,
 )
@@ -33,9 +32,8 @@ OF_REPLIES = (
 """Options that a trace has no use for."""
 
 
-def add_parser(commands: Any, summary: str) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser = commands.add_parser("explain", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument("text", nargs="*", metavar="TEXT", help="what is said; behind -- if it begins with a dash")
     parser.add_argument("--out", required=True, metavar="FILE", help="the page to write")
     parser.add_argument(
@@ -46,15 +44,15 @@ def add_parser(commands: Any, summary: str) -> None:
     parser.add_argument("--other", metavar="FILE", help="the port's arrays of the same run, by name")
     parser.add_argument("--map", metavar="NAMES", help="a JSON file of patterns for the port's names, as for compare")
     parser.add_argument("--row", type=int, metavar="N", help="which row of the traced batch (default: 0)")
-    add_model_options(parser)
-    add_pickle_option(parser)
     add_reply_options(parser)
-    parser.set_defaults(run=run, command="explain", defaults={name: parser.get_default(name) for name in OF_REPLIES})
+    parser.set_defaults(defaults={name: parser.get_default(name) for name in OF_REPLIES})
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
-    check_page(arguments)
+    inputs = (arguments.trace, arguments.other, arguments.map, arguments.load)
+    if check_output("--out", arguments.out, inputs).suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--out {arguments.out}: the page is an HTML file; give it the ending .html")
     found = explain_text(arguments) if arguments.trace is None else explain_file(arguments)
     found.save(arguments.out)
     (first, *_) = found.runs
@@ -65,26 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def explain_text(arguments: argparse.Namespace) -> Explanation:
     """Reply to the text, in a conversation of its own or in a saved one, and explain the reply."""
-    from npblender.chat import Conversation
-
     for option in ("other", "map", "row"):
         if getattr(arguments, option) is not None:
             raise ValueError(f"--{option} belongs to --trace, which is missing")
     text = check_text("TEXT", " ".join(arguments.text))
     if not text.strip() and arguments.load is None:
         raise ValueError("give a text to reply to, such as npblender explain 'hello there' --out page.html")
-    conversation = Conversation.from_pretrained(
-        arguments.model,
-        dialect=arguments.dialect,
-        dtype=arguments.dtype,
-        allow_pickle=arguments.allow_pickle,
-        persona=[check_text("--persona", line) for line in arguments.persona],
-        profile=arguments.profile,
-        block=block_phrases(arguments),
-        seed=arguments.seed,
-        **search_settings(arguments),
-    )
-    suit_threads(conversation.model.num_parameters())
+    conversation = conversation_of(arguments)
     if arguments.load is not None:
         conversation.load(arguments.load)
         conversation.configure(**search_settings(arguments))
@@ -102,9 +87,8 @@ def explain_file(arguments: argparse.Namespace) -> Explanation:
     given = [name for name in OF_REPLIES if getattr(arguments, name) != arguments.defaults[name]]
     for option in (*(["TEXT"] if arguments.text else []), *(f"--{name.replace('_', '-')}" for name in given)):
         raise ValueError(f"--trace shows what was recorded, without a search: leave out {option}")
-    for option, value in (("--load", arguments.load), ("--no-others", arguments.no_others)):
-        if value:
-            raise ValueError(f"--trace shows what was recorded, without other dialects: leave out {option}")
+    why = "--trace shows what was recorded, without other dialects"
+    refuse_options(why, arguments, ("load", "no_others"))
     trace = Trace.load(arguments.trace)
     folder = arguments.model
     if folder is None and BlenderbotSmallConfig.from_pretrained(demo.folder()).to_dict() == trace.config:
@@ -117,17 +101,3 @@ def explain_file(arguments: argparse.Namespace) -> Explanation:
     return explain_trace(
         arguments.trace, arguments.other, model=model, tokenizer=tokenizer, names=arguments.map, row=arguments.row or 0
     )
-
-
-def check_page(arguments: argparse.Namespace) -> None:
-    """Refuse, before anything is computed, a page that cannot be written or would overwrite an input."""
-    path = Path(arguments.out)
-    if path.is_dir() or not path.name:
-        raise ValueError(f"--out {arguments.out} is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise ValueError(f"--out {arguments.out}: there is no folder {str(path.parent)!r}")
-    for name in (arguments.trace, arguments.other, arguments.map, arguments.load):
-        if name is not None and path.exists() and Path(name).exists() and path.samefile(name):
-            raise ValueError(f"--out {arguments.out} is {name} itself; name another file")
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--out {arguments.out}: the page is an HTML file; give it the ending .html")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from npblender.common.printable import printable
 
@@ -12,15 +11,13 @@ HF_ENDPOINT and HF_TOKEN are honoured. Every --model and folder of the other com
 its branch main; of another revision it takes the folder that this command prints."""
 
 
-def add_parser(commands: Any, summary: str) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser = commands.add_parser("fetch", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument("name", metavar="OWNER/NAME", help="such as facebook/blenderbot_small-90M")
     parser.add_argument("--revision", metavar="REV", help="a branch, a tag or a commit (default: main)")
     parser.add_argument("--cache-dir", metavar="DIR", help="instead of the Hub's own cache")
     parser.add_argument("--local-files-only", action="store_true", help="download nothing")
     parser.add_argument("--force-download", action="store_true", help="download what is in the cache, too")
-    parser.set_defaults(run=run, command="fetch")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The files of a command: opens its input, and writes its records."""
+"""The files of a command: checks where its output goes, opens its input, and writes its records."""
 
 from __future__ import annotations
 
@@ -6,12 +6,25 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from npblender.common.printable import json_out, shown
+
+
+def check_output(option: str, name: str, inputs: Iterable[str | None]) -> Path:
+    """Refuse, before anything is computed, a file that cannot be written or that would overwrite an input."""
+    path = Path(name)
+    if path.is_dir() or not path.name:
+        raise ValueError(f"{option} {name} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise ValueError(f"{option} {name}: there is no folder {str(path.parent)!r}")
+    for given in inputs:
+        if given is not None and path.exists() and Path(given).exists() and path.samefile(given):
+            raise ValueError(f"{option} {name} is {given} itself; name another file")
+    return path
 
 
 @contextmanager

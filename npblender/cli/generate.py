@@ -11,12 +11,9 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
 
 from npblender.cli.files import count_lines, is_regular, open_input, plain_writer
 from npblender.cli.options import (
-    add_model_options,
-    add_pickle_option,
     add_reply_options,
     block_phrases,
     check_text,
@@ -32,9 +29,8 @@ EPILOG = """Input: a line of text each, or with --format jsonl (the default for 
 "error", and the exit code is 1 at the end."""
 
 
-def add_parser(commands: Any, summary: str) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser = commands.add_parser("generate", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument("input", nargs="?", default="-", metavar="FILE", help="the lines; - is stdin (default)")
     parser.add_argument("--out", metavar="FILE", help="where the replies go (default: stdout)")
     parser.add_argument("--overwrite", action="store_true", help="begin --out anew instead of going on")
@@ -48,10 +44,7 @@ def add_parser(commands: Any, summary: str) -> None:
     parser.add_argument("--workers", type=whole_number, metavar="N", help="use N processes (default: this one)")
     parser.add_argument("--n-best", type=whole_number, metavar="N", help="also report the N best replies")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    add_model_options(parser)
-    add_pickle_option(parser)
     add_reply_options(parser)
-    parser.set_defaults(run=run, command="generate")
 
 
 @contextmanager

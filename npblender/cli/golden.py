@@ -6,15 +6,13 @@ Exit codes of verify: 0 npblender agrees with the pack, 1 it does not, 2 the pac
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from npblender.cli.options import add_model_options, add_pickle_option, seed_number
-from npblender.common.printable import json_out, printable
+from npblender.common.printable import json_out, print_lines, printable
 
 
-def add_parser(commands: Any, summary: str) -> None:
-    """Add the subcommand and its three actions."""
-    parser = commands.add_parser("golden", help=summary, description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's three actions."""
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     export = actions.add_parser("export", help="write a pack", description="Write a pack of a model into a folder.")
     export.add_argument("folder", metavar="DIR", help="where it goes: a new folder, or one with a pack to replace")
@@ -24,7 +22,6 @@ def add_parser(commands: Any, summary: str) -> None:
         "--store", choices=["float64", "float32"], default="float64", help="how truths are stored (default: float64)"
     )
     add_model_options(export)
-    add_pickle_option(export)
     export.set_defaults(run=run_export, command="golden export")
     verify = actions.add_parser("verify", help="check a pack, and npblender against it", description=__doc__)
     verify.add_argument("folder", metavar="DIR", help="the pack")
@@ -85,8 +82,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json_out(report.to_json()))
     else:
-        for line in report.lines():
-            print(printable(line))
+        print_lines(report.lines())
     return report.code
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from npblender.cli.options import (
     THREAD_VARIABLES,
     add_model_options,
-    add_pickle_option,
     blas_threads,
     count_parameters,
     suit_threads,
@@ -20,13 +19,10 @@ from npblender.cli.options import (
 from npblender.common.printable import json_out, printable
 
 
-def add_parser(commands: Any, summary: str) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser = commands.add_parser("info", help=summary, description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     add_model_options(parser)
-    add_pickle_option(parser)
-    parser.set_defaults(run=run, command="info")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ class Command(NamedTuple):
 
 
 class Session:
-    """One session at a terminal."""
+    """One session at a terminal. What each command does, a method each, stands in `COMMANDS`."""
 
     def __init__(
         self,
@@ -124,13 +124,11 @@ class Session:
         COMMANDS[name].run(self, rest.strip())
 
     def show_help(self, rest: str) -> None:
-        """List the commands, a line each."""
         for command in dict.fromkeys(COMMANDS.values()):
             self.terminal.note(f"{command.usage:<18} {command.help}")
         self.terminal.note(f"{'//text':<18} say a text that begins with /")
 
     def persona(self, rest: str) -> None:
-        """Add a line to the persona, remove all of it for `-`, and show what it then is."""
         if rest == "-":
             self.conversation.persona = ()
         elif rest:
@@ -143,13 +141,11 @@ class Session:
             self.terminal.note(f"taken back: {' '.join(turn.text.split())}")
 
     def reset(self, rest: str) -> None:
-        """Forget all turns and keep the persona."""
         self.conversation.reset()
         self._begin_another()
         self.terminal.note("Everything that was said is forgotten; the persona stays.")
 
     def save(self, rest: str) -> None:
-        """Save the conversation to a file."""
         if not rest:
             raise ValueError("say where: /save FILE")
         rest = os.path.expanduser(rest)
@@ -157,7 +153,6 @@ class Session:
         self.terminal.note(f"saved {len(self.conversation.turns)} turns to {rest}")
 
     def load(self, rest: str) -> None:
-        """Load a conversation from a file."""
         if not rest:
             raise ValueError("say which: /load FILE")
         self.conversation.load(os.path.expanduser(rest))
@@ -165,11 +160,9 @@ class Session:
         self._show_turns("loaded")
 
     def talks(self, rest: str) -> None:
-        """Show the conversations of the database, the latest first."""
         self.terminal.note("\n".join(self._kept().lines()) or "There is no conversation yet.")
 
     def resume(self, rest: str) -> None:
-        """Go on with a conversation of the database."""
         if not rest:
             raise ValueError("say which: /resume ID, as /talks shows it, or /resume last")
         self._kept().resume(self.conversation, rest)
@@ -190,7 +183,6 @@ class Session:
             self.terminal.note(f"{'you' if turn.speaker == 'user' else turn.speaker}> {' '.join(turn.text.split())}")
 
     def beams(self, rest: str) -> None:
-        """Set the number of beams, and show which search is used."""
         if rest:
             if not (rest.isascii() and rest.isdigit() and int(rest)):
                 raise ValueError(f"/beams takes a number of 1 or more, not {shown(rest)}")
@@ -199,7 +191,6 @@ class Session:
         self.terminal.note(f"{plan.num_beams} beams: {plan.search}")
 
     def why(self, rest: str) -> None:
-        """Show the candidates of the last reply with their scores."""
         reply = self.conversation.last_reply
         if reply is None:
             raise ValueError("there is no reply to explain yet")
@@ -210,7 +201,6 @@ class Session:
             self.terminal.note("This search keeps no runners-up; /beams 10 does.")
 
     def quit(self, rest: str) -> None:
-        """End the session after this command."""
         self._leaving = True
 
 

@@ -33,7 +33,7 @@ SUBCOMMANDS = {
     "golden": "make, check and convert golden packs",
     "exercises": "functions of the model to write yourself, and a grader",
 }
-"""Each is a module of this room, with a function `add_parser(commands, help)`."""
+"""Each is a module of this room, with functions `add_options(parser)` and `run(arguments)`."""
 
 FAILED, INTERRUPTED, OUTPUT_CLOSED = 2, 130, 141
 
@@ -81,7 +81,11 @@ def make_parser(argv: Sequence[str], *, every: bool = False) -> Parser:
     chosen = next((argument for argument in argv if not argument.startswith("-")), None)
     for name, summary in SUBCOMMANDS.items():
         if every or name == chosen:
-            importlib.import_module(f"npblender.cli.{name}").add_parser(commands, summary)
+            module = importlib.import_module(f"npblender.cli.{name}")
+            epilog = getattr(module, "EPILOG", None)
+            parsed = commands.add_parser(name, help=summary, description=module.__doc__, epilog=epilog)
+            parsed.set_defaults(run=getattr(module, "run", None), command=name)  # one with actions has a `run` for each
+            module.add_options(parsed)
         else:
             commands.add_parser(name, help=summary)
     return parser

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from npblender.chat.blocklist import read_phrases
 from npblender.chat.history import PROFILES
-from npblender.common.printable import shown
+from npblender.common.printable import one_line, shown
 from npblender.config.dialect import DIALECTS
 from npblender.ops import threads
 
 if TYPE_CHECKING:
+    from npblender.chat import Conversation
     from npblender.config import BlenderbotSmallConfig
 
 
@@ -41,8 +43,8 @@ def whole_number(text: str, at_least: int = 1) -> int:
 seed_number = partial(whole_number, at_least=0)
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add --model and --dialect."""
+def add_model_options(parser: argparse.ArgumentParser, pickle: bool = True) -> None:
+    """Add --model and --dialect, and --allow-pickle for a command that reads weights."""
     parser.add_argument(
         "-m", "--model", metavar="FOLDER", help="the model's folder (default: the demo in this package)"
     )
@@ -51,6 +53,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         choices=[dialect.name for dialect in DIALECTS],
         help="which original to follow (default: what the folder says, else parlai)",
     )
+    if pickle:
+        add_pickle_option(parser)
 
 
 def add_pickle_option(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +67,8 @@ def add_pickle_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_reply_options(parser: argparse.ArgumentParser) -> None:
-    """Add everything that shapes a reply."""
+    """Add the options of a model, and everything that shapes a reply."""
+    add_model_options(parser)
     parser.add_argument(
         "--dtype",
         default="float32",
@@ -130,6 +135,25 @@ def search_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
+def conversation_of(arguments: argparse.Namespace) -> Conversation:
+    """Make the conversation that the options of a reply describe, with as many threads as suit its model."""
+    from npblender.chat import Conversation
+
+    conversation = Conversation.from_pretrained(
+        arguments.model,
+        dialect=arguments.dialect,
+        dtype=arguments.dtype,
+        allow_pickle=arguments.allow_pickle,
+        persona=[check_text("--persona", line) for line in arguments.persona],
+        profile=arguments.profile,
+        block=block_phrases(arguments),
+        seed=arguments.seed,
+        **search_settings(arguments),
+    )
+    suit_threads(conversation.model.num_parameters())
+    return conversation
+
+
 def block_phrases(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Read the phrases of --block's file.
 
@@ -144,6 +168,18 @@ def block_phrases(arguments: argparse.Namespace) -> tuple[str, ...]:
         raise FileNotFoundError(f"--block: there is no file {shown(arguments.block)}") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"--block: {arguments.block} is not UTF-8 text ({error.reason})") from error
+
+
+def refuse_options(why: str, arguments: argparse.Namespace, names: Iterable[str]) -> None:
+    """Refuse the first of some options that is given."""
+    for name in names:
+        if getattr(arguments, name):
+            raise ValueError(f"{why}: leave out --{name.replace('_', '-')}")
+
+
+def remark(message: str) -> None:
+    """Print a remark on stderr, behind the program's name."""
+    print(f"npblender {one_line(message)}", file=sys.stderr, flush=True)
 
 
 def check_text(option: str, text: str) -> str:

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-from npblender.cli.options import (
-    add_model_options,
-    add_pickle_option,
-    block_phrases,
-    check_text,
-    suit_threads,
-    whole_number,
-)
+from npblender.cli.options import add_model_options, block_phrases, check_text, remark, suit_threads, whole_number
 from npblender.common.printable import shown
 
 EPILOG = """Needs pip install 'npblender[serve]'. SIGTERM or Ctrl-C stops it: nothing new is taken, and what runs is
@@ -24,9 +15,8 @@ finished. docs/server.md says more."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def add_parser(commands: Any, summary: str) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser = commands.add_parser("serve", help=summary, description=__doc__, epilog=EPILOG)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine)")
     parser.add_argument("--port", type=port_number, default=8000, help="port; 0 takes a free one (default: 8000)")
     parser.add_argument(
@@ -43,8 +33,6 @@ def add_parser(commands: Any, summary: str) -> None:
     parser.add_argument("--db", metavar="FILE", help="keep the page's conversations in this SQLite file")
     parser.add_argument("--log", action="store_true", help="print a line for every request")
     add_model_options(parser)
-    add_pickle_option(parser)
-    parser.set_defaults(run=run, command="serve")
 
 
 def port_number(text: str) -> int:
@@ -135,8 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
         def announce() -> None:
             print(f"{name} answers at http://{shown}:{port}/", flush=True)
             if arguments.host not in LOOPBACK and rules.key is None:
-                remark = "anyone who reaches this address may use it; --api-key KEY asks for a key"
-                print(f"npblender serve: note: {remark}", file=sys.stderr, flush=True)
+                remark("serve: note: anyone who reaches this address may use it; --api-key KEY asks for a key")
 
         serve(app, listening, on_start=announce, log=arguments.log)
     return 0

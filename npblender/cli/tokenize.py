@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from npblender.cli.options import add_model_options, check_text
 from npblender.common.printable import json_out, printable
 
 
-def add_parser(commands: Any, summary: str) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser = commands.add_parser("tokenize", help=summary, description=__doc__)
     parser.add_argument("text", metavar="TEXT", help="the text; behind -- if it begins with a dash")
     parser.add_argument("--typed", action="store_true", help="as chat does it: nothing becomes a special token")
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    add_model_options(parser)
-    parser.set_defaults(run=run, command="tokenize")
+    add_model_options(parser, pickle=False)
 
 
 def run(arguments: argparse.Namespace) -> int:

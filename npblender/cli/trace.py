@@ -7,19 +7,13 @@ The file is safetensors; beside the arrays it says what was run and how much of 
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from npblender.cli.options import (
-    add_model_options,
-    add_pickle_option,
-    check_text,
-    count_parameters,
-    suit_threads,
-    whole_number,
-)
+from npblender.cli.files import check_output
+from npblender.cli.options import add_model_options, check_text, count_parameters, suit_threads, whole_number
+from npblender.common.json_files import naming, read_object
 from npblender.common.printable import printable, shown
 
 if TYPE_CHECKING:
@@ -47,9 +41,8 @@ def id_row(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"{shown(text)} is no list of ids such as 5,6,7") from None
 
 
-def add_parser(commands: Any, summary: str) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser = commands.add_parser("trace", help=summary, description=__doc__, epilog=EPILOG)
     what = parser.add_argument_group("what is run (one of --text, --input-ids, --inputs)")
     what.add_argument("--text", metavar="TEXT", help="what the encoder reads")
     what.add_argument("--reply", metavar="TEXT", help="what the decoder reads behind the start token; needs --text")
@@ -72,8 +65,6 @@ def add_parser(commands: Any, summary: str) -> None:
     )
     where.add_argument("--no-noise", action="store_true", help="do not measure the points' float32 noise")
     add_model_options(parser)
-    add_pickle_option(parser)
-    parser.set_defaults(run=run, command="trace")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -83,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     from npblender.groundtruth import record
     from npblender.groundtruth.tracing.table import trace_table
 
-    check_output(arguments)
+    check_results(arguments)
     folder = demo.folder() if arguments.model is None else arguments.model
     config = BlenderbotSmallConfig.from_pretrained(folder)
     inputs = given_inputs(arguments, config)
@@ -119,7 +110,7 @@ def stored_dtype(folder: Path, allow_pickle: bool = False) -> str:
     return "float64" if any(tensor.dtype == "F64" for tensor in tensors) else "float32"
 
 
-def check_output(arguments: argparse.Namespace) -> None:
+def check_results(arguments: argparse.Namespace) -> None:
     """Refuse, before anything is computed, what cannot be written."""
     from npblender.checkpoint import resolve_dtype
 
@@ -135,18 +126,11 @@ def check_output(arguments: argparse.Namespace) -> None:
         if not arguments.table:
             raise ValueError("say where the trace goes: --out FILE, or --table to print what it holds")
         return
-    path = Path(arguments.out)
+    path = check_output("--out", arguments.out, (arguments.inputs,))
     if resolve_dtype(arguments.dtype).char == "g":
         raise ValueError("a safetensors file cannot hold longdouble: use --dtype float64, or --table without --out")
     if path.suffix.lower() in (".npz", ".npy", ".json"):
         raise ValueError(f"--out {arguments.out}: a trace is a safetensors file; give it another ending")
-    if path.is_dir():
-        raise ValueError(f"--out {arguments.out} is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise ValueError(f"--out {arguments.out}: there is no folder {str(path.parent)!r}")
-    given = None if arguments.inputs is None else Path(arguments.inputs)
-    if given is not None and given.exists() and path.exists() and path.samefile(given):
-        raise ValueError(f"--out {arguments.out} is the file of --inputs itself; name another")
 
 
 def given_inputs(arguments: argparse.Namespace, config: BlenderbotSmallConfig) -> TraceInputs:
@@ -206,12 +190,5 @@ def read_inputs(name: str) -> dict[str, Any]:
     path = Path(name)
     if not path.is_file():
         raise FileNotFoundError(f"--inputs: there is no file {shown(name)}")
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"--inputs: {name} is not UTF-8 text ({error.reason})") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"--inputs: {name} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"--inputs: {name} must hold one JSON object, not a {type(content).__name__}")
-    return content
+    with naming("--inputs"):
+        return read_object(path, "utf-8-sig")

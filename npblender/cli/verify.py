@@ -6,18 +6,14 @@ Exit codes: 0 complete and sane, 1 something is wrong with it, 2 it cannot be re
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import sys
-from typing import Any
 
-from npblender.cli.options import add_pickle_option
-from npblender.common.printable import printable, shown
+from npblender.cli.options import add_pickle_option, remark
+from npblender.common.printable import json_out, print_lines, shown
 
 
-def add_parser(commands: Any, summary: str) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
-    parser = commands.add_parser("verify", help=summary, description=__doc__)
     parser.add_argument("folder", metavar="FOLDER", help="the model's folder")
     parser.add_argument("--no-replies", action="store_true", help="do not have the published 90M reply")
     parser.add_argument(
@@ -29,7 +25,6 @@ def add_parser(commands: Any, summary: str) -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     add_pickle_option(parser)
-    parser.set_defaults(run=run, command="verify")
 
 
 def named_digest(text: str) -> tuple[str, str]:
@@ -58,11 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
         allow_pickle=arguments.allow_pickle,
         replies=not arguments.no_replies,
         digests=dict(map(named_digest, arguments.sha256)),
-        say=lambda line: print(printable(f"npblender verify: {line}"), file=sys.stderr, flush=True),
+        say=lambda line: remark(f"verify: {line}"),
     )
     if arguments.json:
-        print(json.dumps(report.to_json()))
+        print(json_out(report.to_json()))
     else:
-        for line in report.lines():
-            print(printable(line))
+        print_lines(report.lines())
     return 0 if report.is_sound else 1

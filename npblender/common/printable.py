@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _JOINERS = frozenset("\u200c\u200d")  # inside emoji and words of some scripts; they move nothing
@@ -49,6 +49,12 @@ def one_line(text: str) -> str:
     'first second'
     """
     return printable(" ".join(part.strip() for part in text.split("\n")).strip())
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines of unknown origin, each made safe."""
+    for line in lines:
+        print(printable(line))
 
 
 SHOWN = 200

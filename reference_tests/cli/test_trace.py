@@ -223,7 +223,7 @@ def test_what_is_said_twice_is_refused(tiny_folder: Path, tmp_path: Path) -> Non
     assert "--steps says again what" in message
     plain = write(tmp_path / "inputs", {"input_ids": [[5]]})
     here = ("trace", "--model", tiny_folder, "--inputs", plain, "--out", plain)
-    assert "is the file of --inputs itself" in one_error(run_cli(*here))
+    assert "itself; name another file" in one_error(run_cli(*here))
     assert json.loads(plain.read_text()) == {"input_ids": [[5]]}
     there = ("trace", "--model", tiny_folder, "--inputs", "no.json", "--out", plain)
     assert "--inputs: there is no file 'no.json'" in one_error(run_cli(*there))
