@@ -19,7 +19,7 @@ LOWEST_SCORE = -3e38
 """Every dtype that the model computes in can hold it."""
 
 
-def by_original(*values: Any) -> dict[str, Any]:
+def _by_original(*values: Any) -> dict[str, Any]:
     """The values of a field in ParlAI, in transformers up to 4.52, and in transformers from 4.53 on."""
     return {"by_original": values}
 
@@ -31,43 +31,43 @@ class Dialect:
     name: str
 
     # The forward pass.
-    scale_decoder_embeddings: bool = field(metadata=by_original(True, True, False))
+    scale_decoder_embeddings: bool = field(metadata=_by_original(True, True, False))
     """Decoder token embeddings times sqrt(d_model) when `scale_embedding` is set. transformers lost it in 4.53."""
-    scale_decoder_inputs_embeds: bool = field(metadata=by_original(False, True, False))
+    scale_decoder_inputs_embeds: bool = field(metadata=_by_original(False, True, False))
     """The same factor on embeddings that the caller gives as `decoder_inputs_embeds`. Only 4.52.4 does so."""
-    positions_follow_mask: bool = field(metadata=by_original(True, False, False))
+    positions_follow_mask: bool = field(metadata=_by_original(True, False, False))
     """Encoder positions count attended tokens, so left padding changes nothing; otherwise they count columns."""
-    mask_from_ids: bool = field(metadata=by_original(True, False, False))
+    mask_from_ids: bool = field(metadata=_by_original(True, False, False))
     """A forward pass without `attention_mask` hides pad ids; otherwise they are attended to."""
-    mask_from_ids_in_generate: bool = field(metadata=by_original(True, True, False))
+    mask_from_ids_in_generate: bool = field(metadata=_by_original(True, True, False))
     """The same for `generate` without `attention_mask`."""
-    masked_score: float | None = field(metadata=by_original(-1e20, None, None))
+    masked_score: float | None = field(metadata=_by_original(-1e20, None, None))
     """What replaces the score of a hidden key; None stands for the most negative number of the dtype."""
-    zero_padded_states: bool = field(metadata=by_original(True, False, False))
+    zero_padded_states: bool = field(metadata=_by_original(True, False, False))
     """Encoder states at pads are zero after the embeddings and after every layer."""
-    start_logit: float | None = field(metadata=by_original(-1e20, None, None))
+    start_logit: float | None = field(metadata=_by_original(-1e20, None, None))
     """What replaces the logit of the start token, so that it is never generated; None leaves it alone."""
 
     # Text.
-    pretokenizer: Family = field(metadata=by_original("parlai", "transformers", "transformers"))
+    pretokenizer: Family = field(metadata=_by_original("parlai", "transformers", "transformers"))
     """How text is cut into pieces before BPE."""
-    cut_special_tokens: bool = field(metadata=by_original(False, True, True))
+    cut_special_tokens: bool = field(metadata=_by_original(False, True, True))
     """A special token written inside a text is cut out, glued to letters or not, before the text is cut up."""
 
     # Generation.
-    search: Family = field(metadata=by_original("parlai", "transformers", "transformers"))
+    search: Family = field(metadata=_by_original("parlai", "transformers", "transformers"))
     """Whose bookkeeping of beams, lengths, blocks and scores a search follows."""
-    min_length_counts_start: bool = field(metadata=by_original(False, True, True))
+    min_length_counts_start: bool = field(metadata=_by_original(False, True, True))
     """Whether the decoder's start token counts towards `min_length`."""
-    default_length_by_value: bool = field(metadata=by_original(False, True, False))
+    default_length_by_value: bool = field(metadata=_by_original(False, True, False))
     """A `max_length` of 20 in a file is taken for transformers' default of 20 new tokens, which 4.52.4 cannot tell."""
-    sources_settle: bool = field(metadata=by_original(False, False, True))
+    sources_settle: bool = field(metadata=_by_original(False, False, True))
     """In a beam search, a source whose beams can no longer improve takes no more of them while others go on (5.23)."""
-    encoder_penalty_by_row: bool = field(metadata=by_original(False, True, False))
+    encoder_penalty_by_row: bool = field(metadata=_by_original(False, True, False))
     """`encoder_repetition_penalty` of source i falls on row i even where a source has several rows (4.52.4)."""
-    bias_needs_longer_target: bool = field(metadata=by_original(False, True, False))
+    bias_needs_longer_target: bool = field(metadata=_by_original(False, True, False))
     """Bad words and sequence biases as long as the target so far and one token more are passed over (4.52.4)."""
-    rescues_prefix: bool = field(metadata=by_original(False, False, True))
+    rescues_prefix: bool = field(metadata=_by_original(False, False, True))
     """Where `prefix_allowed_tokens_fn` allows only what is blocked, it is possible all the same (5.23)."""
 
     def __post_init__(self) -> None:
