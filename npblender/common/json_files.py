@@ -1,4 +1,4 @@
-"""Finds and makes a model's folder, and reads and writes JSON files in it, with errors that name the file."""
+"""Finds and makes a model's folder, and reads and writes texts and JSON in it, with errors that name the file."""
 
 import contextlib
 import json
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from npblender.common.mistaken_files import read_text, refuse_file
+from npblender.common.mistaken_files import refuse_file, refuse_mistaken_file
 from npblender.common.printable import shown
 from npblender.common.replacing import JOURNAL_NAME, finish_replacing, replacing
 
@@ -124,6 +124,23 @@ def _look_at(folder: str | os.PathLike[str], called: str) -> tuple[Path, bool, b
         return path, path.exists(), path.is_dir()
     except (OSError, ValueError) as error:  # a name too long for the system, or with a zero byte in it
         raise ValueError(f"{str(folder)!r} is no name of a folder: {error}") from error
+
+
+def read_text(path: Path, needed_by: str, encoding: str = "utf-8") -> str:
+    """Read a file of UTF-8 text.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message says what needs it.
+        ValueError: it is something else; the message says what, where that is known.
+    """
+    if path.is_dir():
+        refuse_mistaken_file(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} holds no {path.name}; {needed_by} needs one")
+    try:
+        return path.read_bytes().decode(encoding)
+    except UnicodeDecodeError as error:
+        refuse_file(path, f"is not UTF-8 text: {error}")
 
 
 @contextlib.contextmanager

@@ -48,23 +48,6 @@ def refuse_file(path: Path, what: str, kind: type[ValueError] = ValueError) -> N
     raise kind(f"{path} {what}")
 
 
-def read_text(path: Path, needed_by: str, encoding: str = "utf-8") -> str:
-    """Read a file of UTF-8 text.
-
-    Raises:
-        FileNotFoundError: there is no such file; the message says what needs it.
-        ValueError: it is something else; the message says what, where that is known.
-    """
-    if path.is_dir():
-        refuse_mistaken_file(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.parent} holds no {path.name}; {needed_by} needs one")
-    try:
-        return path.read_bytes().decode(encoding)
-    except UnicodeDecodeError as error:
-        refuse_file(path, f"is not UTF-8 text: {error}")
-
-
 def _what_begins(start: bytes) -> str | None:
     if start.startswith(b"version https://git-lfs"):
         size = re.search(rb"^size (\d+)", start, re.MULTILINE)

@@ -18,7 +18,6 @@ from typing import Any
 
 from npblender.common import json_files
 from npblender.common.checks import check_whole
-from npblender.common.mistaken_files import read_text
 from npblender.common.printable import shown
 
 OPT_FILES = ("model.opt", "model.checkpoint.opt")
@@ -71,7 +70,7 @@ class ParlaiFolder:
         path = next((self.path.parent / name for name in DICTIONARY_FILES if (self.path.parent / name).is_file()), None)
         if path is None:
             raise FileNotFoundError(f"{self.path.parent} holds {self.path.name} and no {DICTIONARY_FILES[0]}")
-        text = read_text(path, "a model of ParlAI")
+        text = json_files.read_text(path, "a model of ParlAI")
         found = dict.fromkeys(self.special_tokens().values())
         for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
             token, tab, count = line.rstrip("\r").partition("\t")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from npblender.common import json_files
-from npblender.common.mistaken_files import read_text, refuse_file
+from npblender.common.mistaken_files import refuse_file
 from npblender.common.printable import shown
 from npblender.tokenizer.bpe import CONTINUED, WORD_END, MergeTable
 from npblender.tokenizer.pretokenize import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
@@ -266,7 +266,7 @@ def read_merges(path: Path) -> MergeTable:
         FileNotFoundError: there is no such file.
         ValueError: no `#version: 0.2` on the first line, or a line that is not two symbols with a space between.
     """
-    text = read_text(path, "a tokenizer's folder")
+    text = json_files.read_text(path, "a tokenizer's folder")
     if text.strip("\r\n") and not text.endswith("\n"):
         last = shown(text[-60:].splitlines()[-1])
         refuse_file(
