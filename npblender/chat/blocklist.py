@@ -13,25 +13,17 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 import numpy as np
 
 from npblender.common.array_types import Array, Ids
 from npblender.common.checks import lines_of
 from npblender.common.printable import shown
+from npblender.tokenizer import BlenderbotSmallTokenizer
 from npblender.tokenizer.bpe import CONTINUED
 from npblender.tokenizer.pretokenize import NEWLINE
 
 _WORD = re.compile(r"\w+|[^\w\s]|\n")  # one word of a shown text: ParlAI's own cut
-
-
-class Vocabulary(Protocol):
-    """The methods of a tokenizer that are used here: see `BlenderbotSmallTokenizer`."""
-
-    @property
-    def all_special_ids(self) -> list[int]: ...
-    def get_vocab(self) -> dict[str, int]: ...
 
 
 def read_phrases(text: str) -> tuple[str, ...]:
@@ -64,7 +56,7 @@ class BlockList:
     ['er']
     """
 
-    def __init__(self, phrases: str | Iterable[str], tokenizer: Vocabulary) -> None:
+    def __init__(self, phrases: str | Iterable[str], tokenizer: BlenderbotSmallTokenizer) -> None:
         self.phrases: tuple[str, ...] = lines_of("the block list", phrases)
         vocabulary = tokenizer.get_vocab()
         special = set(tokenizer.all_special_ids)

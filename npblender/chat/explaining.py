@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from npblender.chat.explanation.explanation import Explanation, explain_or_refuse, in_dialects
 from npblender.chat.explanation.pieces import Piece, last_pieces, pieces_of, special_piece
 from npblender.chat.explanation.runs import Asked, explain_run
-from npblender.chat.history import PERSONA_PREFIX as PREFIX
 from npblender.chat.history import (
-    PERSONA_WORDS,
     FittedSource,
     Ids,
     Turn,
-    encode_turn,
+    encode_parts,
     find_token,
-    persona_line,
+    join,
+    persona_parts,
     separator_ids,
+    turn_parts,
 )
 from npblender.chat.replies import make_settings
 from npblender.config.dialect import Dialect
@@ -42,7 +43,7 @@ def explain_turn(conversation: Conversation, turn: int, dialects: Sequence[str |
 
     def ask(model: BlenderbotSmallForConditionalGeneration, tokenizer: BlenderbotSmallTokenizer) -> Asked:
         settings = make_settings(conversation.profile, model, conversation.settings)
-        source = conversation.source_of(tokenizer, before)
+        source = conversation.source_of(before, tokenizer=tokenizer)
         pieces = source_pieces(conversation, tokenizer, before, source)
         own = tokenizer is conversation.tokenizer
         return Asked(
@@ -51,7 +52,7 @@ def explain_turn(conversation: Conversation, turn: int, dialects: Sequence[str |
             pieces,
             settings.plan,
             settings.options,
-            processors=conversation.processors(),
+            processors=conversation.speaker.processors,
             reply=reply_ids(conversation, said, last=said is turns[-1]) if own else None,
         )
 
@@ -69,7 +70,7 @@ def reply_ids(conversation: Conversation, said: Turn, *, last: bool) -> Ids:
         return reply.ids
     config, newline = conversation.model.config, find_token(conversation.tokenizer, NEWLINE)
     edges = [() if each is None else (each,) for each in (config.decoder_start_token_id, config.eos_token_id)]
-    return (*edges[0], *encode_turn(conversation.tokenizer, said, newline), *edges[1])
+    return (*edges[0], *encode_parts(conversation.tokenizer, turn_parts(said, newline), newline), *edges[1])
 
 
 def source_pieces(
@@ -81,29 +82,13 @@ def source_pieces(
         [special_piece(tokenizer, index) for index in separator_ids(tokenizer, names)]
         for names in (profile.between, profile.after)
     )
-    persona = [
-        pieces_of(tokenizer, PERSONA_WORDS, typed=True)
-        + pieces_of(tokenizer, persona_line(line)[len(PREFIX) :], typed=True)
-        for line in conversation.persona
-    ]
-    spoken = [turn_pieces(tokenizer, turn) for turn in turns[source.dropped_turns :]]
+    cut = partial(pieces_of, tokenizer, typed=True)
+    persona = [join(map(cut, persona_parts(line)), ()) for line in conversation.persona]
+    newline = find_token(tokenizer, NEWLINE)
+    breaks = () if newline is None else (special_piece(tokenizer, newline),)
+    spoken = [join(map(cut, turn_parts(turn, newline)), breaks) for turn in turns[source.dropped_turns :]]
     length = sum(len(piece.ids) for piece in spoken[0])
     spoken[0] = last_pieces(spoken[0], length - source.cut_tokens)
-    joined: list[Piece] = []
-    for number, part in enumerate([*persona, *spoken]):
-        joined += [*(between if number else ()), *part]
-    pieces = (*joined, *after)
+    pieces = join([*persona, *spoken], between) + tuple(after)
     assert tuple(index for piece in pieces for index in piece.ids) == source.ids
     return pieces
-
-
-def turn_pieces(tokenizer: BlenderbotSmallTokenizer, turn: Turn) -> tuple[Piece, ...]:
-    """The pieces of one turn, as `encode_turn` encodes it."""
-    newline = find_token(tokenizer, NEWLINE)
-    text = turn.text if turn.raw is None else turn.raw
-    if turn.speaker == "user" or newline is None:
-        return pieces_of(tokenizer, " ".join(text.split()), typed=True)
-    pieces: list[Piece] = []
-    for number, line in enumerate(text.strip().split("\n")):
-        pieces += [*([special_piece(tokenizer, newline)] if number else []), *pieces_of(tokenizer, line, typed=True)]
-    return tuple(pieces)

@@ -10,12 +10,13 @@ cannot become a special token. Everything here is a pure function of text and id
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from npblender.common.printable import shown
 from npblender.config.generation_config import GenerationConfig
+from npblender.tokenizer import BlenderbotSmallTokenizer
 from npblender.tokenizer.pretokenize import NEWLINE
 
 PERSONA_PREFIX = "your persona: "
@@ -83,17 +84,7 @@ or a Profile
 
 Speaker = Literal["user", "model"]
 Ids = tuple[int, ...]
-
-
-class TextEncoder(Protocol):
-    """The methods of a tokenizer that are used here: see `BlenderbotSmallTokenizer`."""
-
-    bos_token: str | None
-    eos_token: str | None
-
-    def encode(self, text: str, *, split_special_tokens: bool | None = None, verbose: bool = True) -> Any: ...
-    def convert_tokens_to_ids(self, tokens: str) -> Any: ...
-    def convert_ids_to_tokens(self, ids: int) -> Any: ...
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -116,7 +107,7 @@ class Turn:
                 raise TypeError(f"a turn's {name} must be a string, not {type(value).__name__}")
 
 
-def separator_ids(tokenizer: TextEncoder, names: Sequence[str]) -> Ids:
+def separator_ids(tokenizer: BlenderbotSmallTokenizer, names: Sequence[str]) -> Ids:
     """Look up the ids of a profile's separator in a tokenizer's vocabulary.
 
     Raises:
@@ -136,11 +127,11 @@ def separator_ids(tokenizer: TextEncoder, names: Sequence[str]) -> Ids:
     return tuple(ids)
 
 
-def find_token(tokenizer: TextEncoder, token: str | None) -> int | None:
+def find_token(tokenizer: BlenderbotSmallTokenizer, token: str | None) -> int | None:
     """Look up the id of a token; None if the vocabulary lacks it."""
     if token is None:
         return None
-    token_id: int = tokenizer.convert_tokens_to_ids(token)
+    token_id = tokenizer.convert_tokens_to_ids(token)
     return token_id if tokenizer.convert_ids_to_tokens(token_id) == token else None
 
 
@@ -158,50 +149,55 @@ def persona_line(text: str) -> str:
     return PERSONA_PREFIX + line
 
 
-def encode_persona(tokenizer: TextEncoder, text: str) -> Ids:
-    """Encode a persona line, without special tokens.
+def persona_parts(text: str) -> tuple[str, str]:
+    """The two texts of a persona line that are cut each by itself, prefix and line.
 
     The prefix is cut as in training whatever the dialect: transformers' cut glues the colon to its word, and the
     published vocabulary knows no such token.
 
-    >>> encode_persona(tokenizer, "low") == tuple(tokenizer.encode("your persona : low"))
-    True
+    >>> persona_parts("i have two cats.")
+    ('your persona :', 'i have two cats.')
     """
-    line = persona_line(text)[len(PERSONA_PREFIX) :]
-    ids = (tokenizer.encode(part, split_special_tokens=True, verbose=False) for part in (PERSONA_WORDS, line))
-    return join(list(ids), ())
+    return PERSONA_WORDS, persona_line(text)[len(PERSONA_PREFIX) :]
 
 
-def encode_turn(tokenizer: TextEncoder, turn: Turn, newline: int | None) -> Ids:
-    r"""Encode one turn, without special tokens, whatever was typed.
+def turn_parts(turn: Turn, newline: int | None) -> list[str]:
+    r"""The texts of a turn between which the model's line break stands, whose id is `newline`.
 
-    In a user's text a line break is read as a space, since the model would take it for the next speaker's turn. In the
-    model's own words it is the token that the model chose, if the vocabulary has one.
+        In a user's text a line break is read as a space, since the model would take it for the next speaker's turn. In the
+        model's own words it is the token that the model chose, if the vocabulary has one.
 
-    >>> encode_turn(tokenizer, Turn("user", "hello\nlow"), 4)
-    (5, 6)
-    >>> encode_turn(tokenizer, Turn("model", "hello\nlow"), 4)
-    (5, 4, 6)
+        >>> turn_parts(Turn("user", "hello
+    low"), 4), turn_parts(Turn("model", "hello
+    low"), 4)
+        (['hello low'], ['hello', 'low'])
     """
     text = turn.text if turn.raw is None else turn.raw
     if turn.speaker == "user" or newline is None:
-        return tuple(tokenizer.encode(" ".join(text.split()), split_special_tokens=True, verbose=False))
-    lines = [tokenizer.encode(line, split_special_tokens=True, verbose=False) for line in text.strip().split("\n")]
-    return join(lines, (newline,))
+        return [" ".join(text.split())]
+    return text.strip().split("\n")
 
 
-def join(parts: Sequence[Sequence[int]], separator: Sequence[int]) -> Ids:
+def encode_parts(tokenizer: BlenderbotSmallTokenizer, parts: Iterable[str], newline: int | None = None) -> Ids:
+    """Encode texts without special tokens, whatever was typed, the line break between them.
+
+    >>> encode_parts(tokenizer, ["hello", "low"], 4)
+    (5, 4, 6)
+    """
+    encoded = [tokenizer.encode(part, split_special_tokens=True, verbose=False) for part in parts]
+    return join(encoded, () if newline is None else (newline,))
+
+
+def join(parts: Iterable[Sequence[Item]], separator: Sequence[Item]) -> tuple[Item, ...]:
     """Join parts with a separator between them.
 
     >>> join([[5], [6, 7]], [4])
     (5, 4, 6, 7)
     """
-    ids: list[int] = []
+    joined: list[Item] = []
     for number, part in enumerate(parts):
-        if number:
-            ids.extend(separator)
-        ids.extend(part)
-    return tuple(ids)
+        joined += [*(separator if number else ()), *part]
+    return tuple(joined)
 
 
 @dataclass(frozen=True)
@@ -259,7 +255,7 @@ def fit_history(
 
 
 def make_source(
-    tokenizer: TextEncoder, profile: Profile, persona: Sequence[str], turns: Sequence[Turn], limit: int
+    tokenizer: BlenderbotSmallTokenizer, profile: Profile, persona: Sequence[str], turns: Sequence[Turn], limit: int
 ) -> FittedSource:
     """Encode a conversation as the ids of one source, in a profile's format and within `limit` positions.
 
@@ -271,10 +267,10 @@ def make_source(
     (5, 4, 5, 10, 4, 6)
     """
     newline = find_token(tokenizer, NEWLINE)
-    encoded = [encode_turn(tokenizer, turn, newline) for turn in turns]
+    encoded = [encode_parts(tokenizer, turn_parts(turn, newline), newline) for turn in turns]
     for turn, ids in zip(turns, encoded, strict=True):
         if not ids and turn.speaker == "user":
             raise ValueError(f"{shown(turn.text)} becomes no token; say something with letters in it")
-    lines = [encode_persona(tokenizer, line) for line in persona]
+    lines = [encode_parts(tokenizer, persona_parts(line)) for line in persona]
     between, after = separator_ids(tokenizer, profile.between), separator_ids(tokenizer, profile.after)
     return fit_history(lines, encoded, between, after, limit)

@@ -27,6 +27,12 @@ APPLICATION = 0x6E70626C
 VERSION = 1
 BUSY_SECONDS = 30.0
 """How long a change waits for one of another process. Each takes milliseconds."""
+READ = "BEGIN"
+"""Begins a transaction that sees the file as it is at its beginning."""
+CHANGE = "BEGIN IMMEDIATE"
+"""Begins one that no other change can come between."""
+DURABLE = "PRAGMA synchronous = FULL"
+"""A change that was reported outlives a power cut, too."""
 TITLE = 80
 """Characters of a title: the beginning of what was said first."""
 
@@ -89,14 +95,14 @@ class Talks:
             raise FileNotFoundError(f"there is no folder {str(self.path.parent)!r} for the database of conversations")
         if self.path.is_dir():
             raise ValueError(f"{self.path} is a folder; name a file for the database of conversations")
-        with self._opened() as database:
+        with self._transaction("PRAGMA journal_mode = WAL", CHANGE) as database:  # of several processes one makes them
             _prepare(database, self.path)
 
     def begin(self, transcript: Transcript) -> str:
         """Keep a new conversation; return its id."""
         name = secrets.token_hex(8)
         now = time.time()
-        with self._changing() as database:
+        with self._transaction(DURABLE, CHANGE) as database:
             database.execute(
                 "INSERT INTO conversations VALUES (?, ?, ?, ?, 1, ?, ?, ?)",
                 (name, title_of(transcript), now, now, *_head(transcript)),
@@ -114,8 +120,8 @@ class Talks:
             NoSuchTalk: there is no such conversation.
             TalkConflict: it has been changed since that revision.
         """
-        with self._changing() as database:
-            found = _revision(database, name)
+        with self._transaction(DURABLE, CHANGE) as database:
+            *_, found = self._row(database, name)
             if revision is not None and found != revision:
                 raise TalkConflict(
                     f"the conversation was changed elsewhere: it is at revision {found}, not {revision}; load it again"
@@ -142,13 +148,8 @@ class Talks:
         Raises:
             NoSuchTalk: there is no such conversation.
         """
-        with self._reading() as database:
-            row = database.execute(
-                "SELECT profile, persona, settings, revision FROM conversations WHERE id = ?", (name,)
-            ).fetchone()
-            if row is None:
-                raise NoSuchTalk(f"there is no conversation {shown(name)} in {self.path}")
-            profile, persona, settings, revision = row
+        with self._transaction(READ) as database:
+            profile, persona, settings, revision = self._row(database, name)
             turns = tuple(_read_turns(database, name))
         return Transcript(profile, tuple(json.loads(persona)), turns, json.loads(settings)), revision
 
@@ -158,7 +159,7 @@ class Talks:
             "SELECT id, title, changed, (SELECT count(*) FROM turns WHERE conversation = id), revision "
             "FROM conversations ORDER BY changed DESC, id LIMIT ?"
         )
-        with self._reading() as database:
+        with self._transaction(READ) as database:
             return [Entry(*row) for row in database.execute(query, (most,))]
 
     def delete(self, name: str) -> None:
@@ -167,8 +168,8 @@ class Talks:
         Raises:
             NoSuchTalk: there is no such conversation.
         """
-        with self._changing() as database:
-            _revision(database, name)
+        with self._transaction(DURABLE, CHANGE) as database:
+            self._row(database, name)
             database.execute("DELETE FROM conversations WHERE id = ?", (name,))
 
     def find(self, beginning: str) -> str:
@@ -177,7 +178,7 @@ class Talks:
         Raises:
             NoSuchTalk: there is none, or there are several.
         """
-        with self._reading() as database:
+        with self._transaction(READ) as database:
             if beginning == "last":
                 rows = database.execute("SELECT id FROM conversations ORDER BY changed DESC, id LIMIT 1").fetchall()
             else:
@@ -190,34 +191,27 @@ class Talks:
         return str(rows[0][0])
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *beginning: str) -> Iterator[sqlite3.Connection]:
+        """One transaction, begun by these statements and undone by an error."""
         try:
             with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as database:
-                database.execute("PRAGMA foreign_keys = ON")
-                yield database
+                for statement in ("PRAGMA foreign_keys = ON", *beginning):
+                    database.execute(statement)
+                try:
+                    yield database
+                except BaseException:
+                    database.execute("ROLLBACK")
+                    raise
+                database.execute("COMMIT")
         except sqlite3.Error as error:
             raise ValueError(f"{self.path}: {error}; is it a database of conversations that may be written?") from error
 
-    @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, which no other change can come between."""
-        with self._opened() as database:
-            database.execute("PRAGMA synchronous = FULL")  # a change that was reported outlives a power cut, too
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, which sees the file as it is at its beginning."""
-        with self._opened() as database:
-            database.execute("BEGIN")
-            yield database
-            database.execute("COMMIT")
+    def _row(self, database: sqlite3.Connection, name: str) -> tuple[str, str, str, int]:
+        query = "SELECT profile, persona, settings, revision FROM conversations WHERE id = ?"
+        row: tuple[str, str, str, int] | None = database.execute(query, (name,)).fetchone()
+        if row is None:
+            raise NoSuchTalk(f"there is no conversation {shown(name)} in {self.path}")
+        return row
 
 
 def title_of(transcript: Transcript) -> str:
@@ -232,37 +226,23 @@ def title_of(transcript: Transcript) -> str:
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
     """Make the tables of a new file; refuse a file of another kind or version."""
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("BEGIN IMMEDIATE")  # so that of several processes one makes them
-    application = database.execute("PRAGMA application_id").fetchone()[0]
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if application == APPLICATION and version == VERSION:
-        database.execute("ROLLBACK")
-        return
-    empty = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    numbers = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+    application, version, tables = (database.execute(query).fetchone()[0] for query in numbers)
     if application == APPLICATION:
-        database.execute("ROLLBACK")
-        raise ValueError(f"{path} is of version {version}; this program reads {VERSION}")
-    if application != 0 or not empty:
-        database.execute("ROLLBACK")
+        if version != VERSION:
+            raise ValueError(f"{path} is of version {version}; this program reads {VERSION}")
+        return
+    if application or tables:
         raise ValueError(f"{path} is a database of another program; name another file")
     for statement in TABLES.split(";"):
         if statement.strip():
             database.execute(statement)
     database.execute(f"PRAGMA application_id = {APPLICATION}")
     database.execute(f"PRAGMA user_version = {VERSION}")
-    database.execute("COMMIT")
 
 
 def _head(transcript: Transcript) -> tuple[str, str, str]:
     return transcript.profile, json.dumps(list(transcript.persona)), json.dumps(dict(transcript.settings))
-
-
-def _revision(database: sqlite3.Connection, name: str) -> int:
-    row = database.execute("SELECT revision FROM conversations WHERE id = ?", (name,)).fetchone()
-    if row is None:
-        raise NoSuchTalk(f"there is no conversation {shown(name)}")
-    return int(row[0])
 
 
 def _read_turns(database: sqlite3.Connection, name: str) -> Sequence[Turn]:

@@ -6,17 +6,10 @@ tokens, and none that was shown is ever taken back.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from npblender.chat.spacing import NaturalSpacing
+from npblender.tokenizer import BlenderbotSmallTokenizer
 from npblender.tokenizer.bpe import CONTINUED
 from npblender.tokenizer.pretokenize import NEWLINE
-
-
-class Vocabulary(Protocol):
-    """The method of a tokenizer that is used here: see `BlenderbotSmallTokenizer`."""
-
-    def convert_ids_to_tokens(self, ids: list[int], skip_special_tokens: bool = False) -> list[str]: ...
 
 
 class Words:
@@ -30,7 +23,7 @@ class Words:
     ([['hello'], [], [' lower'], ['!']], [])
     """
 
-    def __init__(self, tokenizer: Vocabulary) -> None:
+    def __init__(self, tokenizer: BlenderbotSmallTokenizer) -> None:
         self._tokenizer = tokenizer
         self._spacing = NaturalSpacing()
         self._begun = ""

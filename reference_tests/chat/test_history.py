@@ -13,12 +13,13 @@ from npblender.chat.history import (
     FittedSource,
     Profile,
     Turn,
-    encode_turn,
+    encode_parts,
     fit_history,
     make_source,
     persona_line,
     resolve_profile,
     separator_ids,
+    turn_parts,
 )
 from npblender.tokenizer import BlenderbotSmallTokenizer
 from reference_tests.support.tiny_folder import SPECIAL, WORDS, make_tokenizer
@@ -26,6 +27,11 @@ from reference_tests.support.tiny_folder import SPECIAL, WORDS, make_tokenizer
 TOKENIZER = make_tokenizer()
 NULL, START, END, UNKNOWN, NEWLINE = range(5)
 WIDE = 10_000
+
+
+def encode_turn(tokenizer: BlenderbotSmallTokenizer, turn: Turn, newline: int | None) -> tuple[int, ...]:
+    return encode_parts(tokenizer, turn_parts(turn, newline), newline)
+
 
 words = st.lists(st.sampled_from([*WORDS, "it's", "don't", "hi!", "(you)", "3.14", "żółw"]), min_size=1, max_size=6)
 lines = words.map(" ".join)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 from npblender import demo
 from npblender.chat.batch.requests import Request
 from npblender.chat.history import FittedSource, Profile, make_source, resolve_profile
-from npblender.chat.replies import Settings, make_settings
+from npblender.chat.replies import make_settings
 from npblender.common import json_files
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.config.generation_config import GenerationConfig
+from npblender.models.convert import sha256
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
 
@@ -55,10 +55,6 @@ class PreparedJob:
         limit = self.config.max_position_embeddings
         return make_source(self.tokenizer, self.profile, request.persona, request.turns, limit)
 
-    def settings(self, call: Mapping[str, Any]) -> Settings:
-        """Resolve the settings; unfit ones are refused here and not in a worker."""
-        return make_settings(self.profile, self, call)
-
 
 def prepare(job: BatchJob) -> PreparedJob:
     """Read everything in a model's folder but the weights.
@@ -77,7 +73,7 @@ def prepare(job: BatchJob) -> PreparedJob:
         dialect=dialect,
         generation_config=GenerationConfig.from_pretrained(folder),
     )
-    prepared.settings(job.settings)
+    make_settings(prepared.profile, prepared, job.settings)  # unfit ones are refused here and not in a worker
     return prepared
 
 
@@ -86,13 +82,18 @@ def run_fingerprint(job: BatchJob, prepared: PreparedJob) -> dict[str, Any]:
 
     The model is identified by the sizes and contents of its files, all of each, wherever the folder is.
     """
+    settings = make_settings(prepared.profile, prepared, job.settings).plan.settings
     files = {key: value for key, value in prepared.generation_config.extra.items() if key != "_from_model_config"}
     return {
-        "model": {path.name: _fingerprint(path) for path in sorted(prepared.folder.iterdir()) if _counts(path)},
+        "model": {
+            path.name: f"{path.stat().st_size} bytes, {sha256(path)[:16]}"
+            for path in sorted(prepared.folder.iterdir())
+            if _counts(path)
+        },
         "dialect": describe_dialect(prepared.dialect),
         "dtype": job.dtype,
         "profile": job.profile,
-        "settings": {**files, **prepared.settings(job.settings).plan.settings.to_dict()},
+        "settings": {**files, **settings.to_dict()},
         "block": list(job.block),
         "seed": job.seed,
         "n_best": job.n_best,
@@ -106,13 +107,3 @@ _SUFFIXES = (".safetensors", ".json", ".txt", ".bin", ".h5", ".msgpack", ".opt",
 def _counts(path: Path) -> bool:
     """Whether a file is one of a model's, in any of the formats that are read."""
     return (path.suffix in _SUFFIXES or path.name in ("model", "model.checkpoint")) and path.is_file()
-
-
-def _fingerprint(path: Path) -> str:
-    """Size and hash of a file."""
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb", buffering=0) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            size += len(block)
-    return f"{size} bytes, {digest.hexdigest()[:16]}"
