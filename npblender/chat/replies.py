@@ -22,6 +22,7 @@ from npblender.config.generation_config import GenerationConfig
 from npblender.config.generation_options import OPTIONS
 from npblender.generation.decoder_state import CallerArrays
 from npblender.generation.generate import CallerHooks, Search, begin_search, run_to_end
+from npblender.generation.logits.chain import Processor
 from npblender.generation.plan import Plan, warn_of_plan
 from npblender.generation.planning import check_options, longest, merge, plan_of, shortest
 from npblender.generation.stopping import Criterion
@@ -32,6 +33,25 @@ if TYPE_CHECKING:
     from npblender.chat.blocklist import BlockList
     from npblender.models import BlenderbotSmallForConditionalGeneration
     from npblender.tokenizer import BlenderbotSmallTokenizer
+
+
+@dataclass(frozen=True)
+class DialectModel:
+    """A model and its tokenizer in one dialect, and the words that are never said."""
+
+    model: BlenderbotSmallForConditionalGeneration
+    tokenizer: BlenderbotSmallTokenizer
+    block: BlockList | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect of both."""
+        return self.model.dialect
+
+    @property
+    def processors(self) -> tuple[Processor, ...]:
+        """The logits processors of every search, besides those of its settings."""
+        return () if self.block is None else (self.block,)
 
 
 @dataclass(frozen=True)
@@ -136,12 +156,10 @@ class Reply(Candidate):
 
 
 def search_replies(
-    model: BlenderbotSmallForConditionalGeneration,
-    tokenizer: BlenderbotSmallTokenizer,
+    speaker: DialectModel,
     sources: Sequence[FittedSource],
     settings: Settings,
     *,
-    block: BlockList | None = None,
     rng: np.random.Generator | None = None,
     criteria: Sequence[Criterion] = (),
 ) -> list[tuple[Candidate, ...]]:
@@ -149,16 +167,14 @@ def search_replies(
 
     `criteria` end replies as in `generate`; a ParlAI-style search takes none.
     """
-    record = run_to_end(_begin(model, tokenizer, sources, settings, block, rng, criteria))
-    return candidates_of(record, len(sources), tokenizer)
+    record = run_to_end(_begin(speaker, sources, settings, rng, criteria))
+    return candidates_of(record, len(sources), speaker.tokenizer)
 
 
 def _begin(
-    model: BlenderbotSmallForConditionalGeneration,
-    tokenizer: BlenderbotSmallTokenizer,
+    speaker: DialectModel,
     sources: Sequence[FittedSource],
     settings: Settings,
-    block: BlockList | None,
     rng: np.random.Generator | None,
     criteria: Sequence[Criterion] = (),
 ) -> Search:
@@ -167,7 +183,7 @@ def _begin(
     `generate` itself returns the scores of whole replies only together with those of every step, which for many sources
     are gigabytes.
     """
-    plan = settings.plan
+    model, plan = speaker.model, settings.plan
     fill, chosen = model.config.pad_token_id or 0, plan.settings
     ids, mask = pad([source.ids for source in sources], fill)
     full = None
@@ -175,9 +191,9 @@ def _begin(
     if blocks_all and any(source.full_ids for source in sources):
         full, _ = pad([source.full_ids or source.ids for source in sources], fill)
     hooks = CallerHooks(
-        logits_processor=() if block is None else (block,),
+        logits_processor=speaker.processors,
         stopping_criteria=criteria,
-        tokenizer=None if plan.settings.stop_strings is None else tokenizer,
+        tokenizer=None if chosen.stop_strings is None else speaker.tokenizer,
         seed=rng,
     )
     context = make_context(model.config, model.dialect)
@@ -224,18 +240,26 @@ def shown_score(score: float | None) -> float | None:
     return None if score is None else round(score, 6)
 
 
+def details(best: Candidate, n_best: Sequence[Candidate], source: FittedSource) -> dict[str, Any]:
+    """What is shown in JSON of a reply beside its text: how it was found, the runners-up, and what was read."""
+    return {
+        "raw": best.raw,
+        "score": shown_score(best.score),
+        "n_best": scored(n_best),
+        "source_tokens": len(source.ids),
+        "dropped_turns": source.dropped_turns,
+        "cut_tokens": source.cut_tokens,
+    }
+
+
+def scored(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """Candidates as JSON."""
+    return [{"reply": each.text, "score": shown_score(each.score)} for each in candidates]
+
+
 def reply_object(text: str, reply: Reply) -> dict[str, Any]:
     """The object that --json prints for a reply."""
-    return {
-        "input": text,
-        "reply": reply.text,
-        "raw": reply.raw,
-        "score": shown_score(reply.score),
-        "n_best": [{"reply": each.text, "score": shown_score(each.score)} for each in reply.n_best],
-        "source_tokens": len(reply.source.ids),
-        "dropped_turns": reply.source.dropped_turns,
-        "cut_tokens": reply.source.cut_tokens,
-    }
+    return {"input": text, "reply": reply.text, **details(reply, reply.n_best, reply.source)}
 
 
 def candidate(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int], score: float | None = None) -> Candidate:
@@ -262,13 +286,7 @@ def raw_text(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int]) -> str:
 
 
 def stream_reply(
-    model: BlenderbotSmallForConditionalGeneration,
-    tokenizer: BlenderbotSmallTokenizer,
-    source: FittedSource,
-    settings: Settings,
-    *,
-    block: BlockList | None = None,
-    rng: np.random.Generator | None = None,
+    speaker: DialectModel, source: FittedSource, settings: Settings, rng: np.random.Generator | None = None
 ) -> Generator[str, None, tuple[Candidate, ...]]:
     """Yield pieces of the reply's text as they become certain; return the candidates at the end.
 
@@ -276,23 +294,15 @@ def stream_reply(
     pieces together are the best candidate's `text`.
     """
     if not settings.streams:
-        (found,) = search_replies(model, tokenizer, [source], settings, block=block, rng=rng)
+        (found,) = search_replies(speaker, [source], settings, rng=rng)
         if found[0].text:
             yield found[0].text
         return found
-    search = _begin(model, tokenizer, [source], settings, block, rng)
-    record = yield from _words_as_text(search, tokenizer)
-    (found,) = candidates_of(record, 1, tokenizer)
-    return found
-
-
-def _words_as_text(search: Generator[Any, None, Any], tokenizer: BlenderbotSmallTokenizer) -> Generator[str, None, Any]:
-    """Yield the tokens of a search as text, piece by piece; return the search's record."""
-    words = Words(tokenizer)
+    search, words = _begin(speaker, [source], settings, rng), Words(speaker.tokenizer)
     while True:
         try:
             token_id = int(next(search)[0])
         except StopIteration as end:
             yield from words.close()
-            return end.value
+            return candidates_of(end.value, 1, speaker.tokenizer)[0]
         yield from words.push(token_id)

@@ -167,10 +167,10 @@ def test_one_input_can_not_spoil_its_batch(tiny_folder: Path, monkeypatch: pytes
     real = npblender.chat.batch.workers.search_replies
     bad = len(make_tokenizer().encode(TEXTS[4]))
 
-    def fragile(model, tokenizer, sources, settings, **options):
+    def fragile(speaker, sources, settings, **options):
         if any(len(source.ids) == bad for source in sources):
             raise FloatingPointError("overflow")
-        return real(model, tokenizer, sources, settings, **options)
+        return real(speaker, sources, settings, **options)
 
     monkeypatch.setattr(npblender.chat.batch.workers, "search_replies", fragile)
     records = list(reply_to_all(TEXTS[:8], tiny_folder, batch_size=8, **SHORT))

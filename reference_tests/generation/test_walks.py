@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from npblender.chat.history import PROFILES, FittedSource
-from npblender.chat.replies import make_settings, search_replies, without_pads
+from npblender.chat.replies import DialectModel, make_settings, search_replies, without_pads
 from npblender.generation.shared_decoder import SharedDecoder
 from npblender.generation.walks import CAN_WALK, begin_walk
 from npblender.transformer.checks import make_context
@@ -31,7 +31,7 @@ LIMITS = {"min_length": 2, "max_length": 14, "no_repeat_ngram_size": 3}
 def alone(model, tokenizer, source, settings, seed):
     """What the search itself finds, and the generator that it draws from."""
     rng = np.random.default_rng(seed) if settings.plan.is_random else None
-    (found,) = search_replies(model, tokenizer, [FittedSource(tuple(source))], settings, rng=rng)
+    (found,) = search_replies(DialectModel(model, tokenizer), [FittedSource(tuple(source))], settings, rng=rng)
     return [(each.ids, each.score) for each in found]
 
 

@@ -18,7 +18,6 @@ from npblender.chat.history import PERSONA_PREFIX, Turn
 from npblender.common.checks import lines_of
 from npblender.common.printable import cut, json_line, shown
 
-READ_FIELDS = ("text", "turns", "persona")
 ADDED_FIELDS = ("line", "reply", "score", "n_best", "dropped_turns", "cut_tokens", "error")
 """The fields of an output record besides those of its input."""
 LINE_LIMIT = 1 << 24

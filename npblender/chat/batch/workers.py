@@ -21,7 +21,7 @@ import numpy as np
 from npblender.chat.batch.jobs import BatchJob
 from npblender.chat.blocklist import BlockList
 from npblender.chat.history import FittedSource, resolve_profile
-from npblender.chat.replies import Candidate, make_settings, search_replies, shown_score
+from npblender.chat.replies import Candidate, DialectModel, make_settings, scored, search_replies
 from npblender.config.dialect import Dialect
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
@@ -29,21 +29,19 @@ from npblender.tokenizer import BlenderbotSmallTokenizer
 Answer = dict[str, Any]
 """{"reply": text, "score": number or None} and perhaps "n_best"; or {"error": why}."""
 
-
-_Loaded = tuple[BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer, BlockList | None]
 _LOADING = Lock()
 
 
 @lru_cache(maxsize=1)
 def _load(
     folder: str | None, dialect: str | Dialect | None, dtype: str, block: tuple[str, ...], allow_pickle: bool
-) -> _Loaded:
+) -> DialectModel:
     """Load the one model of a worker process, once."""
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(
         folder, dialect=dialect, dtype=dtype, allow_pickle=allow_pickle
     )
     tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder, dialect=model.dialect)
-    return model, tokenizer, BlockList(block, tokenizer) if block else None
+    return DialectModel(model, tokenizer, BlockList(block, tokenizer) if block else None)
 
 
 def reply_to_batch(job: BatchJob, sources: Sequence[FittedSource], first: int) -> list[Answer]:
@@ -52,20 +50,19 @@ def reply_to_batch(job: BatchJob, sources: Sequence[FittedSource], first: int) -
     If the batch fails as a whole, its sources are tried one by one, so that one of them cannot spoil the others.
     """
     with _LOADING:  # two threads of a worker must not load the model twice
-        loaded = _load(job.folder, job.dialect, job.dtype, job.block, job.allow_pickle)
+        speaker = _load(job.folder, job.dialect, job.dtype, job.block, job.allow_pickle)
     try:
-        return _search(job, loaded, sources, first)
+        return _search(job, speaker, sources, first)
     except Exception as error:
         if len(sources) == 1:
             return [{"error": f"{type(error).__name__}: {error}"}]
         return [answer for source in sources for answer in reply_to_batch(job, [source], first)]
 
 
-def _search(job: BatchJob, loaded: _Loaded, sources: Sequence[FittedSource], first: int) -> list[Answer]:
-    model, tokenizer, block = loaded
-    settings = make_settings(resolve_profile(job.profile), model, job.settings)
+def _search(job: BatchJob, speaker: DialectModel, sources: Sequence[FittedSource], first: int) -> list[Answer]:
+    settings = make_settings(resolve_profile(job.profile), speaker.model, job.settings)
     rng = np.random.default_rng(None if job.seed is None else [job.seed, first])
-    found = search_replies(model, tokenizer, sources, settings, block=block, rng=rng)
+    found = search_replies(speaker, sources, settings, rng=rng)
     return [_answer(candidates, job.n_best) for candidates in found]
 
 
@@ -75,11 +72,8 @@ def _answer(candidates: Sequence[Candidate], n_best: int) -> Answer:
     >>> _answer([Candidate("hi!", "hi !", (1, 5, 2), -0.5)], 0)
     {'reply': 'hi!', 'score': -0.5}
     """
-    best = candidates[0]
-    answer: Answer = {"reply": best.text, "score": shown_score(best.score)}
-    if n_best:
-        answer["n_best"] = [{"reply": each.text, "score": shown_score(each.score)} for each in candidates[:n_best]]
-    return answer
+    (best,) = scored(candidates[:1])
+    return {**best, "n_best": scored(candidates[:n_best])} if n_best else best
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from npblender.chat.replies import Candidate, shown_score
+from npblender.chat.replies import details
 from npblender.chat.serve.reply_text import Piece, TokenScore
 from npblender.chat.serve.request_body import ReplyRequest
-from npblender.chat.serve.submissions import Ended
+from npblender.chat.serve.submissions import Ended, Said
 from npblender.tokenizer.bpe import CONTINUED
 
 LOWEST_LOGPROB = -9999.0
@@ -60,76 +60,59 @@ class Choice:
 def chat_response(head: Head, asked: ReplyRequest, choices: Sequence[Choice]) -> dict[str, Any]:
     """The object of a whole chat completion."""
     listed = []
-    for choice in choices:
-        assert choice.end is not None
-        listed.append(
-            {
-                "index": choice.number,
-                "message": {"role": "assistant", "content": choice.text, "refusal": None},
-                "logprobs": chat_logprobs(asked, choice.tokens),
-                "finish_reason": choice.end.reason,
-                "npblender": beyond(choice.end),
-            }
-        )
+    for each in choices:
+        message = {"role": "assistant", "content": each.text, "refusal": None}
+        listed.append(_choice(each.number, {"message": message}, chat_logprobs(asked, each.tokens), each.end))
     return {**head.begin("chat.completion"), "choices": listed, "usage": usage(choices)}
 
 
-def chat_chunk(
-    head: Head, asked: ReplyRequest, number: int, delta: Mapping[str, Any], piece: Piece | None
-) -> dict[str, Any]:
-    """One event of a streamed chat completion."""
-    logprobs = None if piece is None else chat_logprobs(asked, piece.tokens)
-    choice = {"index": number, "delta": dict(delta), "logprobs": logprobs, "finish_reason": None}
-    return {**head.begin("chat.completion.chunk"), "choices": [choice], **_no_usage(asked)}
+def chat_opening(head: Head, asked: ReplyRequest, number: int) -> dict[str, Any]:
+    """The event that a reply of a streamed chat completion begins with."""
+    delta = {"role": "assistant", "content": "", "refusal": None}
+    return _event(head, asked, "chat.completion.chunk", _choice(number, {"delta": delta}, None))
 
 
-def chat_end(head: Head, asked: ReplyRequest, choice: Choice) -> dict[str, Any]:
-    """The event that ends one reply of a stream."""
-    assert choice.end is not None
-    last = {
-        "index": choice.number,
-        "delta": {},
-        "logprobs": None,
-        "finish_reason": choice.end.reason,
-        "npblender": beyond(choice.end),
-    }
-    return {**head.begin("chat.completion.chunk"), "choices": [last], **_no_usage(asked)}
+def chat_event(head: Head, asked: ReplyRequest, told: Said | Ended, choice: Choice) -> dict[str, Any]:
+    """One event of a streamed chat completion: a piece of a reply, or its end."""
+    if isinstance(told, Said):
+        shown = _choice(told.number, {"delta": {"content": told.piece.text}}, chat_logprobs(asked, told.piece.tokens))
+    else:
+        shown = _choice(told.number, {"delta": {}}, None, told)
+    return _event(head, asked, "chat.completion.chunk", shown)
 
 
 def completion_response(head: Head, asked: ReplyRequest, choices: Sequence[Choice]) -> dict[str, Any]:
     """The object of a whole completion."""
-    listed = []
-    for choice in choices:
-        assert choice.end is not None
-        listed.append(
-            {
-                "index": choice.number,
-                "text": choice.text,
-                "logprobs": completion_logprobs(asked, choice.tokens),
-                "finish_reason": choice.end.reason,
-                "npblender": beyond(choice.end),
-            }
-        )
+    listed = [
+        _choice(each.number, {"text": each.text}, completion_logprobs(asked, each.tokens), each.end) for each in choices
+    ]
     return {**head.begin("text_completion"), "choices": listed, "usage": usage(choices)}
 
 
-def completion_chunk(head: Head, asked: ReplyRequest, number: int, piece: Piece, at: int) -> dict[str, Any]:
-    """One event of a streamed completion; `at` is where its text begins."""
-    logprobs = completion_logprobs(asked, piece.tokens, at)
-    choice = {"index": number, "text": piece.text, "logprobs": logprobs, "finish_reason": None}
-    return {**head.begin("text_completion"), "choices": [choice], **_no_usage(asked)}
+def completion_event(head: Head, asked: ReplyRequest, told: Said | Ended, choice: Choice) -> dict[str, Any]:
+    """One event of a streamed completion: a piece of a reply, or its end. `choice` has the piece already."""
+    if isinstance(told, Said):
+        at = tokens_length(choice.tokens) - tokens_length(told.piece.tokens)
+        shown = _choice(told.number, {"text": told.piece.text}, completion_logprobs(asked, told.piece.tokens, at))
+    else:
+        shown = {**_choice(told.number, {"text": ""}, None), "finish_reason": told.reason}
+    return _event(head, asked, "text_completion", shown)
 
 
-def completion_end(head: Head, asked: ReplyRequest, choice: Choice) -> dict[str, Any]:
-    """The event that ends one reply of a stream."""
-    assert choice.end is not None
-    last = {"index": choice.number, "text": "", "logprobs": None, "finish_reason": choice.end.reason}
-    return {**head.begin("text_completion"), "choices": [last], **_no_usage(asked)}
-
-
-def usage_chunk(head: Head, kind: str, choices: Sequence[Choice]) -> dict[str, Any]:
+def usage_event(head: Head, kind: str, choices: Sequence[Choice]) -> dict[str, Any]:
     """The last event of a stream whose usage was asked for: it has no choices."""
     return {**head.begin(kind), "choices": [], "usage": usage(choices)}
+
+
+def _choice(number: int, content: Mapping[str, Any], logprobs: Any, end: Ended | None = None) -> dict[str, Any]:
+    """An entry of `choices`; with the end of the reply, what is known of it beyond OpenAI's fields."""
+    last = {"finish_reason": None} if end is None else {"finish_reason": end.reason, "npblender": beyond(end)}
+    return {"index": number, **content, "logprobs": logprobs, **last}
+
+
+def _event(head: Head, asked: ReplyRequest, kind: str, choice: Mapping[str, Any]) -> dict[str, Any]:
+    """One event; in a stream whose usage comes at the end, every event before has null in its place."""
+    return {**head.begin(kind), "choices": [choice], **({"usage": None} if asked.include_usage else {})}
 
 
 def usage(choices: Sequence[Choice]) -> dict[str, int]:
@@ -180,15 +163,7 @@ def tokens_length(tokens: Sequence[TokenScore]) -> int:
 
 def beyond(end: Ended) -> dict[str, Any]:
     """What is known of a reply beyond OpenAI's fields: the runners-up with their scores, and what was read."""
-    own: Candidate = end.candidates[end.rank]
-    return {
-        "raw": own.raw,
-        "score": shown_score(own.score),
-        "n_best": [{"reply": each.text, "score": shown_score(each.score)} for each in end.candidates],
-        "source_tokens": len(end.source.ids),
-        "dropped_turns": end.source.dropped_turns,
-        "cut_tokens": end.source.cut_tokens,
-    }
+    return details(end.candidates[end.rank], end.candidates, end.source)
 
 
 def event(content: Mapping[str, Any] | str) -> str:
@@ -206,8 +181,3 @@ def _named(token: str, score: float) -> dict[str, Any]:
 
 def _finite(score: float) -> float:
     return max(score, LOWEST_LOGPROB)
-
-
-def _no_usage(asked: ReplyRequest) -> dict[str, Any]:
-    """In a stream whose usage comes at the end, every event before has null in its place."""
-    return {"usage": None} if asked.include_usage else {}

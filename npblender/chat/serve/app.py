@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from npblender.chat.serve.asgi import error_response, in_thread
 from npblender.chat.serve.chat_page import Page
 from npblender.chat.serve.dialect_models import DialectModels
 from npblender.chat.serve.engine import Engine
 from npblender.chat.serve.errors import ApiError, unforeseen
-from npblender.chat.serve.guards import Guard, Rules, error_response
+from npblender.chat.serve.guards import Guard, Rules
 from npblender.chat.serve.inside import Inside
 from npblender.chat.serve.limits import STOP_SECONDS
 from npblender.chat.serve.metrics import Metrics
@@ -52,11 +53,9 @@ def make_app(models: DialectModels, engine: Engine, rules: Rules, talks: Talks |
 
     @asynccontextmanager
     async def running(app: Any) -> AsyncIterator[None]:
-        from starlette.concurrency import run_in_threadpool
-
         engine.start()
         yield
-        await run_in_threadpool(engine.close, STOP_SECONDS)
+        await in_thread(engine.close, STOP_SECONDS)
 
     routes = [
         Route("/v1/chat/completions", api.chat, methods=["POST"]),
@@ -73,7 +72,7 @@ def make_app(models: DialectModels, engine: Engine, rules: Rules, talks: Talks |
         Route("/api/conversations", chat.conversations, methods=["GET", "POST"]),
         Route("/api/conversations/{id}", chat.conversation, methods=["GET", "PUT", "DELETE"]),
     ]
-    handlers: Any = {ApiError: _show, 404: _not_found, 405: _wrong_method, Exception: _unforeseen}
+    handlers: Any = {404: _not_found, 405: _wrong_method, ApiError: _unforeseen, Exception: _unforeseen}
     app: ASGIApp = Starlette(routes=routes, exception_handlers=handlers, lifespan=running)
     app = Guard(app, rules, metrics, routes)
     if rules.origins:
@@ -87,20 +86,15 @@ def make_app(models: DialectModels, engine: Engine, rules: Rules, talks: Talks |
     return app
 
 
-async def _show(request: Request, error: ApiError) -> Response:
-    shown: Response = error_response(error)
-    return shown
-
-
 async def _not_found(request: Request, error: Exception) -> Response:
-    return await _show(request, ApiError(404, f"there is nothing at {request.url.path}", code="unknown_url"))
+    return error_response(ApiError(404, f"there is nothing at {request.url.path}", code="unknown_url"))
 
 
 async def _wrong_method(request: Request, error: Exception) -> Response:
     allowed = (getattr(error, "headers", None) or {}).get("Allow", "")
     message = f"{request.url.path} does not take {request.method}; it takes {allowed}"
-    return await _show(request, ApiError(405, message, headers={"Allow": allowed}))
+    return error_response(ApiError(405, message, headers={"Allow": allowed}))
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
-    return await _show(request, unforeseen(error))
+    return error_response(unforeseen(error))

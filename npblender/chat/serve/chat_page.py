@@ -6,12 +6,12 @@ and it may talk to this server only. So even a text that became HTML by a mistak
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from npblender.chat.explanation.as_page import hash_of
 from npblender.chat.replies import make_settings
+from npblender.chat.serve.asgi import in_thread, json_of, json_response
 from npblender.chat.serve.dialect_models import DialectModels
 from npblender.chat.serve.errors import ApiError
 from npblender.chat.serve.limits import MOST_CHARACTERS_IN_ALL, MOST_LISTED
@@ -43,8 +43,8 @@ def page() -> tuple[str, str]:
     policy = "; ".join(
         [
             "default-src 'none'",
-            f"script-src '{_hash(script)}'",
-            f"style-src '{_hash(style)}'",
+            f"script-src {hash_of(script)}",
+            f"style-src {hash_of(style)}",
             "connect-src 'self'",
             "img-src data:",
             "base-uri 'none'",
@@ -53,10 +53,6 @@ def page() -> tuple[str, str]:
         ]
     )
     return html.replace("/*style*/", style).replace("/*script*/", script), policy
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 class Page:
@@ -74,53 +70,38 @@ class Page:
 
     async def about(self, request: Request) -> Response:
         """GET /api/about: what the page shows of the model and its settings."""
-        from starlette.concurrency import run_in_threadpool
-        from starlette.responses import JSONResponse
-
-        return JSONResponse(await run_in_threadpool(self._about))
+        return json_response(await in_thread(self._about))
 
     async def transcript(self, request: Request) -> Response:
         """POST /api/transcript: a transcript as it is read, or why it cannot be."""
-        from starlette.responses import JSONResponse
-
-        from npblender.chat.serve.routes import json_of
-
-        return JSONResponse(transcript_of(await json_of(request)).to_dict())
+        return json_response(transcript_of(await json_of(request)).to_dict())
 
     async def conversations(self, request: Request) -> Response:
         """GET /api/conversations: the list. POST: keeps a new one."""
-        from starlette.concurrency import run_in_threadpool
-        from starlette.responses import JSONResponse
-
-        from npblender.chat.serve.routes import json_of
-
         talks = self._kept()
         if request.method == "POST":
             made = transcript_of(_part(await json_of(request), "transcript"))
-            name = await run_in_threadpool(talks.begin, made)
-            return JSONResponse({"id": name, "revision": 1}, status_code=201)
-        entries = await run_in_threadpool(talks.list, MOST_LISTED)
-        return JSONResponse({"conversations": [vars(entry) for entry in entries]})
+            name = await in_thread(talks.begin, made)
+            return json_response({"id": name, "revision": 1}, 201)
+        entries = await in_thread(talks.list, MOST_LISTED)
+        return json_response({"conversations": [vars(entry) for entry in entries]})
 
     async def conversation(self, request: Request) -> Response:
         """GET, PUT, DELETE /api/conversations/ID."""
-        from starlette.concurrency import run_in_threadpool
-        from starlette.responses import JSONResponse, Response
-
-        from npblender.chat.serve.routes import json_of
+        from starlette.responses import Response
 
         talks, name = self._kept(), request.path_params["id"]
         try:
             if request.method == "DELETE":
-                await run_in_threadpool(talks.delete, name)
+                await in_thread(talks.delete, name)
                 return Response(status_code=204)
             if request.method == "PUT":
                 body = await json_of(request)
                 revision = check_whole("revision", _part(body, "revision"), 1)
                 made = transcript_of(_part(body, "transcript"))
-                return JSONResponse({"revision": await run_in_threadpool(talks.save, name, made, revision)})
-            found, revision = await run_in_threadpool(talks.load, name)
-            return JSONResponse({"id": name, "revision": revision, "transcript": found.to_dict()})
+                return json_response({"revision": await in_thread(talks.save, name, made, revision)})
+            found, revision = await in_thread(talks.load, name)
+            return json_response({"id": name, "revision": revision, "transcript": found.to_dict()})
         except NoSuchTalk as error:
             raise ApiError(404, str(error)) from error
         except TalkConflict as error:

@@ -5,39 +5,22 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from npblender.chat.blocklist import BlockList
 from npblender.chat.history import FittedSource, Profile, make_source
-from npblender.chat.replies import Settings, make_settings
+from npblender.chat.replies import DialectModel, Settings, make_settings
 from npblender.chat.serve.errors import ApiError, refused
 from npblender.chat.serve.limits import MOST_ROWS
 from npblender.chat.serve.messages import Talk
 from npblender.chat.serve.request_body import ReplyRequest
 from npblender.common.printable import shown
-from npblender.config.dialect import Dialect, resolve_dialect
+from npblender.config.dialect import resolve_dialect
 from npblender.config.searches import BEAM, SEVERAL_BEAMS
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
-
-
-@dataclass(frozen=True)
-class DialectModel:
-    """A model and its tokenizer in one dialect."""
-
-    model: BlenderbotSmallForConditionalGeneration
-    tokenizer: BlenderbotSmallTokenizer
-    block: BlockList | None = None
-    """Words that are never said."""
-
-    @property
-    def dialect(self) -> Dialect:
-        """The dialect of both."""
-        return self.model.dialect
 
 
 class DialectModels:
@@ -183,8 +166,3 @@ def _source(talk: Talk, speaker: DialectModel, profile: Profile) -> FittedSource
         if not 0 <= token < config.vocab_size:
             raise ApiError(400, f"prompt holds {token}, which is no token of {config.vocab_size}", param="prompt")
     return FittedSource(talk.ids[-limit:], 0, max(0, len(talk.ids) - limit))
-
-
-def settings_shown(settings: Settings) -> Mapping[str, Any]:
-    """What a search will use, by name, for people to look at."""
-    return settings.plan.settings.to_dict()

@@ -80,7 +80,7 @@ class Engine:
             with self.line.changed:
                 submissions = self._admitted()
                 while not submissions and not self.rows:
-                    if self.line.is_closed and not self._waits(_can_walk):
+                    if self.line.is_closed and not self.line.holds(_can_walk):
                         return
                     self.line.changed.wait()
                     submissions = self._admitted()
@@ -103,15 +103,12 @@ class Engine:
 
         return self.line.take(fits, most=self._rows, or_skip=lambda submission: not _can_walk(submission))
 
-    def _waits(self, which: Callable[[Submission], bool]) -> bool:
-        return self.line.holds(which)
-
     # --- From begin to end.
 
     def _search(self) -> None:
         while True:
             with self.line.changed:
-                while not self._waits(_cannot_walk):
+                while not self.line.holds(_cannot_walk):
                     if self.line.is_closed:
                         return
                     self.line.changed.wait()
@@ -182,14 +179,7 @@ def _reply(submissions: Sequence[Submission]) -> None:
             raise AllGone
         return False
 
-    found = search_replies(
-        job.speaker.model,
-        job.speaker.tokenizer,
-        [submission.job.source for submission in submissions],
-        job.settings,
-        block=job.speaker.block,
-        rng=job.generator(),
-        criteria=(check,),
-    )
+    sources = [submission.job.source for submission in submissions]
+    found = search_replies(job.speaker, sources, job.settings, rng=job.generator(), criteria=(check,))
     for submission, candidates in zip(submissions, found, strict=True):
         tell_whole(submission, candidates)

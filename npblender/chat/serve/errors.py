@@ -73,10 +73,12 @@ def refused(error: Exception) -> ApiError:
 
 
 def unforeseen(error: BaseException) -> ApiError:
-    """The error for what should not have happened.
+    """The error itself if it is one to be shown, else the error for what should not have happened.
 
     >>> unforeseen(MemoryError()).to_object()["error"]["message"]
     'the reply failed: MemoryError'
     """
+    if isinstance(error, ApiError):
+        return error
     text = f": {error}" if str(error) else ""
     return ApiError(500, f"the reply failed: {type(error).__name__}{text}")

@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from npblender.chat.serve.answers import Choice
+from npblender.chat.serve.answers import Choice, usage
 from npblender.chat.serve.dialect_models import Job
 from npblender.chat.serve.engine import Engine
-from npblender.chat.serve.errors import ApiError
 from npblender.chat.serve.limits import PING_SECONDS
 from npblender.chat.serve.metrics import Metrics
 from npblender.chat.serve.submissions import Ended, Event, Failed, Lacking, Said, Submission
@@ -106,11 +105,5 @@ class Exchange:
             self._open.discard(event.number)
 
     def _count(self) -> None:
-        ends = [choice.end for choice in self.found() if choice.end is not None]
-        sources = {id(end.source): len(end.source.ids) for end in ends}
-        self._metrics.tokens(sum(sources.values()), sum(end.tokens for end in ends))
-
-
-def as_api_error(error: Exception) -> ApiError:
-    """What a stream that has begun shows for an error."""
-    return error if isinstance(error, ApiError) else ApiError(500, f"the reply failed: {type(error).__name__}")
+        used = usage(self.found())
+        self._metrics.tokens(used["prompt_tokens"], used["completion_tokens"])

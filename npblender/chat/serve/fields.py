@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from npblender.chat.serve.errors import ApiError, refused
@@ -30,12 +30,8 @@ def whole(body: Body, name: str, default: int | None, at_least: int, at_most: in
     >>> whole({"n": 2}, "n", 1, at_least=1)
     2
     """
-    if name not in body:
-        return default
-    try:
-        return check_whole(name, body[name], at_least, at_most)
-    except (TypeError, ValueError) as error:
-        raise refused_field(name, error) from error
+    found: int | None = _field(body, name, default, check_whole, at_least, at_most)
+    return found
 
 
 def number(body: Body, name: str, at_least: float, at_most: float) -> float | None:
@@ -44,12 +40,8 @@ def number(body: Body, name: str, at_least: float, at_most: float) -> float | No
     >>> number({"top_p": 1}, "top_p", 0.0, 1.0)
     1.0
     """
-    if name not in body:
-        return None
-    try:
-        return float(check_number(name, body[name], at_least, at_most))
-    except (TypeError, ValueError) as error:
-        raise refused_field(name, error) from error
+    found = _field(body, name, None, check_number, at_least, at_most)
+    return None if found is None else float(found)
 
 
 def switch(body: Body, name: str, default: bool = False) -> bool:
@@ -58,12 +50,7 @@ def switch(body: Body, name: str, default: bool = False) -> bool:
     >>> switch({}, "stream")
     False
     """
-    if name not in body:
-        return default
-    try:
-        return check_switch(name, body[name])
-    except (TypeError, ValueError) as error:
-        raise refused_field(name, error) from error
+    return bool(_field(body, name, default, check_switch))
 
 
 def text(value: Any, where: str, most: int = MOST_CHARACTERS) -> str:
@@ -99,8 +86,11 @@ def stops(body: Body) -> tuple[str, ...]:
     return found
 
 
-def refused_field(name: str, error: Exception) -> ApiError:
-    """The error for a field's value."""
-    found = refused(error)
-    found.param = name
-    return found
+def _field(body: Body, name: str, default: Any, check: Callable[..., Any], *bounds: float | None) -> Any:
+    """A field as one of the package's checks returns it; the default where it is not there."""
+    try:
+        return check(name, body[name], *bounds) if name in body else default
+    except (TypeError, ValueError) as error:
+        found = refused(error)
+        found.param = name
+        raise found from error

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
+from npblender.chat.serve.asgi import error_response
 from npblender.chat.serve.errors import ApiError
 from npblender.chat.serve.limits import BODY_SECONDS, MOST_BODY_BYTES, MOST_HEADER_BYTES
 from npblender.common.printable import shown
@@ -33,12 +34,12 @@ OPEN = ("/", "/healthz")
 """What needs no key: the page, which holds nothing but itself, and the question whether the server lives."""
 OPEN_BELOW = "/api/explain/"
 """Below it, too: a page that was made with the key, under a name that cannot be guessed."""
-HEADERS = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    "x-frame-options": "DENY",
-}
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+)
 """On every response: no guessing of types, no address of the page in links that lead away, no frame around it."""
 
 
@@ -250,11 +251,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 there = {name.lower() for name, _ in message["headers"]}
-                more = ((name.encode(), value.encode()) for name, value in HEADERS.items())
-                message["headers"] = [
-                    *message["headers"],
-                    *((name, value) for name, value in more if name not in there),
-                ]
+                message["headers"] = [*message["headers"], *(pair for pair in HEADERS if pair[0] not in there)]
             await send(message)
 
         try:
@@ -290,10 +287,3 @@ def limited(receive: Receive) -> Receive:
         return message
 
     return receive_limited
-
-
-def error_response(error: ApiError) -> Any:
-    """The response for an error."""
-    from starlette.responses import JSONResponse
-
-    return JSONResponse(error.to_object(), status_code=error.status, headers=error.headers)

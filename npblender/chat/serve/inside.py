@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from npblender.chat.conversation import Conversation
+from npblender.chat.serve.asgi import in_thread, json_of, json_response
 from npblender.chat.serve.dialect_models import DialectModels
 from npblender.chat.serve.errors import ApiError, refused
 from npblender.chat.serve.limits import MOST_PAGES
@@ -37,19 +38,14 @@ class Inside:
 
     async def make(self, request: Request) -> Response:
         """POST /api/explain."""
-        from starlette.concurrency import run_in_threadpool
-        from starlette.responses import JSONResponse
-
-        from npblender.chat.serve.routes import json_of
-
         body = await json_of(request)
         async with self._one_at_a_time:
-            html = await run_in_threadpool(explanation_of, body, self._models)
+            html = await in_thread(explanation_of, body, self._models)
         name = secrets.token_hex(16)
         self._pages[name] = html
         while len(self._pages) > MOST_PAGES:
             self._pages.popitem(last=False)
-        return JSONResponse({"url": f"/api/explain/{name}"}, status_code=201)
+        return json_response({"url": f"/api/explain/{name}"}, 201)
 
     async def show(self, request: Request) -> Response:
         """GET /api/explain/NAME."""
@@ -75,11 +71,7 @@ def explanation_of(body: Any, models: DialectModels) -> str:
         raise ApiError(400, "the last message must be the assistant's: the reply to look into", param="messages")
     try:
         conversation = Conversation(
-            speaker.model,
-            speaker.tokenizer,
-            profile=models.profile,
-            block=models.phrases,
-            seed=asked.seed,
+            speaker.model, speaker.tokenizer, profile=models.profile, block=models.phrases, seed=asked.seed
         )
         conversation.restore(Transcript(models.profile.name, talk.persona, talk.turns, asked.settings))
         return conversation.explain().to_html()

@@ -21,26 +21,19 @@ class Metrics:
         self._requests = Counter("npblender_requests", "Requests by path and status", ["path", "status"], **kept)
         self._read = Counter("npblender_prompt_tokens", "Tokens that were read", **kept)
         self._made = Counter("npblender_completion_tokens", "Tokens that were generated", **kept)
-        self._seconds = Histogram(
-            "npblender_request_seconds",
-            "From a request to the end of its response",
-            ["path"],
-            buckets=LATENCIES,
-            **kept,
-        )
-        self._first = Histogram(
-            "npblender_first_text_seconds", "From a request to the first text of its reply", buckets=LATENCIES, **kept
-        )
+        timed: Any = {"buckets": LATENCIES, **kept}
+        meaning = "From a request to the end of its response"
+        self._seconds = Histogram("npblender_request_seconds", meaning, ["path"], **timed)
+        meaning = "From a request to the first text of its reply"
+        self._first = Histogram("npblender_first_text_seconds", meaning, **timed)
         gauges = (
             ("npblender_queue_length", "Requests that wait", lambda: len(engine.line)),
             ("npblender_queue_limit", "How many may wait", lambda: engine.line.most),
             ("npblender_rows", "Paths that are decoded at the moment", lambda: engine.rows),
+            ("npblender_steps", "Decoder steps since the start; each serves all rows", lambda: engine.steps),
         )
         for name, meaning, read in gauges:
             Gauge(name, meaning, **kept).set_function(read)
-        Gauge("npblender_steps", "Decoder steps since the start; each serves all rows", **kept).set_function(
-            lambda: engine.steps
-        )
 
     def request(self, path: str, status: int, seconds: float) -> None:
         """Count a request that has ended."""

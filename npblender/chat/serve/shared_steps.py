@@ -11,11 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from npblender.chat.replies import candidate
-from npblender.chat.serve.dialect_models import DialectModel
-from npblender.chat.serve.reply_text import ReplyText, log_probabilities_of
-from npblender.chat.serve.submissions import Ended, Said, Submission
-from npblender.chat.serve.whole_replies import ends_itself, tell_whole
+from npblender.chat.replies import DialectModel, candidate
+from npblender.chat.serve.reply_text import log_probabilities_of
+from npblender.chat.serve.submissions import Submission
+from npblender.chat.serve.whole_replies import Telling, tell_whole
 from npblender.common.array_types import Array, Ids
 from npblender.generation.shared_decoder import SharedDecoder
 from npblender.generation.walks import begin_walk
@@ -33,9 +32,9 @@ class Member:
             job.speaker.dialect,
             job.source.ids,
             rng=job.generator(),
-            processors=() if job.speaker.block is None else (job.speaker.block,),
+            processors=job.speaker.processors,
         )
-        self._telling = ReplyText(job.speaker.tokenizer, job.stops, job.top_logprobs)
+        self._telling = Telling(submission)
         self._told = 0  # tokens of the walk that the telling has
         self._log_probs: list[Array] = []  # of the walk's tokens that the telling lacks
 
@@ -62,23 +61,13 @@ class Member:
         if self.walk.width > 1:
             tell_whole(self.submission, candidates, ended=found.ended)
             return
-        best = candidates[0]
-        self._tell(best.ids[1 + self._told :])
-        number = job.numbers[0]
-        rest = self._telling.close()
-        if rest is not None:
-            self.submission.send(Said(number, rest))
-        itself = found.ended and ends_itself(job.settings.plan, best.ids)
-        reason = "stop" if self._telling.is_over or itself else "length"
-        self.submission.send(Ended(number, reason, self._telling.tokens, candidates, job.source))
+        self._tell(candidates[0].ids[1 + self._told :])
+        self._telling.end(candidates, found.ended)
 
     def _tell(self, tokens: Sequence[int]) -> None:
-        number = self.submission.job.numbers[0]
         for token in tokens:
             self._told += 1
-            piece = self._telling.push(token, self._log_probs.pop(0) if self._log_probs else None)
-            if piece is not None:
-                self.submission.send(Said(number, piece))
+            self._telling.push(token, self._log_probs.pop(0) if self._log_probs else None)
 
 
 class Group:

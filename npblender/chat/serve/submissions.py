@@ -89,4 +89,4 @@ class Submission:
 
     def fail(self, error: BaseException) -> None:
         """Tell the caller what went wrong."""
-        self.send(Failed(error if isinstance(error, ApiError) else unforeseen(error)))
+        self.send(Failed(unforeseen(error)))

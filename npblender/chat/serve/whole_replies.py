@@ -6,35 +6,54 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from npblender.chat.replies import Candidate
-from npblender.chat.serve.dialect_models import DialectModel
-from npblender.chat.serve.reply_text import ReplyText, log_probabilities_of
+from npblender.chat.replies import Candidate, DialectModel
+from npblender.chat.serve.reply_text import Piece, ReplyText, log_probabilities_of
 from npblender.chat.serve.submissions import Ended, Lacking, Said, Submission
 from npblender.common.array_types import Array
 from npblender.generation.plan import Plan
 
 
-def tell_whole(submission: Submission, candidates: Sequence[Candidate], *, ended: bool | None = None) -> None:
-    """Send the best candidates to a submission's replies, one each, the best first.
+class Telling:
+    """Sends one reply of a submission to its caller, as its tokens come."""
 
-    `ended` says whether the first one ended by itself; None reads that from its ids, as for all others.
-    """
+    def __init__(self, submission: Submission, rank: int = 0) -> None:
+        job = submission.job
+        self._submission, self._rank, self._number = submission, rank, job.numbers[rank]
+        self._text = ReplyText(job.speaker.tokenizer, job.stops, job.top_logprobs)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a stop text has come."""
+        return self._text.is_over
+
+    def push(self, token_id: int, log_probs: Array | None = None) -> None:
+        """Take the next token, with the log-probabilities [V] that it was chosen by, if they were asked for."""
+        self._say(self._text.push(token_id, log_probs))
+
+    def end(self, candidates: Sequence[Candidate], ended: bool) -> None:
+        """Send what is left and the end; `ended` says whether the search ended by itself."""
+        self._say(self._text.close())
+        job = self._submission.job
+        itself = ended and ends_itself(job.settings.plan, candidates[self._rank].ids)
+        reason = "stop" if self.is_over or itself else "length"
+        self._submission.send(Ended(self._number, reason, self._text.tokens, tuple(candidates), job.source, self._rank))
+
+    def _say(self, piece: Piece | None) -> None:
+        if piece is not None:
+            self._submission.send(Said(self._number, piece))
+
+
+def tell_whole(submission: Submission, candidates: Sequence[Candidate], *, ended: bool = True) -> None:
+    """Send the best candidates to a submission's replies, one each, the best first."""
     job = submission.job
-    for rank, (number, found) in enumerate(zip(job.numbers, candidates, strict=False)):
-        telling = ReplyText(job.speaker.tokenizer, job.stops, job.top_logprobs)
-        log_probs: Array | None = None
+    for rank, (_, found) in enumerate(zip(job.numbers, candidates, strict=False)):
+        telling = Telling(submission, rank)
+        log_probs: Sequence[Array | None] = [None] * len(found.ids)
         if job.top_logprobs is not None:
-            log_probs = log_probabilities_of(forced_logits(job.speaker, job.source.ids, found.ids))
-        for place, token in enumerate(found.ids[1:]):
-            piece = telling.push(token, None if log_probs is None else log_probs[place])
-            if piece is not None:
-                submission.send(Said(number, piece))
-        rest = telling.close()
-        if rest is not None:
-            submission.send(Said(number, rest))
-        itself = ended if ended is not None and rank == 0 else ends_itself(job.settings.plan, found.ids)
-        reason = "stop" if telling.is_over or itself else "length"
-        submission.send(Ended(number, reason, telling.tokens, tuple(candidates), job.source, rank))
+            log_probs = [*log_probabilities_of(forced_logits(job.speaker, job.source.ids, found.ids))]
+        for token, row in zip(found.ids[1:], log_probs, strict=False):
+            telling.push(token, row)
+        telling.end(candidates, ended)
     for number in job.numbers[len(candidates) :]:
         submission.send(Lacking(number))
 

@@ -181,9 +181,9 @@ def test_beams_of_one_dialect_are_searched_for_together_and_others_apart(models:
     sizes: list[int] = []
     real = module.search_replies
 
-    def counted(model, tokenizer, sources, settings, **options):
+    def counted(speaker, sources, settings, **options):
         sizes.append(len(sources))
-        return real(model, tokenizer, sources, settings, **options)
+        return real(speaker, sources, settings, **options)
 
     monkeypatch.setattr(module, "search_replies", counted)
     texts = ["hello", "how are you", "i like cats and dogs and tea", "music?"]
