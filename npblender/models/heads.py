@@ -9,6 +9,7 @@ They hold no mathematics: see `npblender.transformer`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +20,7 @@ from npblender.common.array_types import IGNORED_LABEL, Array, Ids
 from npblender.common.checks import as_array, check_ids, check_whole
 from npblender.generation import GenerationMixin
 from npblender.models.pretrained import PreTrainedModel
-from npblender.models.seq2seq import EncoderDecoder, Passed
+from npblender.models.seq2seq import EncoderDecoder
 from npblender.models.signatures import DECODER_ORDER, accepts_transformers_names
 from npblender.models.submodules import BlenderbotSmallDecoder, call_decoder_alone, context_of, returned
 from npblender.transformer.context import Context
@@ -42,15 +43,11 @@ class BlenderbotSmallModel(EncoderDecoder[Seq2SeqModelOutput]):
         """Refused: a loss needs logits."""
         raise TypeError("labels need a head: use BlenderbotSmallForConditionalGeneration")
 
-    def _result(self, passed: Passed) -> Seq2SeqModelOutput:
+    def _result(
+        self, context: Context, states: Array, labels: Ids | None, sides: Mapping[str, Any]
+    ) -> Seq2SeqModelOutput:
         """Make what `forward` returns."""
-        return Seq2SeqModelOutput(last_hidden_state=passed.decoder.last_hidden_state, **_both_sides(passed))
-
-    def _decoded(
-        self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions
-    ) -> BaseModelOutputWithPastAndCrossAttentions:
-        """Make what `decode` returns: the decoder's record as it is."""
-        return decoder
+        return Seq2SeqModelOutput(last_hidden_state=states, **sides)
 
 
 class BlenderbotSmallForConditionalGeneration(GenerationMixin, EncoderDecoder[Seq2SeqLMOutput]):
@@ -58,11 +55,10 @@ class BlenderbotSmallForConditionalGeneration(GenerationMixin, EncoderDecoder[Se
 
     parts = FULL_MODEL
 
-    def _result(self, passed: Passed) -> Seq2SeqLMOutput:
+    def _result(self, context: Context, states: Array, labels: Ids | None, sides: Mapping[str, Any]) -> Seq2SeqLMOutput:
         """Make what `forward` returns."""
-        logits = logits_of(self.weights, passed.decoder.last_hidden_state, passed.context)
-        loss = None if passed.labels is None else _loss(logits, passed.labels, passed.context)
-        return Seq2SeqLMOutput(loss=loss, logits=logits, **_both_sides(passed))
+        logits = logits_of(self.weights, states, context)
+        return Seq2SeqLMOutput(loss=_loss(logits, labels, context), logits=logits, **sides)
 
     def _decoded(
         self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions
@@ -99,11 +95,9 @@ class BlenderbotSmallForCausalLM(PreTrainedModel):
         context = context_of(self, given)
         decoder = call_decoder_alone(self, context, given)
         logits = logits_of(self.weights, kept_states(decoder.last_hidden_state, logits_to_keep), context)
-        loss = None
         if labels is not None:
-            label_ids = check_ids("labels", labels, self.config.vocab_size, ignored=IGNORED_LABEL)
-            loss = _loss(logits, label_ids, context)
-        return returned(self, _lm_output(decoder, logits, loss), return_dict)
+            labels = check_ids("labels", labels, self.config.vocab_size, ignored=IGNORED_LABEL)
+        return returned(self, _lm_output(decoder, logits, _loss(logits, labels, context)), return_dict)
 
     __call__ = forward
 
@@ -112,25 +106,13 @@ class BlenderbotSmallForCausalLM(PreTrainedModel):
         return BlenderbotSmallDecoder(self)
 
 
-def _loss(logits: Array, labels: Ids, context: Context) -> Array:
+def _loss(logits: Array, labels: Ids | None, context: Context) -> Array | None:
     """The loss of checked labels, of which there must be one for each of the logits [B, T, V]."""
+    if labels is None:
+        return None
     if labels.shape != logits.shape[:-1]:
         raise ValueError(f"labels have shape {labels.shape}, which does not fit logits of shape {logits.shape}")
     return np.asarray(loss_of(logits, labels, context))
-
-
-def _both_sides(passed: Passed) -> dict[str, Any]:
-    """What every result of an encoder-decoder holds besides its states or logits, under transformers' names."""
-    encoder, decoder = passed.encoder, passed.decoder
-    return {
-        "past_key_values": passed.cache,
-        "decoder_hidden_states": decoder.hidden_states,
-        "decoder_attentions": decoder.attentions,
-        "cross_attentions": decoder.cross_attentions,
-        "encoder_last_hidden_state": None if encoder is None else encoder.last_hidden_state,
-        "encoder_hidden_states": None if encoder is None else encoder.hidden_states,
-        "encoder_attentions": None if encoder is None else encoder.attentions,
-    }
 
 
 def _lm_output(

@@ -196,14 +196,11 @@ class FlaxPreTrainedModel:
         Raises:
             ValueError: the model was made with `_do_init=False`.
         """
-        if self._model is None:
-            raise ValueError("a model of _do_init=False has no params: pass params= to every call")
-        return params_of(self._model.weights, self.model_class.parts)
+        return params_of(self._chosen(None).weights, self.model_class.parts)
 
     @params.setter
     def params(self, params: Mapping[str, Any]) -> None:
-        if self._model is None:
-            raise ValueError("a model of _do_init=False holds no params: pass params= to every call")
+        self._chosen(None)  # a model without parameters takes none later
         self._model = self._with(params)
 
     def __call__(
@@ -222,22 +219,13 @@ class FlaxPreTrainedModel:
         dropout_rng: Any = None,
     ) -> Any:
         """Run source and target through the model; without a target it is the source, shifted right."""
+        given = _named(locals())
         if decoder_input_ids is None:
             ids, pad = np.asarray(input_ids), self.config.pad_token_id
-            decoder_input_ids = np.concatenate(
-                [np.full_like(ids[:, :1], self.config.decoder_start_token_id), ids[:, :-1]], axis=1
-            )
-            decoder_input_ids = np.where(decoder_input_ids == -100, pad, decoder_input_ids)
-        return self._chosen(params).forward(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            decoder_input_ids=decoder_input_ids,
-            decoder_attention_mask=decoder_attention_mask,
-            position_ids=position_ids,
-            decoder_position_ids=decoder_position_ids,
-            **_common(output_attentions, output_hidden_states, return_dict, train, dropout_rng),
-            use_cache=False,
-        )
+            start = np.full_like(ids[:, :1], self.config.decoder_start_token_id)
+            shifted = np.concatenate([start, ids[:, :-1]], axis=1)
+            given["decoder_input_ids"] = np.where(shifted == -100, pad, shifted)
+        return self._chosen(params).forward(**given, use_cache=False)
 
     def encode(
         self,
@@ -252,12 +240,7 @@ class FlaxPreTrainedModel:
         dropout_rng: Any = None,
     ) -> Any:
         """Encode a source: ids [B, S] -> `last_hidden_state` [B, S, D]."""
-        return self._chosen(params).encode(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            **_common(output_attentions, output_hidden_states, return_dict, train, dropout_rng),
-        )
+        return self._chosen(params).encode(**_named(locals()))
 
     def init_cache(
         self, batch_size: int, max_length: int, encoder_outputs: Any, params: Mapping[str, Any] | None = None
@@ -287,22 +270,14 @@ class FlaxPreTrainedModel:
         """
         if past_key_values is not None and decoder_position_ids is None:
             raise ValueError("decoder_position_ids is needed beside past_key_values: the positions of the new tokens")
-        return self._chosen(params).decode(
-            decoder_input_ids=decoder_input_ids,
-            encoder_outputs=encoder_outputs,
-            encoder_attention_mask=encoder_attention_mask,
-            decoder_attention_mask=decoder_attention_mask,
-            decoder_position_ids=decoder_position_ids,
-            past_key_values=past_key_values,
-            **_common(output_attentions, output_hidden_states, return_dict, train, dropout_rng),
-        )
+        return self._chosen(params).decode(**_named(locals()))
 
     def _chosen(self, params: Mapping[str, Any] | None) -> EncoderDecoder[Any]:
         """The model of the given parameters, or else the one that is held."""
         if params is not None:
             return self._with(params)
         if self._model is None:
-            raise ValueError("a model of _do_init=False has no params: pass params=")
+            raise ValueError("a model of _do_init=False holds no params: pass params= to every call")
         return self._model
 
     def _with(self, params: Mapping[str, Any]) -> EncoderDecoder[Any]:
@@ -345,21 +320,12 @@ class FlaxBlenderbotSmallForConditionalGeneration(FlaxPreTrainedModel):
         return model.generate(input_ids, generation_config, seed=seed, return_dict_in_generate=True, **options)
 
 
-def _common(
-    output_attentions: bool | None,
-    output_hidden_states: bool | None,
-    return_dict: bool | None,
-    train: bool,
-    dropout_rng: Any,
-) -> dict[str, Any]:
-    """Flax's last arguments under the names that the models here take."""
-    return {
-        "output_attentions": output_attentions,
-        "output_hidden_states": output_hidden_states,
-        "return_dict": return_dict,
-        "training": train,
-        "generator": None if dropout_rng is None else np.random.default_rng(_seed(dropout_rng)),
-    }
+def _named(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call, a method's `locals()`, as the models here take them: with a generator for jax's key."""
+    key = given["dropout_rng"]
+    generator = None if key is None else np.random.default_rng(_seed(key))
+    passed = {name: value for name, value in given.items() if name not in ("self", "params")}
+    return {**passed, "dropout_rng": generator}
 
 
 def _seed(key: Any) -> Any:

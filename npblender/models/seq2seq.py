@@ -6,7 +6,8 @@ decide what a result holds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import wraps
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -34,17 +35,6 @@ from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPa
 
 Result = TypeVar("Result", bound=ModelOutput)
 """What `forward` of a class returns."""
-
-
-@dataclass(frozen=True)
-class Passed:
-    """What one pass through encoder and decoder leaves for the result of `forward`."""
-
-    context: Context
-    encoder: BaseModelOutput | None  # None where only a cache holds the source
-    decoder: BaseModelOutputWithPastAndCrossAttentions
-    labels: Ids | None
-    cache: Cache | None
 
 
 class EncoderDecoder(PreTrainedModel, Generic[Result]):
@@ -174,8 +164,16 @@ class EncoderDecoder(PreTrainedModel, Generic[Result]):
             prefix="decoder_",
             source_mask="attention_mask",
         )
-        cache = decoder.past_key_values if cached else None
-        return returned(self, self._result(Passed(context, encoder, decoder, label_ids, cache)), return_dict)
+        sides = {
+            "past_key_values": decoder.past_key_values if cached else None,
+            "decoder_hidden_states": decoder.hidden_states,
+            "decoder_attentions": decoder.attentions,
+            "cross_attentions": decoder.cross_attentions,
+            "encoder_last_hidden_state": _states_of(encoder),
+            "encoder_hidden_states": None if encoder is None else encoder.hidden_states,
+            "encoder_attentions": None if encoder is None else encoder.attentions,
+        }
+        return returned(self, self._result(context, decoder.last_hidden_state, label_ids, sides), return_dict)
 
     __call__ = forward
 
@@ -262,13 +260,13 @@ class EncoderDecoder(PreTrainedModel, Generic[Result]):
             raise ValueError("decoder_input_ids can be made from labels only if the config has a start id and a pad id")
         return shift_right(labels, start, pad)
 
-    def _result(self, passed: Passed) -> Result:
-        """Make what `forward` returns."""
+    def _result(self, context: Context, states: Array, labels: Ids | None, sides: Mapping[str, Any]) -> Result:
+        """Make what `forward` returns of the decoder's states and of `sides`: all else that a result holds."""
         raise NotImplementedError
 
     def _decoded(self, context: Context, decoder: BaseModelOutputWithPastAndCrossAttentions) -> ModelOutput:
-        """Make what `decode` returns."""
-        raise NotImplementedError
+        """Make what `decode` returns: the decoder's record as it is."""
+        return decoder
 
 
 def _states_of(encoder: BaseModelOutput | None) -> Array | None:

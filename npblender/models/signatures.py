@@ -98,14 +98,6 @@ def unpack(packed: Any, names: Sequence[str]) -> dict[str, Any]:
     return dict(packed)
 
 
-def _check_positional(name: str, given: int, order: Sequence[str]) -> None:
-    if given > len(order):
-        raise TypeError(
-            f"{name}() takes {len(order)} arguments by position, {', '.join(order)}, and {given} were given: "
-            "pass the others by name"
-        )
-
-
 def argument_names(method: Callable[..., Any]) -> list[str]:
     """List the names under which a public method takes arguments, Flax's included.
 
@@ -153,7 +145,11 @@ def accepts_transformers_names(
                 if twice:
                     raise TypeError(f"{shown(twice[0])} is given twice, in the first argument and by name")
                 args, given = (), packed | given
-            _check_positional(method.__name__, len(args), by_position)
+            if len(args) > len(by_position):
+                raise TypeError(
+                    f"{method.__name__}() takes {len(by_position)} arguments by position, {', '.join(by_position)}, "
+                    f"and {len(args)} were given: pass the others by name"
+                )
             for alias, name in ALIASES.items():
                 if alias in given and name in names:
                     if name in given:

@@ -24,8 +24,6 @@ Given = Mapping[str, Any]
 
 PASS_ARGUMENTS = ("tap", "training", "generator", "output_attentions", "output_hidden_states")
 SOURCE_ARGUMENTS = ("input_ids", "inputs_embeds", "attention_mask", "head_mask", "position_ids")
-TARGET_ARGUMENTS = SOURCE_ARGUMENTS  # each with the prefix `decoder_` where the call has both sides
-SHARED_TARGET_ARGUMENTS = ("cross_attn_head_mask", "cache_position")
 
 
 def context_of(model: PreTrainedModel, given: Given) -> Context:
@@ -99,18 +97,16 @@ def call_decoder(
     >>> call_decoder(model, context, None, {"input_ids": [[1, 9]]}).past_key_values.length
     2
     """
-    past_key_values = given.get("past_key_values")
-    arguments = {name: given.get(prefix + name) for name in TARGET_ARGUMENTS}
-    arguments |= {name: given.get(name) for name in SHARED_TARGET_ARGUMENTS}
-    arguments |= {"encoder_attention_mask": given.get(source_mask)}
     target, cache = check_target(
         model.config,
         model.dtype,
-        past_key_values,
+        given.get("past_key_values"),
         encoder_states,
         prefix=prefix,
         source_mask_name=source_mask,
-        **arguments,
+        encoder_attention_mask=given.get(source_mask),
+        **{name: given.get(name) for name in ("cross_attn_head_mask", "cache_position")},
+        **{name: given.get(prefix + name) for name in SOURCE_ARGUMENTS},
     )
     if cache is None or (cache.source_length is None and encoder_states is not None):
         tokens = target.inputs_embeds if target.input_ids is None else target.input_ids
