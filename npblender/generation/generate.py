@@ -3,22 +3,20 @@
     settings -> Plan, arrays -> EncodedSource -> search -> ids, or a record of them
 
 A search is a generator: it yields the tokens of each step as they are chosen, where one path a row is followed, and
-returns the record of the whole. `generate` runs it to its end; the mixin's `stream` and the chat read it as it goes.
+returns the record of the whole. `GenerationMixin` runs it to its end, or reads it as it goes, as the chat does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from npblender.common.array_types import Ids
-from npblender.common.checks import as_plain, check_ids, check_whole
+from npblender.common.checks import as_plain, check_whole
 from npblender.common.printable import shown
-from npblender.config.generation_config import GenerationConfig, as_generation_config
 from npblender.config.searches import (
     BEAM,
     BEAM_SAMPLE,
@@ -33,8 +31,7 @@ from npblender.config.searches import (
 from npblender.generation.decoder_state import CallerArrays, DecoderState, encode_source
 from npblender.generation.logits.chain import Allowed, ChainRequest, Processor, make_chain, make_parlai_chain
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
-from npblender.generation.plan import Plan, check_other_arguments, warn_of_plan
-from npblender.generation.planning import make_plan
+from npblender.generation.plan import Plan, check_other_arguments
 from npblender.generation.search.beam import search_beams
 from npblender.generation.search.constrained_beam import search_constrained
 from npblender.generation.search.contrastive import search_contrastive
@@ -96,30 +93,6 @@ def _functions(name: str, value: Any) -> tuple[Any, ...]:
     return functions
 
 
-def generate(
-    weights: Weights,
-    context: Context,
-    model_settings: GenerationConfig,
-    call_config: GenerationConfig | Mapping[str, Any] | None,
-    options: dict[str, Any],
-    arrays: CallerArrays,
-    hooks: CallerHooks,
-    streamer: Streamer | None = None,
-) -> NDArray[np.int64] | Record:
-    """Return token ids [B * num_return_sequences, T] or, with `return_dict_in_generate`, a record of them."""
-    plan, search, prompts = begin_call(
-        weights, context, model_settings, call_config, options, arrays, hooks, streaming=streamer is not None
-    )
-    if streamer is not None:
-        streamer.put(prompts)
-    record = run_to_end(search, streamer)
-    if not plan.settings.return_dict_in_generate:
-        return record.sequences
-    if isinstance(record, GenerateBeamEncoderDecoderOutput) and record.n_best is None and not plan.wants("scores"):
-        return replace(record, sequences_scores=None)  # transformers shows it with the steps' scores only
-    return record
-
-
 def run_to_end(search: Search, streamer: Streamer | None = None) -> Record:
     """Run a search to its end, hand each step's tokens to the streamer, and return the record."""
     while True:
@@ -132,29 +105,6 @@ def run_to_end(search: Search, streamer: Streamer | None = None) -> Record:
             return record
         if streamer is not None:
             streamer.put(tokens)
-
-
-def begin_call(
-    weights: Weights,
-    context: Context,
-    model_settings: GenerationConfig,
-    call_config: GenerationConfig | Mapping[str, Any] | None,
-    options: dict[str, Any],
-    arrays: CallerArrays,
-    hooks: CallerHooks,
-    *,
-    streaming: bool,
-) -> tuple[Plan, Search, Ids]:
-    """Return the plan of a call, its search ready to run, and the prompts [R, P]."""
-    config, target = context.config, arrays.decoder_input_ids
-    if target is not None:
-        target = check_ids("decoder_input_ids", target, config.vocab_size)
-        arrays = replace(arrays, decoder_input_ids=target)
-    options = as_plain(options)
-    chosen = {} if call_config is None else as_generation_config(call_config).set_values
-    plan = make_plan(context.dialect, config, {**model_settings.set_values, **chosen}, options, target)
-    warn_of_plan(plan, {**chosen, **options})
-    return (plan, *begin_search(weights, context, plan, arrays, hooks, options, streaming=streaming))
 
 
 def begin_search(

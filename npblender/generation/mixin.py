@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npblender.common.array_types import Ids
+from npblender.common.checks import as_plain, check_ids
 from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
-from npblender.config.generation_config import GenerationConfig
+from npblender.config.generation_config import GenerationConfig, as_generation_config
 from npblender.generation.decoder_state import CallerArrays
-from npblender.generation.generate import Record, Seed, Streamer, begin_call, generate, make_hooks
+from npblender.generation.generate import Record, Search, Seed, Streamer, begin_search, make_hooks, run_to_end
 from npblender.generation.logits.chain import Processor
-from npblender.generation.outputs import transition_scores
-from npblender.generation.plan import check_tokenizer
+from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, transition_scores
+from npblender.generation.plan import Plan, check_tokenizer, warn_of_plan
+from npblender.generation.planning import make_plan
 from npblender.generation.stopping import Criterion
 from npblender.generation.streaming import text_pieces
 from npblender.transformer.checks import make_context
@@ -135,33 +137,21 @@ class GenerationMixin:
         >>> model.generate([[5, 6, 7]], max_length=4)
         array([[1, 8, 8, 8, 2]])
         """
-        _check_streamer(streamer)
-        arrays = _arrays_of(
-            inputs,
-            input_ids=input_ids,
-            full_input_ids=full_input_ids,
-            attention_mask=attention_mask,
-            inputs_embeds=inputs_embeds,
-            encoder_outputs=encoder_outputs,
-            decoder_input_ids=decoder_input_ids,
-            decoder_attention_mask=decoder_attention_mask,
-            head_mask=head_mask,
-            decoder_head_mask=decoder_head_mask,
-            cross_attn_head_mask=cross_attn_head_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-        )
-        hooks = make_hooks(
-            logits_processor=logits_processor,
-            stopping_criteria=stopping_criteria,
-            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
-            tokenizer=tokenizer,
-            seed=seed,
-        )
-        context = make_context(self.config, self.dialect, tap)
-        return generate(
-            self.weights, context, self.generation_config, generation_config, options, arrays, hooks, streamer
-        )
+        given = locals()
+        if streamer is not None and not (hasattr(streamer, "put") and hasattr(streamer, "end")):
+            raise TypeError(
+                f"streamer needs methods put(ids) and end(), and {type(streamer).__name__} lacks them; "
+                "stream(inputs, tokenizer=tokenizer) yields pieces of text instead"
+            )
+        plan, search, prompts = self._begin(given, options, streaming=streamer is not None)
+        if streamer is not None:
+            streamer.put(prompts)
+        record = run_to_end(search, streamer)
+        if not plan.settings.return_dict_in_generate:
+            return record.sequences
+        if isinstance(record, GenerateBeamEncoderDecoderOutput) and record.n_best is None and not plan.wants("scores"):
+            return replace(record, sequences_scores=None)  # transformers shows it with the steps' scores only
+        return record
 
     @overload
     def stream(
@@ -204,24 +194,32 @@ class GenerationMixin:
         """
         if tokenizer is not None:
             check_tokenizer(tokenizer)
-        arrays = _arrays_of(inputs, **{name: arguments.pop(name) for name in ARRAYS & arguments.keys()})
-        hooks = {name: arguments.pop(name) for name in HOOKS & arguments.keys()}
+        given = {name: arguments.pop(name) for name in (ARRAYS | HOOKS | {"tap"}) & arguments.keys()}
+        given |= {"inputs": inputs, "generation_config": generation_config}
         if arguments.get("stop_strings") is not None:
-            hooks["tokenizer"] = tokenizer
-        context = make_context(self.config, self.dialect, arguments.pop("tap", None))
-        _, search, _ = begin_call(
-            self.weights,
-            context,
-            self.generation_config,
-            generation_config,
-            arguments,
-            arrays,
-            make_hooks(**hooks),
-            streaming=True,
-        )
+            given["tokenizer"] = tokenizer
+        _, search, _ = self._begin(given, arguments, streaming=True)
         if tokenizer is None:
             return (tokens for tokens in search)
         return text_pieces(search, tokenizer, clean_up_tokenization_spaces)
+
+    def _begin(
+        self, given: Mapping[str, Any], options: dict[str, Any], *, streaming: bool
+    ) -> tuple[Plan, Search, NDArray[np.int64]]:
+        """The plan of a call, its search ready to run, and the prompts [R, P]; `given` are its arguments by name."""
+        arrays = _arrays_of(given["inputs"], {name: given.get(name) for name in ARRAYS})
+        hooks = make_hooks(**{name: given.get(name) for name in (*HOOKS, "tokenizer")})
+        context = make_context(self.config, self.dialect, given.get("tap"))
+        config, target = given["generation_config"], arrays.decoder_input_ids
+        if target is not None:
+            target = check_ids("decoder_input_ids", target, self.config.vocab_size)
+            arrays = replace(arrays, decoder_input_ids=target)
+        options = as_plain(options)
+        chosen = {} if config is None else as_generation_config(config).set_values
+        settings = {**self.generation_config.set_values, **chosen}
+        plan = make_plan(self.dialect, self.config, settings, options, target)
+        warn_of_plan(plan, {**chosen, **options})
+        return (plan, *begin_search(self.weights, context, plan, arrays, hooks, options, streaming=streaming))
 
     def compute_transition_scores(
         self,
@@ -241,9 +239,9 @@ class GenerationMixin:
         return transition_scores(np.asarray(sequences), scores, beam_indices, normalize_logits)
 
 
-def _arrays_of(inputs: Any, **given: Any) -> CallerArrays:
+def _arrays_of(inputs: Any, named: Mapping[str, Any]) -> CallerArrays:
     """Return a call's arrays; `inputs` are the source's ids, or all that a tokenizer returned for it."""
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in named.items() if value is not None}
     packed = inputs if isinstance(inputs, Mapping) else {} if inputs is None else {"input_ids": inputs}
     for name in packed:
         if name not in ARRAYS:
@@ -253,11 +251,3 @@ def _arrays_of(inputs: Any, **given: Any) -> CallerArrays:
         if name in given:
             raise TypeError(f"{shown(name)} is given twice, by name and in 'inputs', the first argument")
     return CallerArrays(**given, **packed)
-
-
-def _check_streamer(streamer: Any) -> None:
-    if streamer is not None and not (hasattr(streamer, "put") and hasattr(streamer, "end")):
-        raise TypeError(
-            f"streamer needs methods put(ids) and end(), and {type(streamer).__name__} lacks them; "
-            "stream(inputs, tokenizer=tokenizer) yields pieces of text instead"
-        )

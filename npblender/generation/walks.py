@@ -1,9 +1,9 @@
 """Searches of one source that are led from outside, one step at a time, so that many can share a decoder's passes.
 
     logits of a step [W, V] --walk.step--> the row that each row goes on from, [W]; then newest, the tokens to read [W]
-A walk does what the search of its plan does for a single source, with the same random numbers; only the loop around it
-is the caller's (see `SharedDecoder`). ParlAI's searches, greedy search and sampling can be walked. Beam searches of
-transformers cannot: `CAN_WALK` says which.
+A walk of W rows does what the search of its plan does for a single source, with the same random numbers; only the loop
+around it is the caller's (see `SharedDecoder`), until `is_done`. ParlAI's searches, greedy search and sampling can be
+walked. Beam searches of transformers cannot: `CAN_WALK` says which.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -37,30 +37,6 @@ class Found:
     ended: bool
 
 
-class Walk(Protocol):
-    """A search of one source, W rows wide."""
-
-    is_done: bool
-
-    @property
-    def width(self) -> int:
-        """W."""
-
-    @property
-    def newest(self) -> Ids:
-        """The tokens to be read next, [W]."""
-
-    @property
-    def certain(self) -> Sequence[int]:
-        """The tokens, start left out, that no later step can change; of a walk of several rows none before its end."""
-
-    def step(self, logits: Array) -> Ids:
-        """Choose the next tokens by their logits [W, V]; returns the row that each row goes on from, [W]."""
-
-    def found(self) -> Found:
-        """The result; of a walk that is not done, as if its limit were here."""
-
-
 def begin_walk(
     plan: Plan,
     dialect: Dialect,
@@ -69,7 +45,7 @@ def begin_walk(
     rng: np.random.Generator | None = None,
     processors: Sequence[Processor] = (),
     tokenizer: Any = None,
-) -> Walk:
+) -> ParlaiWalk | RowWalk:
     """Begin the search of a plan for one source (its ids, without pads).
 
     Args:
@@ -111,20 +87,23 @@ class ParlaiWalk:
 
     @property
     def newest(self) -> Ids:
-        """[W]."""
+        """The tokens to be read next, [W]."""
         newest: Ids = self.tree.paths[:, -1]
         return newest
 
     @property
     def certain(self) -> Sequence[int]:
-        """One token late, since the last one before the limit may be replaced by the eos."""
+        """The tokens, start left out, that no later step can change; of several rows none before the end.
+
+        One token late, since the last one before the limit may be replaced by the eos.
+        """
         if self.width > 1:
             return ()
         path: list[int] = self.tree.paths[0, 1:-1].tolist()
         return path
 
     def step(self, logits: Array) -> Ids:
-        """Advance the tree."""
+        """Choose the next tokens by their logits [W, V]; returns the row that each row goes on from, [W]."""
         tree, plan = self.tree, self._plan
         scaled = log_probabilities(logits, plan.settings.temperature or 1.0)
         tree.advance(apply(self._chain, tree.paths, scaled, owned=True))
@@ -153,18 +132,18 @@ class RowWalk:
 
     @property
     def newest(self) -> Ids:
-        """[1]."""
+        """The token to be read next, [1]."""
         newest: Ids = self._ids[:, -1]
         return newest
 
     @property
     def certain(self) -> Sequence[int]:
-        """All of them."""
+        """The tokens, start left out: none of them can change."""
         tokens: list[int] = self._ids[0, 1:].tolist()
         return tokens
 
     def step(self, logits: Array) -> Ids:
-        """Append one token."""
+        """Choose the next token by its logits [1, V]; returns the row that it goes on from."""
         tokens = self._choose(apply(self._chain, self._ids, to_float32(logits)))
         self._ids = np.concatenate([self._ids, tokens[:, None]], axis=1)  # [1, L] -> [1, L + 1]
         self.is_done = bool(self._stopping(self._ids).all())

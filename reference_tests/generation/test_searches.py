@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from npblender.config.dialect import TRANSFORMERS_4
 from npblender.generation.planning import make_plan
-from npblender.generation.search.beam_hypotheses import BeamHypotheses
+from npblender.generation.search.beam_hypotheses import BeamHypotheses, advance
 from npblender.generation.search.contrastive import likeness
-from npblender.generation.search.diverse_beam import advance, diversity
+from npblender.generation.search.diverse_beam import diversity
 from npblender.generation.search.prompt_lookup import guess
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.generation_cases import (

@@ -10,7 +10,7 @@ that is begun and not continued has to begin anew, and the token that broke it o
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Array, Ids
 from npblender.generation.decoder_state import DecoderState
-from npblender.generation.logits.chain import Processor, apply, log_probabilities, to_float32
-from npblender.generation.logits.top_k import top_k
-from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, StepRecord
+from npblender.generation.logits.chain import Processor
+from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput
 from npblender.generation.plan import Plan
-from npblender.generation.search.beam_hypotheses import BeamHypotheses, NextBeams, best_of
+from npblender.generation.search.beam_hypotheses import GroupedBeams, NextBeams
 from npblender.generation.stopping import Stopping
 
 Phrase: TypeAlias = tuple[int, ...]
@@ -153,76 +152,29 @@ def words_of(force_words_ids: Sequence[Any]) -> list[tuple[Phrase, ...]]:
 # --- The search.
 
 
+@dataclass
+class ConstrainedBeams(GroupedBeams):
+    """One group of beams, whose targets end only with every constraint met. `scores` are sums, as in 4.52.4."""
+
+    unstarted: Progress = field(default_factory=lambda: no_progress([]))
+    records_sums = True
+
+    def may_end(self, ids: Ids) -> bool:
+        """Whether a target [L] has met every constraint; one that ends before is lost."""
+        return self.unstarted.after(ids.tolist()).is_complete
+
+    def choose(self, step: NextBeams, ids: Ids, sums: Array) -> NextBeams:
+        """Choose by turns from the best continuations and those that make progress."""
+        return with_progress(step, ids, sums, self.unstarted)
+
+
 def search_constrained(
     plan: Plan, decoder: DecoderState, chain: list[Processor], stopping: Stopping
 ) -> Generator[Ids, None, GenerateBeamEncoderDecoderOutput]:
-    """Search with constraints. Yields nothing. The record's `scores` are sums here, as in 4.52.4."""
+    """Search with constraints. Yields nothing."""
     assert plan.settings.force_words_ids is not None
     unstarted = no_progress(words_of(plan.settings.force_words_ids))
-    beams = plan.num_beams
-    ids = decoder.prompts()  # [B * W, L]
-    rows_of = np.arange(len(ids)).reshape(-1, beams)
-    totals = np.full(len(ids), -1e9, np.float32)
-    totals[rows_of[:, 0]] = 0
-    finished = [BeamHypotheses(plan, beams) for _ in rows_of]
-    origins: list[tuple[int, ...]] = [()] * len(ids)
-    record = StepRecord(plan, decoder)
-    while True:
-        logits = to_float32(decoder.logits(ids)[:, 0])
-        with np.errstate(over="ignore"):  # of what `remove_invalid_values` has made finite
-            sums = apply(chain, ids, log_probabilities(logits), owned=True) + totals[:, None]  # [B * W, V]
-        record.step(logits, sums)
-        generated = ids.shape[1] + 1 - plan.prompt_length
-        came_from = np.zeros(len(ids), np.int64)
-        tokens = np.zeros(len(ids), np.int64)
-        for rows, hypotheses in zip(rows_of, finished, strict=True):
-            if hypotheses.is_done:
-                assert plan.pad is not None  # nothing is done before something has ended in an eos
-                # An idle source repeats the first source's first beam, with a pad.
-                came_from[rows], totals[rows], tokens[rows] = 0, 0, plan.pad
-                continue
-            step = advance(plan, hypotheses, ids[rows], sums[rows], rows, origins, generated, unstarted)
-            came_from[rows], totals[rows], tokens[rows] = rows[step.rows], step.scores, step.tokens
-        origins = [(*origins[row], int(row)) for row in came_from]
-        ids = np.concatenate([ids[came_from], tokens[:, None]], axis=1)
-        decoder.reorder_across_sources(came_from)
-        if all(hypotheses.is_done for hypotheses in finished) or stopping(ids, record.scores).all():
-            break
-    for rows, hypotheses in zip(rows_of, finished, strict=True):
-        if not hypotheses.is_done:
-            _close(plan, hypotheses, ids[rows], totals[rows], [origins[row] for row in rows], generated, unstarted)
-    sequences, scores, indices = best_of(plan, [[hypotheses] for hypotheses in finished])
-    return record.of_beams(sequences, scores, indices if plan.wants("scores") else None)
-    yield  # makes a generator of it, like the searches that can be read while they run
-
-
-def advance(
-    plan: Plan,
-    hypotheses: BeamHypotheses,
-    ids: Ids,
-    sums: Array,
-    rows: NDArray[np.int64],
-    origins: list[tuple[int, ...]],
-    generated: int,
-    unstarted: Progress,
-) -> NextBeams:
-    """Go one step on with one source: ids [W, L] and sums [W, V] of its beams, the number of each beam's row.
-
-    A beam that ends is kept only if it has met every constraint; otherwise it is lost.
-    """
-    beams, vocabulary = sums.shape
-    scores, indices = top_k(sums.reshape(-1), max(2, 1 + len(plan.eos)) * beams)
-    from_beam, tokens = indices // vocabulary, indices % vocabulary
-    ends = np.isin(tokens, plan.eos)
-    for rank in np.flatnonzero(ends[:beams]):
-        beam = from_beam[rank]
-        if (~ends[:rank]).sum() < beams and unstarted.after(ids[beam].tolist()).is_complete:
-            hypotheses.add(ids[beam], float(scores[rank]), (*origins[rows[beam]], int(rows[beam])), generated)
-    going_on = np.flatnonzero(~ends)[:beams]
-    step = NextBeams(scores[going_on], tokens[going_on], from_beam[going_on])
-    step = with_progress(step, ids, sums, unstarted)
-    hypotheses.update_done(float(scores.max()), generated)
-    return step
+    return ConstrainedBeams(plan, decoder, stopping, unstarted=unstarted).run(chain)
 
 
 def descending(ranking: Array) -> NDArray[np.int64]:
@@ -266,21 +218,3 @@ def with_progress(step: NextBeams, ids: Ids, sums: Array, unstarted: Progress) -
     return NextBeams(
         np.array(scores, np.float32)[chosen], np.array(tokens, np.int64)[chosen], np.array(rows, np.int64)[chosen]
     )
-
-
-def _close(
-    plan: Plan,
-    hypotheses: BeamHypotheses,
-    ids: Ids,
-    totals: Array,
-    origins: list[tuple[int, ...]],
-    generated: int,
-    unstarted: Progress,
-) -> None:
-    """Keep, at the limit, the running beams that have met every constraint and, if they are too few, the others."""
-    complete = [unstarted.after(target).is_complete for target in ids.tolist()]
-    kept = [n for n, is_complete in enumerate(complete) if is_complete]
-    if len(kept) < plan.num_return_sequences:
-        kept += [n for n, is_complete in enumerate(complete) if not is_complete]
-    for n in kept:
-        hypotheses.add(ids[n], float(totals[n]), origins[n], generated)
