@@ -164,13 +164,11 @@ def persona_parts(text: str) -> tuple[str, str]:
 def turn_parts(turn: Turn, newline: int | None) -> list[str]:
     r"""The texts of a turn between which the model's line break stands, whose id is `newline`.
 
-        In a user's text a line break is read as a space, since the model would take it for the next speaker's turn. In the
-        model's own words it is the token that the model chose, if the vocabulary has one.
+    In a user's text a line break is read as a space, since the model would take it for the next speaker's turn. In the
+    model's own words it is the token that the model chose, if the vocabulary has one.
 
-        >>> turn_parts(Turn("user", "hello
-    low"), 4), turn_parts(Turn("model", "hello
-    low"), 4)
-        (['hello low'], ['hello', 'low'])
+    >>> turn_parts(Turn("user", "hello\nlow"), 4), turn_parts(Turn("model", "hello\nlow"), 4)
+    (['hello low'], ['hello', 'low'])
     """
     text = turn.text if turn.raw is None else turn.raw
     if turn.speaker == "user" or newline is None:
