@@ -221,7 +221,7 @@ class FlaxPreTrainedModel:
         """Run source and target through the model; without a target it is the source, shifted right."""
         given = _named(locals())
         if decoder_input_ids is None:
-            ids, pad = np.asarray(input_ids), self.config.pad_token_id
+            ids, pad = np.asarray(input_ids), np.asarray(self.config.pad_token_id)
             start = np.full_like(ids[:, :1], self.config.decoder_start_token_id)
             shifted = np.concatenate([start, ids[:, :-1]], axis=1)
             given["decoder_input_ids"] = np.where(shifted == -100, pad, shifted)
