@@ -43,22 +43,17 @@ def rows_of(
         if text_pair is not None and _is_batch(text_pair, is_split_into_words):
             raise TypeError("text is one text, but text_pair is a batch; give both as lists, or both as one text")
         first = source_of("text", text, is_split_into_words)
-        return [(first, _optional("text_pair", text_pair, is_split_into_words))], False
+        second = None if text_pair is None else source_of("text_pair", text_pair, is_split_into_words)
+        return [(first, second)], False
     if text_pair is None:
         return [_row(f"text[{at}]", row, is_split_into_words) for at, row in enumerate(text)], True
     if not _is_batch(text_pair, is_split_into_words):
         raise TypeError("text is a batch, but text_pair is one text; give both as lists of the same length")
     if len(text) != len(text_pair):
         raise ValueError(f"text has {len(text)} texts and text_pair {len(text_pair)}; a pair needs one of each")
-    rows: list[tuple[Source, Source | None]] = []
-    for at, (first, second) in enumerate(zip(text, text_pair, strict=True)):
-        rows.append(
-            (
-                source_of(f"text[{at}]", first, is_split_into_words),
-                source_of(f"text_pair[{at}]", second, is_split_into_words),
-            )
-        )
-    return rows, True
+    firsts = [source_of(f"text[{at}]", each, is_split_into_words) for at, each in enumerate(text)]
+    seconds = [source_of(f"text_pair[{at}]", each, is_split_into_words) for at, each in enumerate(text_pair)]
+    return list(zip(firsts, seconds, strict=True)), True
 
 
 def source_of(name: str, text: Any, is_split_into_words: bool) -> Source:
@@ -104,19 +99,10 @@ def _row(name: str, row: Any, is_split_into_words: bool) -> tuple[Source, Source
     return source_of(name, row, is_split_into_words), None
 
 
-def _optional(name: str, text: Any, is_split_into_words: bool) -> Source | None:
-    return None if text is None else source_of(name, text, is_split_into_words)
-
-
 Row = dict[str, Any]
 
 # The padding value of each list; ids take the pad token.
-_FILLINGS: dict[str, Any] = {
-    "attention_mask": 0,
-    "token_type_ids": 0,
-    "special_tokens_mask": 1,
-    "offset_mapping": (0, 0),
-}
+_FILLINGS = {"attention_mask": 0, "token_type_ids": 0, "special_tokens_mask": 1, "offset_mapping": (0, 0)}
 _NOT_PER_TOKEN = ("overflowing_tokens", "num_truncated_tokens", "length")
 
 
@@ -149,12 +135,7 @@ def make_row(ids: list[int], pair_ids: list[int] | None, options: EncodingOption
 
 
 def truncate(
-    ids: list[int],
-    pair_ids: list[int] | None,
-    remove: int,
-    strategy: Truncation,
-    side: Side,
-    stride: int = 0,
+    ids: list[int], pair_ids: list[int] | None, remove: int, strategy: Truncation, side: Side, stride: int = 0
 ) -> tuple[list[int], list[int] | None, list[int]]:
     """Remove `remove` ids at the left or right end of one sequence or of a pair.
 
@@ -182,8 +163,7 @@ def truncate(
     if remove > len(cut):
         raise ValueError(
             f"truncation={shown(strategy)} cannot take {remove} tokens from a sequence of {len(cut)}; use "
-            f"'longest_first', "
-            f"or a larger max_length"
+            f"'longest_first', or a larger max_length"
         )
     window = min(len(cut), remove + stride)
     overflowing = cut[:window] if side == "left" else cut[len(cut) - window :]

@@ -241,10 +241,7 @@ class TokenConverter(NamedTokens):
         return [0] * len(token_ids_0) + [1] * len(token_ids_1 or ())
 
     def get_special_tokens_mask(
-        self,
-        token_ids_0: list[int],
-        token_ids_1: list[int] | None = None,
-        already_has_special_tokens: bool = False,
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
     ) -> list[int]:
         """Return 1 where a call would add a special token, which is nowhere; or 1 at each special token already there.
 

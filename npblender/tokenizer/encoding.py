@@ -8,6 +8,7 @@ table.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -280,13 +281,9 @@ class BatchEncoder(TokenConverter):
             from npblender.tokenizer.offsets import encode_with_places
 
             return encode_with_places(self.codec, sources, batched, options, self.pad_token_id)
+        ids_of = partial(self._source_ids, options=options)
         rows = [
-            make_row(
-                self._source_ids(first, options),
-                None if second is None else self._source_ids(second, options),
-                options,
-            )
-            for first, second in sources
+            make_row(ids_of(first), None if second is None else ids_of(second), options) for first, second in sources
         ]
         return batch_of_rows(rows, batched, options, self.pad_token_id)
 

@@ -76,14 +76,6 @@ def check_side(name: str, value: Any) -> Any:
     return str(value)
 
 
-def _switch(name: str, value: Any) -> Any:
-    return check_switch(name, value)
-
-
-def _count(name: str, value: Any) -> Any:
-    return check_whole(name, value)
-
-
 def _size_or_none(name: str, value: Any) -> Any:
     return None if value is None else check_whole(name, value, at_least=1)
 
@@ -123,24 +115,24 @@ def _row(
 class EncodingOptions:
     """What a call asks for, without contradictions. The table of all options, checked in this order."""
 
-    is_split_into_words: bool = field(metadata=_row(_switch, False, CALL, ENCODE))
+    is_split_into_words: bool = field(metadata=_row(check_switch, False, CALL, ENCODE))
     return_token_type_ids: bool = field(
-        metadata=_row(_switch, None, CALL, PREPARE, own=lambda own: "token_type_ids" in own.model_input_names)
+        metadata=_row(check_switch, None, CALL, PREPARE, own=lambda own: "token_type_ids" in own.model_input_names)
     )
     return_attention_mask: bool = field(
-        metadata=_row(_switch, None, CALL, PREPARE, PAD, own=lambda own: "attention_mask" in own.model_input_names)
+        metadata=_row(check_switch, None, CALL, PREPARE, PAD, own=lambda own: "attention_mask" in own.model_input_names)
     )
-    return_overflowing_tokens: bool = field(metadata=_row(_switch, False, CALL, PREPARE))
-    return_special_tokens_mask: bool = field(metadata=_row(_switch, False, CALL, PREPARE))
-    return_length: bool = field(metadata=_row(_switch, False, CALL, PREPARE))
-    return_offsets_mapping: bool = field(metadata=_row(_switch, False, CALL))
+    return_overflowing_tokens: bool = field(metadata=_row(check_switch, False, CALL, PREPARE))
+    return_special_tokens_mask: bool = field(metadata=_row(check_switch, False, CALL, PREPARE))
+    return_length: bool = field(metadata=_row(check_switch, False, CALL, PREPARE))
+    return_offsets_mapping: bool = field(metadata=_row(check_switch, False, CALL))
     split_special_tokens: bool = field(
-        metadata=_row(_switch, None, CALL, ENCODE, own=lambda own: own.split_special_tokens)
+        metadata=_row(check_switch, None, CALL, ENCODE, own=lambda own: own.split_special_tokens)
     )
     return_tensors: Literal["np"] | None = field(metadata=_row(check_tensor_type, None, *EVERY_METHOD))
     padding_side: Side = field(metadata=_row(check_side, None, *EVERY_METHOD, own=lambda own: own.padding_side))
     truncation_side: Side = field(metadata=_row(check_side, None, own=lambda own: own.truncation_side))
-    stride: int = field(metadata=_row(_count, 0, *EVERY_METHOD[:3]))
+    stride: int = field(metadata=_row(check_whole, 0, *EVERY_METHOD[:3]))
     max_length: int | None = field(metadata=_row(_size_or_none, None, *EVERY_METHOD))
     pad_to_multiple_of: int | None = field(metadata=_row(_size_or_none, None, *EVERY_METHOD))
     padding: Padding = field(metadata=_row(_choice(Padding, "longest", "do_not_pad"), False, *EVERY_METHOD))
@@ -168,7 +160,7 @@ TABLE: Mapping[str, Mapping[str, Any]] = {row.name: row.metadata for row in fiel
 """The rows of `EncodingOptions` by name."""
 
 ONLY_IDS: Mapping[str, bool] = {
-    name: False for name, row in TABLE.items() if name.startswith("return_") and row["kind"] is _switch
+    name: False for name, row in TABLE.items() if name.startswith("return_") and row["kind"] is check_switch
 }
 """The options of a call whose result is ids and nothing beside them."""
 

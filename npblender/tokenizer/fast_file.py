@@ -61,11 +61,8 @@ def fast_file(codec: TextCodec) -> FastFile:
     if cuts:  # the library finds an added token in a text by the spelling of its entry
         for number, token in codec.added.items():
             if token.content in numbers:
-                raise ValueError(
-                    f"the vocabulary has {shown(token.content + CONTINUED)} beside the added token "
-                    f"{shown(token.content)}; "
-                    f"{FILE} would spell both alike"
-                )
+                both = f"{shown(token.content + CONTINUED)} beside the added token {shown(token.content)}"
+                raise ValueError(f"the vocabulary has {both}; {FILE} would spell both alike")
             del numbers[_symbol(token.content)]
             numbers[token.content] = number
     spelling = {number: symbol for symbol, number in numbers.items()}
@@ -120,8 +117,7 @@ def _check(table: MergeTable) -> None:
         if table.made_by.get(product) != rank:
             raise ValueError(
                 f"{shown(product)} is made by more than one merge; the tokenizers library may merge in another "
-                f"order then, "
-                f"so no {FILE} can be written"
+                f"order then, so no {FILE} can be written"
             )
 
 
@@ -154,8 +150,7 @@ def _decoders(codec: TextCodec) -> list[dict[str, Any]]:
     """Token by token: an added token ends a word too; `</w>` is a space; ParlAI's line break is one."""
     decoders = []
     if codec.dialect.cut_special_tokens:
-        ends = [_replace(_escaped(token.content) + "$", token.content + WORD_END) for token in codec.added.values()]
-        decoders += ends
+        decoders += [_replace(_escaped(each.content) + "$", each.content + WORD_END) for each in codec.added.values()]
     decoders.append({"type": "BPEDecoder", "suffix": WORD_END})
     if codec.dialect.pretokenizer == "parlai":
         decoders += [{"type": "Fuse"}, _replace(NEWLINE, "\n")]  # in the whole text, as ParlAI does

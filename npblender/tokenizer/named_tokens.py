@@ -37,29 +37,18 @@ class _NamedToken:
         tokenizer._name_token(self._name, value)
 
 
-class _NamedTokenId:
-    """The id of one named special token, or None; setting it names the entry of that id, as transformers does."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name.removesuffix("_id")
-
-    @overload
-    def __get__(self, tokenizer: None, owner: type) -> _NamedTokenId: ...
-    @overload
-    def __get__(self, tokenizer: NamedTokens, owner: type) -> int | None: ...
-    def __get__(self, tokenizer: NamedTokens | None, owner: type) -> _NamedTokenId | int | None:
-        if tokenizer is None:
-            return self
-        content = tokenizer._named[self._name]
+def _id_of(name: str) -> Any:
+    def get(tokenizer: NamedTokens) -> int | None:
+        content = tokenizer._named[name]
         return None if content is None else tokenizer.codec.ids[content]
 
-    def __set__(self, tokenizer: NamedTokens, value: int | None) -> None:
-        name = f"{self._name}_id"
+    def name_entry(tokenizer: NamedTokens, value: int | None) -> None:
         if value is not None:
-            index = check_whole(name, value, at_most=len(tokenizer.codec.ids) - 1)
-            tokenizer._name_token(self._name, list(tokenizer.codec.ids)[index])
-        else:
-            tokenizer._name_token(self._name, None)
+            value = check_whole(f"{name}_id", value, at_most=len(tokenizer.codec.ids) - 1)
+        tokenizer._name_token(name, None if value is None else list(tokenizer.codec.ids)[value])
+
+    doc = "The id of one named special token, or None; setting it names the entry of that id, as transformers does."
+    return property(get, name_entry, doc=doc)
 
 
 class NamedTokens:
@@ -76,13 +65,13 @@ class NamedTokens:
     pad_token = _NamedToken("Fills rows up.")
     cls_token = _NamedToken("Stands for a whole sequence; the published model has none.")
     mask_token = _NamedToken("Stands for a hidden token; the published model has none.")
-    bos_token_id = _NamedTokenId()
-    eos_token_id = _NamedTokenId()
-    unk_token_id = _NamedTokenId()
-    sep_token_id = _NamedTokenId()
-    pad_token_id = _NamedTokenId()
-    cls_token_id = _NamedTokenId()
-    mask_token_id = _NamedTokenId()
+    bos_token_id: int | None = _id_of("bos_token")
+    eos_token_id: int | None = _id_of("eos_token")
+    unk_token_id: int | None = _id_of("unk_token")
+    sep_token_id: int | None = _id_of("sep_token")
+    pad_token_id: int | None = _id_of("pad_token")
+    cls_token_id: int | None = _id_of("cls_token")
+    mask_token_id: int | None = _id_of("mask_token")
 
     def _name_tokens(self, named: Mapping[str, AddedToken], extra: Sequence[str | AddedToken]) -> None:
         """Name the special tokens; those that are no entries yet are added in transformers' order."""
@@ -91,8 +80,6 @@ class NamedTokens:
         for name in SPECIAL_TOKEN_NAMES:
             if name in named:
                 self.add_special_tokens({name: named[name]})
-        if isinstance(extra, str | AddedToken):
-            raise TypeError(f"extra_special_tokens must be a list of tokens, not one: [{shown(str(extra))}]")
         self.add_tokens(list(extra), special_tokens=True)
 
     @property

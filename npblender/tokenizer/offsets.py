@@ -124,15 +124,17 @@ class PlacedEncoding(BatchEncoding):
         >>> tokenizer("Hello, lower", return_offsets_mapping=True).token_to_chars(3)
         (10, 12)
         """
-        row, at = (0, batch_or_token_index) if token_index is None else (batch_or_token_index, token_index)
-        place = self._row(row)[at]
+        place = self._place(batch_or_token_index, token_index)
         return None if place is None else (place.start, place.end)
 
     def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
         """Return the word of a token, None for a pad."""
-        row, at = (0, batch_or_token_index) if token_index is None else (batch_or_token_index, token_index)
-        place = self._row(row)[at]
+        place = self._place(batch_or_token_index, token_index)
         return None if place is None else place.word
+
+    def _place(self, batch_or_token_index: int, token_index: int | None) -> Place | None:
+        row, at = (0, batch_or_token_index) if token_index is None else (batch_or_token_index, token_index)
+        return self._row(row)[at]
 
     def word_to_tokens(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0

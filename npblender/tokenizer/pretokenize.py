@@ -77,9 +77,7 @@ SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 # a line break become a word. Together they cut in front of each such mark, and around the apostrophe. A line break
 # counts only directly behind a word, and the apostrophe's own space swallows it.
 MARKS = ".,!?()"
-_TRANSFORMERS_PIECE = re.compile(
-    rf"'|[{MARKS}][^{SPACE}{MARKS}']*|[^{SPACE}{MARKS}']+|(?<=[^{SPACE}'])\n",
-)
+_TRANSFORMERS_PIECE = re.compile(rf"'|[{MARKS}][^{SPACE}{MARKS}']*|[^{SPACE}{MARKS}']+|(?<=[^{SPACE}'])\n")
 
 
 def _chunk_transformers(text: str) -> list[str]:
@@ -154,19 +152,8 @@ DETOKENIZERS: Mapping[Family, Callable[[Sequence[str]], str]] = {
 }
 """The way back for each way of `Dialect.pretokenizer`."""
 
-# transformers' own list, in its order.
-_CLEAN_UPS = (
-    (" .", "."),
-    (" ?", "?"),
-    (" !", "!"),
-    (" ,", ","),
-    (" ' ", "'"),
-    (" n't", "n't"),
-    (" 'm", "'m"),
-    (" 's", "'s"),
-    (" 've", "'ve"),
-    (" 're", "'re"),
-)
+# transformers' own list, in its order: each loses its spaces.
+_SPACED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 
 
 def clean_up_tokenization(text: str) -> str:
@@ -175,20 +162,12 @@ def clean_up_tokenization(text: str) -> str:
     >>> clean_up_tokenization("you should ' ve said so , did n't you ?")
     "you should've said so, didn't you?"
     """
-    for spaced, tight in _CLEAN_UPS:
-        text = text.replace(spaced, tight)
+    for spaced in _SPACED:
+        text = text.replace(spaced, spaced.strip())
     return text
 
 
-SPECIAL_TOKEN_NAMES = (
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-)
+SPECIAL_TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 """The named special tokens, in transformers' order."""
 
 
@@ -258,7 +237,7 @@ class SpecialTokenCutter:
     def __init__(self, tokens: Iterable[AddedToken]) -> None:
         self._tokens = {token.content: token for token in tokens}
         longest_first = sorted(self._tokens, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        self._pattern = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
         self._plain = not any(t.lstrip or t.rstrip for t in self._tokens.values())
 
     def finds(self, text: str) -> bool:
@@ -278,23 +257,16 @@ class SpecialTokenCutter:
         """The same with every character of the text, also the white space that a token takes along."""
         if self._pattern is None:
             return [(text, None)]
-        stretches: list[tuple[str, str | None]] = []
-        start = 0
-        for found in self._pattern.finditer(text):
-            stretches.append((text[start : found.start()], found.group()))
-            start = found.end()
-        stretches.append((text[start:], None))
-        return stretches
+        parts = self._pattern.split(text)  # by turns what is between tokens, and a token
+        return list(zip(parts[::2], [*parts[1::2], None], strict=True))
 
     def _strip_surroundings(self, stretches: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
         """Remove the white space that `lstrip` and `rstrip` tokens take with them."""
         texts = [text for text, _ in stretches]
-        names = [name for _, name in stretches]
-        for at, name in enumerate(names):
-            if name is None:
-                continue
-            if self._tokens[name].rstrip:
+        tokens = [self._tokens[name] for _, name in stretches if name is not None]
+        for at, token in enumerate(tokens):
+            if token.rstrip:
                 texts[at + 1] = texts[at + 1].lstrip()
-            if self._tokens[name].lstrip:
+            if token.lstrip:
                 texts[at] = texts[at].rstrip()
-        return list(zip(texts, names, strict=True))
+        return list(zip(texts, [*(token.content for token in tokens), None], strict=True))

@@ -30,7 +30,7 @@ from npblender.tokenizer.codec import TextCodec
 from npblender.tokenizer.encoding import BatchEncoder
 from npblender.tokenizer.encoding_options import UNBOUNDED, check_side, input_names
 from npblender.tokenizer.instead import Instead
-from npblender.tokenizer.pretokenize import AddedToken, as_added_token
+from npblender.tokenizer.pretokenize import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
 from npblender.tokenizer.vocabulary import (
     DIALECT_KEY,
     merges_bytes,
@@ -106,6 +106,7 @@ class BlenderbotSmallTokenizer(BatchEncoder, Instead):
         merges_file: str | os.PathLike[str] | None = None,
         additional_special_tokens: Sequence[str | AddedToken] | None = None,
     ) -> None:
+        given = locals()
         vocab = _one_of("vocab", vocab, "vocab_file", vocab_file)
         merges = _one_of("merges", merges, "merges_file", merges_file)
         if additional_special_tokens is not None:
@@ -116,23 +117,15 @@ class BlenderbotSmallTokenizer(BatchEncoder, Instead):
             raise TypeError(
                 f"extra_special_tokens must be a list of tokens, not one {type(extra_special_tokens).__name__}"
             )
-        cache_size = check_whole("cache_size", cache_size, at_least=1)
         self.clean_up_tokenization_spaces = check_switch("clean_up_tokenization_spaces", clean_up_tokenization_spaces)
         self.split_special_tokens = check_switch("split_special_tokens", split_special_tokens)
-        check_side("padding_side", padding_side)
-        check_side("truncation_side", truncation_side)
+        self.padding_side = check_side("padding_side", padding_side)
+        self.truncation_side = check_side("truncation_side", truncation_side)
+        self.model_max_length = UNBOUNDED
         if model_max_length is not None:
-            model_max_length = check_whole("model_max_length", model_max_length, at_least=1)
-        named: dict[str, Any] = {
-            "bos_token": bos_token,
-            "eos_token": eos_token,
-            "unk_token": unk_token,
-            "sep_token": sep_token,
-            "pad_token": pad_token,
-            "cls_token": cls_token,
-            "mask_token": mask_token,
-        }
-        tokens = {name: as_added_token(name, token) for name, token in named.items() if token is not None}
+            self.model_max_length = check_whole("model_max_length", model_max_length, at_least=1)
+        named = {name: given[name] for name in SPECIAL_TOKEN_NAMES if given[name] is not None}
+        tokens = {name: as_added_token(name, token) for name, token in named.items()}
         if "unk_token" not in tokens:
             raise ValueError("unk_token cannot be None: something must stand for what the vocabulary lacks")
         required = [tokens[name] for name in ("bos_token", "eos_token", "unk_token", "pad_token") if name in tokens]
@@ -143,12 +136,9 @@ class BlenderbotSmallTokenizer(BatchEncoder, Instead):
             unknown=tokens["unk_token"].content,
             added=added_tokens or {},
             dialect=resolve_dialect(dialect),
-            cache_size=cache_size,
+            cache_size=check_whole("cache_size", cache_size, at_least=1),
         )
         self._name_tokens(tokens, extra_special_tokens)
-        self.padding_side = "left" if padding_side == "left" else "right"
-        self.truncation_side = "left" if truncation_side == "left" else "right"
-        self.model_max_length = UNBOUNDED if model_max_length is None else model_max_length
         self.model_input_names = input_names(model_input_names)
         self.name_or_path = ""
         self._extra_settings = dict(extra or {})
@@ -181,14 +171,10 @@ class BlenderbotSmallTokenizer(BatchEncoder, Instead):
         where = json_files.taken_out(options)
         unknown = sorted(set(options) - _OPTIONS)
         if unknown:
-            raise TypeError(
-                f"{cls.__name__} has no option {shown(unknown[0])}; there are {', '.join(sorted(_OPTIONS))}"
-            )
-        folder = json_files.model_folder(
-            _DEMO if pretrained_model_name_or_path is None else pretrained_model_name_or_path,
-            need="tokenizer",
-            **where,
-        )
+            known = ", ".join(sorted(_OPTIONS))
+            raise TypeError(f"{cls.__name__} has no option {shown(unknown[0])}; there are {known}")
+        given = _DEMO if pretrained_model_name_or_path is None else pretrained_model_name_or_path
+        folder = json_files.model_folder(given, need="tokenizer", **where)
         parlai = None if (folder / "vocab.json").is_file() else find_parlai(folder)
         if parlai is None:
             vocab, merges = read_vocabulary(folder / "vocab.json"), read_merges(folder / "merges.txt")
@@ -255,8 +241,11 @@ class BlenderbotSmallTokenizer(BatchEncoder, Instead):
         ...     BlenderbotSmallTokenizer.from_pretrained(folder).dialect.name, len(paths)
         ('transformers-5', 4)
         """
-        fast = check_switch("fast", fast)
-        also = self._fast_files() if fast else {}
+        also = {}
+        if check_switch("fast", fast):
+            from npblender.tokenizer.fast_file import FILE, fast_file
+
+            also[FILE] = fast_file(self.codec).encoded()
         folder = json_files.new_folder(save_directory)
         settings = {
             **self._extra_settings,
@@ -277,11 +266,6 @@ class BlenderbotSmallTokenizer(BatchEncoder, Instead):
         there = (folder / f"{prefix}added_tokens.json").exists()
         files = settings_bytes(settings, self.codec.added, self.vocab_size, with_added_tokens=there)
         return _write(folder, prefix, {**files, **self._vocabulary_files(), **also})
-
-    def _fast_files(self) -> dict[str, bytes]:
-        from npblender.tokenizer.fast_file import FILE, fast_file
-
-        return {FILE: fast_file(self.codec).encoded()}
 
     def __repr__(self) -> str:
         return (
