@@ -16,13 +16,14 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from npblender.checkpoint.dtypes import STORED_BITS
 from npblender.common import json_files
 from npblender.common.mistaken_files import refuse_file, refuse_mistaken_file
 from npblender.common.printable import cut, first_of, shown
+from npblender.common.replacing import is_plain_name
 
 _LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000  # the library's own limit
@@ -216,18 +217,12 @@ def read_torch(path: Path) -> dict[str, StoredTensor]:
     refuse_file(path, f"is no file of torch.save: it begins with {shown(start)}", DamagedFileError)
 
 
-def _read_flax(path: Path) -> dict[str, StoredTensor]:
+def _read_other(path: Path) -> dict[str, StoredTensor]:
     from npblender.checkpoint.formats.flax_msgpack import read_flax
-
-    refuse_mistaken_file(path)
-    return read_flax(path)
-
-
-def _read_keras(path: Path) -> dict[str, StoredTensor]:
     from npblender.checkpoint.formats.keras_h5 import read_keras
 
     refuse_mistaken_file(path)
-    return read_keras(path)
+    return read_flax(path) if path.suffix == ".msgpack" else read_keras(path)
 
 
 _SAFETENSORS: tuple[tuple[str, Reader], ...] = (
@@ -240,7 +235,7 @@ _PICKLES: tuple[tuple[str, Reader], ...] = (
     ("model", read_torch),  # ParlAI's, best so far
     ("model.checkpoint", read_torch),  # and at the end of its training
 )
-_OTHERS: tuple[tuple[str, Reader], ...] = (("flax_model.msgpack", _read_flax), ("tf_model.h5", _read_keras))
+_OTHERS: tuple[tuple[str, Reader], ...] = (("flax_model.msgpack", _read_other), ("tf_model.h5", _read_other))
 
 
 def weights_file(folder: Path, allow_pickle: bool = False) -> tuple[Path, Reader]:
@@ -289,7 +284,7 @@ def _read_shards(index: Path, read: Reader) -> dict[str, StoredTensor]:
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise ValueError(f"{index} needs a weight_map from the names of tensors to the names of files")
     names = sorted(set(weight_map.values()))
-    elsewhere = [name for name in names if not _is_plain(name)]
+    elsewhere = [name for name in names if not is_plain_name(name)]
     if elsewhere:
         raise ValueError(f"{index} names files outside its folder: {cut(', '.join(map(repr, elsewhere)))}")
     absent = [name for name in names if not (index.parent / name).is_file()]
@@ -298,22 +293,13 @@ def _read_shards(index: Path, read: Reader) -> dict[str, StoredTensor]:
     shards = {name: read(index.parent / name) for name in names}
     problems = []
     for tensor, name in weight_map.items():
-        if tensor not in shards[name]:
-            homes = [other for other in names if tensor in shards[other]]
-            where = f"is in {', '.join(homes)}" if homes else "is in none of the files"
-            problems.append(f"{tensor} should be in {name} but {where}")
-    for name, tensors in shards.items():
-        problems += [f"{tensor} is in {name} but not in the index" for tensor in tensors if tensor not in weight_map]
-    for tensor in weight_map:
-        homes = [name for name in names if tensor in shards[name]]
+        homes = [other for other in names if tensor in shards[other]]
+        if name not in homes:
+            problems.append(f"{tensor} should be in {name} but is in {', '.join(homes) or 'none of the files'}")
         if len(homes) > 1:
             problems.append(f"{tensor} is in several files: {', '.join(homes)}")
+    for name, tensors in shards.items():
+        problems += [f"{tensor} is in {name} but not in the index" for tensor in tensors if tensor not in weight_map]
     if problems:
         raise ValueError(f"{index} does not fit its files: " + "; ".join(first_of(problems, 20)))
     return {tensor: shards[name][tensor] for tensor, name in weight_map.items()}
-
-
-def _is_plain(name: str) -> bool:
-    """Whether it names a file in the folder itself, on any system."""
-    bare = PurePosixPath(name).name == name == PureWindowsPath(name).name
-    return bare and name not in ("", "..") and "\0" not in name and len(name) < 256

@@ -18,17 +18,13 @@ from npblender.transformer.parameters import BASE_MODEL, CAUSAL_MODEL, Parts
 SHARED = "shared.weight"
 
 
-def _dotted(path: re.Match[str]) -> str:
-    return f"{path[1]}.{path[2].replace('/', '.')}"
-
-
 # Applied one after another: Keras's paths, Keras's and Flax's words, transformers' names, ParlAI's.
 _RENAMES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"^(?:.*/)?(?:model\.)?shared/(?:weight|embeddings)$", SHARED),
         (r"^final_logits_bias/final_logits_bias$", r"final_logits_bias"),
-        (r"^(?:[^/]+/)*?(encoder|decoder)/(.+)$", _dotted),
+        (r"^(?:[^/]+/)*?(encoder|decoder)/(.+)$", lambda path: f"{path[1]}.{path[2].replace('/', '.')}"),
         (r"\.(?:kernel|gamma|scale|embedding|embeddings)$", r".weight"),
         (r"\.beta$", r".bias"),
         (r"^(?:module\.)?(?:model\.)?", r""),  # `module.` is torch's DataParallel

@@ -220,7 +220,8 @@ def each_piece(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], do: Do) ->
 def _pieces_of(tensor: StoredTensor, dtype: np.dtype[Any]) -> Iterator[Piece]:
     """Cut a tensor into as many rows as a buffer holds; into one piece if its rows lie within one another."""
     count = tensor.shape[0] if tensor.shape else 1
-    at_once = _at_once(tensor, dtype) if _rows_apart(tensor) else max(count, 1)
+    apart = tensor.strides is None or view_end(tensor.shape[1:], tensor.strides[1:]) <= tensor.strides[0]
+    at_once = _at_once(tensor, dtype) if apart else max(count, 1)
     for first in range(0, count, at_once):
         yield tensor, first, min(at_once, count - first)
 
@@ -257,10 +258,6 @@ def _at_once(tensor: StoredTensor, dtype: np.dtype[Any]) -> int:
     """How many rows a buffer holds, stored or converted."""
     widest = max(_row_bytes(tensor), math.prod(tensor.shape[1:]) * dtype.itemsize, 1)
     return max(1, BUFFER_BYTES // widest)
-
-
-def _rows_apart(tensor: StoredTensor) -> bool:
-    return tensor.strides is None or view_end(tensor.shape[1:], tensor.strides[1:]) <= tensor.strides[0]
 
 
 def _taken(waiting: deque[Piece]) -> Iterator[Piece]:

@@ -83,12 +83,16 @@ def save(
     ['config.json', 'generation_config.json', 'model.safetensors']
     """
     parts = _parts(weights)
-    stored = _storage_dtype(weights, dtype)
+    stored = storage_of(weights) if dtype is None else dtype
+    if stored not in STORAGE:
+        which = "the weights' own dtype" if dtype is None else "dtype"
+        raise ValueError(f"{which} {shown(stored)} cannot be stored; choose dtype={' or '.join(map(repr, STORAGE))}")
     if dialect is not None:
         config = config.replace(npblender_dialect=describe_dialect(resolve_dialect(dialect)))
     arrays = _checked(weights, config, parts, stored, rounded_to_storage=dtype is None)
     place = json_files.new_folder(folder)
-    contents = {"config.json": _with_stored_dtype(config, stored).to_dict()}
+    said = {key: stored for key in ("torch_dtype", "dtype") if key in config.extra}  # some files name it so
+    contents = {"config.json": config.replace(extra={**config.extra, **said}).to_dict()}
     if generation_config is not None:
         contents["generation_config.json"] = generation_config.to_dict()
     data = {name: json_files.object_bytes(name, content) for name, content in contents.items()}
@@ -103,14 +107,6 @@ def _parts(weights: Weights) -> Parts:
     if weights.encoder is None:
         return CAUSAL_MODEL
     return BASE_MODEL if weights.final_logits_bias is None else FULL_MODEL
-
-
-def _storage_dtype(weights: Weights, dtype: str | None) -> str:
-    name = storage_of(weights) if dtype is None else dtype
-    if name not in STORAGE:
-        which = "the weights' own dtype" if dtype is None else "dtype"
-        raise ValueError(f"{which} {shown(name)} cannot be stored; choose dtype={' or '.join(map(repr, STORAGE))}")
-    return name
 
 
 def _checked(
@@ -197,9 +193,3 @@ def _write_bytes(path: Path, tensors: dict[str, Stored]) -> None:
         for name in order:
             array = tensors[name][1]
             file.write(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
-
-
-def _with_stored_dtype(config: BlenderbotSmallConfig, dtype: str) -> BlenderbotSmallConfig:
-    """Correct the stored dtype in config.json, which some files name under either version's key."""
-    said = {key: dtype for key in ("torch_dtype", "dtype") if key in config.extra}
-    return config.replace(extra={**config.extra, **said}) if said else config

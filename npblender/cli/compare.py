@@ -55,13 +55,6 @@ def wants_json(argv: Sequence[str]) -> bool:
     return before[:1] == ["compare"] and "--json" in before
 
 
-def failure(message: str, code: int) -> str:
-    """The line that --json prints if nothing could be compared."""
-    from npblender.groundtruth.comparison.json_report import failure_as_json
-
-    return json_out(failure_as_json(message, code))
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Compare, and reports."""
     from npblender.common.replacing import replacing

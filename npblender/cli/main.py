@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from npblender.common.printable import cut, one_line, prepare_streams, remark_on_escapes
+from npblender.common.printable import cut, json_out, one_line, prepare_streams, remark_on_escapes
 from npblender.common.version import __version__
 
 SUBCOMMANDS = {
@@ -135,10 +135,11 @@ def print_failure(argv: Sequence[str], message: str, code: int) -> None:
     """Print a JSON object for the error if `compare --json` was called, else nothing."""
     try:
         if argv[:1] == ["compare"]:
-            from npblender.cli import compare
+            from npblender.cli.compare import wants_json
+            from npblender.groundtruth.comparison.json_report import failure_as_json
 
-            if compare.wants_json(argv):
-                print(compare.failure(one_line(message), code))
+            if wants_json(argv):
+                print(json_out(failure_as_json(one_line(message), code)))
         sys.stdout.flush()
     except (OSError, ValueError):  # it cannot be written later either
         discard_output()

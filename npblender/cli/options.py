@@ -28,16 +28,18 @@ if TYPE_CHECKING:
     from npblender.config import BlenderbotSmallConfig
 
 
-def whole_number(text: str, at_least: int = 1) -> int:
+def whole_number(text: str, at_least: int = 1, at_most: int | None = None) -> int:
     """Read a whole number of the command line.
 
     >>> whole_number("0")
     Traceback (most recent call last):
     argparse.ArgumentTypeError: '0' is no number of 1 or more
     """
-    if not (text.isascii() and text.isdigit() and int(text) >= at_least):
-        raise argparse.ArgumentTypeError(f"{shown(text)} is no number of {at_least} or more")
-    return int(text)
+    number = int(text) if text.isascii() and text.isdigit() else -1
+    if number < at_least or (at_most is not None and number > at_most):
+        range_ = f"of {at_least} or more" if at_most is None else f"from {at_least} to {at_most}"
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no number {range_}")
+    return number
 
 
 seed_number = partial(whole_number, at_least=0)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from npblender.cli.options import add_model_options, block_phrases, check_text, remark, suit_threads, whole_number
-from npblender.common.printable import shown
+from npblender.common.json_files import naming
 
 EPILOG = """Needs pip install 'npblender[serve]'. SIGTERM or Ctrl-C stops it: nothing new is taken, and what runs is
 finished. docs/server.md says more."""
@@ -18,7 +18,12 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine)")
-    parser.add_argument("--port", type=port_number, default=8000, help="port; 0 takes a free one (default: 8000)")
+    parser.add_argument(
+        "--port",
+        type=partial(whole_number, at_least=0, at_most=65535),
+        default=8000,
+        help="port; 0 takes a free one (default: 8000)",
+    )
     parser.add_argument(
         "--workers-queue", type=whole_number, metavar="N", help="requests that may wait before one is refused with 429"
     )
@@ -33,18 +38,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--db", metavar="FILE", help="keep the page's conversations in this SQLite file")
     parser.add_argument("--log", action="store_true", help="print a line for every request")
     add_model_options(parser)
-
-
-def port_number(text: str) -> int:
-    """Read a port.
-
-    >>> port_number("70000")
-    Traceback (most recent call last):
-    argparse.ArgumentTypeError: '70000' is no port from 0 to 65535
-    """
-    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"{shown(text)} is no port from 0 to 65535")
-    return int(text)
 
 
 def api_key(given: str | None) -> str | None:
@@ -74,21 +67,6 @@ def model_name(given: str | None, folder: str | None) -> str:
     return Path(folder).resolve().name if Path(folder).exists() or Path(folder).is_absolute() else folder
 
 
-def allowed(option: str, given: Iterable[str], read: Callable[[str], str]) -> set[str]:
-    """Read the values of an option that lets others in.
-
-    Raises:
-        ValueError: one of them would never match.
-
-    >>> allowed("--allow-host", ["a", "A"], str.lower)
-    {'a'}
-    """
-    try:
-        return {read(each) for each in given}
-    except ValueError as error:
-        raise ValueError(f"{option} {error}") from error
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Serve until it is stopped."""
     from npblender.chat.history import PROFILES
@@ -103,10 +81,12 @@ def run(arguments: argparse.Namespace) -> int:
     from npblender.models import BlenderbotSmallForConditionalGeneration
 
     check_installed()
-    names = allowed("--allow-host", arguments.allow_host, host_name)
+    with naming("--allow-host"):
+        names = set(map(host_name, arguments.allow_host))
     if arguments.host not in LOOPBACK:
         names.add(arguments.host.lower())
-    origins = allowed("--allow-origin", arguments.allow_origin, origin_name)
+    with naming("--allow-origin"):
+        origins = set(map(origin_name, arguments.allow_origin))
     rules = Rules(frozenset(names), frozenset(origins), api_key(arguments.api_key))
     name = check_text("--name", model_name(arguments.name, arguments.model))
     with listen(arguments.host, arguments.port) as listening:

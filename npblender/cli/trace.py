@@ -70,6 +70,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Record a run with its noise, and write it or print it as a table."""
     from npblender import BlenderbotSmallForConditionalGeneration, demo
+    from npblender.checkpoint.folder import find_tensors
     from npblender.config import BlenderbotSmallConfig
     from npblender.groundtruth import record
     from npblender.groundtruth.tracing.table import trace_table
@@ -79,10 +80,12 @@ def run(arguments: argparse.Namespace) -> int:
     config = BlenderbotSmallConfig.from_pretrained(folder)
     inputs = given_inputs(arguments, config)
     suit_threads(count_parameters(config))
+    tensors = find_tensors(Path(folder), arguments.allow_pickle).values()
+    every_digit = "float64" if any(tensor.dtype == "F64" for tensor in tensors) else "float32"  # for the true run
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(
         folder,
         dialect=arguments.dialect,
-        dtype=stored_dtype(Path(folder), arguments.allow_pickle),
+        dtype=every_digit,
         allow_pickle=arguments.allow_pickle,
     )
     if arguments.refed:
@@ -100,14 +103,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         print(printable(f"{arguments.out}: {len(found.points)} points in {found.dtype}, dialect {model.dialect.name}"))
     return 0
-
-
-def stored_dtype(folder: Path, allow_pickle: bool = False) -> str:
-    """The dtype that holds every digit of the stored weights, which the true run needs."""
-    from npblender.checkpoint.folder import find_tensors
-
-    tensors = find_tensors(folder, allow_pickle).values()
-    return "float64" if any(tensor.dtype == "F64" for tensor in tensors) else "float32"
 
 
 def check_results(arguments: argparse.Namespace) -> None:

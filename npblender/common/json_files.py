@@ -144,12 +144,12 @@ def read_text(path: Path, needed_by: str, encoding: str = "utf-8") -> str:
 
 
 @contextlib.contextmanager
-def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Put a file's name before what is said of its content."""
+def naming(name: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the name of a file, or of an option, before what is said of its content."""
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{name}: {error}") from error
 
 
 def read_object(path: Path, encoding: str = "utf-8") -> dict[str, Any]:

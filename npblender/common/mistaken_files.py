@@ -17,18 +17,7 @@ TEXTS = (".json", ".txt", ".opt", ".dict", ".codecs", ".jsonl", ".csv", ".tsv")
 
 
 def refuse_mistaken_file(path: Path) -> None:
-    """Refuse a file that is something known, and say what would do; any other is left to the caller's own error.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     page = Path(folder, "model.safetensors")
-    ...     _ = page.write_text("<!DOCTYPE html>")
-    ...     try:
-    ...         refuse_mistaken_file(page)
-    ...     except ValueError as error:
-    ...         print(str(error).removeprefix(folder))
-    /model.safetensors is a web page, not the file: download the file itself, by the link that says download or raw
-    """
+    """Refuse a file that is something known, and say what would do; any other is left to the caller's own error."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder; a file of that name is needed")
     with path.open("rb") as file:
@@ -49,6 +38,11 @@ def refuse_file(path: Path, what: str, kind: type[ValueError] = ValueError) -> N
 
 
 def _what_begins(start: bytes) -> str | None:
+    """What a file is that begins so.
+
+    >>> _what_begins(b"<!DOCTYPE html>")
+    'is a web page, not the file: download the file itself, by the link that says download or raw'
+    """
     if start.startswith(b"version https://git-lfs"):
         size = re.search(rb"^size (\d+)", start, re.MULTILINE)
         whole = f" of {int(size[1]):,} bytes" if size else ""

@@ -25,10 +25,6 @@ def _is_unsafe(character: str) -> bool:
     return unicodedata.category(character) in _UNSAFE_CATEGORIES and character not in _JOINERS
 
 
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
-
-
 def printable(text: str) -> str:
     r"""Escape every character that could steer a terminal: controls, escape sequences, direction marks.
 
@@ -39,7 +35,8 @@ def printable(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escape(each) if _is_unsafe(each) else each for each in text).replace("\xa0", " ")
+    safe = (each.encode("unicode_escape").decode("ascii") if _is_unsafe(each) else each for each in text)
+    return "".join(safe).replace("\xa0", " ")
 
 
 def one_line(text: str) -> str:

@@ -140,18 +140,14 @@ def _rename_together(folder: Path, sides: list[str], removed: list[str]) -> None
 
 def _finish(folder: Path, sides: list[str], removed: list[str]) -> None:
     for side in sides:
-        _rename(folder, side)
+        found = _UNFINISHED.fullmatch(side)
+        assert found is not None
+        with contextlib.suppress(FileNotFoundError):  # another process, which found the journal, has renamed it
+            os.replace(folder / side, folder / found["name"])
     for name in removed:
         with contextlib.suppress(FileNotFoundError):
             (folder / name).unlink()
     _flush_folder(folder)
-
-
-def _rename(folder: Path, side: str) -> None:
-    found = _UNFINISHED.fullmatch(side)
-    assert found is not None
-    with contextlib.suppress(FileNotFoundError):  # another process, which found the journal, has renamed it
-        os.replace(folder / side, folder / found["name"])
 
 
 def finish_replacing(folder: Path) -> None:
@@ -188,16 +184,17 @@ def _journal(path: Path) -> tuple[list[str], list[str]] | None:
     if not isinstance(content, dict) or set(content) != {_RENAMED, _REMOVED}:
         return None
     sides, removed = content[_RENAMED], content[_REMOVED]
-    if not all(isinstance(names, list) and all(map(_is_plain, names)) for names in (sides, removed)):
+    if not all(isinstance(names, list) and all(map(is_plain_name, names)) for names in (sides, removed)):
         return None
     return (sides, removed) if all(map(_UNFINISHED.fullmatch, sides)) else None
 
 
-def _is_plain(name: object) -> bool:
+def is_plain_name(name: object) -> bool:
+    """Whether it names a file in a folder itself, on any system."""
     if not isinstance(name, str) or name in ("", ".", "..") or set("/\\:\0") & set(name):
         return False
     try:
-        return bool(os.fsencode(name))
+        return len(os.fsencode(name)) < 256
     except UnicodeEncodeError:  # half a letter, which no name of a file has
         return False
 

@@ -161,11 +161,7 @@ class GenerationConfig(GenerationOptions):
         json_files.write_object(Path(json_file_path), json.loads(self.to_json_string(use_diff)))
 
     def update(self, **kwargs: Any) -> NoReturn:
-        """Refuse: a setting is never changed.
-
-        Raises:
-            TypeError: always; the message says what to write instead.
-        """
+        """Refused, since a setting is never changed: `replace` gives a changed copy."""
         changes = ", ".join(f"{name}=..." for name in kwargs)
         raise TypeError(f"settings are never changed: settings = settings.replace({changes}) gives a changed copy")
 

@@ -207,15 +207,15 @@ class TextCodec:
         tokens = self.tokens_of_piece(piece)
         if not split_special_tokens or piece == "\n" or self._protected.isdisjoint(tokens):
             return tokens
+
+        def is_ordinary(token: str) -> bool:
+            return token in self.ids and token not in self._protected
+
         return tuple(
             chain.from_iterable(
-                self.bpe.take_apart(token, self._is_ordinary) if token in self._protected else (token,)
-                for token in tokens
+                self.bpe.take_apart(token, is_ordinary) if token in self._protected else (token,) for token in tokens
             )
         )
-
-    def _is_ordinary(self, token: str) -> bool:
-        return token in self.ids and token not in self._protected
 
     def id_of(self, token: str) -> int:
         """The id of a token; the unknown token's for what is no entry."""

@@ -19,7 +19,7 @@ from typing import Any
 from npblender.common import json_files
 from npblender.common.printable import shown
 from npblender.config.dialect import Family
-from npblender.tokenizer.bpe import CONTINUED, WORD_END, MergeTable, spell_symbols
+from npblender.tokenizer.bpe import CONTINUED, WORD_END, spell_symbols
 from npblender.tokenizer.codec import TextCodec
 from npblender.tokenizer.pretokenize import MARKS, NEWLINE, SPACE
 
@@ -56,7 +56,12 @@ def fast_file(codec: TextCodec) -> FastFile:
     (6, 7)
     """
     table, cuts = codec.bpe.table, codec.dialect.cut_special_tokens
-    _check(table)
+    for rank, product in enumerate(table.products):
+        if table.made_by.get(product) != rank:
+            raise ValueError(
+                f"{shown(product)} is made by more than one merge; the tokenizers library may merge in another "
+                f"order then, so no {FILE} can be written"
+            )
     numbers = {_symbol(token): number for token, number in codec.ids.items()}
     if cuts:  # the library finds an added token in a text by the spelling of its entry
         for number, token in codec.added.items():
@@ -110,15 +115,6 @@ _PIECES: dict[Family, str] = {
     "parlai": rf"[\p{{L}}\p{{N}}_]+|[^{_PYTHON_SPACE}]",
     "transformers": f"'|[{MARKS}][^{SPACE}{MARKS}']*|[^{SPACE}{MARKS}']+",
 }
-
-
-def _check(table: MergeTable) -> None:
-    for rank, product in enumerate(table.products):
-        if table.made_by.get(product) != rank:
-            raise ValueError(
-                f"{shown(product)} is made by more than one merge; the tokenizers library may merge in another "
-                f"order then, so no {FILE} can be written"
-            )
 
 
 def _symbol(token: str) -> str:

@@ -14,6 +14,7 @@ where the system allows it, bounded memory: what it does with a malicious file e
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -36,12 +37,6 @@ MOST_MEMORY: Final = 2 << 30
 """Bytes of address space for the index alone; no tensor is read there."""
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
-NO_H5PY: Final = "{path} needs h5py to be read: pip install 'npblender[formats]'"
-
-
-def has_h5py() -> bool:
-    """Whether h5py is installed."""
-    return find_spec("h5py") is not None
 
 
 def read_keras(path: Path) -> dict[str, StoredTensor]:
@@ -52,8 +47,8 @@ def read_keras(path: Path) -> dict[str, StoredTensor]:
         UnsafeFileError: a link, a filter, a reference, an outside file, chunks; more than weights need.
         DamagedFileError: no HDF5 file, or one that the library does not understand.
     """
-    if not has_h5py():
-        raise ImportError(NO_H5PY.format(path=path))
+    if find_spec("h5py") is None:
+        raise ImportError(f"{path} needs h5py to be read: pip install 'npblender[formats]'")
     with path.open("rb") as file:
         if file.read(len(SIGNATURE)) != SIGNATURE:
             raise DamagedFileError(f"{path} is no HDF5 file")
@@ -70,9 +65,7 @@ def placed(path: Path, datasets: Iterable[Sequence[Any]], total: int) -> dict[st
     """
     found: dict[str, StoredTensor] = {}
     for name, dtype, shape, start in datasets:
-        size = STORED_BITS[dtype] // 8
-        for each in shape:
-            size *= each
+        size = math.prod(shape) * STORED_BITS[dtype] // 8
         if start is None and size:
             raise DamagedFileError(f"{path} has no numbers for {shown(name)}")
         start = start or 0

@@ -164,8 +164,7 @@ class _Machine:
     # the stack
 
     def pop(self) -> Any:
-        if len(self.stack) <= (self.marks[-1] if self.marks else 0):
-            raise self.damaged("an opcode finds too little on the stack")
+        self.top(object)
         return self.stack.pop()
 
     def top(self, kind: type) -> Any:
