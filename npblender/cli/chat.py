@@ -127,11 +127,7 @@ def take_options(conversation: Conversation, arguments: argparse.Namespace) -> N
 
 
 def keeper_of(arguments: argparse.Namespace) -> Keeper | None:
-    """Make what keeps the conversation in the database of --db.
-
-    Raises:
-        ValueError: --resume or --list without --db, or --db beside --load or --save.
-    """
+    """Make what keeps the conversation in the database of --db."""
     if arguments.db is None:
         for option in ("resume", "list"):
             if getattr(arguments, option):

@@ -157,11 +157,7 @@ def conversation_of(arguments: argparse.Namespace) -> Conversation:
 
 
 def block_phrases(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Read the phrases of --block's file.
-
-    Raises:
-        FileNotFoundError, ValueError: there is no such file, or it is not UTF-8 text.
-    """
+    """Read the phrases of --block's file."""
     if arguments.block is None:
         return ()
     try:
@@ -199,8 +195,7 @@ def check_text(option: str, text: str) -> str:
 
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-SMALL = 20_000_000
-"""Parameters up to which one thread is enough."""
+SMALL = 20_000_000  # parameters up to which one thread is enough
 
 
 def blas_threads() -> int | str:

@@ -41,11 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def api_key(given: str | None) -> str | None:
-    """The key that clients must send: the option's, or the environment's, which no list of processes shows.
-
-    Raises:
-        ValueError: it is empty, or cannot be sent in a header.
-    """
+    """The key that clients must send: the option's, or the environment's, which no list of processes shows."""
     key = os.environ.get("NPBLENDER_API_KEY") if given is None else given
     if key is None:
         return None

@@ -10,10 +10,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
-Ids: TypeAlias = NDArray[np.int64]
-"""Token ids, mostly [B, S]."""
-Mask: TypeAlias = NDArray[np.bool_]
-"""True where attention may look."""
+Ids: TypeAlias = NDArray[np.int64]  # token ids, mostly [B, S]
+Mask: TypeAlias = NDArray[np.bool_]  # True where attention may look
 
-IGNORED_LABEL = -100
-"""Labels of this value do not count in a loss (torch's and transformers' convention)."""
+IGNORED_LABEL = -100  # labels of this value do not count in a loss (torch's and transformers' convention)

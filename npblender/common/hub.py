@@ -43,8 +43,7 @@ NEEDS = {
 }
 """What can be asked for, and the file without which it is not there: transformers' or ParlAI's."""
 
-TRIES = 4
-"""How often a download begins or is resumed before its error is the caller's."""
+TRIES = 4  # how often a download begins or is resumed before its error is the caller's
 
 INSTALL = "pip install 'npblender[hub]'"
 
@@ -57,18 +56,12 @@ class Place:
         TypeError, ValueError: a value of another kind, or two that contradict each other.
     """
 
-    revision: str | None = None
-    """A branch, a tag or a commit; None is main."""
-    cache_dir: str | os.PathLike[str] | None = None
-    """Instead of the Hub's own cache."""
-    local_files_only: bool = False
-    """Download nothing."""
-    token: str | bool | None = None
-    """For models that are not public; None takes HF_TOKEN or the one that `hf auth login` keeps, False none."""
-    force_download: bool = False
-    """Download what is in the cache, too."""
-    subfolder: str = ""
-    """Where in the repository the model lies."""
+    revision: str | None = None  # a branch, a tag or a commit; None is main
+    cache_dir: str | os.PathLike[str] | None = None  # instead of the Hub's own cache
+    local_files_only: bool = False  # download nothing
+    token: str | bool | None = None  # for what is not public: None is HF_TOKEN or `hf auth login`'s, False none
+    force_download: bool = False  # download what is in the cache, too
+    subfolder: str = ""  # where in the repository the model lies
 
     def __post_init__(self) -> None:
         if not isinstance(self.revision, str | None):

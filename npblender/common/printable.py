@@ -54,8 +54,7 @@ def print_lines(lines: Iterable[str]) -> None:
         print(printable(line))
 
 
-SHOWN = 200
-"""How many letters of a value an error shows at most: enough to recognize it by."""
+SHOWN = 200  # how many letters of a value an error shows at most: enough to recognize it by
 
 
 def shown(value: Any, most: int = SHOWN) -> str:

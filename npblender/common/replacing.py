@@ -24,8 +24,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-JOURNAL_LIMIT = 1 << 16
-"""The most bytes of a journal that are read: it lists a handful of names."""
+JOURNAL_LIMIT = 1 << 16  # the most bytes of a journal that are read: it lists a handful of names
 
 _UNFINISHED = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}\.unfinished")
 JOURNAL_NAME = re.compile(r"\.npblender-save\.[0-9a-f]{12}\.json")

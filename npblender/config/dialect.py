@@ -15,8 +15,7 @@ from npblender.common.printable import shown
 
 Family = Literal["parlai", "transformers"]
 
-LOWEST_SCORE = -3e38
-"""Every dtype that the model computes in can hold it."""
+LOWEST_SCORE = -3e38  # every dtype that the model computes in can hold it
 
 
 def _by_original(*values: Any) -> dict[str, Any]:

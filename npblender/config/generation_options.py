@@ -61,24 +61,15 @@ Ids: TypeAlias = tuple[int, ...]
 class Option:
     """What is known of one setting besides its name."""
 
-    kind: Kind
-    """Which values it takes."""
-    searches: frozenset[str]
-    """The searches that read it. To any other it is refused in a call, and left unused in a file."""
-    meaning: str
-    """One line for tables and help texts."""
-    default: Any = None
-    """What transformers does where it is unset: 4.52.4's class defaults and 5.23's global ones agree."""
-    parlai_default: Any = None
-    """What ParlAI does where it is unset: TorchGeneratorAgent's own defaults."""
-    off: tuple[Any, ...] = ()
-    """Values that ask for nothing, so that any search may be given them; by default what a search does anyway."""
-    if_none: Any = None
-    """What None in a call stands for, where the default would do something."""
-    needs_source_ids: bool = False
-    """Whether it reads the source's ids, which embeddings do not have."""
-    shapes_record: bool = False
-    """Whether it only decides what the record beside the reply holds."""
+    kind: Kind  # which values it takes
+    searches: frozenset[str]  # those that read it: to any other it is refused in a call, and left unused in a file
+    meaning: str  # one line for tables and help texts
+    default: Any = None  # what transformers does where it is unset: 4.52.4's class defaults and 5.23's global ones
+    parlai_default: Any = None  # what ParlAI does where it is unset: TorchGeneratorAgent's own defaults
+    off: tuple[Any, ...] = ()  # values that ask for nothing, welcome to any search; by default what it does anyway
+    if_none: Any = None  # what None in a call stands for, where the default would do something
+    needs_source_ids: bool = False  # whether it reads the source's ids, which embeddings do not have
+    shapes_record: bool = False  # whether it only decides what the record beside the reply holds
 
 
 def option(kind: Kind, searches: frozenset[str], meaning: str, **particulars: Any) -> Any:

@@ -56,8 +56,7 @@ _COVERED: Mapping[str, tuple[tuple[Any, ...], str]] = {
 
 MOST_LAYERS = 1 << 10
 """The most layers of a side: 1,024, as deep as published transformers go. Every layer is a record, read or not."""
-MOST_SIZE = (1 << 31) - 1
-"""The largest vocabulary, width or length: what other programs can still index by 32 bits."""
+MOST_SIZE = (1 << 31) - 1  # the largest vocabulary, width or length: what other programs can still index by 32 bits
 _ID_OR_IDS = int | tuple[int, ...] | None
 
 

@@ -42,20 +42,14 @@ def flat_ids(value: Any) -> Iterator[int]:
 class Kind:
     """What values a setting takes."""
 
-    text: str
-    """In words, for a table of settings."""
-    type: str
-    """What a caller may write, as a type of `call_options`."""
-    check: Callable[[str, Any], Any]
-    """Called as check(name, value); raises for a value that is none of this kind."""
-    normal: Callable[[Any], Any] | None = None
-    """Turns the forms that a caller or a file may use into the one that is kept; None keeps the value."""
-    ids: Callable[[Any], Iterator[int]] | None = None
-    """The token ids in a value, for settings that hold some of the vocabulary."""
+    text: str  # in words, for a table of settings
+    type: str  # what a caller may write, as a type of `call_options`
+    check: Callable[[str, Any], Any]  # called as check(name, value); raises for a value that is none of this kind
+    normal: Callable[[Any], Any] | None = None  # from the forms that callers and files may use to the one that is kept
+    ids: Callable[[Any], Iterator[int]] | None = None  # the token ids in a value, if it holds some of the vocabulary
 
 
-MOST_STEPS = 2**63 - 1
-"""The largest whole number of a setting: what an array's length or index can be."""
+MOST_STEPS = 2**63 - 1  # the largest whole number of a setting: what an array's length or index can be
 MOST_ROWS = 1 << 16
 """The most paths, or replies, of one source: 65,536. Each has a cache, megabytes for the published model."""
 

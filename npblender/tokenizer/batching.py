@@ -19,8 +19,7 @@ import numpy as np
 from npblender.common.printable import cut, shown
 from npblender.tokenizer.encoding_options import EncodingOptions, Side, Truncation, check_tensor_type
 
-Source = str | Sequence[str] | Sequence[int]
-"""One text: a string, its words, or its ids."""
+Source = str | Sequence[str] | Sequence[int]  # one text: a string, its words, or its ids
 
 
 def rows_of(

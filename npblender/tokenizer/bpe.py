@@ -25,10 +25,8 @@ import numpy as np
 
 Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
 
-WORD_END = "</w>"
-"""Closes the last symbol of a word, in merges."""
-CONTINUED = "@@"
-"""Marks a token that the next one continues, in the vocabulary."""
+WORD_END = "</w>"  # closes the last symbol of a word, in merges
+CONTINUED = "@@"  # marks a token that the next one continues, in the vocabulary
 _PARTS_OF_WORD_END = frozenset([">", "w>", "/w>"])
 
 
@@ -98,8 +96,7 @@ class MergeTable:
         return self.products[number] if number >= 0 else self.unmade[~number]
 
 
-_SHORT = 32
-"""Characters up to which looking at all pairs in every round is faster; measured, and not critical."""
+_SHORT = 32  # characters up to which looking at all pairs in every round is faster; measured, and not critical
 
 
 @dataclass(frozen=True)

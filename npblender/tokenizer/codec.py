@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from npblender.common.printable import shown
 from npblender.config.dialect import Dialect
@@ -39,13 +39,6 @@ class Explanation:
     def merges(self) -> Iterator[Merge]:
         """Every merge of the word; none for a special token that was cut out whole."""
         return self.rounds()
-
-
-class Span(NamedTuple):
-    """A stretch of a text, from its first character to the one behind its last."""
-
-    start: int
-    end: int
 
 
 class TextCodec:
@@ -170,7 +163,7 @@ class TextCodec:
 
         return self.encode(text, split_special_tokens), places_of_text(self, text, split_special_tokens)
 
-    def stretches(self, text: str, split_special_tokens: bool) -> Iterator[tuple[int, str, Span | None]]:
+    def stretches(self, text: str, split_special_tokens: bool) -> Iterator[tuple[int, str, tuple[int, int] | None]]:
         """Yield the stretches between special tokens: where each begins, its text, and the token's span behind it."""
         if split_special_tokens:
             yield 0, text, None
@@ -178,7 +171,7 @@ class TextCodec:
         at = 0
         for (whole, _), (stretch, special) in zip(self._cutter.found(text), self._cutter.cut(text), strict=True):
             end = at + len(whole)
-            behind = None if special is None else Span(end, end + len(special))
+            behind = None if special is None else (end, end + len(special))
             yield at + whole.index(stretch), stretch, behind
             at = end + len(special or "")
 

@@ -19,8 +19,7 @@ Side = Literal["left", "right"]
 Padding = Literal["longest", "max_length", "do_not_pad"]
 Truncation = Literal["longest_first", "only_first", "only_second", "do_not_truncate"]
 
-UNBOUNDED = int(1e30)
-"""`model_max_length` where no file says one: transformers' number for it."""
+UNBOUNDED = int(1e30)  # `model_max_length` where no file says one: transformers' number for it
 
 
 class OwnSettings(NamedTuple):

@@ -26,8 +26,7 @@ from npblender.tokenizer.pretokenize import MARKS, NEWLINE, SPACE
 FILE = "tokenizer.json"
 
 _PYTHON_SPACE = SPACE + "\x1c-\x1f"
-_ACCENTS = 6
-"""Most characters such as accents between a letter and a final sigma: a look-behind needs a longest length."""
+_ACCENTS = 6  # most characters such as accents between a letter and a final sigma: a look-behind needs a longest length
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,8 @@ class Place(NamedTuple):
 
     start: int
     end: int
-    word: int | None
-    """The index of its word; None for an id that was given as one."""
-    sequence: int = 0
-    """0 in a first text, 1 in a second."""
+    word: int | None  # the index of its word; None for an id that was given as one
+    sequence: int = 0  # 0 in a first text, 1 in a second
 
 
 def places_of_text(codec: TextCodec, text: str, split_special_tokens: bool) -> list[Place]:
@@ -49,7 +47,7 @@ def places_of_text(codec: TextCodec, text: str, split_special_tokens: bool) -> l
             places += _places_in_piece(codec, piece, [start + origin for origin in origins], word, split_special_tokens)
             at, word = at + len(piece), word + 1
         if special is not None:
-            places.append(Place(special.start, special.end, word))
+            places.append(Place(*special, word))
             word += 1
     return places
 

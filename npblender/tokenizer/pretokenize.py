@@ -21,8 +21,7 @@ from npblender.common.printable import shown
 from npblender.config.dialect import Family
 from npblender.tokenizer.bpe import CONTINUED
 
-NEWLINE = "__newln__"
-"""How a line break is spelt for the merges and in the vocabulary."""
+NEWLINE = "__newln__"  # how a line break is spelt for the merges and in the vocabulary
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,7 @@ from npblender.tokenizer.bpe import WORD_END, MergeTable, Numbers
 
 Value = TypeVar("Value")
 
-LONGEST_KEY = 128
-"""Longer pieces are computed each time: they hardly ever come twice and would fill the memory."""
+LONGEST_KEY = 128  # longer pieces are computed each time: they hardly ever come twice and would fill the memory
 
 
 class PieceCache(dict[str, Value]):

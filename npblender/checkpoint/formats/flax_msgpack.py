@@ -19,10 +19,8 @@ from npblender.checkpoint.folder import StoredTensor
 from npblender.checkpoint.formats.errors import DamagedFileError, UnsafeFileError
 from npblender.common.printable import shown
 
-DEEPEST: Final = 12
-"""Maps within maps; Flax nests 7."""
-MOST_ENTRIES: Final = 100_000
-"""Of all maps together; Flax makes some 600 for the published sizes."""
+DEEPEST: Final = 12  # maps within maps; Flax nests 7
+MOST_ENTRIES: Final = 100_000  # of all maps together; Flax makes some 600 for the published sizes
 LONGEST_KEY: Final = 256
 MOST_AXES: Final = 8
 

@@ -27,14 +27,10 @@ from npblender.checkpoint.folder import StoredTensor
 from npblender.checkpoint.formats.errors import DamagedFileError, UnsafeFileError
 from npblender.common.printable import shown
 
-DEEPEST: Final = 16
-"""Groups within groups; Keras nests 9."""
-MOST_OBJECTS: Final = 20_000
-"""Groups and datasets; Keras makes some 600 for the published sizes."""
-MOST_SECONDS: Final = 60
-"""A few tenths of a second are usual."""
-MOST_MEMORY: Final = 2 << 30
-"""Bytes of address space for the index alone; no tensor is read there."""
+DEEPEST: Final = 16  # groups within groups; Keras nests 9
+MOST_OBJECTS: Final = 20_000  # groups and datasets; Keras makes some 600 for the published sizes
+MOST_SECONDS: Final = 60  # a few tenths of a second are usual
+MOST_MEMORY: Final = 2 << 30  # bytes of address space for the index alone; no tensor is read there
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 

@@ -21,8 +21,7 @@ from npblender.common.printable import shown
 
 MAGIC: Final = 0x1950A86A20F9469CFC6C
 PROTOCOL: Final = 1001
-SHORTEST: Final = 1024
-"""Bytes of each of the three small pickles; they have 14, 5 and 80."""
+SHORTEST: Final = 1024  # bytes of each of the three small pickles; they have 14, 5 and 80
 
 
 def read_torch_legacy(path: Path) -> dict[str, StoredTensor]:

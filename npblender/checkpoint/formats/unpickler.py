@@ -26,14 +26,10 @@ LONGEST_PICKLE: Final = 16 << 20
 """Bytes of a pickle without its tensors; torch writes 58 KB for the published sizes, 138 with Adam's state."""
 MOST_OPCODES: Final = 1_000_000
 """A second of work; torch writes 12 thousand for the published sizes, 43 with Adam's state."""
-MOST_MARKS: Final = 100
-"""Nested lists, tuples and dictionaries that are open at a time; a state dict has 4."""
-LONGEST_LINE: Final = 256
-"""Bytes of a global's module or name."""
-LONGEST_WHOLE: Final = 16
-"""Bytes of a whole number: torch's own mark at the start of its old files has 10."""
-MOST_AXES: Final = 64
-"""Axes of a tensor, as many as NumPy has."""
+MOST_MARKS: Final = 100  # nested lists, tuples and dictionaries that are open at a time; a state dict has 4
+LONGEST_LINE: Final = 256  # bytes of a global's module or name
+LONGEST_WHOLE: Final = 16  # bytes of a whole number: torch's own mark at the start of its old files has 10
+MOST_AXES: Final = 64  # axes of a tensor, as many as NumPy has
 
 STORAGES: Final[Mapping[str, str]] = {
     **{"HalfStorage": "F16", "BFloat16Storage": "BF16", "FloatStorage": "F32", "DoubleStorage": "F64"},

@@ -17,10 +17,8 @@ from typing import BinaryIO, Final
 from npblender.checkpoint.formats.errors import DamagedFileError, UnsafeFileError
 from npblender.common.printable import shown
 
-MOST_MEMBERS: Final = 20_000
-"""A member a tensor: torch writes 350 for the published sizes, 1,379 with Adam's state."""
-LONGEST_DIRECTORY: Final = 8 << 20
-"""Bytes of the directory: 400 for each of so many members."""
+MOST_MEMBERS: Final = 20_000  # a member a tensor: torch writes 350 for the published sizes, 1,379 with Adam's state
+LONGEST_DIRECTORY: Final = 8 << 20  # bytes of the directory: 400 for each of so many members
 LONGEST_NAME: Final = 300
 
 _END, _END_64, _LOCATOR = b"PK\5\6", b"PK\6\6", b"PK\6\7"
