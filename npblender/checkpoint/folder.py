@@ -261,9 +261,7 @@ def weights_file(folder: Path, allow_pickle: bool = False) -> tuple[Path, Reader
         refuse_mistaken_file(folder / folders[0])
     others = sorted(path.name for path in folder.glob("*.safetensors"))
     hint = f"; it holds {cut(', '.join(others))}: rename the right one" if others else ""
-    raise FileNotFoundError(
-        f"{folder} holds neither {SINGLE_FILE} nor {INDEX_FILE}, nor another framework's file{hint}"
-    )
+    raise FileNotFoundError(f"{folder} holds neither {SINGLE_FILE} nor {INDEX_FILE} nor another framework's file{hint}")
 
 
 def find_tensors(folder: Path, allow_pickle: bool = False) -> dict[str, StoredTensor]:

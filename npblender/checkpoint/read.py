@@ -205,9 +205,8 @@ def each_piece(tensors: Iterable[StoredTensor], dtype: np.dtype[Any], do: Do) ->
                 raw = buffer[:size]
                 file.seek(start)
                 if file.readinto(raw.data) != size:  # type: ignore[attr-defined]
-                    raise ValueError(
-                        f"{tensor.file} ended inside tensor {shown(tensor.name)}: it was cut short while it was read"
-                    )
+                    where = f"inside tensor {shown(tensor.name)}"
+                    raise ValueError(f"{tensor.file} ended {where}: it was cut short while it was read")
                 for behind, rows in _rows_in(raw, tensor, count, dtype):
                     do(tensor, first + behind, rows)
         finally:

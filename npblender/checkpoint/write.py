@@ -118,10 +118,9 @@ def _checked(
     problems += [f"unknown: {name}" for name in arrays if name not in expected]
     out: dict[str, Stored] = {}
     for name, array in arrays.items():
-        if name in expected and array.shape != expected[name]:
-            problems.append(
-                f"of another shape: {name} is {list(array.shape)}, the config asks for {list(expected[name])}"
-            )
+        wanted = expected.get(name, array.shape)
+        if array.shape != wanted:
+            problems.append(f"of another shape: {name} is {list(array.shape)}, the config asks for {list(wanted)}")
         one = dtype if is_half(array) or not (rounded_to_storage and dtype in HALF_FORMATS) else "float32"
         numbers = stored_bits(array, one)
         if numbers is None:

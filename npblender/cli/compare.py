@@ -67,11 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
         check_output("--html", arguments.html, (arguments.reference, arguments.mine, arguments.map))
     if arguments.runs:
         return compare_two_runs(arguments)
-    chosen = compare_refed if arguments.refed else compare
+    make = compare_refed if arguments.refed else compare
     require = "all" if arguments.require == ["all"] else arguments.require
-    report = chosen(
-        arguments.reference, arguments.mine, names=arguments.map, require=require, model=model_of(arguments)
-    )
+    report = make(arguments.reference, arguments.mine, names=arguments.map, require=require, model=model_of(arguments))
     if arguments.html is not None:
         with replacing(Path(arguments.html)) as unfinished:
             unfinished.write_text(as_html(report), encoding="utf-8", newline="\n")

@@ -34,13 +34,11 @@ def named_digest(text: str) -> tuple[str, str]:
     ('merges.txt', '')
     >>> named_digest("abc")
     Traceback (most recent call last):
-    ValueError: --sha256 takes 64 hexadecimal digits, with FILE= before them or not; 'abc' are none
+    ValueError: --sha256 takes 64 hexadecimal digits, behind FILE= or alone; 'abc' are none
     """
     name, _, digest = text.rpartition("=")
     if not re.fullmatch("[0-9a-fA-F]{64}", digest):
-        raise ValueError(
-            f"--sha256 takes 64 hexadecimal digits, with FILE= before them or not; {shown(digest)} are none"
-        )
+        raise ValueError(f"--sha256 takes 64 hexadecimal digits, behind FILE= or alone; {shown(digest)} are none")
     return name, digest
 
 

@@ -292,9 +292,7 @@ def check_mask(name: str, value: Any, shape: tuple[int, int]) -> Mask:
         raise ValueError(f"{name} must have shape {shape}, one number a token, not {array.shape}")
     wrong = (array != 0) & (array != 1)  # NaN is neither
     if wrong.any():
-        raise ValueError(
-            f"{name} holds {array[wrong][0]}; it takes 1 for tokens that may be attended to and 0 for pads"
-        )
+        raise ValueError(f"{name} holds {array[wrong][0]}; it takes 1 for tokens that may be attended to, 0 for pads")
     return array.astype(np.bool_)
 
 

@@ -70,22 +70,20 @@ class Dialect:
     """Where `prefix_allowed_tokens_fn` allows only what is blocked, it is possible all the same (5.23)."""
 
     def __post_init__(self) -> None:
-        for choice in ("pretokenizer", "search"):
-            if getattr(self, choice) not in ("parlai", "transformers"):
-                raise ValueError(
-                    f"Dialect.{choice} is {shown(getattr(self, choice))}; it takes 'parlai' or 'transformers'"
-                )
-        if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"Dialect.name is {shown(self.name)}; it takes a text that is not empty")
-        for score in ("masked_score", "start_logit"):
-            value = getattr(self, score)
-            if value is not None and not (type(value) in (int, float) and LOWEST_SCORE <= value < 0):
-                raise ValueError(
-                    f"Dialect.{score} is {shown(value)}; it takes None, or a number from {LOWEST_SCORE} to 0"
-                )
         for row in fields(self):
-            if row.type == "bool" and not isinstance(getattr(self, row.name), bool):
-                raise ValueError(f"Dialect.{row.name} is {shown(getattr(self, row.name))}; it takes True or False")
+            value = getattr(self, row.name)
+            is_score = type(value) in (int, float) and LOWEST_SCORE <= value < 0
+            good, takes = {
+                "str": (isinstance(value, str) and value != "", "a text that is not empty"),
+                "bool": (isinstance(value, bool), "True or False"),
+                "Family": (
+                    isinstance(value, str) and value in ("parlai", "transformers"),
+                    "'parlai' or 'transformers'",
+                ),
+                "float | None": (value is None or is_score, f"None, or a number from {LOWEST_SCORE} to 0"),
+            }[str(row.type)]
+            if not good:
+                raise ValueError(f"Dialect.{row.name} is {shown(value)}; it takes {takes}")
 
 
 PARLAI, TRANSFORMERS_4, TRANSFORMERS_5 = DIALECTS = tuple(

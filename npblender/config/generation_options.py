@@ -92,9 +92,7 @@ class GenerationOptions:
         whole(0), EVERY, "no eos before the target has this length", default=0, parlai_default=1, if_none=0
     )
     min_new_tokens: int | None = option(whole(0), EVERY, "no eos before so many tokens; counts before min_length")
-    early_stopping: bool | str | None = option(
-        EARLY_STOPPING, SEVERAL_BEAMS, "when a beam search is over", default=False
-    )
+    early_stopping: bool | str | None = option(EARLY_STOPPING, SEVERAL_BEAMS, "when a beam search ends", default=False)
     max_time: float | None = option(number(0.0), EVERY, "seconds after which the search ends")
     stop_strings: str | tuple[str, ...] | None = option(TEXTS, TRANSFORMERS, "texts that end a reply")
 
@@ -138,17 +136,13 @@ class GenerationOptions:
     min_p: float | None = option(SHARE, WARPED, "draw from tokens with this share of the best one's", off=(0.0,))
     typical_p: float | None = option(SHARE_ABOVE_0, WARPED, "draw from the tokens nearest to the entropy", default=1.0)
     epsilon_cutoff: float | None = option(SHARE, WARPED, "draw from tokens with at least this probability", default=0.0)
-    eta_cutoff: float | None = option(
-        SHARE, WARPED, "as epsilon_cutoff, lowered where the entropy is high", default=0.0
-    )
+    eta_cutoff: float | None = option(SHARE, WARPED, "as epsilon_cutoff, lower where the entropy is high", default=0.0)
     diversity_penalty: float | None = option(
         number(0.0), frozenset({GROUP_BEAM}), "price of a token that an earlier group has chosen", default=0.0
     )
-    repetition_penalty: float | None = option(
-        positive(), TRANSFORMERS, "weakens tokens that the target holds", default=1.0
-    )
+    repetition_penalty: float | None = option(positive(), TRANSFORMERS, "weakens tokens of the target", default=1.0)
     encoder_repetition_penalty: float | None = option(
-        positive(), TRANSFORMERS, "strengthens tokens that the source holds", default=1.0, needs_source_ids=True
+        positive(), TRANSFORMERS, "strengthens tokens of the source", default=1.0, needs_source_ids=True
     )
     length_penalty: float | None = option(
         number(),

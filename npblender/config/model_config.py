@@ -88,10 +88,8 @@ def check_fields(config: "BlenderbotSmallConfig") -> None:
         raise ValueError(f"activation_function {shown(activation)} is not covered; use one of {', '.join(ACTIVATIONS)}")
     if not config.tie_word_embeddings:
         raise ValueError("tie_word_embeddings false is not covered, only true: logits come from the token embeddings")
-    if not isinstance(config.npblender_dialect, str | dict | None):
-        raise TypeError(
-            f"npblender_dialect must be a dialect's name, or its fields, not {shown(config.npblender_dialect)}"
-        )
+    if not isinstance(dialect := config.npblender_dialect, str | dict | None):
+        raise TypeError(f"npblender_dialect must be a dialect's name, or its fields, not {shown(dialect)}")
 
 
 def check_extra(extra: Mapping[str, Any]) -> None:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections import UserDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from npblender.common.printable import cut, shown
 from npblender.tokenizer.encoding_options import EncodingOptions, Side, Truncation, check_tensor_type
 
+T = TypeVar("T")
 Source = str | Sequence[str] | Sequence[int]  # one text: a string, its words, or its ids
 
 
@@ -134,9 +135,9 @@ def make_row(ids: list[int], pair_ids: list[int] | None, options: EncodingOption
 
 
 def truncate(
-    ids: list[int], pair_ids: list[int] | None, remove: int, strategy: Truncation, side: Side, stride: int = 0
-) -> tuple[list[int], list[int] | None, list[int]]:
-    """Remove `remove` ids at the left or right end of one sequence or of a pair.
+    ids: list[T], pair_ids: list[T] | None, remove: int, strategy: Truncation, side: Side, stride: int = 0
+) -> tuple[list[T], list[T] | None, list[T]]:
+    """Remove `remove` ids, or what belongs to them, at the left or right end of one sequence or of a pair.
 
     `longest_first` first brings a pair to equal lengths and then takes from both in halves. Returns the two
     sequences and the ids that went, with `stride` more of those that stayed beside them; a pair cut by
@@ -179,7 +180,7 @@ def _shares(first: int, second: int, remove: int) -> tuple[int, int]:
     return rest // 2, to_equal + rest - rest // 2
 
 
-def _without(ids: list[int], count: int, side: Side) -> list[int]:
+def _without(ids: list[T], count: int, side: Side) -> list[T]:
     return ids[count:] if side == "left" else ids[: len(ids) - count]
 
 
@@ -249,9 +250,7 @@ class BatchEncoding(UserDict[str, Any]):
     def __getattr__(self, name: str) -> Any:
         if name != "data" and name in self.data:
             return self.data[name]
-        raise AttributeError(
-            f"this encoding has no {shown(name)}; it has {cut(', '.join(self.__dict__.get('data', {})))}"
-        )
+        raise AttributeError(f"this encoding has no {shown(name)}; it has {cut(', '.join(vars(self).get('data', ())))}")
 
     def __getitem__(self, key: Any) -> Any:
         """Return an entry by its name, or by a slice the same rows of every entry."""
@@ -312,9 +311,7 @@ def rows_of_encodings(given: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
         raise ValueError(f"pad needs input_ids; it got {cut(', '.join(map(str, names))) or 'nothing'}")
     strange = [name for name in names if name not in ("input_ids", *_FILLINGS, *_NOT_PER_TOKEN)]
     if strange:
-        raise ValueError(
-            f"pad does not know what to fill {shown(strange[0])} up with; pad it yourself (labels with -100)"
-        )
+        raise ValueError(f"pad does not know what to fill {shown(strange[0])} with; pad it yourself (labels with -100)")
     if any(set(row) != set(names) for row in single):
         raise ValueError("pad got encodings with different entries; encode all of them with the same options")
     arrays = any(isinstance(value, np.ndarray) for row in single for value in row.values())

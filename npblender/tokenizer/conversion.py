@@ -187,10 +187,9 @@ class TokenConverter(NamedTokens):
             return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in given]
         tokens = self.convert_ids_to_tokens(given, skip_special_tokens)
         text = self.codec.join([tokens] if isinstance(tokens, str) else tokens)
-        wanted = (
-            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
-        )
-        return clean_up_tokenization(text) if wanted else text
+        if clean_up_tokenization_spaces is None:
+            clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
+        return clean_up_tokenization(text) if clean_up_tokenization_spaces else text
 
     def batch_decode(
         self,

@@ -282,9 +282,7 @@ class BatchEncoder(TokenConverter):
 
             return encode_with_places(self.codec, sources, batched, options, self.pad_token_id)
         ids_of = partial(self._source_ids, options=options)
-        rows = [
-            make_row(ids_of(first), None if second is None else ids_of(second), options) for first, second in sources
-        ]
+        rows = [make_row(ids_of(text), None if pair is None else ids_of(pair), options) for text, pair in sources]
         return batch_of_rows(rows, batched, options, self.pad_token_id)
 
     def _source_ids(self, source: Source, options: EncodingOptions) -> list[int]:

@@ -80,7 +80,7 @@ def _size_or_none(name: str, value: Any) -> Any:
 
 
 def _choice(kind: Any, when_true: str, when_false: str) -> Callable[[str, Any], Any]:
-    choices = get_args(kind)
+    known = get_args(kind)
 
     def check(name: str, value: Any) -> Any:
         value = as_plain(value)
@@ -88,10 +88,8 @@ def _choice(kind: Any, when_true: str, when_false: str) -> Callable[[str, Any], 
             return when_false
         if value is True:
             return when_true
-        if not isinstance(value, str) or value not in choices:
-            raise ValueError(
-                f"{name} must be True, False or one of {', '.join(map(repr, choices))}, not {shown(value)}"
-            )
+        if not isinstance(value, str) or value not in known:
+            raise ValueError(f"{name} must be True, False or one of {', '.join(map(repr, known))}, not {shown(value)}")
         return value
 
     return check

@@ -116,9 +116,7 @@ class BlenderbotSmallTokenizerFast(BlenderbotSmallTokenizer):
             )
         self.add_prefix_space = check_switch("add_prefix_space", add_prefix_space)
         self.trim_offsets = check_switch("trim_offsets", trim_offsets)
-        super().__init__(
-            vocab_file, merges_file, bos_token=bos_token, eos_token=eos_token, unk_token=unk_token, **options
-        )
+        super().__init__(vocab_file, merges_file, bos_token, eos_token, unk_token, **options)
         fast_file(self.codec)  # refused here, not at the first text
 
     @classmethod

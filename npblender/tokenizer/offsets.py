@@ -164,14 +164,9 @@ def encode_with_places(
         ids, here = _placed(codec, first, 0, options.split_special_tokens)
         pair_ids, there = (None, None) if second is None else _placed(codec, second, 1, options.split_special_tokens)
         row = make_row(ids, pair_ids, options)
-        left, right, _ = truncate(
-            list(range(len(ids))),
-            None if pair_ids is None else list(range(len(pair_ids))),
-            len(ids) + len(pair_ids or ()) - len(row["input_ids"]),
-            options.truncation,
-            options.truncation_side,
-        )
-        kept = [here[at] for at in left] + [there[at] for at in right or () if there is not None]
+        excess = len(ids) + len(pair_ids or ()) - len(row["input_ids"])
+        left, right, _ = truncate(here, there, excess, options.truncation, options.truncation_side)
+        kept = left + (right or [])
         if options.return_offsets_mapping:
             row["offset_mapping"] = [(place.start, place.end) for place in kept]
         rows.append(row)

@@ -114,9 +114,8 @@ class BlenderbotSmallTokenizer(BatchEncoder, Instead):
                 raise TypeError("additional_special_tokens is transformers 4's name for extra_special_tokens; give one")
             extra_special_tokens = additional_special_tokens
         if isinstance(extra_special_tokens, str | Mapping | AddedToken):
-            raise TypeError(
-                f"extra_special_tokens must be a list of tokens, not one {type(extra_special_tokens).__name__}"
-            )
+            kind = type(extra_special_tokens).__name__
+            raise TypeError(f"extra_special_tokens must be a list of tokens, not one {kind}")
         self.clean_up_tokenization_spaces = check_switch("clean_up_tokenization_spaces", clean_up_tokenization_spaces)
         self.split_special_tokens = check_switch("split_special_tokens", split_special_tokens)
         self.padding_side = check_side("padding_side", padding_side)

@@ -48,16 +48,13 @@ def check_vocabulary(vocab: Mapping[str, int]) -> dict[str, int]:
     if not vocab:
         raise ValueError("the vocabulary is empty")
     if not set(map(type, vocab.values())) <= {int} or not set(map(type, vocab)) <= {str}:
-        wrong = next(item for item in vocab.items() if type(item[0]) is not str or type(item[1]) is not int)
-        raise TypeError(
-            f"the vocabulary must map strings to whole numbers; it maps {shown(wrong[0])} to {shown(wrong[1])}"
-        )
+        key, value = next(item for item in vocab.items() if type(item[0]) is not str or type(item[1]) is not int)
+        raise TypeError(f"the vocabulary must map strings to whole numbers; it maps {shown(key)} to {shown(value)}")
     ordered, ids, size = dict(vocab), list(vocab.values()), len(vocab)
     if ids != list(range(size)):  # mostly they are
         if set(ids) != set(range(size)):
-            raise ValueError(
-                f"the vocabulary has {size} entries, so its ids must be 0 to {size - 1}, {_id_fault(vocab)}"
-            )
+            fault = _id_fault(vocab)
+            raise ValueError(f"the vocabulary has {size} entries, so its ids must be 0 to {size - 1}, {fault}")
         ordered = dict(sorted(vocab.items(), key=itemgetter(1)))
     # One search in the joined text, and a look at each entry only if it finds something.
     joined = "\n".join(["", *vocab, ""])
@@ -128,9 +125,7 @@ def check_merges(table: MergeTable) -> None:
     """
     if len(table.ranks) != len(table.products):
         pair = next(pair for pair, times in Counter(table.pairs).items() if times > 1)
-        raise ValueError(
-            f"the merge {shown(pair)} stands there twice; the originals disagree about which of the two counts"
-        )
+        raise ValueError(f"the merge {shown(pair)} stands there twice; the originals disagree which of the two counts")
     if not _plainly_in_order(table):
         _check_order(table.pairs)
 
@@ -306,9 +301,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     settings: dict[str, Any] = _read_if_there(folder / "tokenizer_config.json")
     class_name = settings.get("tokenizer_class")
     if class_name is not None and class_name not in _CLASSES:
-        raise ValueError(
-            f"{folder} is of the tokenizer class {shown(class_name)}; only {shown(_CLASSES[0])} is covered"
-        )
+        raise ValueError(f"{folder} is of the tokenizer class {shown(class_name)}, and only {_CLASSES[0]} is covered")
     for key in _ORIGINS:
         settings.pop(key, None)
     _take_new_names(settings)
@@ -340,9 +333,7 @@ def _take_new_names(settings: dict[str, Any]) -> None:
                 settings[new] = value
     extra = settings.get("extra_special_tokens", [])
     if not isinstance(extra, list) and extra:  # both versions write {} where there are none
-        raise ValueError(
-            f"extra_special_tokens must be a list of tokens; names of one's own are not covered: {shown(extra)}"
-        )
+        raise ValueError(f"extra_special_tokens must be a list of tokens; own names are not covered: {shown(extra)}")
     settings["extra_special_tokens"] = extra or []
 
 

@@ -37,9 +37,7 @@ def read_torch_zip(path: Path) -> dict[str, StoredTensor]:
         raise DamagedFileError(f"{path} was written on a big-endian machine, which is not read")
     program = members[f"{root}/data.pkl"]
     if program.size > LONGEST_PICKLE:
-        raise UnsafeFileError(
-            f"{path} has a pickle of {program.size:,} bytes; weights need no more than {LONGEST_PICKLE:,}"
-        )
+        raise UnsafeFileError(f"{path} has a pickle of {program.size:,} bytes; weights need {LONGEST_PICKLE:,} at most")
     content = read_pickle(io.BytesIO(_bytes(path, program)), str(path)).value
 
     def start_of(storage: Storage) -> int:

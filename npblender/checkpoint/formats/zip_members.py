@@ -48,7 +48,7 @@ def read_members(path: Path) -> dict[str, Member]:
         count, size, start = _read_end(path, file, total)
         if count > MOST_MEMBERS or size > LONGEST_DIRECTORY:
             raise UnsafeFileError(
-                f"{path} has a directory of {count:,} members, {size:,} bytes: more than weights have"
+                f"{path} has a directory of {count:,} members, {size:,} bytes, more than weights have"
             )
         directory = _at(path, file, start, size)
         members: dict[str, Member] = {}
