@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from npblender import BlenderbotSmallForConditionalGeneration
-from npblender.groundtruth.noise.plain_loops import Loops, compute_plainly
+from npblender.groundtruth.noise.plain_loops import Loops
 from npblender.groundtruth.single_ops.cases import Case, list_cases, run_arrays
+from npblender.groundtruth.single_ops.compute import compute
 from npblender.groundtruth.single_ops.refed import Refed
 from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points
 from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
@@ -37,7 +38,7 @@ class KernelFault:
 
 def again(case: Case, given: Arrays, parameters: Arrays, **settings: float) -> Array:
     changed = Case(case.name, case.op, case.inputs, case.parameters, dict(case.settings) | settings)
-    return compute_plainly(changed, given, parameters, PLAIN)
+    return compute(changed, given, parameters, PLAIN)
 
 
 def to_half(x: Array) -> Array:
@@ -183,7 +184,7 @@ def answers_with(fault: KernelFault | None, cases: Refed, parameters: Mapping[st
 def _computed(fault: KernelFault | None, case: Case, given: Arrays, parameters: Mapping[str, Array]) -> Array:
     named = {role: parameters[each] for role, each in case.parameters.items()}
     with np.errstate(all="ignore"):
-        right = compute_plainly(case, given, named, PLAIN)
+        right = compute(case, given, named, PLAIN)
         return right if fault is None or not _is_at(fault.at, case.name) else fault.wrong(case, given, named, right)
 
 

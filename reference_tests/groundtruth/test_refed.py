@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npblender.groundtruth import Refed, TraceInputs, compare, compare_refed, record, refed
-from npblender.groundtruth.noise.plain_loops import Loops, compute_plainly
+from npblender.groundtruth.noise.plain_loops import Loops
 from npblender.groundtruth.noise.units import Noise, unit
+from npblender.groundtruth.single_ops.compute import compute
 from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
 from npblender.groundtruth.tracing.trace_file import Trace
 from npblender.models.example import example_model
@@ -272,7 +273,7 @@ def test_other_correct_loops_are_within_noise(loops: Loops, seed: int) -> None:
     for case in cases.cases:
         named = {role: parameters[each].astype(np.float32) for role, each in case.parameters.items()}
         with np.errstate(all="ignore"):
-            answers[case.name] = compute_plainly(case, cases.inputs_of(case), named, loops)
+            answers[case.name] = compute(case, cases.inputs_of(case), named, loops)
     assert compare_refed(cases, answers).verdict == "within noise"
 
 

@@ -8,23 +8,20 @@ kernels, blocks or threads. `restore` returns an array of the permuted model to 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npblender.common.array_types import Array
 from npblender.config import BlenderbotSmallConfig
-from npblender.groundtruth.tracing.evaluate import Evaluation
-from npblender.groundtruth.tracing.inputs import Run
+from npblender.groundtruth.tracing.evaluate import Evaluation, changed_weights
+from npblender.groundtruth.tracing.inputs import with_arrays
 from npblender.groundtruth.tracing.points import without_step
-from npblender.transformer import parameters as tree
 from npblender.transformer.attention import merge_heads, split_heads
-from npblender.transformer.inputs import Source, Target
 
 Order = NDArray[np.int64]  # new position i holds what was at order[i]
-Layer = TypeVar("Layer", tree.EncoderLayer, tree.DecoderLayer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,87 +69,47 @@ def draw_permutation(config: BlenderbotSmallConfig, rng: np.random.Generator) ->
 
 def permuted(evaluation: Evaluation, order: Permutation) -> Evaluation:
     """Apply a permutation to an evaluation: to its weights, head masks and given embeddings."""
-    return replace(
-        evaluation,
-        weights=_weights(evaluation.weights, order),
-        run=_run(evaluation.run, order),
-    )
+    weights = changed_weights(evaluation.config, evaluation.weights, lambda name, array: _parameter(name, array, order))
+    run = evaluation.run
+    if run.source is not None:
+        run = replace(run, source=with_arrays(run.source, _input(order, {"head_mask": "encoder.layers.{}.self_attn"})))
+    paths = {"head_mask": "decoder.layers.{}.self_attn", "cross_attn_head_mask": "decoder.layers.{}.encoder_attn"}
+    return replace(evaluation, weights=weights, run=replace(run, target=with_arrays(run.target, _input(order, paths))))
 
 
-def _linear(linear: tree.Linear, out: Order, inner: Order) -> tree.Linear:
-    return tree.Linear(linear.weight[np.ix_(out, inner)], linear.bias[out])
+def _parameter(name: str, array: Array, order: Permutation) -> Array:
+    """Reorder the rows of a parameter as what it gives, [out, in] or [out], and its columns as what it takes."""
+    path, _, module = name.rpartition(".")[0].rpartition(".")
+    if module in ("shared", "embed_positions"):  # rows are tokens or positions
+        return np.ascontiguousarray(array[:, order.model])
+    if not module:
+        return array  # final_logits_bias
+    out = inner = order.model
+    if module in ("q_proj", "k_proj"):
+        out = order.attentions[path].keys
+    elif module == "v_proj":
+        out = order.attentions[path].values
+    elif module == "out_proj":
+        inner = order.attentions[path].values
+    elif module == "fc1":
+        out = order.feed_forwards[path]
+    elif module == "fc2":
+        inner = order.feed_forwards[path]
+    return array[out] if array.ndim == 1 else array[np.ix_(out, inner)]
 
 
-def _norm(norm: tree.LayerNorm, order: Permutation) -> tree.LayerNorm:
-    return tree.LayerNorm(norm.weight[order.model], norm.bias[order.model])
+def _input(order: Permutation, masks: dict[str, str]) -> Callable[[str, Array], Array]:
+    """Make the function that reorders an input; `masks` names the attention of each layer by the mask of its heads."""
 
+    def change(name: str, array: Array) -> Array:
+        if name == "inputs_embeds":
+            return np.ascontiguousarray(array[..., order.model])
+        if name in masks:  # [layers, H], each layer's heads in its new order
+            paths = (masks[name].format(n) for n in range(len(array)))
+            return np.stack([row[order.attentions[path].heads] for row, path in zip(array, paths, strict=True)])
+        return array
 
-def _columns(table: tree.Embedding, order: Permutation) -> tree.Embedding:
-    return tree.Embedding(np.ascontiguousarray(table.weight[:, order.model]))
-
-
-def _attention(attention: tree.Attention, order: Permutation, path: str) -> tree.Attention:
-    own, model = order.attentions[path], order.model
-    return tree.Attention(
-        q_proj=_linear(attention.q_proj, own.keys, model),
-        k_proj=_linear(attention.k_proj, own.keys, model),
-        v_proj=_linear(attention.v_proj, own.values, model),
-        out_proj=_linear(attention.out_proj, model, own.values),
-    )
-
-
-def _layer(layer: Layer, order: Permutation, path: str) -> Layer:
-    feed_forward = order.feed_forwards[path]
-    changed: dict[str, Any] = {
-        "self_attn": _attention(layer.self_attn, order, f"{path}.self_attn"),
-        "self_attn_layer_norm": _norm(layer.self_attn_layer_norm, order),
-        "fc1": _linear(layer.fc1, feed_forward, order.model),
-        "fc2": _linear(layer.fc2, order.model, feed_forward),
-        "final_layer_norm": _norm(layer.final_layer_norm, order),
-    }
-    if isinstance(layer, tree.DecoderLayer):
-        changed["encoder_attn"] = _attention(layer.encoder_attn, order, f"{path}.encoder_attn")
-        changed["encoder_attn_layer_norm"] = _norm(layer.encoder_attn_layer_norm, order)
-    return replace(layer, **changed)
-
-
-def _weights(weights: tree.Weights, order: Permutation) -> tree.Weights:
-    def stem(stack: tree.Encoder | tree.Decoder) -> tuple[tree.Embedding, tree.LayerNorm]:
-        return _columns(stack.embed_positions, order), _norm(stack.layernorm_embedding, order)
-
-    encoder, decoder = weights.encoder, weights.decoder
-    if encoder is not None:
-        layers = tuple(_layer(layer, order, f"encoder.layers.{n}") for n, layer in enumerate(encoder.layers))
-        encoder = tree.Encoder(*stem(encoder), layers)
-    decoder_layers = tuple(_layer(layer, order, f"decoder.layers.{n}") for n, layer in enumerate(decoder.layers))
-    decoder = tree.Decoder(*stem(decoder), decoder_layers)
-    return tree.Weights(_columns(weights.shared, order), encoder, decoder, weights.final_logits_bias)
-
-
-def _run(run: Run, order: Permutation) -> Run:
-    def embeds(array: Array | None) -> Array | None:
-        return None if array is None else np.ascontiguousarray(array[..., order.model])
-
-    def heads(mask: Array | None, path: str) -> Array | None:
-        """[layers, H], each layer's heads in its new order."""
-        if mask is None:
-            return None
-        return np.stack([row[order.attentions[path.format(n)].heads] for n, row in enumerate(mask)])
-
-    source: Source | None = run.source
-    if source is not None:
-        source = replace(
-            source,
-            inputs_embeds=embeds(source.inputs_embeds),
-            head_mask=heads(source.head_mask, "encoder.layers.{}.self_attn"),
-        )
-    target: Target = replace(
-        run.target,
-        inputs_embeds=embeds(run.target.inputs_embeds),
-        head_mask=heads(run.target.head_mask, "decoder.layers.{}.self_attn"),
-        cross_attn_head_mask=heads(run.target.cross_attn_head_mask, "decoder.layers.{}.encoder_attn"),
-    )
-    return replace(run, source=source, target=target)
+    return change
 
 
 def restore(name: str, array: Array, order: Permutation) -> Array:

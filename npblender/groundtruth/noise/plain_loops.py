@@ -1,21 +1,20 @@
 """Float32 sums as plain loops compute them: from left to right, with one accumulator or several, fused or not.
 
 A kernel of NumPy's BLAS adds in blocks, which rounds less than the loops that a port in C, Zig or WGSL begins with.
-`Loops` emulates such loops; `run_plainly` evaluates a run with them, operation by operation.
+`Loops` emulates such loops, by which `compute` computes an operation; `run_plainly` evaluates a run with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from npblender.common.array_types import IGNORED_LABEL, Array
-from npblender.groundtruth.single_ops.cases import Case, list_cases, run_arrays
+from npblender.common.array_types import Array
+from npblender.groundtruth.single_ops.cases import list_cases, run_arrays
 from npblender.groundtruth.single_ops.compute import compute
 from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points
-from npblender.transformer.attention import merge_heads, split_heads
 from npblender.transformer.parameters import to_arrays
 
 FLOAT32 = np.float32
@@ -65,47 +64,37 @@ class Loops:
             sums[0] += lane
         return sums[0]
 
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        """Multiply with a matrix, [..., n] by [F, n] -> [..., F], and add the bias last."""
+        y = self.product(x, np.ascontiguousarray(weight.T))
+        return y if bias is None else y + bias
+
+    def softmax(self, x: Array) -> Array:
+        """Compute exp(x) / sum(exp(x)) over the last axis, the largest x taken off."""
+        powers = np.exp(x - x.max(axis=-1, keepdims=True))
+        return np.asarray(powers / self.total(powers)[..., None])
+
+    def log_softmax(self, x: Array) -> Array:
+        """Compute its logarithm."""
+        x = x - x.max(axis=-1, keepdims=True)
+        return np.asarray(x - np.log(self.total(np.exp(x)))[..., None])
+
+    def cross_entropy(self, x: Array, labels: Array, ignored: int) -> Array:
+        """Compute the mean of -log_softmax at the labels that are not ignored; NaN if all are."""
+        kept = labels != ignored
+        picked = self.log_softmax(x)[kept][np.arange(kept.sum()), labels[kept]]
+        return np.asarray(-self.total(picked) / FLOAT32(picked.size) if picked.size else FLOAT32(np.nan))
+
+    def layer_norm(self, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+        """Normalize the last axis, with the mean and then the mean square of what is left of x."""
+        size = FLOAT32(x.shape[-1])
+        x = x - (self.total(x) / size)[..., None]
+        scale = FLOAT32(1) / np.sqrt(self.total(x * x) / size + FLOAT32(eps))
+        return np.asarray(x * scale[..., None] * weight + bias)
+
 
 LOOPS = tuple(Loops(accumulators, fused) for accumulators in (1, 2, 4, 8, 16) for fused in (False, True))
 """The loops over which noise is measured: one accumulator as in C, several as compilers and vector units make them."""
-
-
-def compute_plainly(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array], loops: Loops) -> Array:
-    """Compute a case's output in float32 with plain loops; arrays by role, as in `compute`."""
-    op, one = case.op, FLOAT32(1)
-    if op == "linear":
-        y = loops.product(given["x"], np.ascontiguousarray(parameters["weight"].T)) + parameters["bias"]
-        if "heads" in case.settings:
-            y = split_heads(y, int(case.settings["heads"]))  # [B, T, D] -> [B, H, T, K]
-        return np.asarray(y / FLOAT32(case.settings["divide_by"])) if "divide_by" in case.settings else y
-    if op == "scores":
-        return loops.product(given["q"], given["k"].swapaxes(-1, -2))
-    if op == "context":
-        return merge_heads(loops.product(given["weights"], given["v"]))
-    if op == "softmax":
-        powers = np.exp(given["x"] - given["x"].max(axis=-1, keepdims=True))
-        weights = powers / loops.total(powers)[..., None]
-        return np.asarray(weights * given["head_mask"][:, None, None] if "head_mask" in given else weights)
-    if op in ("log_softmax", "cross_entropy"):
-        x = given["x"] - given["x"].max(axis=-1, keepdims=True)
-        logs = np.asarray(x - np.log(loops.total(np.exp(x)))[..., None])
-        if op == "log_softmax":
-            return logs
-        kept = given["labels"] != IGNORED_LABEL
-        picked = logs[kept][np.arange(kept.sum()), given["labels"][kept]]
-        return np.asarray(-loops.total(picked) / FLOAT32(picked.size) if picked.size else FLOAT32(np.nan))
-    if op == "layer_norm":
-        x, size = given["x"], FLOAT32(given["x"].shape[-1])
-        x = x - (loops.total(x) / size)[..., None]
-        scale = one / np.sqrt(loops.total(x * x) / size + FLOAT32(case.settings["eps"]))
-        return np.asarray(x * scale[..., None] * parameters["weight"] + parameters["bias"])
-    if op == "logits":
-        y = loops.product(given["x"], np.ascontiguousarray(parameters["weight"].T))
-        y = y + parameters["bias"][0] if "bias" in parameters else y
-        if "start_token" in case.settings:
-            y[..., int(case.settings["start_token"])] = FLOAT32(case.settings["start_logit"])
-        return y
-    return compute(case, given, parameters)
 
 
 def run_plainly(evaluation: Evaluation, loops: Loops) -> Iterator[tuple[str, Array]]:
@@ -117,7 +106,7 @@ def run_plainly(evaluation: Evaluation, loops: Loops) -> Iterator[tuple[str, Arr
         if name in cases:
             case = cases[name]
             named = {role: parameters[parameter] for role, parameter in case.parameters.items()}
-            previous = compute_plainly(case, case.gather(known, FLOAT32), named, loops)
+            previous = compute(case, case.gather(known, FLOAT32), named, loops)
             assert previous.dtype == FLOAT32, f"{name} is {previous.dtype}"
         elif name.endswith("embed.scaled"):
             previous = known[name.removesuffix("embed.scaled") + "inputs_embeds"]

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Array
 from npblender.groundtruth.noise.permuted_model import Permutation, draw_permutation, permuted, restore
-from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points, with_packed_weights
+from npblender.groundtruth.tracing.evaluate import Evaluation, packed, planned_points
+from npblender.groundtruth.tracing.inputs import with_arrays
 from npblender.transformer.context import Context
 from npblender.transformer.encoder import source_positions
-from npblender.transformer.inputs import Source, Target
+from npblender.transformer.inputs import Source
 
 Restore = Callable[[str, Array], Array]
 
@@ -59,12 +60,12 @@ def legitimate_variants(evaluation: Evaluation) -> Iterator[Variant]:
     """
     yield Variant("as it is", evaluation, _same)
     rng = np.random.default_rng(SEED)
-    ways = (_alone, _again, rows_alone, rows_twice, longer_source, reordered_source)
+    ways = (_as("permuted"), _as("permuted again"), rows_alone, rows_twice, longer_source, reordered_source)
     for number, make in enumerate(ways):
         order = draw_permutation(evaluation.config, rng)
         other = permuted(evaluation, order)
         if number % 2:  # large matrices are multiplied in panels, or else as one: other blocks, other sums
-            other = with_packed_weights(other)
+            other = replace(other, weights=packed(other.config, other.weights))
         for variant in make(other):
             yield replace(variant, restore=_in_turn(variant.restore, order))
 
@@ -77,34 +78,14 @@ def _in_turn(first: Restore, order: Permutation) -> Restore:
     return lambda name, array: restore(name, first(name, array), order)
 
 
-def _alone(evaluation: Evaluation) -> Iterator[Variant]:
-    yield Variant("permuted", evaluation, _same)
-
-
-def _again(evaluation: Evaluation) -> Iterator[Variant]:
-    yield Variant("permuted again", evaluation, _same)
-
-
-def _each_row(record: Any, take: Callable[[Array], Array], shared: tuple[str, ...]) -> Any:
-    """Apply `take` to every array of a record of the forward pass whose first axis is the batch."""
-    changed = {}
-    for name, value in vars(record).items():
-        if isinstance(value, np.ndarray) and name not in shared:
-            changed[name] = take(value)
-    return replace(record, **changed)
+def _as(name: str) -> Callable[[Evaluation], list[Variant]]:
+    return lambda evaluation: [Variant(name, evaluation, _same)]
 
 
 def _of_rows(evaluation: Evaluation, take: Callable[[Array], Array]) -> Evaluation:
-    run, heads = evaluation.run, ("head_mask", "cross_attn_head_mask")
-    return replace(
-        evaluation,
-        run=replace(
-            run,
-            source=None if run.source is None else _each_row(run.source, take, heads),
-            target=_each_row(run.target, take, heads),
-            labels=None if run.labels is None else take(run.labels),
-        ),
-    )
+    """Apply `take` to every array of a run whose first axis is the batch."""
+    run = evaluation.run.with_arrays(lambda name, array: array if name.endswith("head_mask") else take(array))
+    return replace(evaluation, run=replace(run, labels=None if run.labels is None else take(run.labels)))
 
 
 def rows_alone(evaluation: Evaluation) -> Iterator[Variant]:
@@ -156,17 +137,12 @@ def _with_source(
     evaluation: Evaluation, source: Source, change: Callable[[Array, Any], Array], mask: Array, positions: Array
 ) -> Evaluation:
     """Apply `change(array, fill)` along the source's tokens of an evaluation."""
-    tokens_id, embeds = source.input_ids, source.inputs_embeds
-    pad = evaluation.config.pad_token_id or 0
-    new_mask = change(mask, False)
-    changed = replace(
-        source,
-        input_ids=None if tokens_id is None else change(tokens_id, pad),
-        inputs_embeds=None if embeds is None else change(embeds, 0),
-        attention_mask=new_mask,
-        position_ids=change(positions, 0),
+    fill = {"input_ids": evaluation.config.pad_token_id or 0}
+    changed = with_arrays(
+        replace(source, attention_mask=mask, position_ids=positions),
+        lambda name, array: array if name == "head_mask" else change(array, fill.get(name, 0)),
     )
-    target: Target = replace(evaluation.run.target, encoder_attention_mask=new_mask)
+    target = replace(evaluation.run.target, encoder_attention_mask=changed.attention_mask)
     return replace(evaluation, run=replace(evaluation.run, source=changed, target=target))
 
 

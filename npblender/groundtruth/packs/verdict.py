@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from npblender.common.array_types import Array
 from npblender.common.printable import shown
 from npblender.config.dialect import Dialect
 from npblender.groundtruth.noise.units import Noise, diverged, score
+from npblender.groundtruth.tracing.evaluate import changed_weights
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
-from npblender.transformer.parameters import from_arrays, to_arrays
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,14 @@ class Subject:
 
     def sibling(self, dtype: DTypeLike) -> Subject:
         """Make the same model with its weights in another dtype."""
-        weights = self.model.weights
-        arrays = {name: array.astype(dtype) for name, array in to_arrays(weights).items()}
-        model = type(self.model)(
-            self.model.config,
-            from_arrays(self.model.config, arrays),
-            dialect=self.model.dialect,
-            generation_config=self.model.generation_config,
-        )
-        return replace(self, model=model)
+        return self.with_parameters(lambda name, array: array.astype(dtype))
+
+    def with_parameters(self, change: Callable[[str, Array], Array]) -> Subject:
+        """Make the same model with `change(name, array)` in the place of every parameter."""
+        model = self.model
+        weights = changed_weights(model.config, model.weights, change)
+        changed = type(model)(model.config, weights, dialect=model.dialect, generation_config=model.generation_config)
+        return replace(self, model=changed)
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,3 @@ class Tally:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 120 else text[:117] + "..."
-
-
-def named(values: Mapping[str, Any]) -> str:
-    """Write parameters as one line.
-
-    >>> named({"size": 3, "penalty": 1.5})
-    'size=3, penalty=1.5'
-    """
-    return ", ".join(f"{name}={shown(value)}" for name, value in values.items())

@@ -31,7 +31,7 @@ class Case:
     op: str
     inputs: Mapping[str, tuple[str, ...]]  # role -> points, or arrays of `run_arrays`
     parameters: Mapping[str, str] = field(default_factory=dict)  # role -> name of a tensor in the checkpoint
-    settings: Mapping[str, float | int | str] = field(default_factory=dict)
+    settings: Mapping[str, float] = field(default_factory=dict)
 
     def gather(self, arrays: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
         """Return the inputs by role, numbers in `dtype`; keys and values of several passes are concatenated.
@@ -49,7 +49,7 @@ class Case:
         return roles
 
 
-def _linear(name: str, x: str, module: str, **settings: float | int | str) -> Case:
+def _linear(name: str, x: str, module: str, **settings: float) -> Case:
     parameters = {"weight": f"{module}.weight", "bias": f"{module}.bias"}
     return Case(name, "linear", {"x": (x,)}, parameters, settings)
 
@@ -175,7 +175,7 @@ def _decoder(e: Evaluation, before: list[str], step: str, extra: Mapping[str, Ar
 
 
 def _logits(e: Evaluation, dot: str, here: str) -> Case:
-    parameters, settings = {"weight": "shared.weight"}, dict[str, float | int | str]()
+    parameters, settings = {"weight": "shared.weight"}, dict[str, float]()
     if e.weights.final_logits_bias is not None:
         parameters["bias"] = "final_logits_bias"
     if e.dialect.start_logit is not None and e.config.decoder_start_token_id is not None:

@@ -7,6 +7,8 @@ its noise is measured.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -16,54 +18,59 @@ from npblender.groundtruth.single_ops.cases import Case
 from npblender.transformer.attention import merge_heads, split_heads
 from npblender.transformer.masks import hide
 
+NUMPY = SimpleNamespace(
+    **{"product": np.matmul, "linear": ops.linear, "layer_norm": ops.layer_norm, "softmax": ops.softmax},
+    **{"log_softmax": ops.log_softmax, "cross_entropy": ops.cross_entropy},
+)
+"""The operations that add many terms; `noise.plain_loops` has others."""
 
-def _number(case: Case, name: str) -> float:
-    value = case.settings[name]
-    assert not isinstance(value, str)
-    return float(value)
 
-
-def compute(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array]) -> Array:
+def compute(case: Case, given: Mapping[str, Array], parameters: Mapping[str, Array], by: Any = NUMPY) -> Array:
     """Compute a case's output. `given` and `parameters` are arrays by role, all numbers of one dtype, the output's.
 
     >>> compute(Case("x", "add", {"a": ("y",), "b": ("z",)}), {"a": np.ones(2), "b": np.ones(2)}, {})
     array([2., 2.])
     """
-    op = case.op
+    op, settings = case.op, case.settings
     if op == "linear":
-        y = ops.linear(given["x"], parameters["weight"], parameters["bias"])
-        if "heads" in case.settings:
-            y = split_heads(y, int(_number(case, "heads")))  # [B, T, D] -> [B, H, T, K]
-        return np.asarray(y / y.dtype.type(_number(case, "divide_by"))) if "divide_by" in case.settings else y
+        return shaped(case, by.linear(given["x"], parameters["weight"], parameters["bias"]))
     if op == "layer_norm":
-        return ops.layer_norm(given["x"], parameters["weight"], parameters["bias"], _number(case, "eps"))
+        return np.asarray(by.layer_norm(given["x"], parameters["weight"], parameters["bias"], settings["eps"]))
     if op == "embed":
         return ops.embed(given["ids"], parameters["table"])
     if op == "scale":
-        return np.asarray(given["x"] * given["x"].dtype.type(_number(case, "factor")))
+        return np.asarray(given["x"] * given["x"].dtype.type(settings["factor"]))
     if op == "add":
         return given["a"] + given["b"]
     if op == "zero_pads":
         return given["x"] * given["mask"][:, :, None]
     if op == "scores":
-        return np.asarray(given["q"] @ given["k"].swapaxes(-1, -2))
+        return np.asarray(by.product(given["q"], given["k"].swapaxes(-1, -2)))
     if op == "mask":
-        return hide(given["x"], given["mask"], _number(case, "value"))
+        return hide(given["x"], given["mask"], settings["value"])
     if op == "softmax":
-        weights = ops.softmax(given["x"])
+        weights = np.asarray(by.softmax(given["x"]))
         return weights * given["head_mask"][:, None, None] if "head_mask" in given else weights
     if op == "context":
-        return merge_heads(given["weights"] @ given["v"])
+        return merge_heads(by.product(given["weights"], given["v"]))
     if op == "logits":
-        logits = ops.linear(given["x"], parameters["weight"], parameters["bias"][0] if "bias" in parameters else None)
-        if "start_token" in case.settings:
-            logits[..., int(_number(case, "start_token"))] = _number(case, "start_logit")
+        bias = parameters["bias"][0] if "bias" in parameters else None
+        logits = np.asarray(by.linear(given["x"], parameters["weight"], bias))
+        if "start_token" in settings:
+            logits[..., int(settings["start_token"])] = settings["start_logit"]
         return logits
     if op == "log_softmax":
-        return ops.log_softmax(given["x"])
+        return np.asarray(by.log_softmax(given["x"]))
     if op == "cross_entropy":
-        return np.asarray(ops.cross_entropy(given["x"], given["labels"], IGNORED_LABEL))
+        return np.asarray(by.cross_entropy(given["x"], given["labels"], IGNORED_LABEL))
     return ops.ACTIVATIONS[op](given["x"])
+
+
+def shaped(case: Case, y: Array) -> Array:
+    """Cut what a linear map gives into heads, [B, T, D] -> [B, H, T, K], and divide it, where the case does so."""
+    if "heads" in case.settings:
+        y = split_heads(y, int(case.settings["heads"]))
+    return np.asarray(y / y.dtype.type(case.settings["divide_by"])) if "divide_by" in case.settings else y
 
 
 _INNER = {

@@ -8,11 +8,11 @@ import numpy as np
 
 from npblender import ops
 from npblender.common.array_types import Array
-from npblender.groundtruth.noise.plain_loops import LOOPS, compute_plainly
+from npblender.groundtruth.noise.plain_loops import LOOPS
 from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN
 from npblender.groundtruth.single_ops.cases import Case
-from npblender.groundtruth.single_ops.compute import compute, reordered
-from npblender.transformer.attention import merge_heads, split_heads
+from npblender.groundtruth.single_ops.compute import compute, reordered, shaped
+from npblender.transformer.attention import merge_heads
 
 ROUNDING = 2.0**-24 / 3**0.5
 """The rms of one rounding to float32, relative to the result: half an ulp, evenly distributed."""
@@ -27,7 +27,7 @@ def float32_results(case: Case, given: Mapping[str, Array], parameters: Mapping[
     yield from reordered(case, given, parameters, np.random.default_rng(0))
     with np.errstate(all="ignore"):
         for loops in LOOPS:
-            yield compute_plainly(case, given, parameters, loops)
+            yield compute(case, given, parameters, loops)
 
 
 def _of_product(a: Array, b: Array) -> Array:
@@ -55,9 +55,7 @@ def typical_error(case: Case, given: Mapping[str, Array], parameters: Mapping[st
         error = _of_product(given["x"], parameters["weight"].T)
         if "bias" in parameters:
             error = np.hypot(error, ROUNDING * parameters["bias"].reshape(-1))
-        if "heads" in case.settings:
-            error = split_heads(error, int(case.settings["heads"]))
-        return np.asarray(error / float(case.settings.get("divide_by", 1.0)))
+        return shaped(case, error)
     if op == "scores":
         return _of_product(given["q"], given["k"].swapaxes(-1, -2))
     if op == "context":

@@ -7,7 +7,7 @@ evaluations from which their noise is measured, run through `evaluate`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from npblender.common.array_types import Array
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
-from npblender.groundtruth.tracing.inputs import Run, has_head
+from npblender.groundtruth.tracing.inputs import Run, has_head, with_arrays
 from npblender.groundtruth.tracing.points import Point, decoder_points, encoder_points, head_points, start_points
 from npblender.transformer.checks import make_context
 from npblender.transformer.context import Sink
@@ -46,20 +46,17 @@ class Evaluation:
     def in_dtype(self, dtype: np.dtype[Any]) -> Evaluation:
         """Round every number of the weights and of the inputs to `dtype`."""
 
-        def cast(value: Any) -> Any:
-            return value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+        def cast(name: str, array: Array) -> Array:
+            return array.astype(dtype) if array.dtype.kind == "f" else array
 
-        source, target = self.run.source, self.run.target
-        if source is not None:
-            source = replace(source, inputs_embeds=cast(source.inputs_embeds), head_mask=cast(source.head_mask))
-        target = replace(
-            target,
-            inputs_embeds=cast(target.inputs_embeds),
-            head_mask=cast(target.head_mask),
-            cross_attn_head_mask=cast(target.cross_attn_head_mask),
-        )
-        run = replace(self.run, source=source, target=target)
-        return replace(self, weights=cast_weights(self.config, self.weights, dtype), run=run)
+        weights = cast_weights(self.config, self.weights, dtype)
+        return replace(self, weights=weights, run=self.run.with_arrays(cast))
+
+
+def changed_weights(config: BlenderbotSmallConfig, weights: Weights, change: Callable[[str, Array], Array]) -> Weights:
+    """Put `change(name, array)` in the place of every parameter; the matrices of the result are not packed."""
+    arrays = {name: change(name, array) for name, array in to_arrays(weights).items()}
+    return from_arrays(config, arrays, _parts(weights))
 
 
 def cast_weights(config: BlenderbotSmallConfig, weights: Weights, dtype: np.dtype[Any]) -> Weights:
@@ -70,14 +67,12 @@ def cast_weights(config: BlenderbotSmallConfig, weights: Weights, dtype: np.dtyp
     """
     if weights.dtype == dtype:
         return weights
-    arrays = {name: array.astype(dtype) for name, array in to_arrays(weights).items()}
-    return lay_out(config, from_arrays(config, arrays, _parts(weights)), _parts(weights))
+    return packed(config, changed_weights(config, weights, lambda name, array: array.astype(dtype)))
 
 
-def with_packed_weights(evaluation: Evaluation) -> Evaluation:
-    """Pack the matrices of an evaluation as those of a model are."""
-    weights = lay_out(evaluation.config, evaluation.weights, _parts(evaluation.weights))
-    return replace(evaluation, weights=weights)
+def packed(config: BlenderbotSmallConfig, weights: Weights) -> Weights:
+    """Pack matrices as those of a model are."""
+    return lay_out(config, weights, _parts(weights))
 
 
 def _parts(weights: Weights) -> Parts:
@@ -128,16 +123,8 @@ def planned_points(evaluation: Evaluation) -> dict[str, Point]:
 def _target_slice(target: Target, start: int, stop: int) -> Target:
     """Cut out the target's tokens `start` to `stop` - 1; the mask keeps the columns of all tokens before them."""
 
-    def columns(array: Array | None, first: int = start) -> Any:
-        return None if array is None else array[:, first:stop]
-
-    return replace(
-        target,
-        input_ids=columns(target.input_ids),
-        inputs_embeds=columns(target.inputs_embeds),
-        attention_mask=columns(target.attention_mask, 0),
-        position_ids=columns(target.position_ids),
-    )
+    first = {"input_ids": start, "inputs_embeds": start, "position_ids": start, "attention_mask": 0}
+    return with_arrays(target, lambda name, array: array[:, first[name] : stop] if name in first else array)
 
 
 def evaluate(evaluation: Evaluation, sink: Sink) -> None:

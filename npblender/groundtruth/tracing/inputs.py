@@ -6,9 +6,9 @@ the forward pass and says, as JSON, how to run it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -96,6 +96,14 @@ def _as_json(arrays: Mapping[str, Any], prefill: int | None) -> dict[str, Any]:
     return lists | ({} if prefill is None else {"steps": True, "prefill": prefill})
 
 
+Inputs = TypeVar("Inputs", Source, Target)
+
+
+def with_arrays(inputs: Inputs, change: Callable[[str, Array], Array]) -> Inputs:
+    """Put `change(name, array)` in the place of every array that a source or a target has."""
+    return replace(inputs, **{name: change(name, array) for name, array in vars(inputs).items() if array is not None})
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """Checked inputs: what the encoder reads, what the decoder reads, and how."""
@@ -114,6 +122,11 @@ class Run:
     def length(self) -> int:
         """T, the number of target tokens."""
         return self.target.size[1]
+
+    def with_arrays(self, change: Callable[[str, Array], Array]) -> Run:
+        """Change the arrays of source and target, as `with_arrays` does."""
+        source = None if self.source is None else with_arrays(self.source, change)
+        return replace(self, source=source, target=with_arrays(self.target, change))
 
     def to_json(self) -> dict[str, Any]:
         """Write the `TraceInputs` that repeat this run: what was given, and what the model added (mask, target ids).

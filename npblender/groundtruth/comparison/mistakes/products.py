@@ -23,7 +23,7 @@ from npblender.groundtruth.comparison.mistakes.operation import (
     sources,
 )
 from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN
-from npblender.groundtruth.single_ops.compute import compute
+from npblender.groundtruth.single_ops.compute import compute, shaped
 from npblender.transformer.attention import merge_heads, split_heads
 
 MOST_HEADS = 32
@@ -100,9 +100,7 @@ def _behind(it: Operation, x: Array, weight: Array, more: int) -> Array:
     ends_of_x = (np.arange(x.size // size)[:, None] + 1) * size + np.arange(more)
     ends_of_w = (np.arange(len(weight))[:, None] + 1) * size + np.arange(more)
     total = (left[ends_of_x] @ right[ends_of_w].T).reshape(*x.shape[:-1], -1)
-    if "heads" in it.case.settings:
-        total = split_heads(total, int(it.case.settings["heads"])) / float(it.case.settings.get("divide_by", 1))
-    return np.asarray(total)
+    return shaped(it.case, total)
 
 
 def _of_biases(it: Operation) -> Candidates:
@@ -162,9 +160,7 @@ def _added_in_half(it: Operation) -> Candidates:
     for name, bits in SUMS.items():
         terms = shortened(x[..., None, :] * weight, bits)
         total = added_in(terms, bits) + it.parameters.get("bias", np.zeros(1)).reshape(-1)
-        if "heads" in it.case.settings:
-            total = split_heads(total, int(it.case.settings["heads"])) / float(it.case.settings.get("divide_by", 1))
-        yield f"its sum kept in {name}", total
+        yield f"its sum kept in {name}", shaped(it.case, total)
 
 
 def columns_taken(it: Operation) -> Candidates:
@@ -192,9 +188,7 @@ def columns_taken(it: Operation) -> Candidates:
     size = it.parameters["weight"].shape[0]
     if found is None or np.mean(found == np.arange(len(found))) > SAME:
         return
-    output = columns[:, found].reshape(*x.shape[:-1], -1)
-    if "heads" in it.case.settings:
-        output = split_heads(output, int(it.case.settings["heads"])) / float(it.case.settings.get("divide_by", 1))
+    output = shaped(it.case, columns[:, found].reshape(*x.shape[:-1], -1))
     starts = np.cumsum([0] + [each.shape[-1] for each in every])
     which = np.searchsorted(starts, found, side="right") - 1
     yield _said_of_columns(it, names, which, found - starts[which], size) + FIT, output

@@ -23,7 +23,6 @@ from npblender.groundtruth.tracing.inputs import TraceInputs
 from npblender.groundtruth.tracing.record import record
 from npblender.groundtruth.tracing.tensor_file import tensor_bytes
 from npblender.groundtruth.tracing.trace_file import Trace
-from npblender.transformer.parameters import from_arrays, to_arrays
 
 Ids = NDArray[np.int64]
 KIND = "trace"
@@ -177,11 +176,8 @@ OTHER_WEIGHTS: Mapping[str, Callable[[str, Array], Array]] = {TWIN: _twin, FINAL
 
 def subject_of_path(subject: Subject, path: str) -> Subject:
     """Return the model that a file of the pack was traced with: the pack's, or one of other parameters."""
-    change, model = OTHER_WEIGHTS.get(Path(path).stem), subject.model
-    if change is None:
-        return subject
-    arrays = {name: change(name, array) for name, array in to_arrays(model.weights).items()}
-    return replace(subject, model=type(model)(model.config, from_arrays(model.config, arrays), dialect=model.dialect))
+    change = OTHER_WEIGHTS.get(Path(path).stem)
+    return subject if change is None else subject.with_parameters(change)
 
 
 def traces(subject: Subject, scenarios: list[Scenario]) -> dict[str, Trace]:
