@@ -19,7 +19,7 @@ from npblender.tokenizer import BlenderbotSmallTokenizer
 from npblender.transformer.context import Context, Tap
 from npblender.transformer.forward import run_encoder
 from npblender.transformer.inputs import Source
-from npblender.transformer.parameters import EncoderLayer, LayerNorm
+from npblender.transformer.parameters import LayerNorm
 
 
 @cache
@@ -63,29 +63,16 @@ def encoder_with(functions: Mapping[str, Callable[..., Any]], text: str) -> dict
     positions = embed(np.arange(len(ids)), weights.embed_positions.weight)
     x = norm("encoder.embed.norm", tokens + positions, weights.layernorm_embedding)
     for n, layer in enumerate(weights.layers):
-        x = _layer(functions, points, f"encoder.layers.{n}", x, layer, config.encoder_attention_heads, norm)
+        at, w = f"encoder.layers.{n}", layer.self_attn
+        heads = config.encoder_attention_heads
+        q, k, v = (functions["split_heads"](linear(x, *part), heads) for part in (w.q_proj, w.k_proj, w.v_proj))
+        points[f"{at}.self_attn.q"] = q
+        mixed = np.asarray(functions["attention"](q, k, v, np.ones((len(x), len(x)), np.bool_)))  # [H, S, K]
+        context = points[f"{at}.self_attn.context"] = mixed.transpose(1, 0, 2).reshape(x.shape)  # [H, S, K] -> [S, D]
+        total = points[f"{at}.self_attn.sum"] = x + linear(context, *w.out_proj)
+        x = norm(f"{at}.self_attn.norm", total, layer.self_attn_layer_norm)
+        active = points[f"{at}.ffn.activation"] = functions["gelu"](linear(x, *layer.fc1))  # [S, F]
+        total = points[f"{at}.ffn.sum"] = x + linear(active, *layer.fc2)
+        x = norm(f"{at}.ffn.norm", total, layer.final_layer_norm)
     points["encoder.states"] = x
     return points
-
-
-def _layer(
-    functions: Mapping[str, Callable[..., Any]],
-    points: dict[str, Array],
-    at: str,
-    x: Array,
-    layer: EncoderLayer,
-    heads: int,
-    norm: Callable[[str, Array, LayerNorm], Array],
-) -> Array:
-    w = layer.self_attn
-    q, k, v = (functions["split_heads"](linear(x, *part), heads) for part in (w.q_proj, w.k_proj, w.v_proj))
-    points[f"{at}.self_attn.q"] = q
-    mixed = np.asarray(functions["attention"](q, k, v, np.ones((len(x), len(x)), np.bool_)))  # [H, S, K]
-    points[f"{at}.self_attn.context"] = mixed.transpose(1, 0, 2).reshape(x.shape)  # [H, S, K] -> [S, D]
-    total = x + linear(points[f"{at}.self_attn.context"], *w.out_proj)
-    points[f"{at}.self_attn.sum"] = total
-    x = norm(f"{at}.self_attn.norm", total, layer.self_attn_layer_norm)
-    active = functions["gelu"](linear(x, *layer.fc1))  # [S, F]
-    points[f"{at}.ffn.activation"] = active
-    points[f"{at}.ffn.sum"] = x + linear(active, *layer.fc2)
-    return norm(f"{at}.ffn.norm", points[f"{at}.ffn.sum"], layer.final_layer_norm)

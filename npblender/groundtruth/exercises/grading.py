@@ -9,7 +9,7 @@ import copy
 import os
 import runpy
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -96,9 +96,12 @@ def first_difference(found: Any, right: Any, parts: Sequence[str] = ()) -> str |
     if found is None:
         return "it returns None; is there a `return`?"
     if isinstance(right, dict):
-        return _first_wrong_point(found, right)
+        in_order = ((name, array, right[name]) for name, array in found.items())
+        return _first_wrong_array(in_order, "the first wrong point is ")
     if parts:
-        return _first_wrong_part(found, right, parts)
+        if not isinstance(found, tuple | list) or len(found) != len(parts):
+            return f"it must return {len(parts)} arrays: {', '.join(parts)}"
+        return _first_wrong_array(zip(parts, found, right, strict=True))
     if isinstance(right, list):
         return _first_wrong_item(found, right)
     try:
@@ -130,21 +133,11 @@ def _first_wrong_item(found: Any, right: list[Any]) -> str | None:
     return None if len(items) == len(right) else f"there are {len(items)} items, must be {len(right)}: {right}"
 
 
-def _first_wrong_part(found: Any, right: Any, parts: Sequence[str]) -> str | None:
-    if not isinstance(found, tuple | list) or len(found) != len(parts):
-        return f"it must return {len(parts)} arrays: {', '.join(parts)}"
-    for name, part, wanted in zip(parts, found, right, strict=True):
-        wrong = first_difference(part, wanted)
+def _first_wrong_array(named: Iterable[tuple[str, Any, Any]], said: str = "") -> str | None:
+    for name, array, wanted in named:
+        wrong = first_difference(array, wanted)
         if wrong is not None:
-            return f"{name}: {wrong}"
-    return None
-
-
-def _first_wrong_point(found: Mapping[str, Any], right: Mapping[str, Any]) -> str | None:
-    for name, array in found.items():  # in causal order
-        wrong = first_difference(array, right[name])
-        if wrong is not None:
-            return f"the first wrong point is {name}: {wrong}"
+            return f"{said}{name}: {wrong}"
     return None
 
 

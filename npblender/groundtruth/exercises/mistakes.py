@@ -1,12 +1,16 @@
 """Usual wrong solutions of the exercises: each computes what a wrong program would, under the words that name it.
 
+`attended`, `replied` and `stepped` are right as they are called by default.
+
 A wrong answer is compared with these; where one gives the same numbers, its words are what the grader says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -14,28 +18,18 @@ import numpy as np
 
 from npblender import ops
 from npblender.common.array_types import Array
+from npblender.tokenizer.bpe import symbols_of_word
 
 Ranks: TypeAlias = Mapping[tuple[str, str], int]
 NextLogits: TypeAlias = Callable[[list[int]], Array]
 Mistakes: TypeAlias = Mapping[str, Callable[..., Any]]
-
-
 Pair: TypeAlias = tuple[str, str]
-
-
-def letters(word: str) -> list[str]:
-    """The symbols of a word before the first merge.
-
-    >>> letters("low")
-    ['l', 'o', 'w</w>']
-    """
-    return [*word[:-1], word[-1] + "</w>"]
 
 
 def merge_rounds(symbols: list[str], ranks: Ranks, choose: Callable[[list[Pair]], Pair]) -> list[str]:
     """Byte-pair encoding with a choice of the next pair.
 
-    >>> merge_rounds(letters("low"), {("o", "w</w>"): 1, ("l", "o"): 0}, max)
+    >>> merge_rounds(["l", "o", "w</w>"], {("o", "w</w>"): 1, ("l", "o"): 0}, max)
     ['l', 'ow</w>']
     """
     while pairs := [pair for pair in pairwise(symbols) if pair in ranks]:
@@ -65,21 +59,23 @@ def lowest(ranks: Ranks) -> Callable[[list[Pair]], Pair]:
 def merge_from_right(word: str, ranks: Ranks) -> list[str]:
     """Overlapping pairs from the right: everything turned round, letter by letter, and turned back."""
     backwards = {(right[::-1], left[::-1]): rank for (left, right), rank in ranks.items()}
-    turned = [symbol[::-1] for symbol in reversed(letters(word))]
+    turned = [symbol[::-1] for symbol in reversed(symbols_of_word(word))]
     return [symbol[::-1] for symbol in reversed(merge_rounds(turned, backwards, lowest(backwards)))]
 
 
 MERGES: Mistakes = MappingProxyType(
     {
         "the leftmost pair that has a rank is merged first; the one with the lowest rank must be": (
-            lambda word, ranks: merge_rounds(letters(word), ranks, lambda pairs: pairs[0])
+            lambda word, ranks: merge_rounds(symbols_of_word(word), ranks, lambda pairs: pairs[0])
         ),
         "the pair with the highest rank is merged first; the lowest rank was learned first": (
-            lambda word, ranks: merge_rounds(letters(word), ranks, lambda pairs: max(pairs, key=ranks.__getitem__))
+            lambda word, ranks: merge_rounds(
+                symbols_of_word(word), ranks, lambda pairs: max(pairs, key=ranks.__getitem__)
+            )
         ),
         "the last letter does not carry </w>": lambda word, ranks: merge_rounds(list(word), ranks, lowest(ranks)),
         "overlapping pairs are merged from the right; they are merged from the left": merge_from_right,
-        "nothing is merged": lambda word, ranks: letters(word),
+        "nothing is merged": lambda word, ranks: symbols_of_word(word),
     }
 )
 
@@ -98,36 +94,35 @@ SOFTMAX: Mistakes = MappingProxyType(
 )
 
 
-def normed(x: Array, below: Array, axis: int = -1) -> Array:
-    """x without its mean, divided."""
-    return np.asarray((x - x.mean(axis=axis, keepdims=True)) / below)
-
-
-def spread(x: Array, epsilon: float = 1e-5, ddof: int = 0, axis: int = -1) -> Array:
-    """sqrt(variance + epsilon)."""
-    return np.asarray(np.sqrt(x.var(axis=axis, ddof=ddof, keepdims=True) + epsilon))
+def normed(
+    x: Array,
+    weight: Any = 1.0,
+    bias: Any = 0.0,
+    below: Any = None,
+    epsilon: float = 1e-5,
+    ddof: int = 0,
+    axis: int = -1,
+) -> Array:
+    """LayerNorm, or with another epsilon, another variance or axis, or divided by something else."""
+    if below is None:
+        below = np.sqrt(x.var(axis=axis, ddof=ddof, keepdims=True) + epsilon)
+    return np.asarray((x - x.mean(axis=axis, keepdims=True)) / below * weight + bias)
 
 
 LAYER_NORM: Mistakes = MappingProxyType(
     {
-        "the variance is divided by D - 1; here it is divided by D": (
-            lambda x, weight, bias: normed(x, spread(x, ddof=1)) * weight + bias
-        ),
-        "1e-5 is missing": lambda x, weight, bias: normed(x, spread(x, 0.0)) * weight + bias,
+        "the variance is divided by D - 1; here it is divided by D": partial(normed, ddof=1),
+        "1e-5 is missing": partial(normed, epsilon=0.0),
         "1e-5 is added to the root; it belongs inside, to the variance": (
-            lambda x, weight, bias: normed(x, spread(x, 0.0) + 1e-5) * weight + bias
+            lambda x, weight, bias: normed(x, weight, bias, below=x.std(axis=-1, keepdims=True) + 1e-5)
         ),
         "it is divided by the variance; the root is missing": (
-            lambda x, weight, bias: normed(x, spread(x) ** 2) * weight + bias
+            lambda x, weight, bias: normed(x, weight, bias, below=x.var(axis=-1, keepdims=True) + 1e-5)
         ),
-        "mean and variance go over the tokens; they go over each token's own numbers": (
-            lambda x, weight, bias: normed(x, spread(x, axis=0), axis=0) * weight + bias
-        ),
-        "weight and bias are not used": lambda x, weight, bias: normed(x, spread(x)),
-        "the bias is not added": lambda x, weight, bias: normed(x, spread(x)) * weight,
-        "the bias is added before the weight multiplies": lambda x, weight, bias: (
-            (normed(x, spread(x)) + bias) * weight
-        ),
+        "mean and variance go over the tokens; they go over each token's own numbers": partial(normed, axis=0),
+        "weight and bias are not used": lambda x, weight, bias: normed(x),
+        "the bias is not added": lambda x, weight, bias: normed(x, weight),
+        "the bias is added before the weight multiplies": lambda x, weight, bias: normed(x, bias=bias) * weight,
     }
 )
 
@@ -167,7 +162,12 @@ def attended(
     hidden: float = -np.inf,
     axis: int = -1,
 ) -> Array:
-    """Attention with another divisor of the scores, another score of hidden keys, or softmax over another axis."""
+    """Attention, or with another divisor of the scores, another score of hidden keys, or softmax over another axis.
+
+    >>> q, k, v = np.ones((1, 1, 4)), np.ones((1, 2, 4)), np.arange(8.0).reshape(1, 2, 4)
+    >>> attended(q, k, v, np.array([[False, True]]))[0, 0]
+    array([4., 5., 6., 7.])
+    """
     scores = np.where(mask, q @ k.transpose(0, 2, 1) / (np.sqrt(q.shape[-1]) if divisor is None else divisor), hidden)
     return np.asarray(ops.softmax(scores, axis=axis) @ v)
 
@@ -182,15 +182,15 @@ ATTENTION: Mistakes = MappingProxyType(
         "the mask is not used": lambda q, k, v, mask: attended(q, k, v, np.ones_like(mask)),
         "the mask is turned round: True means that a query may look": lambda q, k, v, mask: attended(q, k, v, ~mask),
         "a hidden key's score becomes 0, which is a score like others; it must become hugely negative": (
-            lambda q, k, v, mask: attended(q, k, v, mask, hidden=0.0)
+            partial(attended, hidden=0.0)
         ),
         "the mask comes after the softmax, so that the weights no longer sum to 1": masked_late,
-        "scores are not divided by sqrt(K)": lambda q, k, v, mask: attended(q, k, v, mask, divisor=1.0),
+        "scores are not divided by sqrt(K)": partial(attended, divisor=1.0),
         "scores are divided by K; it is sqrt(K)": lambda q, k, v, mask: attended(q, k, v, mask, divisor=q.shape[-1]),
         "scores are multiplied by sqrt(K); they are divided": (
             lambda q, k, v, mask: attended(q, k, v, mask, divisor=q.shape[-1] ** -0.5)
         ),
-        "softmax goes over the queries; it goes over the keys": lambda q, k, v, mask: attended(q, k, v, mask, axis=1),
+        "softmax goes over the queries; it goes over the keys": partial(attended, axis=1),
         "the scores themselves mix the values; softmax is missing": (
             lambda q, k, v, mask: (q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1])) @ v
         ),
@@ -206,7 +206,11 @@ def replied(
     given: Callable[[list[int]], list[int]] = list,
     choose: Callable[[Array], int] = lambda logits: int(logits.argmax()),
 ) -> list[int]:
-    """Greedy search with other ids given to the model, or another choice."""
+    """Greedy search, or with other ids given to the model, or another choice.
+
+    >>> replied(lambda ids: np.eye(4)[len(ids) + 1], 0, 3, 9)
+    [0, 2, 3]
+    """
     ids = [start]
     while ids[-1] != end and len(ids) < limit:
         ids.append(choose(next_logits(given(ids))))
@@ -218,29 +222,17 @@ def without_end(ids: list[int], end: int) -> list[int]:
     return ids[:-1] if ids[-1] == end else ids
 
 
-def last_of_the_best(logits: Array) -> int:
-    """The highest id among equals."""
-    return int(len(logits) - 1 - logits[::-1].argmax())
-
-
-def least_likely(logits: Array) -> int:
-    """The token with the smallest logit."""
-    return int(logits.argmin())
-
-
 GREEDY: Mistakes = MappingProxyType(
     {
         "the end is not among the ids; it is the last of them": lambda f, s, e, n: without_end(replied(f, s, e, n), e),
         "the start is not among the ids; it is the first of them": lambda f, s, e, n: replied(f, s, e, n)[1:],
-        "next_logits gets the last id alone; it needs all ids": (
-            lambda f, s, e, n: replied(f, s, e, n, given=lambda ids: ids[-1:])
-        ),
+        "next_logits gets the last id alone; it needs all ids": partial(replied, given=lambda ids: ids[-1:]),
         "among equal logits the highest id is taken; it is the lowest": (
-            lambda f, s, e, n: replied(f, s, e, n, choose=last_of_the_best)
+            partial(replied, choose=lambda logits: int(np.flatnonzero(logits == logits.max())[-1]))
         ),
         "there is one id more than the limit: the start counts": lambda f, s, e, n: replied(f, s, e, n + 1),
         "there is one id too few at the limit": lambda f, s, e, n: replied(f, s, e, n - 1),
-        "the least likely token is taken": lambda f, s, e, n: replied(f, s, e, n, choose=least_likely),
+        "the least likely token is taken": partial(replied, choose=np.argmin),
     }
 )
 
@@ -248,8 +240,12 @@ Step: TypeAlias = tuple[Array, Array, Array]
 
 
 def stepped(log_probs: Array, sums: Array, width: int, sign: int = -1) -> Step:
-    """A step that takes the best (sign -1) or the worst."""
-    totals = sums[:, None] + log_probs
+    """The best continuations of all beams (sign -1), or the worst.
+
+    >>> stepped(np.log(np.array([[0.9, 0.1], [0.5, 0.5]])), np.array([0.0, -0.1]), 2)[:2]
+    (array([0, 1]), array([0, 0]))
+    """
+    totals = sums[:, None] + log_probs  # [W, V]
     best = np.argsort(sign * totals, axis=None, kind="stable")[:width]
     rows, tokens = np.divmod(best, log_probs.shape[1])
     return rows, tokens, totals[rows, tokens]
@@ -270,14 +266,10 @@ BEAM_STEP: Mistakes = MappingProxyType(
             p[stepped(p, sums, width)[:2]],
         ),
         "every beam goes on with its own best token; the best of all beams together go on": best_of_each,
-        "these are the worst continuations": lambda p, sums, width: stepped(p, sums, width, sign=1),
+        "these are the worst continuations": partial(stepped, sign=1),
         "they are in the order of the worst first; the best comes first": lambda p, sums, width: tuple(
             part[::-1] for part in stepped(p, sums, width)
         ),
-        "beam and token are exchanged": lambda p, sums, width: (
-            stepped(p, sums, width)[1],
-            stepped(p, sums, width)[0],
-            stepped(p, sums, width)[2],
-        ),
+        "beam and token are exchanged": lambda p, sums, width: itemgetter(1, 0, 2)(stepped(p, sums, width)),
     }
 )

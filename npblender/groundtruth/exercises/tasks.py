@@ -33,8 +33,8 @@ class Case:
 class Task:
     """One task of the exercises.
 
-    `compute` makes the answer from the functions of a file, by name, and the arguments of a case; `right` makes the
-    right one. `parts` names what a result of several parts consists of.
+    `right` makes the right answer to the arguments of a case. The file's is what the one function of `needs` gives, or
+    what `answer` makes of its functions. `parts` names what a result of several parts consists of.
     """
 
     number: int
@@ -42,14 +42,13 @@ class Task:
     needs: tuple[str, ...]  # the functions of the skeleton that the answer is made of
     cases: tuple[Case, ...]
     right: Callable[..., Any]
-    compute: Callable[..., Any]
     mistakes: Mistakes = field(default_factory=dict)
     parts: tuple[str, ...] = ()
+    answer: Callable[..., Any] | None = None
 
-
-def _calling(name: str) -> Callable[..., Any]:
-    """An answer that one function of the file gives."""
-    return lambda functions, *arguments: functions[name](*arguments)
+    def compute(self, functions: Mapping[str, Callable[..., Any]], *arguments: Any) -> Any:
+        """Make the answer of a file's functions, by name."""
+        return self.answer(functions, *arguments) if self.answer else functions[self.needs[0]](*arguments)
 
 
 def _numbers(*shape: int, seed: int = 0) -> NDArray[np.float64]:
@@ -67,52 +66,6 @@ def merged(word: str, ranks: Ranks) -> list[str]:
     """
     rounds = list(BytePairEncoding(sorted(ranks, key=ranks.__getitem__)).merges(word))
     return list(rounds[-1].symbols) if rounds else symbols_of_word(word)
-
-
-def right_softmax(x: Array) -> Array:
-    """Softmax over the last axis."""
-    return np.asarray(ops.softmax(x))
-
-
-def right_heads(x: Array, heads: int) -> Array:
-    """[T, D] -> [H, T, K]."""
-    heads_of_row: Array = split_heads(x[None], heads)[0]
-    return heads_of_row
-
-
-def right_attention(q: Array, k: Array, v: Array, mask: Array) -> Array:
-    """Scores, mask, softmax, mixture.
-
-    >>> q, k, v = np.ones((1, 1, 4)), np.ones((1, 2, 4)), np.arange(8.0).reshape(1, 2, 4)
-    >>> right_attention(q, k, v, np.array([[False, True]]))[0, 0]
-    array([4., 5., 6., 7.])
-    """
-    scores = np.where(mask, q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1]), -np.inf)  # [H, T, L]
-    return np.asarray(ops.softmax(scores) @ v)
-
-
-def right_reply(next_logits: NextLogits, start: int, end: int, limit: int) -> list[int]:
-    """Greedy search.
-
-    >>> right_reply(lambda ids: np.eye(4)[len(ids) + 1], 0, 3, 9)
-    [0, 2, 3]
-    """
-    ids = [start]
-    while ids[-1] != end and len(ids) < limit:
-        ids.append(int(next_logits(ids).argmax()))
-    return ids
-
-
-def right_step(log_probs: Array, sums: Array, width: int) -> tuple[Array, Array, Array]:
-    """The best continuations of all beams.
-
-    >>> right_step(np.log(np.array([[0.9, 0.1], [0.5, 0.5]])), np.array([0.0, -0.1]), 2)[:2]
-    (array([0, 1]), array([0, 0]))
-    """
-    totals = sums[:, None] + log_probs  # [W, V]
-    best = np.argsort(-totals, axis=None, kind="stable")[:width]
-    rows, tokens = np.divmod(best, log_probs.shape[1])
-    return rows, tokens, totals[rows, tokens]
 
 
 # --- Cases.
@@ -144,7 +97,6 @@ TASKS: tuple[Task, ...] = (
             Case("'lowlow', where a merge has two places", ("lowlow", RANKS)),
         ),
         merged,
-        _calling("merge_word"),
         mistakes.MERGES,
     ),
     Task(
@@ -156,8 +108,7 @@ TASKS: tuple[Task, ...] = (
             Case("numbers around 1000", (np.array([1000.0, 1001.0, 998.0]),)),
             Case("[2, 2, 4] numbers", (_numbers(2, 2, 4),)),
         ),
-        right_softmax,
-        _calling("softmax"),
+        ops.softmax,
         mistakes.SOFTMAX,
     ),
     Task(
@@ -170,7 +121,6 @@ TASKS: tuple[Task, ...] = (
             Case("small numbers, where 1e-5 counts", (0.001 * _numbers(2, 6, seed=4), np.ones(6), np.zeros(6))),
         ),
         ops.layer_norm,
-        _calling("layer_norm"),
         mistakes.LAYER_NORM,
     ),
     Task(
@@ -182,7 +132,6 @@ TASKS: tuple[Task, ...] = (
             Case("[2, 3] numbers", (_numbers(2, 3, seed=5),)),
         ),
         ops.gelu,
-        _calling("gelu"),
         mistakes.GELU,
     ),
     Task(
@@ -193,8 +142,7 @@ TASKS: tuple[Task, ...] = (
             Case("[3, 4] into two heads", (np.arange(12.0).reshape(3, 4), 2)),
             Case("[3, 12] into four heads", (_numbers(3, 12, seed=6), 4)),
         ),
-        right_heads,
-        _calling("split_heads"),
+        lambda x, heads: split_heads(x[None], heads)[0],  # [T, D] -> [H, T, K]
         mistakes.SPLIT_HEADS,
     ),
     Task(
@@ -207,8 +155,7 @@ TASKS: tuple[Task, ...] = (
                 (_numbers(2, 3, 4, seed=7), _numbers(2, 4, 4, seed=8), _numbers(2, 4, 4, seed=9), EVERYTHING),
             ),
         ),
-        right_attention,
-        _calling("attention"),
+        mistakes.attended,
         mistakes.ATTENTION,
     ),
     Task(
@@ -227,8 +174,7 @@ TASKS: tuple[Task, ...] = (
                 ),
             ),
         ),
-        right_attention,
-        _calling("attention"),
+        mistakes.attended,
         mistakes.ATTENTION,
     ),
     Task(
@@ -237,7 +183,7 @@ TASKS: tuple[Task, ...] = (
         ("layer_norm", "split_heads", "attention", "gelu"),
         (Case("'do you have any pets ?', every point", ("do you have any pets ?",)),),
         encoder_of_the_demo,
-        encoder_with,
+        answer=encoder_with,
     ),
     Task(
         9,
@@ -247,8 +193,7 @@ TASKS: tuple[Task, ...] = (
             Case("a reply of three tokens, with a tie", (table_of(REPLY), 0, 3, 10)),
             Case("no end before the limit", (table_of(ENDLESS), 0, 3, 5)),
         ),
-        right_reply,
-        _calling("greedy_reply"),
+        mistakes.replied,
         mistakes.GREEDY,
     ),
     Task(
@@ -260,8 +205,7 @@ TASKS: tuple[Task, ...] = (
             Case("the first step, one beam", (LOG_PROBS[:1], np.zeros(1), 2)),
             Case("four beams, nine tokens", (_numbers(4, 9, seed=16), _numbers(4, seed=17), 4)),
         ),
-        right_step,
-        _calling("beam_step"),
+        mistakes.stepped,
         mistakes.BEAM_STEP,
         parts=("beams", "tokens", "sums"),
     ),
@@ -274,7 +218,6 @@ def by_number(number: int) -> Task:
     >>> by_number(3).title
     'LayerNorm'
     """
-    numbers: Mapping[int, Task] = {task.number: task for task in TASKS}
-    if number not in numbers:
+    if not 1 <= number <= len(TASKS):
         raise ValueError(f"there is no task {number}; the tasks are numbered from 1 to {len(TASKS)}")
-    return numbers[number]
+    return TASKS[number - 1]
