@@ -17,7 +17,7 @@ import numpy as np
 from npblender.common.array_types import Array
 from npblender.common.printable import cut
 from npblender.groundtruth.noise.units import Noise
-from npblender.groundtruth.tracing.tensor_file import read_tensors, tensor_bytes
+from npblender.groundtruth.tracing.tensor_file import compact_json, read_tensors, tensor_bytes
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def case_file(path: str, kind: str, about: str, cases: Iterable[PackCase], store
             "parameters": dict(case.parameters),
             "noise": {name: each.numbers for name, each in case.noise.items()},
         }
-    content = tensor_bytes(arrays, {"cases": json.dumps(records, ensure_ascii=False, separators=(",", ":"))})
+    content = tensor_bytes(arrays, {"cases": compact_json(records)})
     return PackFile(path, kind, about, content, tensor_records(arrays, noise))
 
 

@@ -142,17 +142,16 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     wrong = sorted(set(content) ^ {*KEYS, "files"})
     if wrong:
         raise ValueError(f"{path} lacks, or has besides what a manifest has: {cut(', '.join(wrong))}")
-    files = content.pop("files")
-    if not isinstance(files, dict) or not isinstance(content["cross_checks"], list):
-        raise ValueError(f"{path}: its files must be an object and its cross_checks a list")
-    records = {name: _record(path, name, record) for name, record in files.items()}
+    objects = ("files", "model", "truth", "producer")
+    for key, kind, name in (*((key, dict, "an object") for key in objects), ("cross_checks", list, "a list")):
+        if not isinstance(content[key], kind):
+            raise ValueError(f"{path}: its {key} must be {name}")
+    records = {name: _record(path, name, record) for name, record in content.pop("files").items()}
     model = content["model"]
-    if not isinstance(model, dict) or not {"folder", "config", "weights_sha256"} <= set(model):
+    if not {"folder", "config", "weights_sha256"} <= set(model):
         raise ValueError(f"{path}: its model must be an object with folder, config and weights_sha256")
     if model["folder"] is not None:
         path_within(path.parent, model["folder"], path)
-    if not isinstance(content["truth"], dict) or not isinstance(content["producer"], dict):
-        raise ValueError(f"{path}: its truth and its producer must be objects")
     return Manifest(**content | {"cross_checks": tuple(content["cross_checks"])}, files=records)
 
 

@@ -18,6 +18,9 @@ from npblender.groundtruth.tracing.evaluate import changed_weights
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
+SCORE_BOUND = 5e-5
+"""The relative bound of scores, float32 against float64 through a whole model (a row of the tests' tolerances)."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -96,6 +99,18 @@ class Tally:
         self.count += 1
         if reference != mine:
             self.problems.append(f"{name} is {_short(mine)}, and the pack has {_short(reference)}")
+
+    def scores(self, name: str, reference: Any, mine: Any) -> None:
+        """Judge a score or a list of them, None where there is none: the first that is too far off is a problem."""
+        self.count += 1
+        pairs = [(name, reference, mine)]
+        if isinstance(reference, list) and isinstance(mine, list) and len(reference) == len(mine):
+            pairs = [(f"{name}[{n}]", *pair) for n, pair in enumerate(zip(reference, mine, strict=True))]
+        for which, theirs, ours in pairs:
+            numbers = isinstance(theirs, int | float) and isinstance(ours, int | float)
+            if theirs != ours and not (numbers and abs(theirs - ours) <= SCORE_BOUND * max(1.0, abs(theirs))):
+                self.problems.append(f"{which} scores {_short(ours)}, and the pack has {_short(theirs)}")
+                return
 
     def verdict(self, what: str) -> Verdict:
         """Make the verdict on a file of so many `what`."""

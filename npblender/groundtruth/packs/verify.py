@@ -45,7 +45,8 @@ class PackReport:
 
     def lines(self) -> Iterator[str]:
         """The report as text."""
-        yield f"pack {self.manifest.name}, dialect {self._dialect()}, made by npblender {self._maker()}"
+        dialect, maker = resolve_dialect(self.manifest.dialect).name, self.manifest.producer.get("npblender")
+        yield f"pack {self.manifest.name}, dialect {dialect}, made by npblender {maker}"
         for path, what in self.damage.items():
             yield f"DAMAGED   {path} {what}"
         for path, verdict in self.verdicts.items():
@@ -65,12 +66,6 @@ class PackReport:
             path: vars(verdict) | {"problems": list(verdict.problems)} for path, verdict in self.verdicts.items()
         }
         return {"pack": self.manifest.name, "code": self.code, "damage": dict(self.damage), "files": verdicts}
-
-    def _dialect(self) -> str:
-        return resolve_dialect(self.manifest.dialect).name
-
-    def _maker(self) -> str:
-        return str(self.manifest.producer.get("npblender"))
 
 
 def subject_of(

@@ -11,23 +11,25 @@ c_json        JSON content as constants of C
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from npblender.common import json_files
 from npblender.common.printable import shown
 from npblender.common.replacing import replacing_folder
 from npblender.groundtruth.packs.convert import literals, npz, onnx, raw
-from npblender.groundtruth.packs.manifest import damage, read_manifest
+from npblender.groundtruth.packs.manifest import Manifest, damage, read_manifest
 
 __all__ = ["FORMATS", "convert_pack"]
 
-FORMATS = {
+FORMATS: Mapping[str, Callable[[Path, Manifest, Path], list[Path]]] = {
     "npz": npz.write,
     "onnx": onnx.write,
     "raw": raw.write,
-    "c": literals.write_c,
-    "rust": literals.write_rust,
-    "js": literals.write_js,
+    "c": partial(literals.write, literals.C),
+    "rust": partial(literals.write, literals.RUST),
+    "js": partial(literals.write, literals.JS),
 }
 
 

@@ -42,15 +42,27 @@ def _of_trace(path: Path, name: str) -> CaseArrays:
     given = dict(trace.inputs or {})
     steps = {key: np.array(given.pop(key), np.int64) for key in ("steps", "prefill") if key in given}
     inputs = {key: np.array(value) for key, value in given.items()}
-    if "attention_mask" not in inputs:
-        inputs["attention_mask"] = np.ones_like(inputs["input_ids"])
-    if "decoder_attention_mask" not in inputs:
-        inputs["decoder_attention_mask"] = np.ones_like(inputs["decoder_input_ids"])
-    for key in ("attention_mask", "decoder_attention_mask"):
-        inputs[key] = inputs[key].astype(bool)
-    order = ("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask")
-    ordered = {key: inputs.pop(key) for key in order}
+    ordered = {}
+    for ids, mask in (("input_ids", "attention_mask"), ("decoder_input_ids", "decoder_attention_mask")):
+        ordered[ids] = inputs.pop(ids)
+        ordered[mask] = inputs.pop(mask, np.ones_like(ordered[ids])).astype(bool)
     return CaseArrays(name, "", ordered | inputs | steps, dict(trace.arrays), trace.noise)
+
+
+def little_endian(array: Array) -> bytes:
+    """The array's numbers in C order, in the byte order of almost every machine.
+
+    >>> little_endian(np.array([1, 256], np.int16))
+    b'\\x01\\x00\\x00\\x01'
+    """
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+
+
+def put(path: Path, content: bytes) -> Path:
+    """Write a file, with the folders that it lies in; return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
 
 
 def case_arrays(folder: Path, manifest: Manifest) -> Iterator[CaseArrays]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from npblender.groundtruth.packs.convert.case_arrays import put
 from npblender.groundtruth.packs.manifest import MANIFEST, Manifest, path_within
 from npblender.groundtruth.tracing.tensor_file import read_tensors
 
@@ -16,16 +17,14 @@ def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
     written = []
     for path in [*manifest.files, MANIFEST]:
         target = out / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         if not path.endswith(".safetensors"):
-            target.write_bytes((folder / path).read_bytes())
-            written.append(target)
+            written.append(put(target, (folder / path).read_bytes()))
             continue
         arrays, metadata = read_tensors(folder / path)
         for name in arrays:  # they become names of files in an archive, which other programs may unpack
             path_within(folder, name, folder / path)
-        np.savez(target.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
         parsed = {key: json.loads(text) if text[:1] in "[{" else text for key, text in metadata.items()}
-        target.with_suffix(".json").write_text(json.dumps(parsed, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        written += [target.with_suffix(".npz"), target.with_suffix(".json")]
+        described = json.dumps(parsed, indent=1, sort_keys=True) + "\n"
+        written += [target.with_suffix(".npz"), put(target.with_suffix(".json"), described.encode("utf-8"))]
+        np.savez(target.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
     return written

@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
 from npblender.common.array_types import Array
-from npblender.groundtruth.packs.convert.case_arrays import case_arrays
+from npblender.groundtruth.packs.convert.case_arrays import case_arrays, little_endian, put
 from npblender.groundtruth.packs.files import as_stored
 from npblender.groundtruth.packs.manifest import Manifest
 
@@ -50,12 +48,11 @@ def tensor_proto(name: str, array: Array) -> bytes:
     >>> tensor_proto("x", np.array([1.0], np.float32)).hex()
     '080110014201784a040000803f'
     """
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     fields = [_field(DIMS, size) for size in array.shape]
     fields += [
         _field(DATA_TYPE, TYPES[array.dtype.name]),
         _field(NAME, name.encode()),
-        _field(RAW_DATA, little.tobytes()),
+        _field(RAW_DATA, little_endian(array)),
     ]
     return b"".join(fields)
 
@@ -67,11 +64,9 @@ def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
     for case in case_arrays(folder, manifest):
         place = out / case.file.replace("/", "-") / f"test_data_set_{seen[case.file]}"
         seen[case.file] += 1
-        place.mkdir(parents=True)
         outputs = {name: array for name, array in case.outputs.items() if name != "ulps"}
         for kind, arrays in (("input", case.inputs), ("output", outputs)):
             for number, (name, array) in enumerate(arrays.items()):
-                path = place / f"{kind}_{number}.pb"
-                path.write_bytes(tensor_proto(name, as_stored(array, "float32")))
-                written.append(path)
+                proto = tensor_proto(name, as_stored(array, "float32"))
+                written.append(put(place / f"{kind}_{number}.pb", proto))
     return written

@@ -9,23 +9,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-
-from npblender.common.array_types import Array
-from npblender.groundtruth.packs.convert.case_arrays import case_arrays
+from npblender.groundtruth.packs.convert.case_arrays import case_arrays, little_endian, put
 from npblender.groundtruth.packs.manifest import MANIFEST, Manifest
 
 TABLE = "tensors.tsv"
 COLUMNS = ("file", "dtype", "shape", "noise_rms", "noise_max")
-
-
-def little_endian(array: Array) -> bytes:
-    """The array's numbers in C order, in the byte order of almost every machine.
-
-    >>> little_endian(np.array([1, 256], np.int16))
-    b'\\x01\\x00\\x00\\x01'
-    """
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
 
 
 def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
@@ -36,22 +24,13 @@ def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:
         for side, arrays in (("in", case.inputs), ("out", case.outputs)):
             for name, array in arrays.items():
                 relative = "/".join(part for part in (case.file, case.name, side, f"{name}.bin") if part)
-                target = out / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(little_endian(array))
-                written.append(target)
+                written.append(put(out / relative, little_endian(array)))
                 noise = case.noise.get(name) if side == "out" else None
                 measured = ("", "") if noise is None else (repr(noise.rms), repr(noise.max))
                 lines.append("\t".join([relative, array.dtype.name, "x".join(map(str, array.shape)), *measured]))
         if case.parameters:
             settings["/".join(part for part in (case.file, case.name) if part)] = dict(case.parameters)
     for name, text in ((TABLE, "\n".join(lines) + "\n"), ("parameters.json", json.dumps(settings, indent=1) + "\n")):
-        (out / name).write_text(text, encoding="utf-8")
-        written.append(out / name)
-    for path in [*manifest.files, MANIFEST]:
-        if path.endswith(".json"):
-            target = out / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((folder / path).read_bytes())
-            written.append(target)
-    return written
+        written.append(put(out / name, text.encode("utf-8")))
+    jsons = [path for path in [*manifest.files, MANIFEST] if path.endswith(".json")]
+    return written + [put(out / path, (folder / path).read_bytes()) for path in jsons]

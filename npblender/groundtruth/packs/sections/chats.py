@@ -9,7 +9,6 @@ from typing import Any
 
 from npblender.chat import Conversation
 from npblender.groundtruth.packs.files import PackFile, json_file, read_json, short
-from npblender.groundtruth.packs.sections.searches import SCORE_BOUND
 from npblender.groundtruth.packs.verdict import Subject, Tally, Verdict
 
 KIND = "conversations"
@@ -74,10 +73,6 @@ def check(path: Path, subject: Subject) -> Verdict:
         for n, (theirs, ours) in enumerate(zip(expected["replies"], mine["replies"], strict=True)):
             for key in theirs.keys() - {"score"}:
                 tally.equal(f"{chat.name}, reply {n}, {key}", theirs[key], ours[key])
-            far = theirs["score"] is not None and (
-                ours["score"] is None
-                or not abs(theirs["score"] - ours["score"]) <= SCORE_BOUND * max(1.0, abs(theirs["score"]))
-            )
-            tally.equal(f"{chat.name}, reply {n}: its score is off", False, far)
+            tally.scores(f"{chat.name}, reply {n},", theirs["score"], ours["score"])
         tally.equal(f"{chat.name}, transcript", expected["transcript"], mine["transcript"])
     return tally.verdict("comparisons of conversations")

@@ -76,15 +76,8 @@ def small_scenarios(config: BlenderbotSmallConfig, dialect: Dialect, seed: int) 
     """Yield every mask and cache case, for a model small enough to be kept whole."""
     rng = np.random.default_rng([seed, 100])
     pad = config.pad_token_id or 0
-    mask = np.array(
-        [
-            [1, 1, 1, 1, 1, 1, 1],
-            [1, 1, 1, 1, 0, 0, 0],
-            [0, 0, 1, 1, 1, 1, 1],
-            [1, 0, 1, 1, 0, 1, 1],
-            [0, 0, 0, 0, 0, 0, 0],
-        ]
-    )
+    rows = ("1111111", "1111000", "0011111", "1011011", "0000000")
+    mask = np.array([[int(digit) for digit in row] for row in rows])
     ids = np.where(mask == 1, _words(config, rng, 5, 7), pad)
     ids[3] = _words(config, rng, 7)  # a hole need not be a pad
     target = _target(config, rng, 5, 9)
@@ -93,11 +86,8 @@ def small_scenarios(config: BlenderbotSmallConfig, dialect: Dialect, seed: int) 
     whole = TraceInputs(input_ids=ids, attention_mask=mask, decoder_input_ids=target, labels=labels)
     yield Scenario("batch", "a whole row, pads right, pads left, holes, and a row with nothing to attend to", whole)
     two = {"input_ids": ids[[1, 4]], "attention_mask": mask[[1, 4]], "decoder_input_ids": target[[1, 4], :5]}
-    yield Scenario(
-        "steps",
-        "a prompt of two tokens, then three one at a time over the cache",
-        TraceInputs(**two, steps=True, prefill=2),
-    )
+    cached = TraceInputs(**two, steps=True, prefill=2)
+    yield Scenario("steps", "a prompt of two tokens, then three one at a time over the cache", cached)
     hidden = np.array([[1, 1, 0, 1, 1], [0, 1, 1, 1, 1]])
     of_target = TraceInputs(ids[[0, 1]], mask[[0, 1]], target[:2, :5], decoder_attention_mask=hidden)
     points = ("decoder.embed.output", "decoder.layers.*.self_attn.*", "decoder.layers.*.output", "logits")
@@ -142,12 +132,8 @@ def exchange_scenarios(
     source = _words(config, rng, 1, 8) if exchange is None else np.array([exchange[0]])
     reply = _words(config, rng, 1, 5) if exchange is None else np.array([exchange[1]])
     target = np.concatenate([[[config.decoder_start_token_id]], reply[:, :-1]], axis=1)
-    yield Scenario(
-        "exchange",
-        "a source and a reply to it, no pads",
-        TraceInputs(source, decoder_input_ids=target, labels=reply),
-        FIRST_LAYERS,
-    )
+    whole = TraceInputs(source, decoder_input_ids=target, labels=reply)
+    yield Scenario("exchange", "a source and a reply to it, no pads", whole, FIRST_LAYERS)
     padding = np.full((1, 2), config.pad_token_id or 0)
     padded = np.concatenate([source, padding], axis=1)
     mask = np.concatenate([np.ones_like(source), np.zeros_like(padding)], axis=1)

@@ -38,7 +38,7 @@ class Part:
     file: str
     inputs: Mapping[
         str, Any
-    ]  # role -> tensor; `past_key` and `past_value` -> tensors to be concatenated along the keys
+    ]  # role -> tensor; for `past_key` and `past_value` tensors to be concatenated along the keys
     outputs: Mapping[str, str]
     ids: Any = None  # [B, T] of embeddings
     positions: Any = None  # [B, T] of embeddings

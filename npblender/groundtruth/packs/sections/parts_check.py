@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,7 @@ def run_part(subject: Subject, part: Mapping[str, Any], tensors: Mapping[str, Ar
 
     context = Context(subject.model.config, subject.model.dialect, Tap(keep))
     inputs = {role: _joined(names, tensors, subject.dtype) for role, names in part.get("inputs", {}).items()}
-    masks = {role: part.get(role) for role in ("mask", "cross_mask", "head_mask", "cross_head_mask")}
-    run(NO_LIMIT, RUN[part["part"]], subject, part, inputs, masks, context)
+    run(NO_LIMIT, _compute, subject, part, inputs, context)
     return found
 
 
@@ -58,87 +57,54 @@ def _at(subject: Subject, path: str) -> Any:
     return node
 
 
-def _allowed(mask: Any) -> Any:
+def _compute(subject: Subject, part: Mapping[str, Any], x: Mapping[str, Array], context: Context) -> None:
+    """Compute a part with its inputs by role; its outputs go to the context's tap."""
+    kind, w, config = part["part"], _at(subject, part["weights"]), subject.model.config
+    mask, cross_mask = (_array(part.get(name), np.bool_) for name in ("mask", "cross_mask"))
+    heads, cross_heads = (_array(part.get(name), subject.dtype) for name in ("head_mask", "cross_head_mask"))
+    if kind == "embed_source":
+        embed_source(w, _tokens(subject, part, context, scale=True), mask, None, context)
+    elif kind == "embed_target":
+        tokens = _tokens(subject, part, context, scale=subject.model.dialect.scale_decoder_embeddings)
+        embed_target(w, tokens, np.broadcast_to(np.asarray(part["positions"]), tokens.shape[:2]), context)
+    elif kind == "attention":
+        decodes = part["weights"].startswith("decoder.")
+        number = config.decoder_attention_heads if decodes else config.encoder_attention_heads
+        q = project_queries(w, x["x"], number, context)
+        k, v = (x["key"], x["value"]) if "key" in x else project_keys_values(w, x["x"], number, context)
+        if "past_key" in x:
+            k, v = np.concatenate([x["past_key"], k], axis=2), np.concatenate([x["past_value"], v], axis=2)
+        attend(w, q, k, v, _allowed(mask), heads, context)
+    elif kind == "encoder_layer":
+        encoder_layer(w, x["x"], mask, heads, context)
+    elif kind == "decoder_layer":
+        cross = x["cross_key"], x["cross_value"]
+        nothing = np.empty((*cross[0].shape[:2], 0, cross[0].shape[3]), subject.dtype)
+        cache = LayerCache(x.get("past_key", nothing), x.get("past_value", nothing), *cross)
+        decoder_layer(w, x["x"], cache, _allowed(mask), _allowed(cross_mask), heads, cross_heads, context)
+    elif kind == "feed_forward":
+        feed_forward(w, x["x"], context)
+    elif kind == "logits":
+        logits_of(subject.model.weights, x["x"], context)
+    else:
+        raise ValueError(f"{shown(kind)} is no part of the model")
+
+
+def _array(listed: Any, dtype: Any) -> Array | None:
+    return None if listed is None else np.asarray(listed, dtype)
+
+
+def _allowed(mask: Array | None) -> Array | None:
     """Convert a mask for attention: [B, S] -> [B, 1, 1, S], [B, T, L] -> [B, 1, T, L]."""
-    if mask is None:
-        return None
-    array = np.asarray(mask, bool)
-    return array[:, None, None] if array.ndim == 2 else array[:, None]
+    return None if mask is None else mask[:, None, None] if mask.ndim == 2 else mask[:, None]
 
 
-def _heads(mask: Any, dtype: Any) -> Any:
-    return None if mask is None else np.asarray(mask, dtype)
-
-
-def _embed_source(subject: Subject, part: Any, x: Any, masks: Any, context: Context) -> None:
-    tokens = _tokens(subject, part, context, scale=True)
-    mask = None if masks["mask"] is None else np.asarray(masks["mask"], bool)
-    embed_source(_at(subject, part["weights"]), tokens, mask, None, context)
-
-
-def _embed_target(subject: Subject, part: Any, x: Any, masks: Any, context: Context) -> None:
-    tokens = _tokens(subject, part, context, scale=subject.model.dialect.scale_decoder_embeddings)
-    positions = np.broadcast_to(np.asarray(part["positions"]), tokens.shape[:2])
-    embed_target(_at(subject, part["weights"]), tokens, positions, context)
-
-
-def _tokens(subject: Subject, part: Any, context: Context, *, scale: bool) -> Array:
+def _tokens(subject: Subject, part: Mapping[str, Any], context: Context, *, scale: bool) -> Array:
     tokens = ops.embed(np.asarray(part["ids"]), subject.model.weights.shared.weight)
     context.tap("tokens", tokens)
     scaled = scale_embeddings(tokens, context) if scale else tokens
     context.tap("scaled", scaled)
     return scaled
-
-
-def _attention(subject: Subject, part: Any, x: Any, masks: Any, context: Context) -> None:
-    w = _at(subject, part["weights"])
-    config = subject.model.config
-    decodes = part["weights"].startswith("decoder.")
-    heads = config.decoder_attention_heads if decodes else config.encoder_attention_heads
-    q = project_queries(w, x["x"], heads, context)
-    k, v = (x["key"], x["value"]) if "key" in x else project_keys_values(w, x["x"], heads, context)
-    if "past_key" in x:
-        k, v = np.concatenate([x["past_key"], k], axis=2), np.concatenate([x["past_value"], v], axis=2)
-    attend(w, q, k, v, _allowed(masks["mask"]), _heads(masks["head_mask"], subject.dtype), context)
-
-
-def _encoder_layer(subject: Subject, part: Any, x: Any, masks: Any, context: Context) -> None:
-    mask = None if masks["mask"] is None else np.asarray(masks["mask"], bool)
-    encoder_layer(_at(subject, part["weights"]), x["x"], mask, _heads(masks["head_mask"], subject.dtype), context)
-
-
-def _decoder_layer(subject: Subject, part: Any, x: Any, masks: Any, context: Context) -> None:
-    cross = x["cross_key"], x["cross_value"]
-    nothing = np.empty((*cross[0].shape[:2], 0, cross[0].shape[3]), subject.dtype)
-    decoder_layer(
-        _at(subject, part["weights"]),
-        x["x"],
-        LayerCache(x.get("past_key", nothing), x.get("past_value", nothing), *cross),
-        _allowed(masks["mask"]),
-        _allowed(masks["cross_mask"]),
-        _heads(masks["head_mask"], subject.dtype),
-        _heads(masks["cross_head_mask"], subject.dtype),
-        context,
-    )
-
-
-def _feed_forward(subject: Subject, part: Any, x: Any, masks: Any, context: Context) -> None:
-    feed_forward(_at(subject, part["weights"]), x["x"], context)
-
-
-def _logits(subject: Subject, part: Any, x: Any, masks: Any, context: Context) -> None:
-    logits_of(subject.model.weights, x["x"], context)
-
-
-RUN: Mapping[str, Callable[[Subject, Any, Any, Any, Context], None]] = {
-    "embed_source": _embed_source,
-    "embed_target": _embed_target,
-    "attention": _attention,
-    "encoder_layer": _encoder_layer,
-    "decoder_layer": _decoder_layer,
-    "feed_forward": _feed_forward,
-    "logits": _logits,
-}
 
 
 def check(path: Path, subject: Subject) -> Verdict:

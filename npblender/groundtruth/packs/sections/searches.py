@@ -22,8 +22,6 @@ from npblender.groundtruth.packs.verdict import Subject, Tally, Verdict
 
 KIND = "searches"
 PATH = "generation/searches.json"
-SCORE_BOUND = 5e-5
-"""The relative bound of scores, float32 against float64 through a whole model (a row of the tests' tolerances)."""
 
 
 @dataclass(frozen=True)
@@ -166,13 +164,11 @@ def check(path: Path, subject: Subject) -> Verdict:
             continue
         for key in ("sequences", "beam_indices"):
             tally.equal(f"{search.name}.{key}", expected.get(key), mine.get(key))
-        _check_scores(
-            tally, f"{search.name}.sequences_scores", expected.get("sequences_scores"), mine.get("sequences_scores")
-        )
+        totals = (found.get("sequences_scores") for found in (expected, mine))
+        tally.scores(f"{search.name}.sequences_scores", *totals)
         for theirs, ours in zip(expected.get("n_best", []), mine.get("n_best", []), strict=True):
             tally.equal(f"{search.name}.n_best", [each["ids"] for each in theirs], [each["ids"] for each in ours])
-            if len(theirs) == len(ours):
-                _check_scores(tally, f"{search.name}.n_best", [e["score"] for e in theirs], [e["score"] for e in ours])
+            tally.scores(f"{search.name}.n_best", [each["score"] for each in theirs], [each["score"] for each in ours])
     verdict = tally.verdict("comparisons of searches")
     tied_text = f"; {ties} with a near tie, compared up to it" if ties else ""
     return Verdict(verdict.good, verdict.summary + tied_text, verdict.problems)
@@ -186,17 +182,4 @@ def _check_steps(tally: Tally, name: str, expected: list[Any], mine: list[Any]) 
         ours = mine[n]
         for key in ("rows", "tokens"):
             tally.equal(f"{name}.step {n}.{key}", theirs[key], ours[key])
-        _check_scores(tally, f"{name}.step {n}", theirs["scores"], ours["scores"])
-
-
-def _check_scores(tally: Tally, name: str, expected: Any, mine: Any) -> None:
-    tally.count += 1
-    places = [None if each is None else [score is None for score in each] for each in (expected, mine)]
-    if expected is None or mine is None or places[0] != places[1]:
-        if expected != mine:
-            tally.problems.append(f"{name}: scores {mine}, and the pack has {expected}")
-        return
-    for n, (theirs, ours) in enumerate(zip(expected, mine, strict=True)):
-        if theirs is not None and not abs(theirs - ours) <= SCORE_BOUND * max(1.0, abs(theirs)):
-            tally.problems.append(f"{name}[{n}] scores {shown(ours)}, and the pack has {shown(theirs)}")
-            return
+        tally.scores(f"{name}.step {n}", theirs["scores"], ours["scores"])

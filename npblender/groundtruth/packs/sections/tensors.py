@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,49 +36,21 @@ def _numbers(a: Arithmetic, array: Array) -> Any:
     return value if np.isinf(value) else a.number(value)
 
 
-def _rows(a: Arithmetic, rows: Any, function: Callable[[Any], list[Any]]) -> Array:
-    return np.array([[float(value) for value in function(row)] for row in rows], np.float64)
-
-
-def _softmax(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
-    return _rows(a, _numbers(a, x["x"]), lambda row: operations.softmax(a, row))
-
-
-def _log_softmax(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
-    return _rows(a, _numbers(a, x["x"]), lambda row: operations.log_softmax(a, row))
-
-
-def _layer_norm(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
-    weight, bias, eps = _numbers(a, x["weight"]), _numbers(a, x["bias"]), a.number(p["eps"])
-    return _rows(a, _numbers(a, x["x"]), lambda row: operations.layer_norm(a, row, weight, bias, eps))
-
-
-def _linear(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
-    weight, bias = _numbers(a, x["weight"]), _numbers(a, x["bias"])
-    return _rows(a, _numbers(a, x["x"]), lambda row: operations.linear(a, row, weight, bias))
-
-
-def _embed(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
-    return np.array(operations.embed(x["ids"].tolist(), x["table"].astype(np.float64).tolist()))
-
-
-def _cross_entropy(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
-    loss = operations.cross_entropy(a, _numbers(a, x["logits"]), x["labels"].tolist(), p["ignore_index"])
-    return np.array(float(loss))
-
-
-def _argmax(a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
-    return np.array([row.index(max(row)) for row in x["x"].tolist()])
+def _by_row(name: str, a: Arithmetic, x: Mapping[str, Array], p: Mapping[str, Any]) -> Array:
+    """Apply an operation of `truth.operations` to every row of x."""
+    others = {key: _numbers(a, array) for key, array in x.items() if key != "x"}
+    others |= {key: a.number(value) for key, value in p.items()}
+    rows = (getattr(operations, name)(a, row, **others) for row in _numbers(a, x["x"]))
+    return np.array([[float(value) for value in row] for row in rows], np.float64)
 
 
 OPERATIONS: Mapping[str, Callable[[Arithmetic, Mapping[str, Array], Mapping[str, Any]], Array]] = {
-    "softmax": _softmax,
-    "log_softmax": _log_softmax,
-    "layer_norm": _layer_norm,
-    "linear": _linear,
-    "embed": _embed,
-    "cross_entropy": _cross_entropy,
-    "argmax": _argmax,
+    **{name: partial(_by_row, name) for name in ("softmax", "log_softmax", "layer_norm", "linear")},
+    "embed": lambda a, x, p: np.array(operations.embed(x["ids"].tolist(), x["table"].astype(np.float64).tolist())),
+    "cross_entropy": lambda a, x, p: np.array(
+        float(operations.cross_entropy(a, _numbers(a, x["logits"]), x["labels"].tolist(), p["ignore_index"]))
+    ),
+    "argmax": lambda a, x, p: np.array([row.index(max(row)) for row in x["x"].tolist()]),
 }
 
 
@@ -125,62 +98,57 @@ def cases_of(name: str, rng: np.random.Generator) -> Iterator[PackCase]:
     def normal(*shape: int, scale: float = 1.0) -> Array:
         return (rng.standard_normal(shape) * scale).astype(np.float32)
 
+    def case(name: str, why: str, parameters: Mapping[str, Any] | None = None, **inputs: Array) -> PackCase:
+        return PackCase(name, why, inputs, {}, parameters or {})
+
     if name in ("softmax", "log_softmax"):
-        yield PackCase("ordinary", "scores of an attention", {"x": normal(3, 7)}, {})
-        yield PackCase("sharp", "scores that differ by tens", {"x": normal(3, 7, scale=25)}, {})
-        yield PackCase("large", "scores that overflow unless their maximum is taken off", {"x": normal(2, 5) + 300}, {})
-        yield PackCase("equal", "all scores equal", {"x": np.full((1, 6), 2.5, np.float32)}, {})
+        yield case("ordinary", "scores of an attention", x=normal(3, 7))
+        yield case("sharp", "scores that differ by tens", x=normal(3, 7, scale=25))
+        yield case("large", "scores that overflow unless their maximum is taken off", x=normal(2, 5) + 300)
+        yield case("equal", "all scores equal", x=np.full((1, 6), 2.5, np.float32))
         masked = normal(2, 7)
         masked[0, 3:], masked[1, 0] = -np.inf, -np.inf
-        yield PackCase("hidden", "scores of -inf weigh nothing", {"x": masked}, {})
-        yield PackCase(
-            "replaced", "scores replaced by -1e20", {"x": np.where(masked < -9e9, np.float32(-1e20), masked)}, {}
-        )
-        yield PackCase("one", "a single key", {"x": normal(2, 1)}, {})
+        yield case("hidden", "scores of -inf weigh nothing", x=masked)
+        yield case("replaced", "scores replaced by -1e20", x=np.where(masked < -9e9, np.float32(-1e20), masked))
+        yield case("one", "a single key", x=normal(2, 1))
         above = normal(2, 6, scale=2) + np.array([[95], [89]], np.float32)
-        yield PackCase(
-            "above 90", "scores whose exponential overflows in float32: exp(88.73) is infinite", {"x": above}, {}
-        )
+        yield case("above 90", "scores whose exponential overflows in float32: exp(88.73) is infinite", x=above)
     elif name == "layer_norm":
         eps = {"eps": 1e-5}
-        for width, scale, offset, case, why in (
+        for width, scale, offset, label, why in (
             (13, 1.0, 0.0, "ordinary", "an embedding"),
             (13, 1e-3, 0.0, "small", "eps weighs as much as the variance"),
             (13, 1.0, 100.0, "offset", "a mean much larger than the deviation"),
             (96, 1.0, 0.0, "wide", "many values to be summed"),
         ):
-            inputs = {"x": normal(3, width, scale=scale) + np.float32(offset), "weight": 1 + normal(width, scale=0.2)}
-            yield PackCase(case, why, inputs | {"bias": normal(width, scale=0.1)}, {}, eps)
-        constant = {"x": np.full((1, 8), 3.0, np.float32), "weight": normal(8), "bias": normal(8)}
-        yield PackCase("constant", "no deviation: what is left is the bias", constant, {}, eps)
+            x, weight = normal(3, width, scale=scale) + np.float32(offset), 1 + normal(width, scale=0.2)
+            yield case(label, why, eps, x=x, weight=weight, bias=normal(width, scale=0.1))
+        constant = np.full((1, 8), 3.0, np.float32)
+        why = "no deviation: what is left is the bias"
+        yield case("constant", why, eps, x=constant, weight=normal(8), bias=normal(8))
     elif name == "linear":
-        for rows, inner, out, case in ((3, 13, 5, "small"), (2, 96, 7, "deep"), (1, 4, 11, "one row")):
-            inputs = {"x": normal(rows, inner), "weight": normal(out, inner), "bias": normal(out)}
-            yield PackCase(case, "x [N, D] @ weight [F, D].T + bias [F]", inputs, {})
-        inputs = {"x": normal(3, 13), "weight": normal(17, 13, scale=0.3), "bias": normal(17, scale=2)}
-        yield PackCase(
-            "final bias", "logits: states, the shared matrix, and a final_logits_bias that is not zero", inputs, {}
-        )
+        why = "x [N, D] @ weight [F, D].T + bias [F]"
+        for rows, inner, out, label in ((3, 13, 5, "small"), (2, 96, 7, "deep"), (1, 4, 11, "one row")):
+            yield case(label, why, x=normal(rows, inner), weight=normal(out, inner), bias=normal(out))
+        why = "logits: states, the shared matrix, and a final_logits_bias that is not zero"
+        x, weight = normal(3, 13), normal(17, 13, scale=0.3)
+        yield case("final bias", why, x=x, weight=weight, bias=normal(17, scale=2))
     elif name == "embed":
-        inputs = {"ids": np.array([4, 0, 6, 4]), "table": normal(7, 5)}
-        yield PackCase("rows", "a row twice, the first and the last one", inputs, {})
+        yield case("rows", "a row twice, the first and the last one", ids=np.array([4, 0, 6, 4]), table=normal(7, 5))
     elif name == "argmax":
         ties = normal(4, 9)
         ties[3] = -np.abs(ties[3])
         ties[0, [2, 7]], ties[1, [0, 8]], ties[2], ties[3, [3, 4, 5]] = 3.0, 3.0, 1.5, -0.0
         ties[3, [4, 6]] = 0.0
-        yield PackCase(
-            "ties", "the first of several largest scores; -0 and 0 are equal", {"x": np.minimum(ties, 3)}, {}
-        )
+        yield case("ties", "the first of several largest scores; -0 and 0 are equal", x=np.minimum(ties, 3))
         equal = np.array([[-np.inf, 1, 1, -np.inf], [-1e20, -1e20, -1e20, -1e20]], np.float32)
-        yield PackCase("blocked", "ties beside scores that are never chosen, and nothing else", {"x": equal}, {})
+        yield case("blocked", "ties beside scores that are never chosen, and nothing else", x=equal)
     else:
-        for labels, case, why in (
+        for labels, label, why in (
             ([3, 0, 8, 2], "all", "every label counts"),
             ([3, -100, -100, 2], "ignored", "the mean is over labels that are not -100"),
         ):
-            inputs = {"logits": normal(4, 9, scale=3), "labels": np.array(labels)}
-            yield PackCase(case, why, inputs, {}, {"ignore_index": -100})
+            yield case(label, why, {"ignore_index": -100}, logits=normal(4, 9, scale=3), labels=np.array(labels))
 
 
 def make(seed: int, a: Arithmetic, stored: str) -> Iterator[PackFile]:

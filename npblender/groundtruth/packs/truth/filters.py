@@ -39,6 +39,21 @@ def _best_first(values: Row) -> list[int]:
     return sorted(range(len(values)), key=lambda token: -values[token])
 
 
+def _until(scores: Row, order: Sequence[int], probabilities: Row, mass: float) -> Row:
+    """Keep tokens in an order until they have a probability together."""
+    keep, total = set(), 0.0
+    for token in order:
+        keep.add(token)
+        total += probabilities[token]
+        if total >= mass:
+            break
+    return _kept(scores, keep)
+
+
+def _entropy(probabilities: Row) -> float:
+    return -math.fsum(p * math.log(p) for p in probabilities)
+
+
 def min_length(scores: Row, ids: Ids, *, shortest: int, eos: Ids) -> Row:
     """Block the end while the target, its start included, is shorter."""
     return _blocked(scores, eos) if len(ids) < shortest else scores
@@ -129,13 +144,7 @@ def top_k(scores: Row, ids: Ids, *, k: int) -> Row:
 
 def top_p(scores: Row, ids: Ids, *, p: float) -> Row:
     """Keep the fewest best that reach probability p together (Holtzman et al. 2020)."""
-    probabilities, keep, total = _probabilities(scores), set(), 0.0
-    for token in _best_first(scores):
-        keep.add(token)
-        total += probabilities[token]
-        if total >= p:
-            break
-    return _kept(scores, keep)
+    return _until(scores, _best_first(scores), _probabilities(scores), p)
 
 
 def min_p(scores: Row, ids: Ids, *, share: float) -> Row:
@@ -148,14 +157,9 @@ def min_p(scores: Row, ids: Ids, *, share: float) -> Row:
 def typical(scores: Row, ids: Ids, *, mass: float) -> Row:
     """Keep those whose information is nearest to the entropy, until they reach a mass (Meister et al. 2023)."""
     probabilities = _probabilities(scores)
-    entropy = -math.fsum(p * math.log(p) for p in probabilities)
-    keep, total = set(), 0.0
-    for token in sorted(range(len(scores)), key=lambda token: abs(-math.log(probabilities[token]) - entropy)):
-        keep.add(token)
-        total += probabilities[token]
-        if total >= mass:
-            break
-    return _kept(scores, keep)
+    entropy = _entropy(probabilities)
+    order = sorted(range(len(scores)), key=lambda token: abs(-math.log(probabilities[token]) - entropy))
+    return _until(scores, order, probabilities, mass)
 
 
 def epsilon(scores: Row, ids: Ids, *, cutoff: float) -> Row:
@@ -167,11 +171,7 @@ def epsilon(scores: Row, ids: Ids, *, cutoff: float) -> Row:
 
 def eta(scores: Row, ids: Ids, *, cutoff: float) -> Row:
     """Keep tokens above a threshold that falls with the entropy (Hewitt et al. 2022)."""
-    probabilities = _probabilities(scores)
-    entropy = -math.fsum(p * math.log(p) for p in probabilities)
-    least = min(cutoff, math.sqrt(cutoff) * math.exp(-entropy))
-    best = _best_first(scores)[0]
-    return _kept(scores, {best, *(token for token, p in enumerate(probabilities) if p >= least)})
+    return epsilon(scores, ids, cutoff=min(cutoff, math.sqrt(cutoff) * math.exp(-_entropy(_probabilities(scores)))))
 
 
 FILTERS: Mapping[str, Callable[..., Row]] = MappingProxyType(
