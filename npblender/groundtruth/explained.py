@@ -30,7 +30,7 @@ from npblender.groundtruth.comparison.causes import likely_causes
 from npblender.groundtruth.comparison.compare import Names, compare
 from npblender.groundtruth.comparison.findings import PointReport, Report
 from npblender.groundtruth.comparison.reading import read_as
-from npblender.groundtruth.tracing.points import head_count, known_point, split_step
+from npblender.groundtruth.tracing.points import axes_of, head_count, known_point, split_step, without_step
 from npblender.groundtruth.tracing.trace_file import Trace
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
@@ -114,7 +114,10 @@ def find_row(trace: Trace, number: int) -> Row:
     points = {name: point for name in trace.arrays if (point := known_point(name)) is not None and "B " in point.axes}
     if not points:
         raise ValueError("the trace holds no point of the model, so there is nothing to show; see docs/points.md")
-    if not any(without.startswith("encoder.") for without in map(_bare, points)) and "decoder_input_ids" not in inputs:
+    if (
+        not any(without.startswith("encoder.") for without in map(without_step, points))
+        and "decoder_input_ids" not in inputs
+    ):
         inputs = {f"decoder_{name}": value for name, value in inputs.items()}  # of a decoder alone
     batch = {len(trace.arrays[name]) for name in points}
     if number >= max(batch):
@@ -122,10 +125,6 @@ def find_row(trace: Trace, number: int) -> Row:
     source, source_places = _places(trace, points, inputs, "", "S", number)
     target, target_places = _places(trace, points, inputs, "decoder_", "T", number)
     return Row(number, source, target, source_places, target_places)
-
-
-def _bare(name: str) -> str:
-    return split_step(name)[1]
 
 
 def _places(
@@ -138,8 +137,8 @@ def _places(
         for name, point in points.items():
             axes = point.axes.split()
             if axis in axes:
-                before = counts.get(_bare(name), 0) if axis == "T" else 0
-                counts[_bare(name)] = before + trace.arrays[name].shape[axes.index(axis)]
+                before = counts.get(without_step(name), 0) if axis == "T" else 0
+                counts[without_step(name)] = before + trace.arrays[name].shape[axes.index(axis)]
         row = [-1 - place for place in range(max(counts.values(), default=0))]
     else:
         row = [int(each) for each in ids[number]]
@@ -211,7 +210,9 @@ def _run(
     said = [index for index in row.target if index >= 0]
     lens: tuple[Any, ...] = ()
     if model is not None and passed.states:
-        lens = logit_lens(_in_dialect_of(trace, model), passed.states, chosen)
+        in_its_dialect = copy.copy(model)
+        in_its_dialect.dialect = model.dialect if trace.dialect is None else resolve_dialect(trace.dialect)
+        lens = logit_lens(in_its_dialect, passed.states, chosen)
     run = Run(
         name=name,
         source=row.source,
@@ -235,22 +236,12 @@ def is_something(passed: Pass) -> bool:
     return bool(passed.embedded or passed.attentions or passed.logits is not None)
 
 
-def _in_dialect_of(
-    trace: Trace, model: BlenderbotSmallForConditionalGeneration
-) -> BlenderbotSmallForConditionalGeneration:
-    if trace.dialect is None:
-        return model
-    other = copy.copy(model)
-    other.dialect = resolve_dialect(trace.dialect)
-    return other
-
-
 def _layers(trace: Trace, stack: str) -> int:
     """How many layers a stack has: by the configuration, or by the names of the points."""
     number = (trace.config or {}).get(f"{stack}_layers")
     if isinstance(number, int):
         return number
-    named = [_bare(name).split(".") for name in trace.arrays]
+    named = [without_step(name).split(".") for name in trace.arrays]
     found = [int(parts[2]) for parts in named if parts[:2] == [stack, "layers"] and known_point(".".join(parts))]
     return max(found, default=-1) + 1
 
@@ -261,13 +252,12 @@ def _as_read(report: Report, expected: Trace, found: Trace) -> dict[str, Array]:
     for point in report.points:
         if point.mine_name is None or point.score is None:
             continue
-        known = known_point(point.name)
         reference = expected.arrays[point.name]
         reading = read_as(
             reference,
             found.arrays[point.mine_name],
             expected.noise.get(point.name),
-            axes=None if known is None or len(known.axes.split()) != reference.ndim else known.axes,
+            axes=axes_of(point.name, reference),
             heads=head_count(point.name, expected.arrays, expected.config),
             factors=(1.0,) if point.factor == 1.0 else (point.factor, 1.0),
         )
@@ -294,11 +284,7 @@ def _points_compared(report: Report) -> PointsCompared:
 
 def _point_compared(point: PointReport) -> PointCompared:
     status = "ok" if point.status == "within noise" else point.status
-    said = [*point.remarks]
-    if point.layout is not None:
-        said.append(f"read as {point.layout}")
-    if point.mine_name not in (None, point.name):
-        said.append(f"from {point.mine_name}")
+    said = [*point.remarks, *reversed(point.readings)]
     if point.status == "diverged" and point.score is None:
         said.append("another shape")
     score = point.score

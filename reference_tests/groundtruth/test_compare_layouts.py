@@ -130,6 +130,14 @@ def test_a_fault_of_the_same_shape_is_a_fault(kind: str) -> None:
     assert f"it would agree {remark}" in point.remarks
 
 
+@pytest.mark.parametrize(("part", "which"), [(slice(None, -1), "first"), (slice(1, None), "last")])
+@pytest.mark.parametrize("axis", [2, 3])
+def test_a_part_is_named_where_two_axes_have_one_letter(axis: int, part: slice, which: str) -> None:
+    """The scores of an encoder have its tokens twice, as queries and as keys."""
+    point = changed("encoder.layers.0.self_attn.scores", lambda x: x[(slice(None),) * axis + (part,)])
+    assert f"it is the {which} 4 of the reference's 5 along S" in point.remarks
+
+
 def test_values_that_disagree_in_every_layout_are_no_layout() -> None:
     point = changed(Q, lambda x: merged(x)[:, ::-1])
     assert point.status == "diverged"

@@ -47,13 +47,22 @@ class AxisLayout:
         return array.reshape(self.sizes).transpose(np.argsort(self.order)).reshape(self.shape)
 
 
+def letters_of(axes: str | None, shape: tuple[int, ...]) -> list[str]:
+    """Name the axes of a shape.
+
+    >>> letters_of("B T D", (1, 2, 3)), letters_of(None, (3,))
+    (['B', 'T', 'D'], ['axis 0'])
+    """
+    return axes.split() if axes is not None else [f"axis {n}" for n in range(len(shape))]
+
+
 def axis_letters(axes: str | None, shape: tuple[int, ...], heads: int | None) -> list[tuple[str, int]] | None:
     """List letter and size of each axis of a reference, the model width split into heads if their number is known.
 
     >>> axis_letters("B T D", (2, 5, 6), 3)
     [('B', 2), ('T', 5), ('H', 3), ('K', 2)]
     """
-    letters = axes.split() if axes is not None else [f"axis {n}" for n in range(len(shape))]
+    letters = letters_of(axes, shape)
     if len(letters) != len(shape) or len(shape) > MOST_AXES:
         return None
     found = list(zip(letters, shape, strict=True))

@@ -27,7 +27,7 @@ from npblender.groundtruth.single_ops.cases import Case, list_cases, run_arrays
 from npblender.groundtruth.single_ops.refed import GIVEN, Refed
 from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points
 from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
-from npblender.groundtruth.tracing.points import causal_order, head_count, known_point, points_of_run
+from npblender.groundtruth.tracing.points import axes_of, causal_order, head_count, points_of_run
 from npblender.groundtruth.tracing.record import select_points
 from npblender.groundtruth.tracing.trace_file import Trace
 from npblender.models.pretrained import PreTrainedModel
@@ -169,16 +169,17 @@ def _compared(
     pairs, surplus, used = _paired(arrays, found, table)
     if not pairs:
         raise ValueError(_nothing_common(first, second, list(arrays), list(found.arrays)))
-    required = _required(order, require)
+    required = select_points(order, None if require is None or require == "all" else require)
     points: list[PointReport] = []
     is_first = True
     for name in order:
-        reported = _judged(
-            name, arrays, expected, found, pairs.get(name, []), bool(ops), known if is_first or ops else None, is_first
+        reported = replace(
+            _judged(name, arrays, expected, found, pairs.get(name, []), bool(ops), known, is_first), op=ops.get(name)
         )
-        reported = replace(reported, op=ops.get(name))
         is_first &= reported.status != "diverged"
         points.append(reported)
+    if first.dialect is not None and second.dialect is not None and first.dialect != second.dialect:
+        noted.append(f"the dialects differ: the reference is {first.dialect}, the other {second.dialect}")
     lacking = [name for name in required if name not in pairs]
     if require is None and 2 * len(pairs) >= len(order):
         lacking = []
@@ -189,16 +190,11 @@ def _compared(
         surplus=tuple(surplus),
         unmatched_patterns=tuple(left.text for left, _ in table.entries if left.text not in used) if table else (),
         noise_measured=all(point.score is None or point.score.measured for point in points),
-        notes=(*noted, *_notes(first, second)),
+        notes=tuple(noted),
         lacking=tuple(lacking),
         inputs=expected.inputs,
     )
     return report if ops else replace(report, thin=_thin(report, expected))
-
-
-def _required(order: list[str], require: Require) -> list[str]:
-    """Select the points that must be there; all of them where nothing is asked for."""
-    return select_points(order, None if require is None or require == "all" else require)
 
 
 def _thin(report: Report, expected: Trace) -> tuple[str, ...]:
@@ -289,9 +285,7 @@ def _judged(
     reference = arrays[name]
     if not candidates:
         return PointReport(name, "missing", reference.shape, str(reference.dtype))
-    point = known_point(name)
-    axes = None if point is None or len(point.axes.split()) != reference.ndim else point.axes
-    heads = head_count(name, arrays, expected.config)
+    axes, heads = axes_of(name, reference), head_count(name, arrays, expected.config)
     worst: tuple[str, Reading] | None = None
     for theirs, meaning in candidates:
         factors: tuple[float, ...] = (1.0,)
@@ -325,12 +319,6 @@ def _judged(
 
 def _badness(reading: Reading) -> tuple[int, float]:
     return ("within noise", "borderline", "diverged").index(reading.verdict), reading.units
-
-
-def _notes(first: Side, second: Side) -> list[str]:
-    if first.dialect is not None and second.dialect is not None and first.dialect != second.dialect:
-        return [f"the dialects differ: the reference is {first.dialect}, the other {second.dialect}"]
-    return []
 
 
 def _nothing_common(first: Side, second: Side, names: list[str], others: list[str]) -> str:

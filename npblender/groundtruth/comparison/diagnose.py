@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from npblender.common.array_types import Array
 from npblender.groundtruth.comparison import facts
+from npblender.groundtruth.comparison.axis_layouts import letters_of
 from npblender.groundtruth.comparison.hypotheses import explain
 from npblender.groundtruth.comparison.mistakes.operation import FIT, Weights
 from npblender.groundtruth.comparison.reading import Reading, read_as
 from npblender.groundtruth.noise.units import DIVERGED, STANDS_FOR_HIDDEN, Noise, Score, errors_in_units
-from npblender.groundtruth.tracing.points import known_point
+from npblender.groundtruth.tracing.points import axes_of
 
 TELLING = 30.0
 """An error of fewer units, as an rms and in its worst value, has no remark and no cause."""
@@ -59,9 +60,7 @@ def diagnose(
     if not is_telling(reading.score):
         return ()
     reference = arrays[name]
-    point = known_point(name)
-    axes = None if point is None or len(point.axes.split()) != reference.ndim else point.axes
-    own = noise.get(name)
+    axes, own = axes_of(name, reference), noise.get(name)
     said = []
     if reference.size <= MOST_VALUES:
         said += list(facts.orders(reference, mine, own, axes, heads))
@@ -118,7 +117,6 @@ def _places(
     missing = np.isnan(values) & ~np.isnan(reference)
     if missing.any():
         yield f"NaN in {int(missing.sum()):,} places, first at {[int(n) for n in np.argwhere(missing)[0]]}"
-    letters = axes.split() if axes is not None else [f"axis {n}" for n in range(wrong.ndim)]
     if wrong.sum() == 1:
         if wrong.size > 1:
             yield "one value alone is wrong"
@@ -128,7 +126,7 @@ def _places(
     if hidden.any() and not wrong[~hidden].any():
         yield "wrong only where the reference hides a score or blocks a token: left out, or hidden by another number"
     some, block = [], 1
-    for axis, letter in enumerate(letters):
+    for axis, letter in enumerate(letters_of(axes, wrong.shape)):
         along = tuple(n for n in range(wrong.ndim) if n != axis)
         there = np.flatnonzero(wrong.any(axis=along))
         could_be = np.flatnonzero((wrong | computed).any(axis=along))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender.common.array_types import Array
-from npblender.groundtruth.comparison.axis_layouts import unusual_axis_layouts
+from npblender.groundtruth.comparison.axis_layouts import letters_of, unusual_axis_layouts
 from npblender.groundtruth.comparison.mistakes.operation import factor as named_number
 from npblender.groundtruth.comparison.mistakes.operation import sources
 from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise, diverged, score
@@ -29,13 +29,10 @@ def agree(reference: Array, values: Array, noise: Noise | None) -> bool:
     return not diverged(score(reference, values, noise))
 
 
-def letters_of(axes: str | None, reference: Array) -> list[str]:
-    """Name the axes of a reference.
-
-    >>> letters_of("B T D", np.zeros((1, 2, 3))), letters_of(None, np.zeros(3))
-    (['B', 'T', 'D'], ['axis 0'])
-    """
-    return axes.split() if axes is not None else [f"axis {n}" for n in range(reference.ndim)]
+def _computed(reference: Array, values: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Both arrays in float64, and where both have numbers that are computed and not set."""
+    expected, found = np.asarray(reference, np.float64), np.asarray(values, np.float64)
+    return expected, found, np.isfinite(expected) & np.isfinite(found) & (np.abs(expected) < STANDS_FOR_HIDDEN)
 
 
 def orders(reference: Array, mine: Array, noise: Noise | None, axes: str | None, heads: int | None) -> Iterator[str]:
@@ -61,19 +58,19 @@ def other_shape(reference: Array, mine: Array, noise: Noise | None, axes: str | 
     """Say along which axes a shape differs, and whether heads are cut in another number."""
     if reference.ndim != mine.ndim:
         return
-    letters = letters_of(axes, reference)
-    sizes = {letter: (a, b) for letter, a, b in zip(letters, mine.shape, reference.shape, strict=True) if a != b}
+    letters = letters_of(axes, reference.shape)
+    triples = enumerate(zip(letters, mine.shape, reference.shape, strict=True))
+    sizes = {letter: (a, b, axis) for axis, (letter, a, b) in triples if a != b}
     if set(sizes) == {"H", "K"} and mine.shape[1] * mine.shape[3] == reference.shape[1] * reference.shape[3]:
         merged, right = (each.swapaxes(1, 2).reshape(len(each), each.shape[2], -1) for each in (mine, reference))
         columns = agree(right, merged, noise) or agree(right, merged * sqrt(mine.shape[3] / reference.shape[3]), noise)
         same = ", and its columns agree" if columns else ""
-        (mine_heads, heads), (mine_size, size) = sizes["H"], sizes["K"]
+        (mine_heads, heads, _), (mine_size, size, _) = sizes["H"], sizes["K"]
         yield f"{mine_heads} heads of {mine_size} where the reference has {heads} of {size}: a wrong number{same}"
     elif sizes:
-        yield "; ".join(f"{letter} is {a:,} where the reference has {b:,}" for letter, (a, b) in sizes.items())
-        for letter, (a, b) in sizes.items():
+        yield "; ".join(f"{letter} is {a:,} where the reference has {b:,}" for letter, (a, b, _) in sizes.items())
+        for letter, (a, b, axis) in sizes.items():
             if letter in ("T", "S", "L") and a < b and len(sizes) == 1:
-                axis = letters.index(letter)
                 for text, start in (("last", b - a), ("first", 0)):
                     if agree(np.take(reference, range(start, start + a), axis), mine, noise):
                         yield f"it is the {text} {a:,} of the reference's {b:,} along {letter}"
@@ -117,17 +114,16 @@ def _named_factor(factor: float, shape: tuple[int, ...], letters: list[str]) -> 
 def arithmetic(reference: Array, values: Array, noise: Noise | None, axes: str | None) -> Iterator[str]:
     """Try a factor, then a factor or an amount for each column, row, head or row of the batch."""
     with np.errstate(all="ignore"):
-        expected, found = np.asarray(reference, np.float64), np.asarray(values, np.float64)
-        seen = np.isfinite(expected) & np.isfinite(found) & (np.abs(expected) < STANDS_FOR_HIDDEN)
+        expected, found, seen = _computed(reference, values)
         a, b = found[seen], expected[seen]
         squares = float(a @ a)
         if a.size > 1 and squares > 0:
             factor = float(a @ b) / squares
-            named = _named_factor(factor, expected.shape, letters_of(axes, reference))
+            named = _named_factor(factor, expected.shape, letters_of(axes, reference.shape))
             if factor != 0 and named != "1" and agree(expected, np.where(seen, found * factor, found), noise):
                 yield f"it would agree times {named}"
                 return
-        for what, along in _groups(expected, letters_of(axes, reference)):
+        for what, along in _groups(expected, letters_of(axes, reference.shape)):
             apart = np.where(seen, expected - found, 0.0)
             amount = np.median(apart, axis=along, keepdims=True)
             if amount.any() and agree(expected, np.where(seen, found + amount, found), noise):
@@ -161,7 +157,7 @@ def _groups(reference: Array, letters: list[str]) -> Iterator[tuple[str, tuple[i
 
 def rearranged(reference: Array, values: Array, noise: Noise | None, axes: str | None) -> Iterator[str]:
     """Try the array moved along each axis or in memory, and say which slices of it stand where."""
-    letters = letters_of(axes, reference)
+    letters = letters_of(axes, reference.shape)
     if reference.size < 2 or reference.shape != values.shape:
         return
     for shift in (1, -1):
@@ -241,8 +237,7 @@ def _said_of_sources(source: NDArray[np.intp], letter: str) -> str:
 def kind_of_error(name: str, reference: Array, values: Array) -> Iterator[str]:
     """Say what the size and spread of the errors are typical of."""
     with np.errstate(all="ignore"):
-        expected, found = np.asarray(reference, np.float64), np.asarray(values, np.float64)
-        seen = np.isfinite(expected) & np.isfinite(found) & (np.abs(expected) < STANDS_FOR_HIDDEN)
+        expected, found, seen = _computed(reference, values)
         a, b = expected[seen], found[seen]
         if a.size < 16 or not a.any():
             return

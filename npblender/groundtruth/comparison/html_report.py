@@ -117,11 +117,7 @@ def _rows(report: Report) -> Iterator[str]:
         if score is not None:
             numbers = [short(score.units), short(score.worst), f"{score.max_error:.3g}", f"{score.noise.rms:.3g}"]
         said: list[str] = [point.status if point.status != "diverged" or score is not None else "another shape"]
-        if point.mine_name not in (None, point.name):
-            said.append(f"from {point.mine_name}")
-        if point.layout is not None:
-            said.append(f"read as {point.layout}")
-        said += point.remarks
+        said += [*point.readings, *point.remarks]
         kind = {"diverged": "diverged", "borderline": "diverged", "missing": "missing"}.get(point.status, "good")
         shape = "&times;".join(map(str, point.reference_shape)) or "1"
         cells = "".join(f'<td class="n">{_shown(each)}</td>' for each in numbers)

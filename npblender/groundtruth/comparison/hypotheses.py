@@ -179,10 +179,8 @@ def _clipped(it: Operation) -> Iterator[tuple[str, Array]]:
     for limit, clip in ((it.mine[seen].max(), np.minimum), (it.mine[seen].min(), np.maximum)):
         stopped = int((seen & (it.mine == limit)).sum())
         if stopped >= 3:
-            yield (
-                f"its result clipped: {stopped:,} places are exactly {limit:g}",
-                np.where(seen, clip(it.right, limit), it.right),
-            )
+            output = np.where(seen, clip(it.right, limit), it.right)
+            yield f"its result clipped: {stopped:,} places are exactly {limit:g}", output
 
 
 def _scale(right: Array) -> float:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import Any
 
 from npblender.groundtruth.comparison.causes import likely_causes
 from npblender.groundtruth.comparison.findings import PointReport, Report, Side
+from npblender.groundtruth.noise.units import Score
 
 FORMAT, VERSION = "npblender-comparison", 1
+NOWHERE = Side("", None, None, 0)
 
 
 def number(value: float) -> float | str:
@@ -22,45 +25,25 @@ def number(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _side(side: Side) -> dict[str, Any]:
-    return {"source": side.source, "dtype": side.dtype, "dialect": side.dialect, "points": side.points}
+def _fields(record: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of a record, tuples as lists and numbers as JSON has them."""
+    found = {}
+    for name, value in vars(record).items():
+        if name not in without:
+            found[name] = list(value) if isinstance(value, tuple) else value
+            found[name] = number(value) if isinstance(value, float) else found[name]
+    return found
 
 
 def _point(point: PointReport) -> dict[str, Any]:
     """Convert one point; the keys of its score are null where it has none."""
-    found: dict[str, Any] = {
-        "name": point.name,
-        "op": point.op,
-        "status": point.status,
-        "mine_name": point.mine_name,
-        "reference_shape": list(point.reference_shape),
-        "mine_shape": None if point.mine_shape is None else list(point.mine_shape),
-        "reference_dtype": point.reference_dtype,
-        "mine_dtype": point.mine_dtype,
-        "layout": point.layout,
-        "factor": point.factor,
-        "hidden": point.hidden,
-        "remarks": list(point.remarks),
-    }
-    score = point.score
-    measures = (
-        "units",
-        "units_limit",
-        "worst",
-        "worst_limit",
-        "reference_value",
-        "mine_value",
-        "max_error",
-        "rms_error",
-    )
-    counts = ("values", "reference_nan", "mine_nan", "reference_infinite", "mine_infinite")
-    found |= {name: None if score is None else number(getattr(score, name)) for name in measures}
-    found |= {name: None if score is None else getattr(score, name) for name in counts}
-    index = None if score is None or score.worst_index is None else list(score.worst_index)
-    histogram = () if score is None else score.ulp_histogram
-    noise = None if score is None else {"rms": score.noise.rms, "max": score.noise.max, "measured": score.measured}
-    bins = [{"up_to": number(bound), "values": count} for bound, count in histogram]
-    return found | {"worst_index": index, "ulp_histogram": bins, "noise": noise}
+    score, own = point.score, ("noise", "measured", "alone", "ulp_histogram")
+    if score is None:
+        nothing = {field.name: None for field in fields(Score) if field.name not in own}
+        return _fields(point, ("score",)) | nothing | {"ulp_histogram": [], "noise": None}
+    noise = {"rms": score.noise.rms, "max": score.noise.max, "measured": score.measured}
+    bins = [{"up_to": number(bound), "values": count} for bound, count in score.ulp_histogram]
+    return _fields(point, ("score",)) | _fields(score, own) | {"ulp_histogram": bins, "noise": noise}
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -79,30 +62,30 @@ def as_json(report: Report) -> dict[str, Any]:
     >>> found["verdict"], found["first_divergence"], found["exit_code"]
     ('diverged', 'logits', 1)
     """
-    first = report.first
+    as_they_are = (
+        "refed",
+        "unseen",
+        "thin",
+        "lacking",
+        "noise_measured",
+        "missing",
+        "surplus",
+        "unmatched_patterns",
+        "notes",
+    )
+    found = {name: getattr(report, name) for name in as_they_are}
     return {
-        "format": FORMAT,
-        "version": VERSION,
-        "verdict": report.verdict,
-        "exit_code": report.exit_code,
+        **{"format": FORMAT, "version": VERSION, "verdict": report.verdict, "exit_code": report.exit_code},
         "error": f"{len(report.lacking)} points are missing" if report.verdict == "incomplete" else None,
-        "refed": report.refed,
         "first_divergence": report.first_divergence,
         "last_good": None if report.last_good is None else report.last_good.name,
-        "unseen": list(report.unseen),
-        "thin": list(report.thin),
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in found.items()},
         "borderline": [point.name for point in report.borderline],
-        "lacking": list(report.lacking),
-        "causes": list(likely_causes(first)),
-        "reference": _side(report.reference),
-        "mine": _side(report.mine),
-        "noise_measured": report.noise_measured,
+        "causes": list(likely_causes(report.first)),
+        "reference": _fields(report.reference),
+        "mine": _fields(report.mine),
         "compared": len(report.compared),
         "diverged": [point.name for point in report.diverged],
-        "missing": list(report.missing),
-        "surplus": list(report.surplus),
-        "unmatched_patterns": list(report.unmatched_patterns),
-        "notes": list(report.notes),
         "points": [_point(point) for point in report.points],
     }
 
@@ -113,17 +96,6 @@ def failure_as_json(error: str, exit_code: int) -> dict[str, Any]:
     >>> failure_as_json("there is no file 'x'", 2)["verdict"]
     'not comparable'
     """
-    lists = (
-        *("unseen", "thin", "borderline", "lacking", "causes", "diverged"),
-        *("missing", "surplus", "unmatched_patterns", "notes", "points"),
-    )
-    nothing = {
-        "refed": None,
-        "first_divergence": None,
-        "last_good": None,
-        "reference": None,
-        "mine": None,
-        "noise_measured": None,
-    }
-    head = {"format": FORMAT, "version": VERSION, "verdict": "not comparable", "exit_code": exit_code, "error": error}
-    return head | nothing | {"compared": 0} | {name: [] for name in lists}
+    nothing = as_json(Report(NOWHERE, NOWHERE, ()))
+    unknown = dict.fromkeys(("refed", "reference", "mine", "noise_measured"))
+    return nothing | unknown | {"verdict": "not comparable", "exit_code": exit_code, "error": error}

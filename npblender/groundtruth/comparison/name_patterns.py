@@ -21,15 +21,15 @@ _VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)((?:[+-]\d+)|(?:\.\.\.))?\}")
 
 
 @cache
-def _compiled(text: str) -> tuple[str, re.Pattern[str], tuple[tuple[str, str], ...]]:
-    """Compile a pattern: the literal start of the names it fits, a regular expression, its variables with kinds."""
-    regex, end, kinds = "", 0, []
+def _compiled(text: str) -> tuple[re.Pattern[str], tuple[tuple[str, str, str], ...], str]:
+    """Compile a pattern: a regular expression; each variable with its kind and the text before it; the text behind."""
+    regex, end, variables = "", 0, []
     for found in _VARIABLE.finditer(text):
-        kind = found[2] or ""
-        regex += re.escape(text[end : found.start()]) + {"": r"([^.]+)", "...": r"(.+)"}.get(kind, r"(\d+)")
-        kinds.append((found[1], kind))
+        before, kind = text[end : found.start()], found[2] or ""
+        regex += re.escape(before) + {"": r"([^.]+)", "...": r"(.+)"}.get(kind, r"(\d+)")
+        variables.append((found[1], kind, before))
         end = found.end()
-    return text.partition("{")[0], re.compile(regex + re.escape(text[end:])), tuple(kinds)
+    return re.compile(regex + re.escape(text[end:])), tuple(variables), text[end:]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Pattern:
         >>> Pattern("enc.{n-1}.{rest...}").variables
         ('n', 'rest')
         """
-        return tuple(found[1] for found in _VARIABLE.finditer(self.text))
+        return tuple(variable for variable, _, _ in _compiled(self.text)[1])
 
     def match(self, name: str) -> dict[str, str] | None:
         """Match a name: the values of the variables, or None where the pattern does not fit.
@@ -66,12 +66,12 @@ class Pattern:
         >>> Pattern("enc.{n}.q").match("enc.0.self.q") is None
         True
         """
-        begin, regex, kinds = _compiled(self.text)
-        fit = regex.fullmatch(name) if name.startswith(begin) else None
+        regex, variables, _ = _compiled(self.text)
+        fit = regex.fullmatch(name) if name.startswith(self.text.partition("{")[0]) else None
         if fit is None:
             return None
         values = {}
-        for (variable, kind), value in zip(kinds, fit.groups(), strict=True):
+        for (variable, kind, _), value in zip(variables, fit.groups(), strict=True):
             if kind in ("", "..."):
                 values[variable] = value
             elif int(value) < int(kind):
@@ -86,16 +86,16 @@ class Pattern:
         >>> Pattern("encoder.layers.{n-1}.q").fill({"n": "1"}), Pattern("x.{n-1}").fill({"n": "0"})
         ('encoder.layers.0.q', None)
         """
-        parts, end = [], 0
-        for found in _VARIABLE.finditer(self.text):
-            value, kind = values[found[1]], found[2] or ""
+        _, variables, behind = _compiled(self.text)
+        filled = ""
+        for variable, kind, before in variables:
+            value = values[variable]
             if kind not in ("", "..."):
                 if re.fullmatch(r"\d+", value) is None or int(value) + int(kind) < 0:
                     return None
                 value = str(int(value) + int(kind))
-            parts += [self.text[end : found.start()], value]
-            end = found.end()
-        return "".join([*parts, self.text[end:]])
+            filled += before + value
+        return filled + behind
 
 
 @dataclass(frozen=True)

@@ -196,8 +196,7 @@ def _before(report: Report) -> Iterator[str]:
     if report.last_good is None:
         yield f"  {'before it':14} nothing that was compared"
     else:
-        assert report.first is not None
-        good = [point for point in report.points[: report.points.index(report.first)] if point.score is not None]
+        good = [point for point in report.before if point.score is not None]
         yield f"  {'before it':14} {len(good):,} points within noise, the last {report.last_good.name}"
     yield from _entry("unseen", report.unseen, "points in between were not given, the fault may lie there")
     yield from _entry("unseen", report.thin, "points in between are not in the reference, the fault may lie there")
@@ -209,8 +208,7 @@ def _before(report: Report) -> Iterator[str]:
 
 def _after(report: Report) -> Iterator[str]:
     """List the points after the first divergence, in brief."""
-    assert report.first is not None
-    after = [point for point in report.points[report.points.index(report.first) + 1 :] if point.status != "missing"]
+    after = [point for point in report.points[len(report.before) + 1 :] if point.status != "missing"]
     wrong = [point for point in after if point.status == "diverged"]
     if not after:
         yield f"  {'after it':14} nothing that was compared"

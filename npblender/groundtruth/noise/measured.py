@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from npblender.common.array_types import Array
 from npblender.common.printable import shown
 from npblender.groundtruth.noise.plain_loops import LOOPS, run_plainly
-from npblender.groundtruth.noise.units import Noise
+from npblender.groundtruth.noise.units import Noise, short
 from npblender.groundtruth.noise.variants import Variant, legitimate_variants
 from npblender.groundtruth.tracing.evaluate import Evaluation, evaluate
 from npblender.groundtruth.tracing.points import without_step
 
 FLOAT32 = np.dtype(np.float32)
-DIGITS = 3  # noise is no more exact than that, and files stay small
 
 
 @dataclass
@@ -41,11 +40,7 @@ class _Deviations:
 
     def noise(self) -> Noise:
         rms = (self.squares / self.values) ** 0.5 if self.values else 0.0
-        return Noise(_short(rms), _short(self.largest))
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.{DIGITS - 1}e}")
+        return Noise(short(rms), short(self.largest))
 
 
 def record_arrays(evaluation: Evaluation, wanted: Collection[str]) -> dict[str, Array]:

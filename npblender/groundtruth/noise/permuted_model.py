@@ -56,14 +56,13 @@ def draw_permutation(config: BlenderbotSmallConfig, rng: np.random.Generator) ->
         columns = [np.concatenate([h * size + rng.permutation(size) for h in order]) for _ in ("keys", "values")]
         return AttentionPermutation(order, *columns)
 
-    attentions, feed_forwards = {}, {}
-    for n in range(config.encoder_layers):
-        attentions[f"encoder.layers.{n}.self_attn"] = attention(config.encoder_attention_heads)
-        feed_forwards[f"encoder.layers.{n}"] = rng.permutation(config.encoder_ffn_dim)
-    for n in range(config.decoder_layers):
-        for kind in ("self_attn", "encoder_attn"):
-            attentions[f"decoder.layers.{n}.{kind}"] = attention(config.decoder_attention_heads)
-        feed_forwards[f"decoder.layers.{n}"] = rng.permutation(config.decoder_ffn_dim)
+    attentions: dict[str, AttentionPermutation] = {}
+    feed_forwards: dict[str, Order] = {}
+    for stack, kinds in (("encoder", ("self_attn",)), ("decoder", ("self_attn", "encoder_attn"))):
+        layers, heads, inner = (getattr(config, f"{stack}_{size}") for size in ("layers", "attention_heads", "ffn_dim"))
+        for layer in (f"{stack}.layers.{n}" for n in range(layers)):
+            attentions |= {f"{layer}.{kind}": attention(heads) for kind in kinds}
+            feed_forwards[layer] = rng.permutation(inner)
     return Permutation(rng.permutation(d), attentions, feed_forwards)
 
 

@@ -104,6 +104,15 @@ class Score:
     alone: bool = False  # whether it is one operation's answer to the reference's own inputs
 
 
+def short(value: float) -> float:
+    """Round to three digits: noise is no more exact than that, and files stay small.
+
+    >>> short(0.123456)
+    0.123
+    """
+    return float(f"{value:.2e}")
+
+
 def float32_ulp(values: ArrayLike) -> NDArray[np.float64]:
     """The gap between neighbouring float32 numbers at |values|, the smallest subnormal at 0.
 

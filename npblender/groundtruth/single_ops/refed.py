@@ -28,13 +28,13 @@ from npblender.common.printable import shown
 from npblender.common.version import __version__
 from npblender.config.dialect import Dialect, describe_dialect, resolve_dialect
 from npblender.groundtruth.noise.measured import record_arrays
-from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise, float32_ulp
+from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN, Noise, float32_ulp, short
 from npblender.groundtruth.single_ops.cases import Case, list_cases, run_arrays
 from npblender.groundtruth.single_ops.compute import compute
 from npblender.groundtruth.single_ops.rounding import float32_results, typical_error
 from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points
 from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
-from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
+from npblender.groundtruth.tracing.tensor_file import compact_json, read_tensors, write_tensors
 from npblender.models.pretrained import PreTrainedModel
 from npblender.transformer.parameters import to_arrays
 
@@ -77,7 +77,7 @@ class Refed:
             "noise": {name: noise.numbers for name, noise in self.noise.items()},
             **self.about,
         }
-        texts = {name: json.dumps(value, separators=(",", ":"), ensure_ascii=False) for name, value in said.items()}
+        texts = {name: compact_json(value) for name, value in said.items()}
         write_tensors(path, arrays, {"format": FORMAT, "version": VERSION} | texts)
 
     @staticmethod
@@ -171,8 +171,4 @@ def _measured(case: Case, given: Mapping[str, Array], parameters: Mapping[str, A
     spread = float((largest / unit_of_each).max(initial=0.0))
     rms = float(np.sqrt(np.mean(np.square(each[shown], dtype=np.float64)))) if shown.any() else 0.0
     most = max(float(largest.max(initial=0.0)), LARGEST_OF_TYPICAL * float(each.max(initial=0.0)))
-    return truth, Noise(min(_short(rms), _short(most)), _short(most), each, _short(spread))
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.2e}")
+    return truth, Noise(min(short(rms), short(most)), short(most), each, short(spread))

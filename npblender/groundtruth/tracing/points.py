@@ -47,26 +47,28 @@ ENCODER_EMBEDDING = ("tokens", "scaled", "positions", "sum", "norm", "output")
 DECODER_EMBEDDING = ("tokens", "scaled", "norm", "positions", "sum", "output")
 
 
-def _attention(new: str, keys: str, *, project_keys: bool = True) -> Iterator[tuple[str, str, str]]:
-    yield "q", f"B H {new} K", "queries, already divided by sqrt(K)"
+def _attention(under: str, new: str, keys: str, *, project_keys: bool = True) -> Iterator[Point]:
+    yield Point(f"{under}.q", f"B H {new} K", "queries, already divided by sqrt(K)")
     if project_keys:
-        yield "k", f"B H {new} K", "keys of the new tokens"
-        yield "v", f"B H {new} K", "values of the new tokens"
-    yield "scores", f"B H {new} {keys}", "products of queries and keys"
-    yield "masked_scores", f"B H {new} {keys}", "hidden keys replaced by the dialect's score"
-    yield "weights", f"B H {new} {keys}", "softmax over the keys, times the head mask"
-    yield "context", f"B {new} D", "weighted values, heads side by side"
-    yield "output", f"B {new} D", "the output projection"
-    yield "sum", f"B {new} D", "residual plus output"
-    yield "norm", f"B {new} D", "LayerNorm of the sum"
+        yield Point(f"{under}.k", f"B H {new} K", "keys of the new tokens")
+        yield Point(f"{under}.v", f"B H {new} K", "values of the new tokens")
+    yield Point(f"{under}.scores", f"B H {new} {keys}", "products of queries and keys")
+    yield Point(f"{under}.masked_scores", f"B H {new} {keys}", "hidden keys replaced by the dialect's score")
+    yield Point(f"{under}.weights", f"B H {new} {keys}", "softmax over the keys, times the head mask")
+    yield Point(f"{under}.context", f"B {new} D", "weighted values, heads side by side")
+    yield from _block_end(under, new, "the output projection")
 
 
-def _feed_forward(new: str) -> Iterator[tuple[str, str, str]]:
-    yield "hidden", f"B {new} F", "fc1, before the activation"
-    yield "activation", f"B {new} F", "after the activation"
-    yield "output", f"B {new} D", "fc2"
-    yield "sum", f"B {new} D", "residual plus output"
-    yield "norm", f"B {new} D", "LayerNorm of the sum"
+def _feed_forward(under: str, new: str) -> Iterator[Point]:
+    yield Point(f"{under}.hidden", f"B {new} F", "fc1, before the activation")
+    yield Point(f"{under}.activation", f"B {new} F", "after the activation")
+    yield from _block_end(under, new, "fc2")
+
+
+def _block_end(under: str, new: str, output: str) -> Iterator[Point]:
+    yield Point(f"{under}.output", f"B {new} D", output)
+    yield Point(f"{under}.sum", f"B {new} D", "residual plus output")
+    yield Point(f"{under}.norm", f"B {new} D", "LayerNorm of the sum")
 
 
 def encoder_points(layers: int) -> Iterator[Point]:
@@ -78,15 +80,11 @@ def encoder_points(layers: int) -> Iterator[Point]:
     for name in ENCODER_EMBEDDING:
         yield Point(f"encoder.embed.{name}", "B S D", EMBEDDING[name])
     for n in range(layers):
-        for name, axes, meaning in _attention("S", "S"):
-            yield Point(f"encoder.layers.{n}.self_attn.{name}", axes, meaning)
-        for name, axes, meaning in _feed_forward("S"):
-            yield Point(f"encoder.layers.{n}.ffn.{name}", axes, meaning)
-        yield Point(
-            f"encoder.layers.{n}.output",
-            "B S D",
-            "input of the next layer: states of pads zeroed where the dialect does so",
-        )
+        layer = f"encoder.layers.{n}"
+        yield from _attention(f"{layer}.self_attn", "S", "S")
+        yield from _feed_forward(f"{layer}.ffn", "S")
+        meaning = "input of the next layer: states of pads zeroed where the dialect does so"
+        yield Point(f"{layer}.output", "B S D", meaning)
     yield Point("encoder.states", "B S D", "the encoder's result")
 
 
@@ -110,14 +108,12 @@ def decoder_points(layers: int, *, cross: bool = True) -> Iterator[Point]:
     for name in DECODER_EMBEDDING:
         yield Point(f"decoder.embed.{name}", "B T D", EMBEDDING[name])
     for n in range(layers):
-        for name, axes, meaning in _attention("T", "L"):
-            yield Point(f"decoder.layers.{n}.self_attn.{name}", axes, meaning)
+        layer = f"decoder.layers.{n}"
+        yield from _attention(f"{layer}.self_attn", "T", "L")
         if cross:
-            for name, axes, meaning in _attention("T", "S", project_keys=False):
-                yield Point(f"decoder.layers.{n}.encoder_attn.{name}", axes, meaning)
-        for name, axes, meaning in _feed_forward("T"):
-            yield Point(f"decoder.layers.{n}.ffn.{name}", axes, meaning)
-        yield Point(f"decoder.layers.{n}.output", "B T D", "input of the next layer")
+            yield from _attention(f"{layer}.encoder_attn", "T", "S", project_keys=False)
+        yield from _feed_forward(f"{layer}.ffn", "T")
+        yield Point(f"{layer}.output", "B T D", "input of the next layer")
     yield Point("decoder.states", "B T D", "the decoder's result")
 
 
@@ -196,6 +192,16 @@ def known_point(name: str) -> Point | None:
     """
     found = _templates().get(pattern_of(name))
     return None if found is None else found[1]
+
+
+def axes_of(name: str, array: NDArray[Any]) -> str | None:
+    """Look up the axes of an array of that name; None where it names no point, or has another number of axes.
+
+    >>> axes_of("logits", np.zeros((1, 2, 11))), axes_of("logits", np.zeros(11))
+    ('B T V', None)
+    """
+    point = known_point(name)
+    return None if point is None or len(point.axes.split()) != array.ndim else point.axes
 
 
 def _place(name: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +22,26 @@ from npblender.common.array_types import Array
 from npblender.common.printable import cut, shown
 from npblender.common.replacing import replacing
 
-_CODES = {
-    "float64": "F64",
-    "float32": "F32",
-    "float16": "F16",
-    "int64": "I64",
-    "int32": "I32",
-    "int16": "I16",
-    "int8": "I8",
-    "uint64": "U64",
-    "uint32": "U32",
-    "uint16": "U16",
-    "uint8": "U8",
-    "bool": "BOOL",
+_DTYPES = {
+    code: np.dtype(kind)
+    for code, kind in (
+        *(("F64", "<f8"), ("F32", "<f4"), ("F16", "<f2"), ("I64", "<i8"), ("I32", "<i4"), ("I16", "<i2"), ("I8", "i1")),
+        *(("U64", "<u8"), ("U32", "<u4"), ("U16", "<u2"), ("U8", "u1"), ("BOOL", "?")),
+    )
 }
-_DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in _CODES.items()}
+_CODES = {dtype.name: code for code, dtype in _DTYPES.items()}
 _ALIGNMENT = 8
 UNPACKED_LIMIT = 1 << 32
 """The most bytes that an NPZ file may unpack to: 4 GiB. One of four megabytes can."""
 
 
-def _header_and_order(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None) -> tuple[bytes, list[Array]]:
-    """Return the file's header, its length in front, and the arrays in the order of their bytes."""
+def compact_json(value: Any) -> str:
+    """Encode a value in one line, as the metadata of files have it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _pieces(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None) -> Iterator[bytes]:
+    """Yield the file's header, its length in front, and the bytes of each array."""
     header: dict[str, Any] = {}
     if metadata:
         wrong = [key for key, value in metadata.items() if not (isinstance(key, str) and isinstance(value, str))]
@@ -62,9 +60,10 @@ def _header_and_order(arrays: Mapping[str, Array], metadata: Mapping[str, str] |
         header[name] = {"dtype": code, "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
         offset += array.nbytes
         ordered.append(np.asarray(array, _DTYPES[code]))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text = compact_json(header).encode("utf-8")
     text += b" " * (-len(text) % _ALIGNMENT)
-    return len(text).to_bytes(8, "little") + text, ordered
+    yield len(text).to_bytes(8, "little") + text
+    yield from (array.tobytes() for array in ordered)
 
 
 def tensor_bytes(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
@@ -77,8 +76,7 @@ def tensor_bytes(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None
     >>> len(blob) % 8, blob[8:43]
     (0, b'{"__metadata__":{"made by":"hand"},')
     """
-    header, ordered = _header_and_order(arrays, metadata)
-    return b"".join([header, *(array.tobytes() for array in ordered)])
+    return b"".join(_pieces(arrays, metadata))
 
 
 def write_tensors(
@@ -88,11 +86,8 @@ def write_tensors(
 
     Raises TypeError as `tensor_bytes` does, ValueError where the system refuses to write.
     """
-    header, ordered = _header_and_order(arrays, metadata)
     with replacing(Path(path)) as unfinished, unfinished.open("wb") as file:
-        file.write(header)
-        for array in ordered:
-            file.write(array.tobytes())
+        file.writelines(_pieces(arrays, metadata))
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:

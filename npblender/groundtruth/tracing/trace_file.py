@@ -19,7 +19,7 @@ import numpy as np
 from npblender.common.array_types import Array
 from npblender.common.printable import shown
 from npblender.groundtruth.noise.units import Noise
-from npblender.groundtruth.tracing.tensor_file import read_tensors, write_tensors
+from npblender.groundtruth.tracing.tensor_file import compact_json, read_tensors, write_tensors
 
 FORMAT, VERSION, READ = "npblender-trace", "2", ("1", "2")
 INPUT = "inputs."
@@ -83,11 +83,8 @@ class Trace:
         texts = {"format": FORMAT, "version": VERSION}
         if self.dtype is not None:
             texts["dtype"] = self.dtype
-        for name, value in said.items():
-            if value is not None:
-                plain = dict(value) if isinstance(value, Mapping) else value
-                texts[name] = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-        return texts
+        plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in said.items()}
+        return texts | {name: compact_json(value) for name, value in plain.items() if value is not None}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file; the same trace gives the same bytes.
@@ -137,14 +134,7 @@ class Trace:
 
 
 _SHAPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
-    {
-        "points": (list,),
-        "noise": (dict,),
-        "dialect": (str, dict),
-        "config": (dict,),
-        "inputs": (dict,),
-        "producer": (dict,),
-    }
+    {"points": (list,), "dialect": (str, dict), **dict.fromkeys(("noise", "config", "inputs", "producer"), (dict,))}
 )
 
 

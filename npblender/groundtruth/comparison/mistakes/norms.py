@@ -45,15 +45,10 @@ def of_layer_norm(it: Operation) -> Candidates:
     yield "the variance in place of its root", centred / (variance + eps) * weight + bias
     yield "the squares' sum in place of their mean", with_variance(variance * size)
     for text, kept in parts_of_sum(size):
-        mean = np.where(kept, x, 0).sum(axis=-1, keepdims=True) / size
-        yield (
-            f"{text}, of mean and variance",
-            with_variance(np.square(np.where(kept, x - mean, 0)).sum(axis=-1, keepdims=True) / size, x - mean),
-        )
-        yield (
-            f"{text}, of the variance",
-            with_variance(np.square(np.where(kept, centred, 0)).sum(axis=-1, keepdims=True) / size),
-        )
+        rest = x - np.where(kept, x, 0).sum(axis=-1, keepdims=True) / size
+        both, one = (np.square(np.where(kept, each, 0)).sum(axis=-1, keepdims=True) / size for each in (rest, centred))
+        yield f"{text}, of mean and variance", with_variance(both, rest)
+        yield f"{text}, of the variance", with_variance(one)
     yield "no norm: its input as it is", x
     yield "its weight and bias alone: neither the mean taken off nor divided by a deviation", x * weight + bias
     yield "not divided by a deviation", centred * weight + bias
@@ -71,19 +66,14 @@ def of_layer_norm(it: Operation) -> Candidates:
         yield f"its sums kept in {name}", with_variance(squares, x - mean)
     yield "the norm over the tokens", (x - along) / np.sqrt(x.var(axis=1, keepdims=True) + eps) * weight + bias
     whole = x - x.mean(axis=(1, 2), keepdims=True)
-    yield (
-        "the norm over tokens and columns together",
-        with_variance(np.square(whole).mean((1, 2), keepdims=True), whole),
-    )
+    over_both = np.square(whole).mean((1, 2), keepdims=True)
+    yield "the norm over tokens and columns together", with_variance(over_both, whole)
     own = it.case.parameters["weight"]
-    for name, array in it.others("weight"):
-        module = name.removesuffix("weight")
-        if not name.endswith("norm.weight"):
-            continue
-        bias_of = it.known.parameters[f"{module}bias"].astype(np.float64)
-        yield f"the parameters of {module.rstrip('.')}", it.again({}, {"weight": array, "bias": bias_of})
-        yield f"{name} in place of {own}", it.again({}, {"weight": array})
-        yield f"{module}bias in place of {it.case.parameters['bias']}", it.again({}, {"bias": bias_of})
+    for module, other in it.other_modules():
+        if module.endswith("norm"):
+            yield f"the parameters of {module}", it.again({}, other)
+            yield f"{module}.weight in place of {own}", it.again({}, {"weight": other["weight"]})
+            yield f"{module}.bias in place of {it.case.parameters['bias']}", it.again({}, {"bias": other["bias"]})
     yield from it.elsewhere("x")
     yield from it.increased("x")
     yield from it.rounded(("x", "weight"))
@@ -141,10 +131,8 @@ def of_softmax(it: Operation) -> Candidates:
     parts = it.mine / it.mine.max(axis=-1, keepdims=True)
     least = float(parts[np.isfinite(parts)].min(initial=1.0))
     floor = np.maximum(powers, least)
-    yield (
-        f"exponentials no smaller than {least:.2g}, so that hidden keys weigh something{FIT}",
-        floor / floor.sum(axis=-1, keepdims=True) * heads,
-    )
+    text = f"exponentials no smaller than {least:.2g}, so that hidden keys weigh something{FIT}"
+    yield text, floor / floor.sum(axis=-1, keepdims=True) * heads
     yield "the sigmoid of each score", 1 / (1 + np.exp(-x)) * heads
     yield "the logarithm of it", np.log(it.right)
     yield "its scores as they are", x
@@ -190,17 +178,18 @@ def of_cross_entropy(it: Operation) -> Candidates:
     yield "the sum in place of the mean", it.right * count
     yield "the mean over ignored labels, too", it.right * count / max(labels.size, 1)
     yield "the sum divided by the rows of the batch, not by the labels", it.right * count / max(len(labels), 1)
-    yield "the mean of the rows' means", _mean_of_rows(x, labels)
+    counted = [n for n in range(len(labels)) if kept[n].any()]
+    means = [ops.cross_entropy(x[n : n + 1], labels[n : n + 1], IGNORED_LABEL) for n in counted]
+    yield "the mean of the rows' means", np.asarray(np.mean(means) if means else np.nan)
     yield "the sign turned round", -it.right
     yield "a logarithm to base 2", it.right / np.log(2)
     yield "the perplexity, exp of the loss", np.exp(it.right)
     logs = ops.log_softmax(x)
-    for shift, text in ((1, "the labels shifted by one token once more"), (-1, "the labels of the token before")):
-        other = np.full_like(labels, IGNORED_LABEL)
-        if shift == 1:
-            other[:, :-1] = labels[:, 1:]
-        else:
-            other[:, 1:] = labels[:, :-1]
+    nothing = np.full_like(labels[:, :1], IGNORED_LABEL)
+    for text, other in (
+        ("the labels shifted by one token once more", np.concatenate([labels[:, 1:], nothing], axis=1)),
+        ("the labels of the token before", np.concatenate([nothing, labels[:, :-1]], axis=1)),
+    ):
         yield text, np.asarray(ops.cross_entropy(x, other, IGNORED_LABEL))
     wrapped = np.take_along_axis(logs, (labels % x.shape[-1])[..., None], -1)[..., 0]
     yield "ignored labels counted, -100 from the end of the vocabulary", np.asarray(-wrapped.mean())
@@ -209,12 +198,3 @@ def of_cross_entropy(it: Operation) -> Candidates:
     last = np.where(np.arange(labels.shape[-1]) == labels.shape[-1] - 1, labels, IGNORED_LABEL)
     yield "the last label alone", np.asarray(ops.cross_entropy(x, last, IGNORED_LABEL))
     yield "the last label left out", np.asarray(ops.cross_entropy(x, np.where(last == labels, IGNORED_LABEL, labels)))
-
-
-def _mean_of_rows(x: Array, labels: Array) -> Array:
-    rows = [
-        ops.cross_entropy(x[n : n + 1], labels[n : n + 1], IGNORED_LABEL)
-        for n in range(len(labels))
-        if (labels[n] != IGNORED_LABEL).any()
-    ]
-    return np.asarray(np.mean(rows) if rows else np.nan)

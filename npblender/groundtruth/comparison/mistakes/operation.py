@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from npblender import ops
 from npblender.common.array_types import Array
 from npblender.groundtruth.noise.units import STANDS_FOR_HIDDEN
 from npblender.groundtruth.single_ops.cases import Case
@@ -87,9 +88,8 @@ class Operation:
             taken = np.concatenate([self.known.arrays[other] for other in others], axis=2).astype(np.float64)
             if taken.shape == self.given[role].shape:
                 yield f"{others[-1]} in place of {named[-1]}, in every step", self.again({role: taken})
-                last = np.concatenate(
-                    [self.given[role][:, :, : -self._last(named)], taken[:, :, -self._last(named) :]], 2
-                )
+                new = int(self.known.arrays[named[-1]].shape[2])
+                last = np.concatenate([self.given[role][:, :, :-new], taken[:, :, -new:]], axis=2)
                 yield f"{others[-1]} in place of {named[-1]}", self.again({role: last})
 
     def _before(self, shape: tuple[int, ...]) -> list[str]:
@@ -97,9 +97,6 @@ class Operation:
         names = [name for name, case in self.known.cases.items() if case.op != "embed" or name == self.case.name]
         later = set(names[names.index(self.case.name) :]) if self.case.name in names else set()
         return [name for name, array in self.known.arrays.items() if array.shape == shape and name not in later]
-
-    def _last(self, named: tuple[str, ...]) -> int:
-        return int(self.known.arrays[named[-1]].shape[2])
 
     def increased(self, role: str) -> Candidates:
         """Yield the output with every other point of the same shape added to an input."""
@@ -116,6 +113,25 @@ class Operation:
         found = [name for name, other in self.known.parameters.items() if other.shape == array.shape and name != own]
         for name in found[:MOST_OTHERS]:
             yield name, self.known.parameters[name].astype(np.float64)
+
+    def other_modules(self) -> Iterator[tuple[str, dict[str, Array]]]:
+        """Yield every other module whose weight has the same shape, with its weight and, where it fits, its bias."""
+        for name, weight in self.others("weight"):
+            module, _, kind = name.rpartition(".")
+            bias, own = self.known.parameters.get(f"{module}.bias"), self.parameters.get("bias")
+            found = {"weight": weight}
+            if bias is not None and own is not None and bias.shape == own.shape:
+                found["bias"] = bias.astype(np.float64)
+            if kind == "weight":
+                yield module, found
+
+    def normed(self, x: Array) -> Candidates:
+        """Yield x after every norm of the model, by the norm's name."""
+        for name, gain in self.known.parameters.items():
+            if name.endswith("norm.weight") and gain.shape == x.shape[-1:]:
+                module = name.removesuffix(".weight")
+                bias = self.known.parameters[f"{module}.bias"].astype(np.float64)
+                yield module, ops.layer_norm(x, gain.astype(np.float64), bias)
 
     def rounded(self, roles: tuple[str, ...]) -> Candidates:
         """Yield the output with each operand, and with both, in every narrow format."""
@@ -271,9 +287,8 @@ def sources(reference: Array, values: Array, axis: int) -> NDArray[np.intp] | No
     own = np.arange(len(wanted))
     stays = np.zeros(len(wanted), bool)
     few = min(len(marks), len(wanted))
-    stays[:few] = np.abs(marks[:few] - wanted[:few]) <= np.abs(marks[nearest] - wanted)[:few] + 1e-6 * np.abs(
-        wanted[:few]
-    )
+    limit = np.abs(marks[nearest] - wanted) + 1e-6 * np.abs(wanted)
+    stays[:few] = np.abs(marks[:few] - wanted[:few]) <= limit[:few]
     source = np.where(stays, own, nearest)
     return None if (source == own).all() else source
 

@@ -193,13 +193,11 @@ def of_sum(it: Operation) -> Candidates:
 def of_nothing(it: Operation) -> Candidates:
     """Yield mistakes where the model does nothing: a norm too many, pads set to zero, another point."""
     x = it.given["x"]
-    for name, gain in it.known.parameters.items():
-        module = name.removesuffix(".weight")
-        if name.endswith("norm.weight") and gain.shape == x.shape[-1:]:
-            bias = it.known.parameters[f"{module}.bias"].astype(np.float64)
-            yield f"{module} applied to it: a norm too many", ops.layer_norm(x, gain.astype(np.float64), bias)
+    for module, normed in it.normed(x):
+        yield f"{module} applied to it: a norm too many", normed
     if x.ndim > 1:
-        yield "a norm without parameters applied to it", _normed(x)
+        ones = np.ones(x.shape[-1])
+        yield "a norm without parameters applied to it", ops.layer_norm(x, ones, 0 * ones)
     mask = it.known.arrays.get("encoder.attention_mask")
     if mask is not None and mask.shape == x.shape[:-1]:
         yield "states of pads set to zero", x * mask[..., None]
@@ -207,11 +205,6 @@ def of_nothing(it: Operation) -> Candidates:
     for text, by in (("sqrt(D)", size**0.5), ("1/sqrt(D)", size**-0.5)):
         yield f"it times {text}", x * by
     yield from it.elsewhere("x")
-
-
-def _normed(x: Array) -> Array:
-    ones = np.ones(x.shape[-1])
-    return ops.layer_norm(x, ones, 0 * ones)
 
 
 def of_scale(it: Operation) -> Candidates:
@@ -290,10 +283,8 @@ def _fitted(x: Array, mine: Array) -> Candidates:
     terms = np.stack([at, at**3], axis=-1)
     (a, b), *_ = np.linalg.lstsq(terms, np.arctanh(2 * step - 1), rcond=None)
     if abs(b) > SURE * abs(a):
-        yield (
-            f"x (1 + tanh({a:.4g} x + {b:.4g} x^3)) / 2 in place of it; gelu_new has 0.7979 and 0.03568{FIT}",
-            x * (1 + np.tanh(a * x + b * x**3)) / 2,
-        )
+        text = f"x (1 + tanh({a:.4g} x + {b:.4g} x^3)) / 2 in place of it; gelu_new has 0.7979 and 0.03568{FIT}"
+        yield text, x * (1 + np.tanh(a * x + b * x**3)) / 2
 
 
 def _constant(found: Array) -> float | None:

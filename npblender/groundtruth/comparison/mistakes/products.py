@@ -46,12 +46,8 @@ def of_linear(it: Operation) -> Candidates:
     else:
         yield from _added_in_half(it)
     x, weight = it.given["x"], it.parameters["weight"]
-    for name, gain in it.known.parameters.items():
-        module = name.removesuffix(".weight")
-        if name.endswith("norm.weight") and gain.shape == x.shape[-1:]:
-            bias = it.known.parameters[f"{module}.bias"].astype(np.float64)
-            normed = ops.layer_norm(x, gain.astype(np.float64), bias)
-            yield f"{module} applied to its input first (pre-norm)", it.again({"x": normed})
+    for module, normed in it.normed(x):
+        yield f"{module} applied to its input first (pre-norm)", it.again({"x": normed})
     for text, kept in parts_of_sum(x.shape[-1]):
         yield text, it.again({"x": np.where(kept, x, 0)})
     for more in sorted({-x.shape[-1] % tile for tile in TILES} - {0}):
@@ -61,13 +57,10 @@ def of_linear(it: Operation) -> Candidates:
         yield f"{own} transposed", it.again({}, {"weight": weight.T})
     else:
         yield f"{own} read by columns, as [in, out]", it.again({}, {"weight": weight.T.reshape(weight.shape)})
-    for name, other in it.others("weight"):
-        module = name.removesuffix("weight")
-        bias_of = it.known.parameters.get(f"{module}bias")
-        if "bias" in it.parameters and bias_of is not None and bias_of.shape == it.parameters["bias"].shape:
-            both = {"weight": other, "bias": bias_of.astype(np.float64)}
-            yield f"the parameters of {module.rstrip('.')}", it.again({}, both)
-        yield f"{name} in place of {own}", it.again({}, {"weight": other})
+    for module, other in it.other_modules():
+        if "bias" in other:
+            yield f"the parameters of {module}", it.again({}, other)
+        yield f"{module}.weight in place of {own}", it.again({}, {"weight": other["weight"]})
     yield from it.rounded(("x", "weight"))
     yield from it.elsewhere("x")
     yield from it.increased("x")
@@ -169,15 +162,9 @@ def columns_taken(it: Operation) -> Candidates:
     block = own.rpartition(".")[0].rpartition(".")[0]
     if not block or x[..., 0].size < 4:
         return
-    names = [own] + [
-        name
-        for name, array in it.known.parameters.items()
-        if name.startswith(block)
-        and name.endswith(".weight")
-        and array.ndim == 2
-        and name != own
-        and array.shape[1] == x.shape[-1]
-    ]
+    fitting = (name for name, array in it.known.parameters.items() if array.shape[1:] == x.shape[-1:])
+    of_block = (name for name in fitting if name.startswith(block) and name.endswith(".weight"))
+    names = list(dict.fromkeys([own, *of_block]))
     every = [ops.linear(x, *(_matrix_and_bias(it, name))) for name in names]
     columns = np.concatenate(every, axis=-1).reshape(-1, sum(each.shape[-1] for each in every))
     mine = it.mine
@@ -306,14 +293,15 @@ def _of_rows_and_heads(it: Operation, role: str) -> Candidates:
     for row in range(1, rows):
         yield f"the {role} of row {row - 1} in row {row}, too", it.again({role: moved(other, row - 1, row)})
         yield f"the {role} of row {row} in row {row - 1}, too", it.again({role: moved(other, row, row - 1)})
-    if rows > 1:
-        yield f"the {role} of row 0 in every row", it.again({role: np.broadcast_to(other[:1], other.shape)})
-        yield f"the {role} of the next row in every row", it.again({role: np.roll(other, -1, axis=0)})
-        yield f"the {role} of the row before in every row", it.again({role: np.roll(other, 1, axis=0)})
+    for place, axis in (("row", 0), ("head", 1)):
+        if other.shape[axis] > 1:
+            yield (
+                f"the {role} of {place} 0 in every {place}",
+                it.again({role: np.take(other, other.shape[axis] * [0], axis)}),
+            )
+            yield f"the {role} of the next {place} in every {place}", it.again({role: np.roll(other, -1, axis)})
+            yield f"the {role} of the {place} before in every {place}", it.again({role: np.roll(other, 1, axis)})
     if heads > 1:
-        yield f"the {role} of head 0 in every head", it.again({role: np.broadcast_to(other[:, :1], other.shape)})
-        yield f"the {role} of the next head in every head", it.again({role: np.roll(other, -1, axis=1)})
-        yield f"the {role} of the head before in every head", it.again({role: np.roll(other, 1, axis=1)})
         for text, taken in (("h // 2", np.arange(heads) // 2), ("h // 2 * 2", np.arange(heads) // 2 * 2)):
             yield f"the {role} of head {text} in head h", it.again({role: other[:, taken]})
         yield f"the {role} in another order of heads, the last first", it.again({role: other[:, ::-1]})
