@@ -28,7 +28,7 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import resolve_dialect
 from npblender.groundtruth.comparison.causes import likely_causes
 from npblender.groundtruth.comparison.compare import Names, compare
-from npblender.groundtruth.comparison.findings import PointReport, Report
+from npblender.groundtruth.comparison.findings import PointReport, Report, readings
 from npblender.groundtruth.comparison.reading import read_as
 from npblender.groundtruth.tracing.points import axes_of, head_count, known_point, split_step, without_step
 from npblender.groundtruth.tracing.trace_file import Trace
@@ -284,7 +284,7 @@ def _points_compared(report: Report) -> PointsCompared:
 
 def _point_compared(point: PointReport) -> PointCompared:
     status = "ok" if point.status == "within noise" else point.status
-    said = [*point.remarks, *reversed(point.readings)]
+    said = [*point.remarks, *reversed(readings(point))]
     if point.status == "diverged" and point.score is None:
         said.append("another shape")
     score = point.score

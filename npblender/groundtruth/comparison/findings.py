@@ -33,12 +33,6 @@ class PointReport:
     op: str | None = None  # the operation, where each was fed with the reference's own inputs
 
     @property
-    def readings(self) -> tuple[str, ...]:
-        """Under which name and in which axis order mine was read, where they are others than the reference's."""
-        other_name = () if self.mine_name in (None, self.name) else (f"from {self.mine_name}",)
-        return other_name if self.layout is None else (*other_name, f"read as {self.layout}")
-
-    @property
     def is_bug(self) -> bool:
         """Whether the error is too large for any order of the same operations."""
         return self.status == "diverged" and (self.score is None or self.score.units > BUG)
@@ -101,7 +95,7 @@ class Report:
     @property
     def borderline(self) -> tuple[PointReport, ...]:
         """The points that are as far off as plain float32 loops may be, up to the first divergence."""
-        return tuple(point for point in self.before if point.status == "borderline")
+        return tuple(point for point in points_before(self) if point.status == "borderline")
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -119,19 +113,25 @@ class Report:
         return None if self.first is None else self.first.name
 
     @property
-    def before(self) -> tuple[PointReport, ...]:
-        """The points before the first divergence; all if nothing diverges."""
-        return self.points if self.first is None else self.points[: self.points.index(self.first)]
-
-    @property
     def last_good(self) -> PointReport | None:
         """The last compared point before the first divergence; the last of all if nothing diverges."""
-        return next((point for point in reversed(self.before) if point.status != "missing"), None)
+        return next((point for point in reversed(points_before(self)) if point.status != "missing"), None)
 
     @property
     def unseen(self) -> tuple[str, ...]:
         """Points that mine lacks between the last that agrees and the first that diverges: the fault may be there."""
         if self.first is None:
             return ()
-        start = 0 if self.last_good is None else self.before.index(self.last_good) + 1
-        return tuple(point.name for point in self.before[start:])
+        start = 0 if self.last_good is None else points_before(self).index(self.last_good) + 1
+        return tuple(point.name for point in points_before(self)[start:])
+
+
+def points_before(report: Report) -> tuple[PointReport, ...]:
+    """List the points before the first divergence; all if nothing diverges."""
+    return report.points if report.first is None else report.points[: report.points.index(report.first)]
+
+
+def readings(point: PointReport) -> tuple[str, ...]:
+    """Say under which name and in which axis order mine was read, where they are others than the reference's."""
+    other_name = () if point.mine_name in (None, point.name) else (f"from {point.mine_name}",)
+    return other_name if point.layout is None else (*other_name, f"read as {point.layout}")

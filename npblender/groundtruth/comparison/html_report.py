@@ -11,7 +11,7 @@ from html import escape
 
 from npblender.common.printable import printable
 from npblender.groundtruth.comparison.causes import likely_causes
-from npblender.groundtruth.comparison.findings import PointReport, Report
+from npblender.groundtruth.comparison.findings import PointReport, Report, readings
 from npblender.groundtruth.comparison.text_report import as_text, short
 from npblender.groundtruth.noise.units import BUG, DIVERGED
 from npblender.groundtruth.tracing.points import split_step
@@ -117,7 +117,7 @@ def _rows(report: Report) -> Iterator[str]:
         if score is not None:
             numbers = [short(score.units), short(score.worst), f"{score.max_error:.3g}", f"{score.noise.rms:.3g}"]
         said: list[str] = [point.status if point.status != "diverged" or score is not None else "another shape"]
-        said += [*point.readings, *point.remarks]
+        said += [*readings(point), *point.remarks]
         kind = {"diverged": "diverged", "borderline": "diverged", "missing": "missing"}.get(point.status, "good")
         shape = "&times;".join(map(str, point.reference_shape)) or "1"
         cells = "".join(f'<td class="n">{_shown(each)}</td>' for each in numbers)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from npblender.common.printable import printable
 from npblender.groundtruth.comparison.causes import likely_causes
 from npblender.groundtruth.comparison.commands import globs_of, needs_file, trace_command
-from npblender.groundtruth.comparison.findings import PointReport, Report
+from npblender.groundtruth.comparison.findings import PointReport, Report, points_before
 from npblender.groundtruth.noise.units import FALLBACK_ULPS
 
 MOST_AFTER = 12
@@ -196,7 +196,7 @@ def _before(report: Report) -> Iterator[str]:
     if report.last_good is None:
         yield f"  {'before it':14} nothing that was compared"
     else:
-        good = [point for point in report.before if point.score is not None]
+        good = [point for point in points_before(report) if point.score is not None]
         yield f"  {'before it':14} {len(good):,} points within noise, the last {report.last_good.name}"
     yield from _entry("unseen", report.unseen, "points in between were not given, the fault may lie there")
     yield from _entry("unseen", report.thin, "points in between are not in the reference, the fault may lie there")
@@ -208,7 +208,7 @@ def _before(report: Report) -> Iterator[str]:
 
 def _after(report: Report) -> Iterator[str]:
     """List the points after the first divergence, in brief."""
-    after = [point for point in report.points[len(report.before) + 1 :] if point.status != "missing"]
+    after = [point for point in report.points[len(points_before(report)) + 1 :] if point.status != "missing"]
     wrong = [point for point in after if point.status == "diverged"]
     if not after:
         yield f"  {'after it':14} nothing that was compared"
