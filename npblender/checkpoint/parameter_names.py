@@ -83,22 +83,15 @@ def copies_in_order(stored: Sequence[str], parts: Parts) -> list[str]:
     ['shared.weight']
     """
 
-    def bare_of(name: str) -> str:
-        return name.removeprefix("module.").removeprefix("model.")
-
-    def is_used(name: str) -> bool:
-        if bare_of(name) == "lm_head.weight":
-            return parts != BASE_MODEL
-        if bare_of(name).startswith("encoder."):
-            return "encoder" in parts
-        return True
-
     def rank(name: str) -> tuple[bool, bool, str]:
-        bare = bare_of(name)
-        return not is_used(name), bare not in (SHARED, "embeddings.weight"), bare
+        bare = name.removeprefix("module.").removeprefix("model.")
+        lacks = (
+            parts == BASE_MODEL if bare == "lm_head.weight" else bare.startswith("encoder.") and "encoder" not in parts
+        )
+        return lacks, bare not in (SHARED, "embeddings.weight"), bare
 
     ranked = sorted(stored, key=rank)
-    return ranked[:1] + [name for name in ranked[1:] if is_used(name)]
+    return ranked[:1] + [name for name in ranked[1:] if not rank(name)[0]]
 
 
 def stored_name(canonical: str, parts: Parts) -> str:

@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_pickle_option(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Convert, and print each new file with its size and sha256."""
     from npblender.models.convert import bytes_of, convert
 
@@ -51,8 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         files = {name: {"bytes": size, "sha256": digest} for name, (size, digest) in done.files.items()}
         report = {"source": str(done.source), "parts": sorted(done.parts), "dtype": done.dtype, "files": files}
         print(json_out({**report, "parameters": done.tensors}))
-        return 0
+        return
     print(printable(f"{arguments.target}: {done.tensors} parameters in {done.dtype}, from {done.source.name}"))
     for name, (size, digest) in done.files.items():
         print(printable(f"{digest}  {name}  {size:,} bytes"))
-    return 0

@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     check.set_defaults(run=run_check)
 
 
-def run_start(arguments: argparse.Namespace) -> int:
+def run_start(arguments: argparse.Namespace) -> None:
     """Copy the skeleton."""
     from npblender.groundtruth.exercises import skeleton
 
@@ -39,7 +39,6 @@ def run_start(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{arguments.file}: there is no folder {str(target.parent)!r}")
     target.write_text(Path(skeleton.__file__).read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
     print(printable(f"wrote {arguments.file}: eight functions; npblender exercises check {arguments.file} grades them"))
-    return 0
 
 
 def run_check(arguments: argparse.Namespace) -> int:

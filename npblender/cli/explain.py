@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(defaults={name: parser.get_default(name) for name in OF_REPLIES})
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Write the page."""
     inputs = (arguments.trace, arguments.other, arguments.map, arguments.load)
     if check_output("--out", arguments.out, inputs).suffix.lower() not in (".html", ".htm"):
@@ -58,7 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
     (first, *_) = found.runs
     said = found.compared.verdict if found.compared is not None else f"the reply {shown(getattr(first, 'reply', ''))}"
     print(printable(f"{arguments.out}: {said}"))
-    return 0
 
 
 def explain_text(arguments: argparse.Namespace) -> Explanation:

@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force-download", action="store_true", help="download what is in the cache, too")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Fetch, and print the folder."""
     from npblender.common.hub import Place, fetch
 
@@ -32,4 +32,3 @@ def run(arguments: argparse.Namespace) -> int:
     )
     folder = fetch(arguments.name, place)
     print(printable(str(folder)))
-    return 0

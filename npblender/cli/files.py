@@ -29,11 +29,7 @@ def check_output(option: str, name: str, inputs: Iterable[str | None]) -> Path:
 
 @contextmanager
 def open_input(name: str, output: str | None) -> Iterator[BinaryIO]:
-    """Open a file of bytes, or stdin for "-".
-
-    Raises:
-        FileNotFoundError, ValueError: there is no such file or stdin, or the output would overwrite it.
-    """
+    """Open a file of bytes, or stdin for "-", unless the output would overwrite it."""
     if name == "-":
         if sys.stdin is None:
             raise ValueError("there is nothing to read from: stdin is closed; name a file")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from npblender.cli.options import add_model_options, add_pickle_option, seed_number
+from npblender.cli.options import add_model_options, add_pickle_option, refuse_options, seed_number
 from npblender.common.printable import json_out, print_lines, printable
 
 
@@ -42,16 +42,13 @@ CONVERT = """Write a pack in another format: NPZ files, ONNX test_data_set folde
 C, Rust or JavaScript."""
 
 
-def run_export(arguments: argparse.Namespace) -> int:
+def run_export(arguments: argparse.Namespace) -> None:
     """Write a pack."""
     from npblender.groundtruth.packs.export import export_pack, export_tiny
 
     settings = {"seed": arguments.seed, "stored": arguments.store}
     if arguments.tiny:
-        if arguments.model is not None:
-            raise ValueError("--tiny is a model of its own; leave out --model")
-        if arguments.allow_pickle:
-            raise ValueError("--tiny is a model of its own, which is no pickle; leave out --allow-pickle")
+        refuse_options("--tiny is a model of its own, and no pickle", arguments, ("model", "allow_pickle"))
         manifest = export_tiny(arguments.folder, dialect=arguments.dialect or "parlai", **settings)
     else:
         manifest = export_pack(
@@ -63,7 +60,6 @@ def run_export(arguments: argparse.Namespace) -> int:
         )
     total = sum(record.bytes for record in manifest.files.values())
     print(printable(f"{arguments.folder}: {len(manifest.files)} files, {total:,} bytes"))
-    return 0
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
@@ -86,10 +82,9 @@ def run_verify(arguments: argparse.Namespace) -> int:
     return report.code
 
 
-def run_convert(arguments: argparse.Namespace) -> int:
+def run_convert(arguments: argparse.Namespace) -> None:
     """Convert a pack."""
     from npblender.groundtruth.packs.convert import convert_pack
 
     written = convert_pack(arguments.folder, arguments.out, arguments.to)
     print(printable(f"{arguments.out}: {len(written)} files"))
-    return 0

@@ -25,14 +25,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Show the model and the machine, as text or JSON."""
     model = model_facts(arguments)
     suit_threads(model["parameters"])  # as chat does it
     found = {**model, **machine_facts()}
     if arguments.json:
         print(json_out(found))
-        return 0
+        return
     for heading, content in found.items():
         if isinstance(content, dict):
             print(f"{heading}:")
@@ -40,7 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
                 print(printable(f"  {name}: {json_out(value)}"))
         else:
             print(printable(f"{heading}: {content:,}" if isinstance(content, int) else f"{heading}: {content}"))
-    return 0
 
 
 def model_facts(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -33,7 +33,7 @@ SUBCOMMANDS = {
     "golden": "make, check and convert golden packs",
     "exercises": "functions of the model to write yourself, and a grader",
 }
-"""Each is a module of this room, with functions `add_options(parser)` and `run(arguments)`."""
+"""Each is a module of this room, with functions `add_options(parser)` and `run(arguments)` -> exit code or None."""
 
 FAILED, INTERRUPTED, OUTPUT_CLOSED = 2, 130, 141
 
@@ -108,7 +108,7 @@ def run(argv: Sequence[str]) -> int:
         prepare_streams()
         arguments = make_parser(argv).parse_args(argv)
         program = f"npblender {arguments.command}"
-        code: int = arguments.run(arguments)
+        code: int = arguments.run(arguments) or 0
         sys.stdout.flush()
         remark_on_escapes(program)
         return code

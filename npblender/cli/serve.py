@@ -63,7 +63,7 @@ def model_name(given: str | None, folder: str | None) -> str:
     return Path(folder).resolve().name if Path(folder).exists() or Path(folder).is_absolute() else folder
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Serve until it is stopped."""
     from npblender.chat.history import PROFILES
     from npblender.chat.serve.app import check_installed, make_app
@@ -102,4 +102,3 @@ def run(arguments: argparse.Namespace) -> int:
                 remark("serve: note: anyone who reaches this address may use it; --api-key KEY asks for a key")
 
         serve(app, listening, on_start=announce, log=arguments.log)
-    return 0

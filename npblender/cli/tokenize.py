@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 
 from npblender.cli.options import add_model_options, check_text
 from npblender.common.printable import json_out, printable
@@ -16,7 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser, pickle=False)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Show the text's pieces."""
     from npblender.tokenizer import BlenderbotSmallTokenizer
 
@@ -30,17 +31,15 @@ def run(arguments: argparse.Namespace) -> int:
             {
                 "piece": step.piece,
                 "word": step.word,
-                "merges": [
-                    {"rank": m.rank, "left": m.left, "right": m.right, "symbols": list(m.symbols)} for m in step.merges
-                ],
-                "tokens": list(step.tokens),
-                "ids": list(step.ids),
+                "merges": [asdict(merge) for merge in step.merges],
+                "tokens": step.tokens,
+                "ids": step.ids,
             }
             for step in steps
         ]
         found = {"text": text, "dialect": tokenizer.dialect.name, "pieces": pieces, "tokens": tokens, "ids": ids}
         print(json_out({**found, "decoded": tokenizer.decode(ids)}))
-        return 0
+        return
     for step in steps:
         print(printable(f"{step.piece!r} -> {' '.join(step.tokens)}  {' '.join(map(str, step.ids))}"))
         for merge in step.merges:
@@ -48,4 +47,3 @@ def run(arguments: argparse.Namespace) -> int:
     print(printable(f"tokens: {' '.join(tokens)}"))
     print(f"ids: {' '.join(map(str, ids))}")
     print(printable(f"decoded: {tokenizer.decode(ids)}"))
-    return 0

@@ -67,7 +67,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Record a run with its noise, and write it or print it as a table."""
     from npblender import BlenderbotSmallForConditionalGeneration, demo
     from npblender.checkpoint.folder import find_tensors
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         cases = refed(model, inputs)
         cases.save(arguments.out)
         print(printable(f"{arguments.out}: {len(cases.cases)} operations, dialect {model.dialect.name}"))
-        return 0
+        return
     found = record(model, inputs, points=arguments.points, dtype=arguments.dtype, noise=not arguments.no_noise)
     if arguments.out is not None:
         found.save(arguments.out)
@@ -102,7 +102,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(trace_table(found))
     if arguments.out is not None:
         print(printable(f"{arguments.out}: {len(found.points)} points in {found.dtype}, dialect {model.dialect.name}"))
-    return 0
 
 
 def check_results(arguments: argparse.Namespace) -> None:

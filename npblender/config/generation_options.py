@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from npblender.common.checks import as_plain, closest_name
 from npblender.common.printable import shown
 from npblender.config.option_kinds import (
+    ABOVE_0,
     BIASES,
     DECAY,
     EARLY_STOPPING,
@@ -36,7 +37,6 @@ from npblender.config.option_kinds import (
     TEXTS,
     Kind,
     number,
-    positive,
     whole,
 )
 from npblender.config.searches import (
@@ -140,9 +140,9 @@ class GenerationOptions:
     diversity_penalty: float | None = option(
         number(0.0), frozenset({GROUP_BEAM}), "price of a token that an earlier group has chosen", default=0.0
     )
-    repetition_penalty: float | None = option(positive(), TRANSFORMERS, "weakens tokens of the target", default=1.0)
+    repetition_penalty: float | None = option(ABOVE_0, TRANSFORMERS, "weakens tokens of the target", default=1.0)
     encoder_repetition_penalty: float | None = option(
-        positive(), TRANSFORMERS, "strengthens tokens of the source", default=1.0, needs_source_ids=True
+        ABOVE_0, TRANSFORMERS, "strengthens tokens of the source", default=1.0, needs_source_ids=True
     )
     length_penalty: float | None = option(
         number(),

@@ -59,15 +59,10 @@ def whole(at_least: int, at_most: int = MOST_STEPS) -> Kind:
     return Kind(f"whole number from {at_least}", "Whole", partial(check_whole, at_least=at_least, at_most=at_most))
 
 
-def positive() -> Kind:
-    """Finite numbers above 0."""
-
-    def check(name: str, value: Any) -> None:
-        check_number(name, value, at_least=-math.inf)
-        if value <= 0:
-            raise ValueError(f"{name} must be above 0, not {shown(value)}")
-
-    return Kind("number above 0", "Real", check)
+def _above_0(name: str, value: Any) -> None:
+    check_number(name, value, at_least=-math.inf)
+    if value <= 0:
+        raise ValueError(f"{name} must be above 0, not {shown(value)}")
 
 
 def number(at_least: float = -math.inf, at_most: float = math.inf) -> Kind:
@@ -174,6 +169,7 @@ def _share_above_0(name: str, value: Any) -> None:
 
 
 SWITCH = Kind("true or false", "Switch", check_switch)
+ABOVE_0 = Kind("number above 0", "Real", _above_0)
 SHARE = number(0.0, 1.0)
 SHARE_ABOVE_0 = Kind("number above 0, to 1", "Real", _share_above_0)
 START_ID = Kind("token id", "Whole | WholeNumbers", _start_id, _one_for_all)

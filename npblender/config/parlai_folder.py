@@ -174,11 +174,7 @@ class ParlaiFolder:
             return check_whole(name, self.options.get(name, default), at_least=1)
 
     def check(self) -> None:
-        """Refuse options that are missing, or that would change the mathematics or the text and are not covered.
-
-        Raises:
-            ValueError: as said, by the option's name.
-        """
+        """Refuse options that are missing, or that would change the mathematics or the text and are not covered."""
         missing = [name for name in _REQUIRED if name not in self.options]
         if missing:
             raise ValueError(f"{self.path} lacks {', '.join(missing)}, which ParlAI writes for every model")
@@ -189,11 +185,7 @@ class ParlaiFolder:
 
 
 def find_parlai(folder: Path) -> ParlaiFolder | None:
-    """Find ParlAI's options in a folder; None if there are none.
-
-    Raises:
-        ValueError: the file is no JSON object.
-    """
+    """Find ParlAI's options in a folder; None if there are none."""
     for name in OPT_FILES:
         if (folder / name).is_file():
             return ParlaiFolder(folder / name, json_files.read_object(folder / name))

@@ -123,8 +123,17 @@ def symbols_of_word(word: str) -> list[str]:
     return symbols
 
 
+def spell_symbol(symbol: str) -> str:
+    """Write one symbol as the vocabulary does: a closed one as the last of a word, any other as one that goes on.
+
+    >>> spell_symbol("er</w>"), spell_symbol("low")
+    ('er', 'low@@')
+    """
+    return symbol.removesuffix(WORD_END) if symbol.endswith(WORD_END) else symbol + CONTINUED
+
+
 def spell_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
-    """Write symbols as the vocabulary does.
+    """Write the symbols of a word as the vocabulary does.
 
     >>> spell_symbols(["low", "er</w>"])
     ('low@@', 'er')
@@ -185,7 +194,7 @@ class BytePairEncoding:
         done: list[str] = []
         while open_symbols:
             symbol = open_symbols.pop()
-            spelt = symbol.removesuffix(WORD_END) if symbol.endswith(WORD_END) else symbol + CONTINUED
+            spelt = spell_symbol(symbol)
             if keep(spelt) or symbol not in self._parts:
                 done.append(spelt)
             else:

@@ -90,13 +90,10 @@ class TextCodec:
             ValueError: an id that is taken or leaves a gap, or a new token in a dialect that cuts none out of a text.
         """
         for index, token in sorted(added.items()):
-            size = len(self.ids)
-            if self.ids.get(token.content, size) != index:
-                there = self.ids.get(token.content)
-                raise ValueError(
-                    f"the added token {shown(token.content)} has id {index}, but "
-                    + (f"the vocabulary gives it {there}" if there is not None else f"the next free id is {size}")
-                )
+            there = self.ids.get(token.content)
+            if index != (len(self.ids) if there is None else there):
+                right = f"the next free id is {len(self.ids)}" if there is None else f"the vocabulary gives it {there}"
+                raise ValueError(f"the added token {shown(token.content)} has id {index}, but {right}")
             if index >= self.vocab_size and not self.dialect.cut_special_tokens:
                 raise ValueError(
                     f"the token {shown(token.content)} is no entry of the vocabulary, and the dialect "

@@ -99,43 +99,36 @@ EVERY_METHOD = CALL, ENCODE, PREPARE, PAD = "__call__", "encode", "prepare_for_m
 
 
 def _row(
-    kind: Callable[[str, Any], Any],
-    default: Any,
-    *read_by: str,
-    own: Callable[[OwnSettings], Any] | None = None,
-) -> dict[str, Any]:
+    kind: Callable[[str, Any], Any], default: Any, *read_by: str, own: Callable[[OwnSettings], Any] | None = None
+) -> Any:
     """An option: its kind, its default, the methods that read it, and the tokenizer's own value, taken for None."""
-    return {"kind": kind, "default": default, "read_by": read_by, "own": own}
+    return field(metadata={"kind": kind, "default": default, "read_by": read_by, "own": own})
 
 
 @dataclass(frozen=True)
 class EncodingOptions:
     """What a call asks for, without contradictions. The table of all options, checked in this order."""
 
-    is_split_into_words: bool = field(metadata=_row(check_switch, False, CALL, ENCODE))
-    return_token_type_ids: bool = field(
-        metadata=_row(check_switch, None, CALL, PREPARE, own=lambda own: "token_type_ids" in own.model_input_names)
+    is_split_into_words: bool = _row(check_switch, False, CALL, ENCODE)
+    return_token_type_ids: bool = _row(
+        check_switch, None, CALL, PREPARE, own=lambda own: "token_type_ids" in own.model_input_names
     )
-    return_attention_mask: bool = field(
-        metadata=_row(check_switch, None, CALL, PREPARE, PAD, own=lambda own: "attention_mask" in own.model_input_names)
+    return_attention_mask: bool = _row(
+        check_switch, None, CALL, PREPARE, PAD, own=lambda own: "attention_mask" in own.model_input_names
     )
-    return_overflowing_tokens: bool = field(metadata=_row(check_switch, False, CALL, PREPARE))
-    return_special_tokens_mask: bool = field(metadata=_row(check_switch, False, CALL, PREPARE))
-    return_length: bool = field(metadata=_row(check_switch, False, CALL, PREPARE))
-    return_offsets_mapping: bool = field(metadata=_row(check_switch, False, CALL))
-    split_special_tokens: bool = field(
-        metadata=_row(check_switch, None, CALL, ENCODE, own=lambda own: own.split_special_tokens)
-    )
-    return_tensors: Literal["np"] | None = field(metadata=_row(check_tensor_type, None, *EVERY_METHOD))
-    padding_side: Side = field(metadata=_row(check_side, None, *EVERY_METHOD, own=lambda own: own.padding_side))
-    truncation_side: Side = field(metadata=_row(check_side, None, own=lambda own: own.truncation_side))
-    stride: int = field(metadata=_row(check_whole, 0, *EVERY_METHOD[:3]))
-    max_length: int | None = field(metadata=_row(_size_or_none, None, *EVERY_METHOD))
-    pad_to_multiple_of: int | None = field(metadata=_row(_size_or_none, None, *EVERY_METHOD))
-    padding: Padding = field(metadata=_row(_choice(Padding, "longest", "do_not_pad"), False, *EVERY_METHOD))
-    truncation: Truncation = field(
-        metadata=_row(_choice(Truncation, "longest_first", "do_not_truncate"), None, *EVERY_METHOD[:3])
-    )
+    return_overflowing_tokens: bool = _row(check_switch, False, CALL, PREPARE)
+    return_special_tokens_mask: bool = _row(check_switch, False, CALL, PREPARE)
+    return_length: bool = _row(check_switch, False, CALL, PREPARE)
+    return_offsets_mapping: bool = _row(check_switch, False, CALL)
+    split_special_tokens: bool = _row(check_switch, None, CALL, ENCODE, own=lambda own: own.split_special_tokens)
+    return_tensors: Literal["np"] | None = _row(check_tensor_type, None, *EVERY_METHOD)
+    padding_side: Side = _row(check_side, None, *EVERY_METHOD, own=lambda own: own.padding_side)
+    truncation_side: Side = _row(check_side, None, own=lambda own: own.truncation_side)
+    stride: int = _row(check_whole, 0, *EVERY_METHOD[:3])
+    max_length: int | None = _row(_size_or_none, None, *EVERY_METHOD)
+    pad_to_multiple_of: int | None = _row(_size_or_none, None, *EVERY_METHOD)
+    padding: Padding = _row(_choice(Padding, "longest", "do_not_pad"), False, *EVERY_METHOD)
+    truncation: Truncation = _row(_choice(Truncation, "longest_first", "do_not_truncate"), None, *EVERY_METHOD[:3])
 
     @property
     def leaves_ids_alone(self) -> bool:

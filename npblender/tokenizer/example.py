@@ -7,7 +7,7 @@ break's token and `__end__`, as the published ones do, so that a user can type t
 from __future__ import annotations
 
 from npblender.config.dialect import Dialect
-from npblender.tokenizer.bpe import spell_symbols
+from npblender.tokenizer.bpe import spell_symbol
 from npblender.tokenizer.tokenizer import BlenderbotSmallTokenizer
 
 EXAMPLE_MERGES: tuple[tuple[str, str], ...] = (
@@ -25,10 +25,7 @@ EXAMPLE_MERGES: tuple[tuple[str, str], ...] = (
 def _vocabulary() -> dict[str, int]:
     tokens = ["__null__", "__start__", "__end__", "__unk__", "__newln__"]
     tokens += ["hello", "low", "low@@", "er", ",", "!", ".", "?", "'", "(", ")"]
-    for left, right in EXAMPLE_MERGES:
-        # A symbol is spelt as a word's last if it is closed, and as one that is continued if not.
-        product = left + right
-        tokens.append(spell_symbols([product, ""] if not product.endswith("</w>") else [product])[0])
+    tokens += [spell_symbol(left + right) for left, right in EXAMPLE_MERGES]
     tokens += [letter + form for letter in "dehlnorw_" for form in ("", "@@")]
     return {token: index for index, token in enumerate(dict.fromkeys(tokens))}
 

@@ -19,7 +19,7 @@ from typing import Any
 from npblender.common import json_files
 from npblender.common.printable import shown
 from npblender.config.dialect import Family
-from npblender.tokenizer.bpe import CONTINUED, WORD_END, spell_symbols
+from npblender.tokenizer.bpe import CONTINUED, WORD_END, spell_symbol
 from npblender.tokenizer.codec import TextCodec
 from npblender.tokenizer.pretokenize import MARKS, NEWLINE, SPACE
 
@@ -74,8 +74,7 @@ def fast_file(codec: TextCodec) -> FastFile:
     for symbol in (*table.unmade, *table.products):
         if symbol not in numbers:
             number = len(codec.ids) + len(stands_for)
-            spelt = spell_symbols([symbol] if symbol.endswith(WORD_END) else [symbol, ""])[0]
-            numbers[symbol], stands_for[number] = number, codec.id_of(spelt)
+            numbers[symbol], stands_for[number] = number, codec.id_of(spell_symbol(symbol))
     model = {
         "type": "BPE",
         "dropout": None,

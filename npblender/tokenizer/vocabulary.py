@@ -25,7 +25,7 @@ import numpy as np
 from npblender.common import json_files
 from npblender.common.mistaken_files import refuse_file
 from npblender.common.printable import shown
-from npblender.tokenizer.bpe import CONTINUED, WORD_END, MergeTable
+from npblender.tokenizer.bpe import CONTINUED, WORD_END, MergeTable, spell_symbol
 from npblender.tokenizer.pretokenize import SPECIAL_TOKEN_NAMES, AddedToken, as_added_token
 
 _BYTE_LEVEL_SPACES = ("Ġ", "Ċ")  # how byte-level vocabularies spell a space and a line break
@@ -195,7 +195,7 @@ such as 'lo@@' (4 % of the published files' are none)
     first = [p[:-size] if p.endswith(end) else p + CONTINUED for p in table.products[: 6 * count // 10]]
     if 2 * sum(map(vocab.__contains__, first)) >= count:  # mostly the first six tenths will do
         return
-    stray = [token for token in map(_spelt, table.products) if token not in vocab]
+    stray = [token for token in map(spell_symbol, table.products) if token not in vocab]
     if 2 * len(stray) > count:
         raise ValueError(
             f"vocabulary and merges do not belong together: of the {len(table.products)} tokens that the merges make, "
@@ -208,17 +208,13 @@ def _refuse_cut_merges(vocab: Mapping[str, int], table: MergeTable) -> None:
     long = [token for token in vocab if len(token.removesuffix(CONTINUED)) > 1]
     if len(long) <= _FEW_ENTRIES + _MOST_ENTRIES_A_MERGE * len(table.products):
         return
-    made = set(map(_spelt, table.products))
+    made = set(map(spell_symbol, table.products))
     lost = [token for token in long if token not in made]
     raise ValueError(
         f"the merges were cut short, or belong to another vocabulary: {len(table.products):,} are there, which do not "
         f"make {len(lost):,} of its {len(long):,} entries of several letters, such as {shown(lost[-1])}; texts would "
         f"get other ids"
     )
-
-
-def _spelt(product: str) -> str:
-    return product[: -len(WORD_END)] if product.endswith(WORD_END) else product + CONTINUED
 
 
 DIALECT_KEY = "npblender_dialect"
@@ -233,11 +229,7 @@ _OLD_NAMES = {"additional_special_tokens": "extra_special_tokens", "max_len": "m
 
 
 def read_vocabulary(path: Path) -> dict[str, Any]:
-    """Read the entries of a vocab.json, in the file's order.
-
-    Raises:
-        FileNotFoundError, ValueError: there is no such file, or it holds no JSON object.
-    """
+    """Read the entries of a vocab.json, in the file's order."""
     if not path.is_file() and (path.parent / "tokenizer.json").is_file():
         raise FileNotFoundError(
             f"{path.parent} holds no {path.name}; its tokenizer.json is of transformers' fast classes, which is not "

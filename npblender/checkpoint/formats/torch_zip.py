@@ -59,11 +59,7 @@ def _bytes(path: Path, member: Member) -> bytes:
 
 
 def state_dict(content: Any, path: Path) -> dict[str, TensorView]:
-    """The tensors of what a file holds: a state dict, or ParlAI's record with the state dict under "model".
-
-    Raises:
-        ValueError: it is something else; the message says what.
-    """
+    """The tensors of what a file holds: a state dict, or ParlAI's record with the state dict under "model"."""
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
         content = content["model"]
     if not isinstance(content, dict) or not content:
