@@ -10,6 +10,7 @@ Everything that does not fit is collected and raised in one error. Nothing is re
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections import deque
@@ -261,11 +262,9 @@ def _at_once(tensor: StoredTensor, dtype: np.dtype[Any]) -> int:
 
 def _taken(waiting: deque[Piece]) -> Iterator[Piece]:
     """Yield the next piece that no thread has, until there is none."""
-    while True:
-        try:
+    with contextlib.suppress(IndexError):
+        while True:
             yield waiting.popleft()
-        except IndexError:
-            return
 
 
 def _opened(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, BinaryIO]]:

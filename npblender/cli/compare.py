@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's options."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.allow_abbrev = False  # `wants_json` looks for --json without parsing
+    parser.allow_abbrev = False  # `main.print_failure` looks for --json without parsing
     parser.add_argument("reference", metavar="REF", help="a trace of npblender; or safetensors or NPZ")
     parser.add_argument("mine", metavar="MINE", help="the port's arrays: safetensors or NPZ, by name")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, whatever happens")
@@ -43,16 +42,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         help="points that MINE must have, or `all`; repeatable (default: half of REF's)",
     )
-
-
-def wants_json(argv: Sequence[str]) -> bool:
-    """Whether a command line, not parsed yet, is of this subcommand and asks for JSON.
-
-    >>> wants_json(["compare", "--json"]), wants_json(["compare", "a", "--", "--json"]), wants_json(["info", "--json"])
-    (True, False, False)
-    """
-    before = list(argv[: argv.index("--")] if "--" in argv else argv)
-    return before[:1] == ["compare"] and "--json" in before
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -61,11 +61,7 @@ def _refuse_output_as_input(file: BinaryIO, output: str | None) -> None:
 
 
 def is_regular(name: str) -> bool:
-    """Whether an output is, or will be, a file that a later run can continue; a pipe or a device cannot.
-
-    >>> is_regular(os.devnull)
-    False
-    """
+    """Whether an output is, or will be, a file that a later run can continue; a pipe or a device cannot."""
     try:
         return stat.S_ISREG(os.stat(name).st_mode)
     except FileNotFoundError:

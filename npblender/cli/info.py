@@ -9,13 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from npblender.cli.options import (
-    THREAD_VARIABLES,
-    add_model_options,
-    blas_threads,
-    count_parameters,
-    suit_threads,
-)
+from npblender.cli.options import THREAD_VARIABLES, add_model_options, blas_threads, count_parameters, suit_threads
 from npblender.common.printable import json_out, printable
 
 

@@ -80,7 +80,7 @@ class Session:
             elif text.startswith("/") and not text.startswith("//"):
                 self._command(text)
             else:
-                self._reply(text.removeprefix("/") if text.startswith("//") else text)
+                self._reply(text.removeprefix("/"))
             if self._keeper is not None:
                 self._keeper.keep(self.conversation)
         except BrokenPipeError:

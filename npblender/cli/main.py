@@ -133,13 +133,12 @@ def run(argv: Sequence[str]) -> int:
 
 def print_failure(argv: Sequence[str], message: str, code: int) -> None:
     """Print a JSON object for the error if `compare --json` was called, else nothing."""
+    asked = list(argv[: argv.index("--")] if "--" in argv else argv)  # it may not have been parsed
     try:
-        if argv[:1] == ["compare"]:
-            from npblender.cli.compare import wants_json
+        if asked[:1] == ["compare"] and "--json" in asked:
             from npblender.groundtruth.comparison.json_report import failure_as_json
 
-            if wants_json(argv):
-                print(json_out(failure_as_json(one_line(message), code)))
+            print(json_out(failure_as_json(one_line(message), code)))
         sys.stdout.flush()
     except (OSError, ValueError):  # it cannot be written later either
         discard_output()

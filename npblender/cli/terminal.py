@@ -16,12 +16,7 @@ PLAIN = "\x1b[0m"
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Whether a stream gets colours: a capable terminal, and NO_COLOR is not set (no-color.org).
-
-    >>> import io
-    >>> wants_colour(io.StringIO(), {})
-    False
-    """
+    """Whether a stream gets colours: a capable terminal, and NO_COLOR is not set (no-color.org)."""
     return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
 
 

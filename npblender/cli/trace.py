@@ -83,10 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
     tensors = find_tensors(Path(folder), arguments.allow_pickle).values()
     every_digit = "float64" if any(tensor.dtype == "F64" for tensor in tensors) else "float32"  # for the true run
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(
-        folder,
-        dialect=arguments.dialect,
-        dtype=every_digit,
-        allow_pickle=arguments.allow_pickle,
+        folder, dialect=arguments.dialect, dtype=every_digit, allow_pickle=arguments.allow_pickle
     )
     if arguments.refed:
         from npblender.groundtruth.single_ops.refed import refed

@@ -124,9 +124,8 @@ class BlenderbotSmallTokenizerFast(BlenderbotSmallTokenizer):
         cls, pretrained_model_name_or_path: str | os.PathLike[str] | None = None, **options: Any
     ) -> BlenderbotSmallTokenizerFast:
         """Read the tokenizer of a folder, or the demo's: vocab.json and merges.txt, as the pure class does."""
-        own = {name: options.pop(name) for name in ("add_prefix_space", "trim_offsets") if name in options}
-        for name, value in own.items():
-            own[name] = check_switch(name, value)
+        names = [name for name in ("add_prefix_space", "trim_offsets") if name in options]
+        own = {name: check_switch(name, options.pop(name)) for name in names}
         tokenizer = super().from_pretrained(pretrained_model_name_or_path, **options)
         assert isinstance(tokenizer, cls)
         for name, value in own.items():

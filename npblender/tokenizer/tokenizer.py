@@ -299,5 +299,5 @@ def _prefix(filename_prefix: str | None) -> str:
 
 
 _OPTIONS = frozenset(inspect_signature(BlenderbotSmallTokenizer).parameters) - {
-    *("vocab", "merges", "vocab_file", "merges_file", "dialect", "extra"),
+    *("vocab", "merges", "vocab_file", "merges_file", "dialect", "extra")
 }

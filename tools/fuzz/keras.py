@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from npblender.checkpoint.formats.errors import DamagedFileError
-from npblender.checkpoint.formats.h5_index import Unsafe, datasets
+from npblender.checkpoint.formats.h5_index import datasets
 from npblender.checkpoint.formats.keras_h5 import placed
 from tools.fuzz.watching import check_places, guarded, place
 
@@ -59,7 +59,7 @@ def execute(data: bytes) -> None:
     def index() -> list[list[Any]]:
         try:
             found = datasets(str(path))
-        except (Unsafe, Exception):
+        except Exception:
             return []
         return list(json.loads(json.dumps(found)))
 

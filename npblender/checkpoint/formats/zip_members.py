@@ -91,10 +91,7 @@ def _read_end(path: Path, file: BinaryIO, total: int) -> tuple[int, int, int]:
     behind = total - 22
     if behind >= 20 and (locator := _at(path, file, behind - 20, 20))[:4] == _LOCATOR:
         _, where, _ = struct.unpack("<LQL", locator[4:])
-        if where != behind - 20 - 56:
-            raise DamagedFileError(f"{path} has no directory where it says")
-        record = _at(path, file, where, 56)
-        if record[:4] != _END_64:
+        if where != behind - 20 - 56 or (record := _at(path, file, where, 56))[:4] != _END_64:
             raise DamagedFileError(f"{path} has no directory where it says")
         small = count, size, start
         _, _, _, disk, first, here, count, size, start = struct.unpack("<Q2H2L4Q", record[4:])
