@@ -29,9 +29,7 @@ STORED_BITS: Mapping[str, int] = {
 STORED_FLOATS: Mapping[str, str] = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
 
 FORMAT_OF: Mapping[str, str] = {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"}
-"""The formats' names in files, by NumPy's."""
-
-STORAGE = ("float16", "bfloat16", "float32", "float64")  # the formats that `save` can write
+"""The formats that `save` can write: their names in files, by NumPy's."""
 
 
 def resolve_dtype(dtype: str | npt.DTypeLike) -> np.dtype[Any]:

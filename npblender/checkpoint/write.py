@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TypeAlias
 
-from npblender.checkpoint.dtypes import FORMAT_OF, STORAGE
+from npblender.checkpoint.dtypes import FORMAT_OF
 from npblender.checkpoint.folder import INDEX_FILE, SINGLE_FILE
 from npblender.checkpoint.parameter_names import stored_name
 from npblender.common import json_files
@@ -84,9 +84,9 @@ def save(
     """
     parts = _parts(weights)
     stored = storage_of(weights) if dtype is None else dtype
-    if stored not in STORAGE:
+    if stored not in FORMAT_OF:
         which = "the weights' own dtype" if dtype is None else "dtype"
-        raise ValueError(f"{which} {shown(stored)} cannot be stored; choose dtype={' or '.join(map(repr, STORAGE))}")
+        raise ValueError(f"{which} {shown(stored)} cannot be stored; choose dtype={' or '.join(map(repr, FORMAT_OF))}")
     if dialect is not None:
         config = config.replace(npblender_dialect=describe_dialect(resolve_dialect(dialect)))
     arrays = _checked(weights, config, parts, stored, rounded_to_storage=dtype is None)

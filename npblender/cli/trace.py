@@ -143,14 +143,10 @@ def given_inputs(arguments: argparse.Namespace, config: BlenderbotSmallConfig) -
         raise ValueError("--prefill is how many tokens the first step has: it needs --steps")
     if arguments.inputs is not None:
         content = read_inputs(arguments.inputs)
-    elif arguments.text is not None:
-        content = {"text": check_text("--text", arguments.text)}
-        if arguments.reply is not None:
-            content["reply"] = check_text("--reply", arguments.reply)
     else:
-        content = {"input_ids": [arguments.input_ids]}
-        if arguments.decoder_input_ids is not None:
-            content["decoder_input_ids"] = [arguments.decoder_input_ids]
+        given = {name: value for name, value in vars(arguments).items() if value is not None}
+        content = {name: check_text(f"--{name}", given[name]) for name in TEXTS if name in given}
+        content |= {name: [given[name]] for name in ("input_ids", "decoder_input_ids") if name in given}
     for name, value in (("steps", arguments.steps or None), ("prefill", arguments.prefill)):
         if value is not None:
             if name in content:

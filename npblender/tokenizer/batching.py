@@ -202,12 +202,8 @@ def batch_of_rows(
         fillings = {"input_ids": pad_id, **_FILLINGS}
         for name in fillings.keys() & set(rows[0]):
             rows = [{**row, name: pad_row(row[name], length, fillings[name], options.padding_side)} for row in rows]
-    if not batched:
-        encoding = BatchEncoding(rows[0])
-    elif rows:
-        encoding = BatchEncoding({name: [row[name] for row in rows] for name in rows[0]})
-    else:
-        encoding = BatchEncoding({name: [] for name in make_row([], None, options)})
+    names = rows[0] if rows else make_row([], None, options)
+    encoding = BatchEncoding({name: [row[name] for row in rows] for name in names} if batched else rows[0])
     return encoding.convert_to_tensors(options.return_tensors, prepend_batch_axis and not batched)
 
 
