@@ -79,8 +79,7 @@ def explain_trace(
     >>> page.runs[0].source, page.runs[0].target, page.runs[0].steps[0].chosen
     ((5, 6, 7), (1, 9), 9)
     """
-    first = trace if isinstance(trace, Trace) else Trace.load(trace)
-    name = _name(trace, "the trace")
+    first, name = _opened(trace, "the trace")
     if model is not None and first.config is not None and dict(first.config) != model.config.to_dict():
         raise ValueError(f"{name} was recorded with another model than the one that is given")
     chosen = find_row(first, check_whole("row", row))
@@ -89,17 +88,17 @@ def explain_trace(
         raise ValueError(f"{name} holds no embedding, no attention weights and no logits, so there is nothing to show")
     compared = None
     if other is not None:
-        second = other if isinstance(other, Trace) else Trace.load(other)
+        second, other_name = _opened(other, "the other")
         report = compare(first, second, names=names, model=model)
-        runs.append(_run(_name(other, "the other"), first, _as_read(report, first, second), chosen, model, tokenizer))
+        runs.append(_run(other_name, first, _as_read(report, first, second), chosen, model, tokenizer))
         compared = _points_compared(report)
     config = None if first.config is None else BlenderbotSmallConfig.from_dict(dict(first.config))
     said = "" if tokenizer is None or min(chosen.source, default=-1) < 0 else tokenizer.decode(list(chosen.source))
     return Explanation(said, tuple(runs), config, compared)
 
 
-def _name(given: File, otherwise: str) -> str:
-    return otherwise if isinstance(given, Trace) else Path(given).name
+def _opened(given: File, otherwise: str) -> tuple[Trace, str]:
+    return (given, otherwise) if isinstance(given, Trace) else (Trace.load(given), Path(given).name)
 
 
 def find_row(trace: Trace, number: int) -> Row:

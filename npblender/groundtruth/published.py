@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -35,20 +34,16 @@ class Published:
 
 BLENDERBOT_SMALL_90M = Published(
     name="facebook/blenderbot_small-90M",
-    sizes=MappingProxyType(
-        {
-            **{"vocab_size": 54944, "d_model": 512, "max_position_embeddings": 512},
-            **{"encoder_layers": 8, "encoder_attention_heads": 16, "encoder_ffn_dim": 2048},
-            **{"decoder_layers": 8, "decoder_attention_heads": 16, "decoder_ffn_dim": 2048},
-            **{"activation_function": "gelu", "scale_embedding": True},
-        }
-    ),
-    sha256=MappingProxyType(
-        {
-            "vocab.json": "d1a0271afcf03a8feb759aae85b1459056f613da320ee9ead73cc55a5a3e62e8",
-            "merges.txt": "28a5efe0c1e1d9d6150de4855d497c3a887022a172af149a55d7d7d9c5b464b4",
-        }
-    ),
+    sizes={
+        **{"vocab_size": 54944, "d_model": 512, "max_position_embeddings": 512},
+        **{"encoder_layers": 8, "encoder_attention_heads": 16, "encoder_ffn_dim": 2048},
+        **{"decoder_layers": 8, "decoder_attention_heads": 16, "decoder_ffn_dim": 2048},
+        **{"activation_function": "gelu", "scale_embedding": True},
+    },
+    sha256={
+        "vocab.json": "d1a0271afcf03a8feb759aae85b1459056f613da320ee9ead73cc55a5a3e62e8",
+        "merges.txt": "28a5efe0c1e1d9d6150de4855d497c3a887022a172af149a55d7d7d9c5b464b4",
+    },
     dialect="transformers-4",
     replies=(
         PublishedReply(

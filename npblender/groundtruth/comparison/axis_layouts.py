@@ -156,11 +156,10 @@ def unusual_axis_layouts(
     seen = {layout.places for layout in axis_layouts(axes, shape, found, heads) if layout is not None}
     seen.add(tuple(axis for axis, (_, size) in enumerate(letters) if size != 1))
     strange = []
-    for layout, _ in _fitting(letters, shape, found):
-        if layout.places not in seen:
-            seen.add(layout.places)
-            strange.append(layout)
-    for layout, _ in _fitting(letters, shape, (prod(found),)):
-        if layout.places not in seen:
-            strange.append(replace(layout, name=f"the flat order of {layout.name.replace('*', ', ')}"))
+    for sizes in (found, (prod(found),)):
+        for layout, _ in _fitting(letters, shape, sizes):
+            if layout.places not in seen:
+                seen.add(layout.places)
+                flat = f"the flat order of {layout.name.replace('*', ', ')}"
+                strange.append(layout if sizes == found else replace(layout, name=flat))
     return strange

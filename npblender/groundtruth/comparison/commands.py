@@ -39,11 +39,7 @@ def trace_command(inputs: Mapping[str, Any] | None, *options: str) -> str:
 
 
 def needs_file(command: str) -> str:
-    """Say what INPUTS.json is where a command names it, as a sentence to follow the command.
-
-    >>> needs_file("npblender trace --inputs INPUTS.json")
-    ' (INPUTS.json: the text of the metadata key inputs of the reference)'
-    """
+    """Say what INPUTS.json is where a command names it, as a sentence to follow the command."""
     return " (INPUTS.json: the text of the metadata key inputs of the reference)" if "INPUTS.json" in command else ""
 
 

@@ -111,11 +111,8 @@ def compare_refed(
         reference, source = Refed.load(reference), str(reference)
     if not isinstance(reference, Refed):
         raise TypeError(f"the reference is a {type(reference).__name__}; give re-fed cases or a file of them")
-    about = reference.about
-    expected = Trace(
-        *(reference.outputs, reference.noise, "float64"),
-        *(about.get("dialect"), about.get("config"), about.get("inputs")),
-    )
+    about = (reference.about.get(key) for key in ("dialect", "config", "inputs"))
+    expected = Trace(reference.outputs, reference.noise, "float64", *about)
     found, second = _opened("what is compared", answers)
     _, first = _opened("the reference", expected)
     ops = {case.name: case.op for case in reference.cases}
@@ -286,17 +283,14 @@ def _judged(
     if not candidates:
         return PointReport(name, "missing", reference.shape, str(reference.dtype))
     axes, heads = axes_of(name, reference), head_count(name, arrays, expected.config)
-    worst: tuple[str, Reading] | None = None
+    readings = []
     for theirs, meaning in candidates:
-        factors: tuple[float, ...] = (1.0,)
-        if meaning.unscaled and reference.ndim:
-            factors = (1.0 / float(np.sqrt(reference.shape[-1])), 1.0)
-        noise = expected.noise.get(name)
-        reading = read_as(reference, found.arrays[theirs], noise, axes=axes, heads=heads, factors=factors, alone=alone)
-        if worst is None or _badness(reading) > _badness(worst[1]):
-            worst = (theirs, reading)
-    assert worst is not None
-    theirs, reading = worst
+        unscaled = meaning.unscaled and reference.ndim
+        factors = (1.0 / float(np.sqrt(reference.shape[-1])), 1.0) if unscaled else (1.0,)
+        mine, noise = found.arrays[theirs], expected.noise.get(name)
+        reading = read_as(reference, mine, noise, axes=axes, heads=heads, factors=factors, alone=alone)
+        readings.append((theirs, reading))
+    theirs, reading = max(readings, key=lambda each: _badness(each[1]))
     mine = found.arrays[theirs]
     said: tuple[str, ...] = ()
     if reading.diverged and (is_first or alone):

@@ -170,8 +170,7 @@ def rearranged(reference: Array, values: Array, noise: Noise | None, axes: str |
             if agree(reference, np.roll(values, -shift, axis), noise):
                 yield f"it would agree rolled by {-shift:+d} along {letter}"
                 return
-            part = slice(1, None) if shift == 1 else slice(None, -1)
-            other = slice(None, -1) if shift == 1 else slice(1, None)
+            part, other = (slice(1, None), slice(None, -1))[::shift]
             index = (slice(None),) * axis
             if size > 2 and agree(reference[(*index, other)], values[(*index, part)], noise):
                 yield f"it agrees with the reference shifted by {shift:+d} along {letter}"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Literal
 
 from npblender.groundtruth.noise.units import BUG, Score
 
 Status = Literal["within noise", "borderline", "diverged", "missing"]
-EXIT_CODES: Mapping[str, int] = MappingProxyType({"within noise": 0, "diverged": 1, "incomplete": 2, "borderline": 3})
+EXIT_CODES: Mapping[str, int] = {"within noise": 0, "diverged": 1, "incomplete": 2, "borderline": 3}
 """Of each verdict; a comparison that is not possible is 2, too."""
 
 

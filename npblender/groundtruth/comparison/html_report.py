@@ -40,11 +40,7 @@ svg .edge { fill: none; stroke: var(--bad) }
 
 
 def _shown(text: str) -> str:
-    """Escape a text for HTML and for attributes.
-
-    >>> _shown("<b>&'")
-    '&lt;b&gt;&amp;&#x27;'
-    """
+    """Escape a text for HTML and for attributes."""
     return escape(printable(text), quote=True)
 
 

@@ -148,25 +148,13 @@ def candidates(it: Operation) -> Candidates:
     """Yield every hypothesis for an operation with its output."""
     op = it.case.op
     by_op = {
-        "linear": of_linear,
-        "logits": of_linear,
-        "scores": of_attention,
-        "context": of_attention,
-        "layer_norm": of_layer_norm,
-        "softmax": of_softmax,
-        "log_softmax": of_log_softmax,
-        "cross_entropy": of_cross_entropy,
-        "add": of_sum,
-        "mask": of_mask,
-        "embed": of_embedding,
-        "scale": of_scale,
-        "zero_pads": of_pads,
-        NOTHING: of_nothing,
+        **{"linear": of_linear, "logits": of_linear, "scores": of_attention, "context": of_attention},
+        **{"layer_norm": of_layer_norm, "softmax": of_softmax, "log_softmax": of_log_softmax},
+        **{"cross_entropy": of_cross_entropy, "add": of_sum, "mask": of_mask, "embed": of_embedding},
+        **{"scale": of_scale, "zero_pads": of_pads, NOTHING: of_nothing},
+        **dict.fromkeys(ops.ACTIVATIONS, of_activation),
     }
-    if op in by_op:
-        yield from by_op[op](it)
-    elif op in ops.ACTIVATIONS:
-        yield from of_activation(it)
+    yield from by_op[op](it)
     yield from _clipped(it)
     yield "everything exactly 0: not computed, or not written", np.zeros_like(it.right)
 

@@ -62,24 +62,14 @@ def as_json(report: Report) -> dict[str, Any]:
     >>> found["verdict"], found["first_divergence"], found["exit_code"]
     ('diverged', 'logits', 1)
     """
-    as_they_are = (
-        "refed",
-        "unseen",
-        "thin",
-        "lacking",
-        "noise_measured",
-        "missing",
-        "surplus",
-        "unmatched_patterns",
-        "notes",
-    )
-    found = {name: getattr(report, name) for name in as_they_are}
+    lists = ("unseen", "thin", "lacking", "missing", "surplus", "unmatched_patterns", "notes")
     return {
         **{"format": FORMAT, "version": VERSION, "verdict": report.verdict, "exit_code": report.exit_code},
         "error": f"{len(report.lacking)} points are missing" if report.verdict == "incomplete" else None,
         "first_divergence": report.first_divergence,
         "last_good": None if report.last_good is None else report.last_good.name,
-        **{name: list(value) if isinstance(value, tuple) else value for name, value in found.items()},
+        **{"refed": report.refed, "noise_measured": report.noise_measured},
+        **{name: list(getattr(report, name)) for name in lists},
         "borderline": [point.name for point in report.borderline],
         "causes": list(likely_causes(report.first)),
         "reference": _fields(report.reference),

@@ -51,11 +51,7 @@ class Pattern:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The names in braces, in order.
-
-        >>> Pattern("enc.{n-1}.{rest...}").variables
-        ('n', 'rest')
-        """
+        """The names in braces, in order, without what `{n-1}` and `{rest...}` say besides."""
         return tuple(variable for variable, _, _ in _compiled(self.text)[1])
 
     def match(self, name: str) -> dict[str, str] | None:

@@ -37,33 +37,32 @@ class PointNames:
     parlai: tuple[str, ...]
 
 
+_NORMED = {"encoder": "sum", "decoder": "scaled"}
+"""What the norm of each stack's embedding is taken of."""
+
+
+def _below(theirs: str, ours: str, names: str) -> Iterator[tuple[str, str]]:
+    """(name, point) of each "name=point" in a text of several, below a module of theirs and a place of ours."""
+    for name, point in (each.split("=") for each in names.split()):
+        yield f"{theirs}.{name}", f"{ours}.{point}"
+
+
 def _transformers() -> Iterator[tuple[str, str]]:
     """(name, point): modules of versions 4 and 5, then the fields of their outputs."""
     for stack, attentions in (("encoder", ("self_attn",)), ("decoder", ("self_attn", "encoder_attn"))):
-        yield f"{stack}.embed_tokens", f"{stack}.embed.tokens"
-        yield f"{stack}.embed_positions", f"{stack}.embed.positions"
-        before_norm = "sum" if stack == "encoder" else "scaled"
-        yield f"{stack}.layernorm_embedding.input", f"{stack}.embed.{before_norm}"
-        yield f"{stack}.layernorm_embedding", f"{stack}.embed.norm"
-        yield f"{stack}.layers.0.input", f"{stack}.embed.output"
+        norm = f"layernorm_embedding.input={_NORMED[stack]} layernorm_embedding=norm"
+        of_ids = f"embed_tokens=tokens embed_positions=positions {norm} layers.0.input=output"
+        yield from _below(stack, f"{stack}.embed", of_ids)
         layer = f"{stack}.layers.{{n}}"
-        for attention in attentions:
-            here = f"{layer}.{attention}"
-            for letter in "qkv":
-                yield f"{here}.{letter}_proj", f"{here}.{letter}"
-            yield f"{here}.output.1", f"{here}.weights"
-            yield f"{here}.out_proj.input", f"{here}.context"
-            yield f"{here}.out_proj", f"{here}.output"
+        for here in (f"{layer}.{attention}" for attention in attentions):
+            projected = "out_proj.input=context out_proj=output"
+            yield from _below(here, here, f"q_proj=q k_proj=k v_proj=v output.1=weights {projected}")
             yield here, f"{here}.output"
             yield f"{here}_layer_norm.input", f"{here}.sum"
             yield f"{here}_layer_norm", f"{here}.norm"
-        yield f"{layer}.fc1", f"{layer}.ffn.hidden"
-        yield f"{layer}.activation_fn.input", f"{layer}.ffn.hidden"
-        yield f"{layer}.activation_fn", f"{layer}.ffn.activation"
-        yield f"{layer}.fc2.input", f"{layer}.ffn.activation"
-        yield f"{layer}.fc2", f"{layer}.ffn.output"
-        yield f"{layer}.final_layer_norm.input", f"{layer}.ffn.sum"
-        yield f"{layer}.final_layer_norm", f"{layer}.ffn.norm"
+        activation = "activation_fn.input=hidden activation_fn=activation"
+        norm = "final_layer_norm.input=sum final_layer_norm=norm"
+        yield from _below(layer, f"{layer}.ffn", f"fc1=hidden {activation} fc2.input=activation fc2=output {norm}")
         yield layer, f"{layer}.output"
         yield stack, f"{stack}.states"
         yield f"{stack}_hidden_states.0", f"{stack}.embed.output"
@@ -79,39 +78,22 @@ def _transformers() -> Iterator[tuple[str, str]]:
 
 def _parlai() -> Iterator[tuple[str, str]]:
     """(name, point): modules of `TransformerGeneratorModel`. `.output.2` of an attention are its masked scores."""
-    stacks = (
-        ("encoder", (("attention", "self_attn", "norm1"),), "norm2"),
-        (
-            "decoder",
-            (("self_attention", "self_attn", "norm1"), ("encoder_attention", "encoder_attn", "norm2")),
-            "norm3",
-        ),
-    )
+    own, cross = ("self_attention", "self_attn", "norm1"), ("encoder_attention", "encoder_attn", "norm2")
+    stacks = (("encoder", [("attention", "self_attn", "norm1")], "norm2"), ("decoder", [own, cross], "norm3"))
     for stack, attentions, last_norm in stacks:
-        yield f"{stack}.embeddings", f"{stack}.embed.tokens"
-        yield f"{stack}.position_embeddings", f"{stack}.embed.positions"
-        before_norm = "sum" if stack == "encoder" else "scaled"
-        yield f"{stack}.norm_embeddings.input", f"{stack}.embed.{before_norm}"
-        yield f"{stack}.norm_embeddings", f"{stack}.embed.norm"
-        yield f"{stack}.layers.0.input", f"{stack}.embed.output"
+        norm = f"norm_embeddings.input={_NORMED[stack]} norm_embeddings=norm"
+        of_ids = f"embeddings=tokens position_embeddings=positions {norm} layers.0.input=output"
+        yield from _below(stack, f"{stack}.embed", of_ids)
         layer = f"{stack}.layers.{{n}}"
         for theirs, ours, norm in attentions:
             here, point = f"{layer}.{theirs}", f"{layer}.{ours}"
-            for letter in "qkv":
-                yield f"{here}.{letter}_lin", f"{point}.{letter}"
-            yield f"{here}.output.2", f"{point}.masked_scores"
-            yield f"{here}.attn_dropout", f"{point}.weights"
-            yield f"{here}.out_lin.input", f"{point}.context"
-            yield f"{here}.out_lin", f"{point}.output"
+            scores = "output.2=masked_scores attn_dropout=weights"
+            projected = "out_lin.input=context out_lin=output"
+            yield from _below(here, point, f"q_lin=q k_lin=k v_lin=v {scores} {projected}")
             yield here, f"{point}.output"
-            yield f"{layer}.{norm}.input", f"{point}.sum"
-            yield f"{layer}.{norm}", f"{point}.norm"
-        yield f"{layer}.ffn.lin1", f"{layer}.ffn.hidden"
-        yield f"{layer}.ffn.lin2.input", f"{layer}.ffn.activation"
-        yield f"{layer}.ffn.lin2", f"{layer}.ffn.output"
-        yield f"{layer}.ffn", f"{layer}.ffn.output"
-        yield f"{layer}.{last_norm}.input", f"{layer}.ffn.sum"
-        yield f"{layer}.{last_norm}", f"{layer}.ffn.norm"
+            yield from _below(layer, point, f"{norm}.input=sum {norm}=norm")
+        blocks = "ffn.lin1=hidden ffn.lin2.input=activation ffn.lin2=output ffn=output"
+        yield from _below(layer, f"{layer}.ffn", f"{blocks} {last_norm}.input=sum {last_norm}=norm")
         yield layer, f"{layer}.output"
         yield stack, f"{stack}.states"
 

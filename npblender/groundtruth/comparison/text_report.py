@@ -53,7 +53,9 @@ def _lines(report: Report) -> Iterator[str]:
     if first is None:
         if report.verdict == "incomplete":
             yield f"INCOMPLETE: {counted}, and what was compared is within noise"
-            yield f"  {'why':14} {_why_incomplete(report)}"
+            names = ", ".join(report.lacking[:MOST_NAMES]) + (", ..." if len(report.lacking) > MOST_NAMES else "")
+            missing = f"{len(report.lacking):,} points are missing ({names})"
+            yield f"  {'why':14} {missing}; --require GLOB says which ones are enough"
         elif report.verdict == "borderline":
             yield f"BORDERLINE at {report.borderline[0].name}: {counted}"
         else:
@@ -89,21 +91,15 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"  {'note':14} {note}"
 
 
-def _why_incomplete(report: Report) -> str:
-    names = ", ".join(report.lacking[:MOST_NAMES]) + (", ..." if len(report.lacking) > MOST_NAMES else "")
-    return f"{len(report.lacking):,} points are missing ({names}); --require GLOB says which ones are enough"
-
-
 def _borderline(report: Report) -> Iterator[str]:
     """List the borderline points, with the command that decides whether they are rounding."""
     points = report.borderline
     if not points:
         return
     for point in points[:MOST_FULL]:
-        assert point.score is not None
-        size = (
-            f"{short(point.score.units)} units rms, worst {short(point.score.worst)} of {point.score.worst_limit:.3g}"
-        )
+        score = point.score
+        assert score is not None
+        size = f"{short(score.units)} units rms, worst {short(score.worst)} of {score.worst_limit:.3g}"
         yield f"  {'borderline':14} {point.name}: {size}"
     yield from _entry("borderline, too", [point.name for point in points[MOST_FULL:]])
     later = "" if report.first is None else ", or here, since a later point diverges"

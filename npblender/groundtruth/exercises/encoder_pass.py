@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from npblender.common.array_types import Array
+from npblender.groundtruth.tracing.inputs import TraceInputs
+from npblender.groundtruth.tracing.record import record
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.ops import embed, linear
 from npblender.tokenizer import BlenderbotSmallTokenizer
-from npblender.transformer.context import Context, Tap
-from npblender.transformer.forward import run_encoder
-from npblender.transformer.inputs import Source
 from npblender.transformer.parameters import LayerNorm
 
 
@@ -32,17 +31,15 @@ def demo() -> tuple[BlenderbotSmallForConditionalGeneration, BlenderbotSmallToke
 def encoder_of_the_demo(text: str) -> dict[str, Array]:
     """What the package computes: the points that `encoder_with` has, [S, D] or [H, S, K] each."""
     model, tokenizer = demo()
-    points: dict[str, Array] = {}
-    tap = Tap(lambda name, array: points.update({name: array[0].copy()}))
-    source = Source(np.array([tokenizer(text)["input_ids"]]))  # [1, S]
-    run_encoder(model.weights, source, Context(model.config, model.dialect, tap))
+    inputs = TraceInputs([tokenizer(text)["input_ids"]])  # [1, S]
+    points = record(model, inputs, points="encoder.*", noise=False).arrays
     size = model.config.d_model // model.config.encoder_attention_heads
     found = {}
     for name, array in points.items():
         *place, last = name.split(".")
         if last in ("norm", "q", "context", "activation", "sum") or name == "encoder.states":
             # The exercises divide the scores, not the queries.
-            found[name] = array * np.sqrt(size) if last == "q" and "self_attn" in place else array
+            found[name] = array[0] * np.sqrt(size) if last == "q" and "self_attn" in place else array[0]
     del found["encoder.embed.sum"]
     return found
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
 from operator import itemgetter
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -63,35 +62,29 @@ def merge_from_right(word: str, ranks: Ranks) -> list[str]:
     return [symbol[::-1] for symbol in reversed(merge_rounds(turned, backwards, lowest(backwards)))]
 
 
-MERGES: Mistakes = MappingProxyType(
-    {
-        "the leftmost pair that has a rank is merged first; the one with the lowest rank must be": (
-            lambda word, ranks: merge_rounds(symbols_of_word(word), ranks, lambda pairs: pairs[0])
-        ),
-        "the pair with the highest rank is merged first; the lowest rank was learned first": (
-            lambda word, ranks: merge_rounds(
-                symbols_of_word(word), ranks, lambda pairs: max(pairs, key=ranks.__getitem__)
-            )
-        ),
-        "the last letter does not carry </w>": lambda word, ranks: merge_rounds(list(word), ranks, lowest(ranks)),
-        "overlapping pairs are merged from the right; they are merged from the left": merge_from_right,
-        "nothing is merged": lambda word, ranks: symbols_of_word(word),
-    }
-)
+MERGES: Mistakes = {
+    "the leftmost pair that has a rank is merged first; the one with the lowest rank must be": (
+        lambda word, ranks: merge_rounds(symbols_of_word(word), ranks, lambda pairs: pairs[0])
+    ),
+    "the pair with the highest rank is merged first; the lowest rank was learned first": (
+        lambda word, ranks: merge_rounds(symbols_of_word(word), ranks, lambda pairs: max(pairs, key=ranks.__getitem__))
+    ),
+    "the last letter does not carry </w>": lambda word, ranks: merge_rounds(list(word), ranks, lowest(ranks)),
+    "overlapping pairs are merged from the right; they are merged from the left": merge_from_right,
+    "nothing is merged": lambda word, ranks: symbols_of_word(word),
+}
 
-SOFTMAX: Mistakes = MappingProxyType(
-    {
-        "exp of large numbers overflows: take the row's largest number off before exp": (
-            lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
-        ),
-        "the sum goes over all numbers; it must go over the last axis": lambda x: np.exp(x) / np.exp(x).sum(),
-        "the sum goes over the first axis; it must go over the last": (
-            lambda x: np.exp(x) / np.exp(x).sum(axis=0, keepdims=True)
-        ),
-        "these are the logarithms: exp is missing at the end": ops.log_softmax,
-        "exp(x) is not divided by its sum": np.exp,
-    }
-)
+SOFTMAX: Mistakes = {
+    "exp of large numbers overflows: take the row's largest number off before exp": (
+        lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
+    ),
+    "the sum goes over all numbers; it must go over the last axis": lambda x: np.exp(x) / np.exp(x).sum(),
+    "the sum goes over the first axis; it must go over the last": (
+        lambda x: np.exp(x) / np.exp(x).sum(axis=0, keepdims=True)
+    ),
+    "these are the logarithms: exp is missing at the end": ops.log_softmax,
+    "exp(x) is not divided by its sum": np.exp,
+}
 
 
 def normed(
@@ -109,48 +102,40 @@ def normed(
     return np.asarray((x - x.mean(axis=axis, keepdims=True)) / below * weight + bias)
 
 
-LAYER_NORM: Mistakes = MappingProxyType(
-    {
-        "the variance is divided by D - 1; here it is divided by D": partial(normed, ddof=1),
-        "1e-5 is missing": partial(normed, epsilon=0.0),
-        "1e-5 is added to the root; it belongs inside, to the variance": (
-            lambda x, weight, bias: normed(x, weight, bias, below=x.std(axis=-1, keepdims=True) + 1e-5)
-        ),
-        "it is divided by the variance; the root is missing": (
-            lambda x, weight, bias: normed(x, weight, bias, below=x.var(axis=-1, keepdims=True) + 1e-5)
-        ),
-        "mean and variance go over the tokens; they go over each token's own numbers": partial(normed, axis=0),
-        "weight and bias are not used": lambda x, weight, bias: normed(x),
-        "the bias is not added": lambda x, weight, bias: normed(x, weight),
-        "the bias is added before the weight multiplies": lambda x, weight, bias: normed(x, bias=bias) * weight,
-    }
-)
+LAYER_NORM: Mistakes = {
+    "the variance is divided by D - 1; here it is divided by D": partial(normed, ddof=1),
+    "1e-5 is missing": partial(normed, epsilon=0.0),
+    "1e-5 is added to the root; it belongs inside, to the variance": (
+        lambda x, weight, bias: normed(x, weight, bias, below=x.std(axis=-1, keepdims=True) + 1e-5)
+    ),
+    "it is divided by the variance; the root is missing": (
+        lambda x, weight, bias: normed(x, weight, bias, below=x.var(axis=-1, keepdims=True) + 1e-5)
+    ),
+    "mean and variance go over the tokens; they go over each token's own numbers": partial(normed, axis=0),
+    "weight and bias are not used": lambda x, weight, bias: normed(x),
+    "the bias is not added": lambda x, weight, bias: normed(x, weight),
+    "the bias is added before the weight multiplies": lambda x, weight, bias: normed(x, bias=bias) * weight,
+}
 
-GELU: Mistakes = MappingProxyType(
-    {
-        "this is the approximation by tanh; the model uses the exact function": ops.ACTIVATIONS["gelu_new"],
-        "this is the approximation by a sigmoid; the model uses the exact function": (
-            lambda x: x / (1 + np.exp(-1.702 * x))
-        ),
-        "this is relu": lambda x: np.maximum(x, 0),
-        "this is silu": ops.ACTIVATIONS["silu"],
-        "this is the probability alone; it must be multiplied with x": ops.normal_cdf,
-        "erf gets x; it must get x / sqrt(2)": lambda x: x * (1 + ops.erf(x)) / 2,
-        "1 + erf must be divided by 2": lambda x: x * (1 + ops.erf(x / np.sqrt(2))),
-    }
-)
+GELU: Mistakes = {
+    "this is the approximation by tanh; the model uses the exact function": ops.ACTIVATIONS["gelu_new"],
+    "this is the approximation by a sigmoid; the model uses the exact function": lambda x: x / (1 + np.exp(-1.702 * x)),
+    "this is relu": lambda x: np.maximum(x, 0),
+    "this is silu": ops.ACTIVATIONS["silu"],
+    "this is the probability alone; it must be multiplied with x": ops.normal_cdf,
+    "erf gets x; it must get x / sqrt(2)": lambda x: x * (1 + ops.erf(x)) / 2,
+    "1 + erf must be divided by 2": lambda x: x * (1 + ops.erf(x / np.sqrt(2))),
+}
 
-SPLIT_HEADS: Mistakes = MappingProxyType(
-    {
-        "a reshape to [H, T, K] mixes the tokens: make it [T, H, K], then exchange the first two axes": (
-            lambda x, heads: x.reshape(heads, len(x), -1)
-        ),
-        "head h takes columns h, h + H, ...; it takes the K columns from h * K on": (
-            lambda x, heads: x.reshape(len(x), -1, heads).transpose(2, 0, 1)
-        ),
-        "this is [T, H, K]; the first two axes must change places": lambda x, heads: x.reshape(len(x), heads, -1),
-    }
-)
+SPLIT_HEADS: Mistakes = {
+    "a reshape to [H, T, K] mixes the tokens: make it [T, H, K], then exchange the first two axes": (
+        lambda x, heads: x.reshape(heads, len(x), -1)
+    ),
+    "head h takes columns h, h + H, ...; it takes the K columns from h * K on": (
+        lambda x, heads: x.reshape(len(x), -1, heads).transpose(2, 0, 1)
+    ),
+    "this is [T, H, K]; the first two axes must change places": lambda x, heads: x.reshape(len(x), heads, -1),
+}
 
 
 def attended(
@@ -177,25 +162,23 @@ def masked_late(q: Array, k: Array, v: Array, mask: Array) -> Array:
     return np.asarray((ops.softmax(q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1])) * mask) @ v)
 
 
-ATTENTION: Mistakes = MappingProxyType(
-    {
-        "the mask is not used": lambda q, k, v, mask: attended(q, k, v, np.ones_like(mask)),
-        "the mask is turned round: True means that a query may look": lambda q, k, v, mask: attended(q, k, v, ~mask),
-        "a hidden key's score becomes 0, which is a score like others; it must become hugely negative": (
-            partial(attended, hidden=0.0)
-        ),
-        "the mask comes after the softmax, so that the weights no longer sum to 1": masked_late,
-        "scores are not divided by sqrt(K)": partial(attended, divisor=1.0),
-        "scores are divided by K; it is sqrt(K)": lambda q, k, v, mask: attended(q, k, v, mask, divisor=q.shape[-1]),
-        "scores are multiplied by sqrt(K); they are divided": (
-            lambda q, k, v, mask: attended(q, k, v, mask, divisor=q.shape[-1] ** -0.5)
-        ),
-        "softmax goes over the queries; it goes over the keys": partial(attended, axis=1),
-        "the scores themselves mix the values; softmax is missing": (
-            lambda q, k, v, mask: (q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1])) @ v
-        ),
-    }
-)
+ATTENTION: Mistakes = {
+    "the mask is not used": lambda q, k, v, mask: attended(q, k, v, np.ones_like(mask)),
+    "the mask is turned round: True means that a query may look": lambda q, k, v, mask: attended(q, k, v, ~mask),
+    "a hidden key's score becomes 0, which is a score like others; it must become hugely negative": (
+        partial(attended, hidden=0.0)
+    ),
+    "the mask comes after the softmax, so that the weights no longer sum to 1": masked_late,
+    "scores are not divided by sqrt(K)": partial(attended, divisor=1.0),
+    "scores are divided by K; it is sqrt(K)": lambda q, k, v, mask: attended(q, k, v, mask, divisor=q.shape[-1]),
+    "scores are multiplied by sqrt(K); they are divided": (
+        lambda q, k, v, mask: attended(q, k, v, mask, divisor=q.shape[-1] ** -0.5)
+    ),
+    "softmax goes over the queries; it goes over the keys": partial(attended, axis=1),
+    "the scores themselves mix the values; softmax is missing": (
+        lambda q, k, v, mask: (q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1])) @ v
+    ),
+}
 
 
 def replied(
@@ -222,19 +205,17 @@ def without_end(ids: list[int], end: int) -> list[int]:
     return ids[:-1] if ids[-1] == end else ids
 
 
-GREEDY: Mistakes = MappingProxyType(
-    {
-        "the end is not among the ids; it is the last of them": lambda f, s, e, n: without_end(replied(f, s, e, n), e),
-        "the start is not among the ids; it is the first of them": lambda f, s, e, n: replied(f, s, e, n)[1:],
-        "next_logits gets the last id alone; it needs all ids": partial(replied, given=lambda ids: ids[-1:]),
-        "among equal logits the highest id is taken; it is the lowest": (
-            partial(replied, choose=lambda logits: int(np.flatnonzero(logits == logits.max())[-1]))
-        ),
-        "there is one id more than the limit: the start counts": lambda f, s, e, n: replied(f, s, e, n + 1),
-        "there is one id too few at the limit": lambda f, s, e, n: replied(f, s, e, n - 1),
-        "the least likely token is taken": partial(replied, choose=np.argmin),
-    }
-)
+GREEDY: Mistakes = {
+    "the end is not among the ids; it is the last of them": lambda f, s, e, n: without_end(replied(f, s, e, n), e),
+    "the start is not among the ids; it is the first of them": lambda f, s, e, n: replied(f, s, e, n)[1:],
+    "next_logits gets the last id alone; it needs all ids": partial(replied, given=lambda ids: ids[-1:]),
+    "among equal logits the highest id is taken; it is the lowest": (
+        partial(replied, choose=lambda logits: int(np.flatnonzero(logits == logits.max())[-1]))
+    ),
+    "there is one id more than the limit: the start counts": lambda f, s, e, n: replied(f, s, e, n + 1),
+    "there is one id too few at the limit": lambda f, s, e, n: replied(f, s, e, n - 1),
+    "the least likely token is taken": partial(replied, choose=np.argmin),
+}
 
 Step: TypeAlias = tuple[Array, Array, Array]
 
@@ -258,18 +239,16 @@ def best_of_each(log_probs: Array, sums: Array, width: int) -> Step:
     return rows, tokens, sums + log_probs[rows, tokens]
 
 
-BEAM_STEP: Mistakes = MappingProxyType(
-    {
-        "the sums of the beams are not added": lambda p, sums, width: stepped(p, np.zeros_like(sums), width),
-        "the new sums lack those of the beams": lambda p, sums, width: (
-            *stepped(p, sums, width)[:2],
-            p[stepped(p, sums, width)[:2]],
-        ),
-        "every beam goes on with its own best token; the best of all beams together go on": best_of_each,
-        "these are the worst continuations": partial(stepped, sign=1),
-        "they are in the order of the worst first; the best comes first": lambda p, sums, width: tuple(
-            part[::-1] for part in stepped(p, sums, width)
-        ),
-        "beam and token are exchanged": lambda p, sums, width: itemgetter(1, 0, 2)(stepped(p, sums, width)),
-    }
-)
+BEAM_STEP: Mistakes = {
+    "the sums of the beams are not added": lambda p, sums, width: stepped(p, np.zeros_like(sums), width),
+    "the new sums lack those of the beams": lambda p, sums, width: (
+        *stepped(p, sums, width)[:2],
+        p[stepped(p, sums, width)[:2]],
+    ),
+    "every beam goes on with its own best token; the best of all beams together go on": best_of_each,
+    "these are the worst continuations": partial(stepped, sign=1),
+    "they are in the order of the worst first; the best comes first": lambda p, sums, width: tuple(
+        part[::-1] for part in stepped(p, sums, width)
+    ),
+    "beam and token are exchanged": lambda p, sums, width: itemgetter(1, 0, 2)(stepped(p, sums, width)),
+}

@@ -166,12 +166,7 @@ TASKS: tuple[Task, ...] = (
             Case("three tokens, causal", (*(_numbers(2, 3, 4, seed=seed) for seed in (10, 11, 12)), CAUSAL)),
             Case(
                 "one new token, five keys, the first a pad",
-                (
-                    _numbers(1, 1, 8, seed=13),
-                    _numbers(1, 5, 8, seed=14),
-                    _numbers(1, 5, 8, seed=15),
-                    np.array([[False, True, True, True, True]]),
-                ),
+                (*(_numbers(1, n, 8, seed=seed) for n, seed in ((1, 13), (5, 14), (5, 15))), np.arange(5)[None] > 0),
             ),
         ),
         mistakes.attended,

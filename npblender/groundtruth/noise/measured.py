@@ -44,7 +44,7 @@ class _Deviations:
 
 
 def record_arrays(evaluation: Evaluation, wanted: Collection[str]) -> dict[str, Array]:
-    """Run an evaluation and copies the arrays of the wanted points, in causal order."""
+    """Run an evaluation and copy the arrays of the wanted points, in causal order."""
     arrays: dict[str, Array] = {}
 
     def keep(name: str, array: Array) -> None:

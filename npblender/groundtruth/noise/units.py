@@ -71,11 +71,7 @@ class Noise:
 
     @property
     def numbers(self) -> dict[str, float]:
-        """What stands in JSON: rms and max, and the spread where the noise is of every value.
-
-        >>> Noise(1.0, 2.0).numbers
-        {'rms': 1.0, 'max': 2.0}
-        """
+        """What stands in JSON: rms and max, and the spread where the noise is of every value."""
         found = {"rms": self.rms, "max": self.max}
         return found if self.spread is None else found | {"spread": self.spread}
 
@@ -105,11 +101,7 @@ class Score:
 
 
 def short(value: float) -> float:
-    """Round to three digits: noise is no more exact than that, and files stay small.
-
-    >>> short(0.123456)
-    0.123
-    """
+    """Round to three digits: noise is no more exact than that, and files stay small."""
     return float(f"{value:.2e}")
 
 
@@ -163,15 +155,14 @@ def worst_limit(noise: Noise, *, alone: bool = False) -> float:
 
 
 def _comparable(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Convert to float64 and clips to float32's range: a float64 program hides keys with -1.8e308."""
+    """Convert to float64 and clip to float32's range: a float64 program hides keys with -1.8e308."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):  # a NaN may be a signalling one
-        finite = (
-            array if array.dtype.kind != "f" else np.where(np.isfinite(array), array.clip(-_LARGEST, _LARGEST), array)
-        )
-        return finite.astype(np.float64)
+        if array.dtype.kind == "f":
+            array = np.where(np.isfinite(array), array.clip(-_LARGEST, _LARGEST), array)
+        return array.astype(np.float64)
 
 
 def _differences(reference: NDArray[np.float64], mine: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -119,28 +119,24 @@ def _source_axes(evaluation: Evaluation, change: Callable[[Array, int], Array]) 
     return back
 
 
-def _explicit(evaluation: Evaluation) -> tuple[Source, NDArray[np.bool_], NDArray[np.int64]] | None:
-    """Return the source with its mask [B, S] and positions [B, S] as arrays; None without an encoder."""
+def _explicit(evaluation: Evaluation) -> tuple[Source, NDArray[np.bool_]] | None:
+    """Return the source with its mask [B, S] and positions [B, S] as arrays, and this mask; None without an encoder."""
     source = evaluation.run.source
     if source is None:
         return None
-    batch, length = source.size
-    mask = np.ones((batch, length), np.bool_) if source.attention_mask is None else source.attention_mask
-    context = Context(evaluation.config, evaluation.dialect)
+    mask = np.ones(source.size, np.bool_) if source.attention_mask is None else source.attention_mask
     positions = source.position_ids
     if positions is None:
-        positions = source_positions(batch, length, source.attention_mask, context)
-    return source, mask, positions
+        context = Context(evaluation.config, evaluation.dialect)
+        positions = source_positions(*source.size, source.attention_mask, context)
+    return replace(source, attention_mask=mask, position_ids=positions), mask
 
 
-def _with_source(
-    evaluation: Evaluation, source: Source, change: Callable[[Array, Any], Array], mask: Array, positions: Array
-) -> Evaluation:
+def _with_source(evaluation: Evaluation, source: Source, change: Callable[[Array, Any], Array]) -> Evaluation:
     """Apply `change(array, fill)` along the source's tokens of an evaluation."""
     fill = {"input_ids": evaluation.config.pad_token_id or 0}
     changed = with_arrays(
-        replace(source, attention_mask=mask, position_ids=positions),
-        lambda name, array: array if name == "head_mask" else change(array, fill.get(name, 0)),
+        source, lambda name, array: array if name == "head_mask" else change(array, fill.get(name, 0))
     )
     target = replace(evaluation.run.target, encoder_attention_mask=changed.attention_mask)
     return replace(evaluation, run=replace(evaluation.run, source=changed, target=target))
@@ -156,7 +152,7 @@ def longer_source(evaluation: Evaluation) -> Iterator[Variant]:
     hidden = evaluation.dialect.masked_score
     if found is None or not (hidden is None or hidden <= SURE_TO_HIDE):
         return
-    source, mask, positions = found
+    source, mask = found
     length = mask.shape[1]
     if not mask.any(axis=1).all() or length + EXTRA_COLUMNS > evaluation.config.max_position_embeddings:
         return
@@ -166,7 +162,7 @@ def longer_source(evaluation: Evaluation) -> Iterator[Variant]:
         return np.concatenate([array, more], axis=1)
 
     back = _source_axes(evaluation, lambda array, axis: array[(slice(None),) * axis + (slice(0, length),)])
-    yield Variant("longer source", _with_source(evaluation, source, longer, mask, positions), back)
+    yield Variant("longer source", _with_source(evaluation, source, longer), back)
 
 
 def reordered_source(evaluation: Evaluation) -> Iterator[Variant]:
@@ -174,8 +170,8 @@ def reordered_source(evaluation: Evaluation) -> Iterator[Variant]:
     found = _explicit(evaluation)
     if found is None or found[1].shape[1] < 2:
         return
-    source, mask, positions = found
+    source, mask = found
     order = np.random.default_rng(SEED).permutation(mask.shape[1])
     back = _source_axes(evaluation, lambda array, axis: array.take(np.argsort(order), axis))
-    changed = _with_source(evaluation, source, lambda array, fill: array[:, order], mask, positions)
+    changed = _with_source(evaluation, source, lambda array, fill: array[:, order])
     yield Variant("reordered source", changed, back)

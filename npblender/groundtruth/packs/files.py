@@ -17,7 +17,7 @@ import numpy as np
 from npblender.common.array_types import Array
 from npblender.common.printable import cut
 from npblender.groundtruth.noise.units import Noise
-from npblender.groundtruth.tracing.tensor_file import compact_json, read_tensors, tensor_bytes
+from npblender.groundtruth.tracing.tensor_file import below, compact_json, read_tensors, tensor_bytes
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,7 @@ def case_file(path: str, kind: str, about: str, cases: Iterable[PackCase], store
 
 
 def read_cases(path: Path) -> list[PackCase]:
-    """Read the cases of a file that `case_file` made.
-
-    Raises:
-        ValueError: it is damaged, or not a file of cases.
-    """
+    """Read the cases of a file that `case_file` made. Raises ValueError if it is damaged, or not a file of cases."""
     arrays, metadata = read_tensors(path)
     if "cases" not in metadata:
         raise ValueError(f"{path} is not a file of cases: its metadata have no key 'cases'")
@@ -104,16 +100,9 @@ def read_cases(path: Path) -> list[PackCase]:
 def _cases(arrays: Mapping[str, Array], records: Any) -> list[PackCase]:
     cases = []
     for name, record in records.items():
-        sides = {
-            side: {
-                key.removeprefix(f"{name}/{side}/"): array
-                for key, array in arrays.items()
-                if key.startswith(f"{name}/{side}/")
-            }
-            for side in ("in", "out")
-        }
+        given, out = (below(f"{name}/{side}/", arrays) for side in ("in", "out"))
         noise = {key: Noise(**each) for key, each in record["noise"].items()}
-        cases.append(PackCase(name, record["why"], sides["in"], sides["out"], record["parameters"], noise))
+        cases.append(PackCase(name, record["why"], given, out, record["parameters"], noise))
     return cases
 
 
@@ -134,11 +123,7 @@ def short(value: Any) -> float:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        ValueError: it is not JSON.
-    """
+    """Read a JSON file. Raises ValueError if it is not JSON."""
     try:
         return json.loads(path.read_bytes().decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from npblender.config.dialect import PARLAI
@@ -57,8 +56,5 @@ class Recipe:
         source = [5 % size, 11 % size, 17 % size, 8 % size, 23 % size, 8 % size] if exchange is None else exchange[0]
         pad, start = config.pad_token_id or 0, config.decoder_start_token_id
         assert start is not None
-        return list(self._kept(searches_for(dialect, source, pad, start, self.longest)))
-
-    def _kept(self, searches: Iterator[Search]) -> Iterator[Search]:
-        few = ("greedy", "beams", "beams-blocks")
-        yield from (each for each in searches if self.small or each.name in few)
+        every = searches_for(dialect, source, pad, start, self.longest)
+        return [each for each in every if self.small or each.name in ("greedy", "beams", "beams-blocks")]

@@ -40,11 +40,7 @@ class Subject:
         return all((self.folder / name).is_file() for name in ("vocab.json", "merges.txt"))
 
     def tokenizer(self, dialect: Dialect) -> BlenderbotSmallTokenizer:
-        """Load the folder's tokenizer in any dialect.
-
-        Raises:
-            FileNotFoundError: the folder has none.
-        """
+        """Load the folder's tokenizer in any dialect. Raises FileNotFoundError if it has none."""
         return BlenderbotSmallTokenizer.from_pretrained(self.folder, dialect=dialect)
 
     def sibling(self, dtype: DTypeLike) -> Subject:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,16 +126,10 @@ def verify_pack(
         return PackReport(manifest, broken)
     subject = subject_of(folder, manifest, model, dtype, allow_pickle=allow_pickle)
     exact = manifest.truth["scalar operation"].startswith("mpmath")
-    checks: dict[str, Callable[[Path], Verdict]] = {
-        scalars.KIND: lambda path: scalars.check(path, subject.dtype, exact=exact),
-        tensors.KIND: lambda path: tensors.check(path, subject.dtype),
-        forward.KIND: lambda path: forward.check(path, subject),
-        "parts": lambda path: parts_check.check(path, subject),
-        filters.KIND: filters.check,
-        searches.KIND: lambda path: searches.check(path, subject),
-        texts.KIND: lambda path: texts.check(path, subject),
-        chats.KIND: lambda path: chats.check(path, subject),
-        "model": lambda path: Verdict(True, "as it was made"),
+    checks: dict[str, Callable[[Path, Subject], Verdict]] = {
+        scalars.KIND: partial(scalars.check, exact=exact),
+        **{section.KIND: section.check for section in (tensors, forward, parts_check, filters, searches, texts, chats)},
+        "model": lambda path, subject: Verdict(True, "as it was made"),
     }
     if not any(fnmatchcase(path, only) for path in manifest.files):
         raise ValueError(f"no file of the pack matches {shown(only)}; there are {cut(', '.join(manifest.files))}")
@@ -146,7 +141,7 @@ def verify_pack(
         if not fnmatchcase(path, only):
             continue
         try:
-            verdicts[path] = checks[record.kind](Path(folder) / path)
+            verdicts[path] = checks[record.kind](Path(folder) / path, subject)
         except Exception as error:  # a file may be as its manifest says and hold anything
             verdicts[path] = Verdict(False, "it cannot be computed", (f"{type(error).__name__}: {cut(str(error))}",))
     return PackReport(manifest, {}, verdicts)

@@ -15,6 +15,7 @@ import numpy as np
 from npblender.common.array_types import Array
 from npblender.groundtruth.tracing.evaluate import Evaluation, decoder_passes
 from npblender.groundtruth.tracing.inputs import has_head
+from npblender.groundtruth.tracing.points import without_step
 from npblender.transformer.checks import make_context
 from npblender.transformer.context import SILENT
 from npblender.transformer.encoder import source_positions
@@ -93,17 +94,19 @@ def _zeroed(e: Evaluation, name: str, x: str) -> Iterator[Case]:
 
 
 def _attention(
-    e: Evaluation, here: str, module: str, x: str, pasts: list[str], masks: tuple[str, str]
+    e: Evaluation, here: str, x: str, pasts: list[str], masks: tuple[str, str], extra: Mapping[str, Array]
 ) -> Iterator[Case]:
-    """Yield the cases from scores to norm, over the keys and values of `pasts`; `masks` of keys and heads, or ""."""
+    """Yield the cases from queries to norm, over the keys and values of `pasts`; `masks` of keys and heads."""
+    module = without_step(here)
     norm = module + "_layer_norm"
     mask, head_mask = masks
+    yield from _projections(e, here, x, "q" if module.endswith(".encoder_attn") else "qkv")
     values = tuple(f"{past}.v" for past in pasts)
     yield Case(f"{here}.scores", "scores", {"q": (f"{here}.q",), "k": tuple(f"{past}.k" for past in pasts)})
-    if mask:
+    if mask in extra:
         value = float(np.finfo(np.float32).min) if e.dialect.masked_score is None else e.dialect.masked_score
         yield Case(f"{here}.masked_scores", "mask", {"x": (f"{here}.scores",), "mask": (mask,)}, {}, {"value": value})
-    masked = {"head_mask": (head_mask,)} if head_mask else {}
+    masked = {"head_mask": (head_mask,)} if head_mask in extra else {}
     yield Case(f"{here}.weights", "softmax", {"x": (f"{here}.masked_scores",)} | masked)
     yield Case(f"{here}.context", "context", {"weights": (f"{here}.weights",), "v": values})
     yield _linear(f"{here}.output", f"{here}.context", f"{module}.out_proj")
@@ -119,51 +122,42 @@ def _feed_forward(e: Evaluation, here: str, module: str, x: str) -> Iterator[Cas
     yield _norm(f"{here}.norm", f"{here}.sum", f"{module}.final_layer_norm")
 
 
-def _projections(here: str, module: str, x: str, heads: int, d: int, letters: str) -> Iterator[Case]:
+def _projections(e: Evaluation, here: str, x: str, letters: str) -> Iterator[Case]:
     """Yield queries (divided by sqrt(K)), keys and values, split into heads."""
+    module, config = without_step(here), e.config
+    heads = config.encoder_attention_heads if module.startswith("encoder.") else config.decoder_attention_heads
     for letter in letters:
-        scaled = {"divide_by": float(np.sqrt(d // heads))} if letter == "q" else {}
+        scaled = {"divide_by": float(np.sqrt(config.d_model // heads))} if letter == "q" else {}
         yield _linear(f"{here}.{letter}", x, f"{module}.{letter}_proj", heads=heads, **scaled)
 
 
 def _encoder(e: Evaluation, extra: Mapping[str, Array]) -> Iterator[Case]:
-    assert e.run.source is not None
     yield from _embedding(e, "encoder", "encoder")
-    x, heads = "encoder.embed.output", e.config.encoder_attention_heads
+    x = "encoder.embed.output"
     for n in range(e.config.encoder_layers):
         layer = f"encoder.layers.{n}"
         attn = f"{layer}.self_attn"
-        yield from _projections(attn, attn, x, heads, e.config.d_model, "qkv")
-        masks = _named("encoder.key_mask", extra), _named(f"{layer}.head_mask", extra)
-        yield from _attention(e, attn, attn, x, [attn], masks)
+        yield from _attention(e, attn, x, [attn], ("encoder.key_mask", f"{layer}.head_mask"), extra)
         yield from _feed_forward(e, f"{layer}.ffn", layer, f"{attn}.norm")
         yield from _zeroed(e, f"{layer}.output", f"{layer}.ffn.norm")
         x = f"{layer}.output"
 
 
-def _named(name: str, extra: Mapping[str, Array]) -> str:
-    return name if name in extra else ""
-
-
 def _decoder(e: Evaluation, before: list[str], step: str, extra: Mapping[str, Array]) -> Iterator[Case]:
     """Yield the cases of one decoder pass over the keys of those before it."""
     dot = f"{step}." if step else ""
-    here, heads = f"{dot}decoder", e.config.decoder_attention_heads
+    here = f"{dot}decoder"
     yield from _embedding(e, here, "decoder")
     x = f"{here}.embed.output"
     for n in range(e.config.decoder_layers):
         layer, module = f"{here}.layers.{n}", f"decoder.layers.{n}"
         attn = f"{layer}.self_attn"
-        yield from _projections(attn, f"{module}.self_attn", x, heads, e.config.d_model, "qkv")
         pasts = [f"{each}.{module}.self_attn" for each in before] + [attn]
-        masks = _named(f"{here}.self_mask", extra), _named(f"{module}.head_mask", extra)
-        yield from _attention(e, attn, f"{module}.self_attn", x, pasts, masks)
+        yield from _attention(e, attn, x, pasts, (f"{here}.self_mask", f"{module}.head_mask"), extra)
         x = f"{attn}.norm"
         if e.run.source is not None:
-            attn, once = f"{layer}.encoder_attn", f"{module}.encoder_attn"
-            yield from _projections(attn, once, x, heads, e.config.d_model, "q")
-            masks = _named("encoder.key_mask", extra), _named(f"{module}.cross_attn_head_mask", extra)
-            yield from _attention(e, attn, once, x, [once], masks)
+            attn, masks = f"{layer}.encoder_attn", ("encoder.key_mask", f"{module}.cross_attn_head_mask")
+            yield from _attention(e, attn, x, [f"{module}.encoder_attn"], masks, extra)
             x = f"{attn}.norm"
         yield from _feed_forward(e, f"{layer}.ffn", module, x)
         x = f"{layer}.output"
@@ -196,10 +190,8 @@ def list_cases(evaluation: Evaluation) -> list[Case]:
     cases: list[Case] = []
     if evaluation.run.source is not None:
         cases += _encoder(evaluation, extra)
-        heads, d = evaluation.config.decoder_attention_heads, evaluation.config.d_model
         for n in range(evaluation.config.decoder_layers):
-            attn = f"decoder.layers.{n}.encoder_attn"
-            cases += _projections(attn, attn, "encoder.states", heads, d, "kv")
+            cases += _projections(evaluation, f"decoder.layers.{n}.encoder_attn", "encoder.states", "kv")
     before: list[str] = []
     for step, _, _ in decoder_passes(evaluation.run):
         cases += _decoder(evaluation, before, step, extra)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ from npblender.groundtruth.single_ops.compute import compute
 from npblender.groundtruth.single_ops.rounding import float32_results, typical_error
 from npblender.groundtruth.tracing.evaluate import Evaluation, planned_points
 from npblender.groundtruth.tracing.inputs import TraceInputs, check_inputs
-from npblender.groundtruth.tracing.tensor_file import compact_json, read_tensors, write_tensors
+from npblender.groundtruth.tracing.tensor_file import below, compact_json, read_tensors, write_tensors
 from npblender.models.pretrained import PreTrainedModel
 from npblender.transformer.parameters import to_arrays
 
@@ -95,19 +95,15 @@ class Refed:
             )
         try:
             said = {name: json.loads(text) for name, text in metadata.items() if name not in ("format", "version")}
-            cases = tuple(_case(entry) for entry in said.pop("cases"))
+            fields = ("name", "op", "inputs", "parameters", "settings")
+            cases = tuple(Case(*(entry[field] for field in fields)) for entry in said.pop("cases"))
+            cases = tuple(replace(each, inputs={k: tuple(names) for k, names in each.inputs.items()}) for each in cases)
             noise = {name: Noise(**each, each=arrays.get(NOISE + name)) for name, each in said.pop("noise").items()}
             outputs = {case.name: arrays[case.name] for case in cases}
             assert set(noise) == set(outputs)
         except (ValueError, KeyError, TypeError, AssertionError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path}: its metadata do not describe its tensors ({shown(error)})") from error
-        given = {name.removeprefix(GIVEN): array for name, array in arrays.items() if name.startswith(GIVEN)}
-        return Refed(cases, given, outputs, noise, said)
-
-
-def _case(entry: Mapping[str, Any]) -> Case:
-    inputs = {role: tuple(names) for role, names in entry["inputs"].items()}
-    return Case(entry["name"], entry["op"], inputs, entry["parameters"], entry["settings"])
+        return Refed(cases, below(GIVEN, arrays), outputs, noise, said)
 
 
 def refed(model: PreTrainedModel, inputs: TraceInputs, *, dialect: str | Dialect | None = None) -> Refed:

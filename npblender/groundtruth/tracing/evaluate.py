@@ -17,7 +17,7 @@ from npblender.common.array_types import Array
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.groundtruth.tracing.inputs import Run, has_head, with_arrays
-from npblender.groundtruth.tracing.points import Point, decoder_points, encoder_points, head_points, start_points
+from npblender.groundtruth.tracing.points import Point, run_points
 from npblender.transformer.checks import make_context
 from npblender.transformer.context import Sink
 from npblender.transformer.forward import logits_of, loss_of, run_decoder, run_encoder, start_decoder
@@ -60,11 +60,7 @@ def changed_weights(config: BlenderbotSmallConfig, weights: Weights, change: Cal
 
 
 def cast_weights(config: BlenderbotSmallConfig, weights: Weights, dtype: np.dtype[Any]) -> Weights:
-    """Cast weights to another dtype and pack them as a model's own; return the same object if they have it already.
-
-    >>> cast_weights(config, weights, np.dtype("float64")).dtype
-    dtype('float64')
-    """
+    """Cast weights to another dtype and pack them as a model's own; return the same object if they have it already."""
     if weights.dtype == dtype:
         return weights
     return packed(config, changed_weights(config, weights, lambda name, array: array.astype(dtype)))
@@ -103,21 +99,19 @@ def planned_points(evaluation: Evaluation) -> dict[str, Point]:
     'step1.log_probabilities'
     """
     config, run = evaluation.config, evaluation.run
-    planned: list[tuple[str, Point]] = []
-    if run.source is not None:
-        once = [*encoder_points(config.encoder_layers), *start_points(config.decoder_layers)]
-        planned += [(point.name, point) for point in once]
-    each = list(decoder_points(config.decoder_layers, cross=run.source is not None))
-    if has_head(evaluation.weights):
-        each += head_points(labels=run.labels is not None)
-    for step, _, _ in decoder_passes(run):
-        planned += [(f"{step}.{point.name}" if step else point.name, point) for point in each]
+    planned = run_points(
+        None if run.source is None else config.encoder_layers,
+        config.decoder_layers,
+        (f"{step}." if step else "" for step, _, _ in decoder_passes(run)),
+        head=has_head(evaluation.weights),
+        labels=run.labels is not None,
+    )
     skipped = set()  # embeddings that are given are not looked up
     if run.source is not None and run.source.input_ids is None:
         skipped.add("encoder.embed.tokens")
     if run.target.input_ids is None:
         skipped.add("decoder.embed.tokens")
-    return {name: point for name, point in planned if point.name not in skipped}
+    return {name: point for name, point in planned.items() if point.name not in skipped}
 
 
 def _target_slice(target: Target, start: int, stop: int) -> Target:

@@ -7,10 +7,9 @@ tell what a name stands for, of any layer and with the prefix of a step (`prefil
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
@@ -72,11 +71,7 @@ def _block_end(under: str, new: str, output: str) -> Iterator[Point]:
 
 
 def encoder_points(layers: int) -> Iterator[Point]:
-    """List the encoder's points in causal order. H, K and F are the encoder's.
-
-    >>> [point.name for point in encoder_points(1)][-2:]
-    ['encoder.layers.0.output', 'encoder.states']
-    """
+    """List the encoder's points in causal order. H, K and F are the encoder's."""
     for name in ENCODER_EMBEDDING:
         yield Point(f"encoder.embed.{name}", "B S D", EMBEDDING[name])
     for n in range(layers):
@@ -89,11 +84,7 @@ def encoder_points(layers: int) -> Iterator[Point]:
 
 
 def start_points(layers: int) -> Iterator[Point]:
-    """List what the decoder computes once a source: each layer's cross keys and values. H and K are the decoder's.
-
-    >>> [point.name for point in start_points(1)]
-    ['decoder.layers.0.encoder_attn.k', 'decoder.layers.0.encoder_attn.v']
-    """
+    """List what the decoder computes once a source: each layer's cross keys and values. H and K are the decoder's."""
     for n in range(layers):
         yield Point(f"decoder.layers.{n}.encoder_attn.k", "B H S K", "keys of the source")
         yield Point(f"decoder.layers.{n}.encoder_attn.v", "B H S K", "values of the source")
@@ -118,15 +109,32 @@ def decoder_points(layers: int, *, cross: bool = True) -> Iterator[Point]:
 
 
 def head_points(*, labels: bool = False) -> Iterator[Point]:
-    """List the points of the language-model head.
-
-    >>> [point.name for point in head_points(labels=True)]
-    ['logits', 'log_probabilities', 'loss']
-    """
+    """List the points of the language-model head."""
     yield Point("logits", "B T V", "products with the shared matrix, plus the final bias")
     yield Point("log_probabilities", "B T V", "log-softmax of the logits")
     if labels:
         yield Point("loss", "", "mean negative log-probability of the labels")
+
+
+def run_points(
+    encoder_layers: int | None,
+    decoder_layers: int,
+    steps: Iterable[str] = ("",),
+    *,
+    head: bool = True,
+    labels: bool = False,
+) -> dict[str, Point]:
+    """List all points of a run by name, in causal order: what is computed once a source, then each step's.
+
+    `steps` are the prefixes of the decoder's passes; `encoder_layers` is None without an encoder.
+
+    >>> list(run_points(1, 1, ["prefill.", "step1."]))[-2:]
+    ['step1.logits', 'step1.log_probabilities']
+    """
+    cross = encoder_layers is not None
+    once = [*encoder_points(encoder_layers), *start_points(decoder_layers)] if encoder_layers is not None else []
+    each = [*decoder_points(decoder_layers, cross=cross), *(head_points(labels=labels) if head else ())]
+    return {point.name: point for point in once} | {step + point.name: point for step in steps for point in each}
 
 
 def catalogue(config: BlenderbotSmallConfig, *, labels: bool = False) -> list[Point]:
@@ -136,12 +144,7 @@ def catalogue(config: BlenderbotSmallConfig, *, labels: bool = False) -> list[Po
     >>> [point.name for point in points[:3]], points[-1].name
     (['encoder.embed.tokens', 'encoder.embed.scaled', 'encoder.embed.positions'], 'log_probabilities')
     """
-    return [
-        *encoder_points(config.encoder_layers),
-        *start_points(config.decoder_layers),
-        *decoder_points(config.decoder_layers),
-        *head_points(labels=labels),
-    ]
+    return list(run_points(config.encoder_layers, config.decoder_layers, labels=labels).values())
 
 
 _STEP = re.compile(r"(?:prefill|step[1-9]\d*)\.")
@@ -152,8 +155,8 @@ _STARTED = (".encoder_attn.k", ".encoder_attn.v")
 @cache
 def _templates() -> Mapping[str, tuple[int, Point]]:
     """Each point of a model of one layer a stack, with its place in causal order."""
-    points = [*encoder_points(1), *start_points(1), *decoder_points(1), *head_points(labels=True)]
-    return MappingProxyType({point.name: (place, point) for place, point in enumerate(points)})
+    points = run_points(1, 1, labels=True).items()
+    return {name: (place, point) for place, (name, point) in enumerate(points)}
 
 
 def split_step(name: str) -> tuple[str, str]:
@@ -167,11 +170,7 @@ def split_step(name: str) -> tuple[str, str]:
 
 
 def without_step(name: str) -> str:
-    """Remove the prefix of a step.
-
-    >>> without_step("step12.decoder.states"), without_step("encoder.states")
-    ('decoder.states', 'encoder.states')
-    """
+    """Remove the prefix of a step, as `split_step` finds it."""
     return split_step(name)[1]
 
 
@@ -238,14 +237,12 @@ def points_of_run(names: Sequence[str], config: Mapping[str, Any] | None) -> lis
     >>> names[0], names[-1], len(names)
     ('prefill.decoder.embed.tokens', 'step1.log_probabilities', 50)
     """
-    layers = [(config or {}).get(f"{stack}_layers") for stack in ("encoder", "decoder")]
-    if not all(isinstance(number, int) for number in layers):
+    encoder, decoder = ((config or {}).get(f"{stack}_layers") for stack in ("encoder", "decoder"))
+    if not isinstance(encoder, int) or not isinstance(decoder, int):
         return []
     source = any(without_step(name).startswith("encoder.") or ".encoder_attn." in name for name in names)
     steps = list(dict.fromkeys(split_step(name)[0] for name in names if split_step(name)[0])) or [""]
-    once = [*encoder_points(layers[0]), *start_points(layers[1])] if source else []  # type: ignore[arg-type]
-    each = [*decoder_points(layers[1], cross=source), *head_points(labels="loss" in names)]  # type: ignore[arg-type]
-    return [point.name for point in once] + [f"{step}{point.name}" for step in steps for point in each]
+    return list(run_points(encoder if source else None, decoder, steps, labels="loss" in names))
 
 
 def head_count(name: str, arrays: Mapping[str, NDArray[Any]], config: Mapping[str, Any] | None) -> int | None:

@@ -11,7 +11,7 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ _DTYPES = {
     )
 }
 _CODES = {dtype.name: code for code, dtype in _DTYPES.items()}
+T = TypeVar("T")
 _ALIGNMENT = 8
 UNPACKED_LIMIT = 1 << 32
 """The most bytes that an NPZ file may unpack to: 4 GiB. One of four megabytes can."""
@@ -125,6 +126,15 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
     tensors = read_header(place)
     content = np.fromfile(place, np.uint8)
     return {name: _stored(tensor, content) for name, tensor in tensors.items()}, read_metadata(place)
+
+
+def below(prefix: str, named: Mapping[str, T]) -> dict[str, T]:
+    """Select what has a name that begins with a prefix, by what follows it.
+
+    >>> below("in/", {"in/x": 1, "out/y": 2})
+    {'x': 1}
+    """
+    return {name.removeprefix(prefix): each for name, each in named.items() if name.startswith(prefix)}
 
 
 def _is_zip(path: Path) -> bool:

@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -60,10 +59,8 @@ class Trace:
         >>> list(found), found["inputs.input_ids"]
         (['logits', 'inputs.input_ids', 'inputs.prefill'], array([[5, 6]], dtype=int32))
         """
-        return {
-            **self.arrays,
-            **{INPUT + name: _as_tensor(value) for name, value in (self.inputs or {}).items() if name != "steps"},
-        }
+        inputs = {INPUT + name: value for name, value in (self.inputs or {}).items() if name != "steps"}
+        return {**self.arrays, **{name: _as_tensor(value) for name, value in inputs.items()}}
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -133,9 +130,11 @@ class Trace:
             raise ValueError(f"{path}: {error}") from error
 
 
-_SHAPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
-    {"points": (list,), "dialect": (str, dict), **dict.fromkeys(("noise", "config", "inputs", "producer"), (dict,))}
-)
+_SHAPES: Mapping[str, tuple[type, ...]] = {
+    "points": (list,),
+    "dialect": (str, dict),
+    **dict.fromkeys(("noise", "config", "inputs", "producer"), (dict,)),
+}
 
 
 def _outputs_of_cases(path: Any, arrays: Mapping[str, Array], text: str) -> Trace:
@@ -144,11 +143,8 @@ def _outputs_of_cases(path: Any, arrays: Mapping[str, Array], text: str) -> Trac
         listed = {name: each["noise"] for name, each in json.loads(text).items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: its metadata key 'cases' does not describe cases ({shown(error)})") from error
-    noise = {
-        f"{case}/out/{name}": _noise(path, f"{case}/out/{name}", value)
-        for case, each in listed.items()
-        for name, value in each.items()
-    }
+    said = {f"{case}/out/{name}": value for case, each in listed.items() for name, value in each.items()}
+    noise = {name: _noise(path, name, value) for name, value in said.items()}
     return Trace({name: array for name, array in arrays.items() if "/out/" in name}, noise)
 
 

@@ -213,12 +213,10 @@ def of_attention(it: Operation) -> Candidates:
     yield from it.rounded(roles)
     for role in roles:
         yield from it.elsewhere(role)
-    for name, bits in SUMS.items():
-        left = first if it.case.op == "scores" else first.astype(np.float64)
-        right = other if it.case.op == "scores" else other.swapaxes(-1, -2)
-        if left.size * right.shape[2] <= MOST_TERMS:
-            total = added_in(shortened(left[..., :, None, :] * right[..., None, :, :], bits), bits)
-            yield f"its sum kept in {name}", total if it.case.op == "scores" else merge_heads(total)
+    right = other if it.case.op == "scores" else other.swapaxes(-1, -2)
+    for name, bits in SUMS.items() if first.size * right.shape[2] <= MOST_TERMS else ():
+        total = added_in(shortened(first[..., :, None, :] * right[..., None, :, :], bits), bits)
+        yield f"its sum kept in {name}", total if it.case.op == "scores" else merge_heads(total)
     yield from _of_rows_and_heads(it, roles[1])
     yield from _taken_from(it, roles, 1, "H")
     yield from _taken_from(it, roles, 0, "B")
@@ -244,10 +242,10 @@ def of_attention(it: Operation) -> Candidates:
         return
     for text, kept in parts_of_sum(keys):
         yield text.replace("term", "key"), it.again({"weights": np.where(kept, first, 0)})
-    batch, heads, length, size = it.given["v"].shape[0], first.shape[1], first.shape[2], other.shape[3]
-    apart = (first @ other).transpose(0, 2, 3, 1).reshape(batch, length, heads * size)
+    mixed = first @ other  # [B, H, T, K]
+    apart = mixed.transpose(0, 2, 3, 1).reshape(it.right.shape)
     yield "heads merged by columns: a token's heads stand side by side", apart
-    yield "heads merged without a transpose", (first @ other).reshape(batch, length, heads * size)
+    yield "heads merged without a transpose", mixed.reshape(it.right.shape)
 
 
 def _taken_from(it: Operation, roles: tuple[str, str], axis: int, letter: str) -> Candidates:

@@ -48,13 +48,9 @@ def tensor_proto(name: str, array: Array) -> bytes:
     >>> tensor_proto("x", np.array([1.0], np.float32)).hex()
     '080110014201784a040000803f'
     """
-    fields = [_field(DIMS, size) for size in array.shape]
-    fields += [
-        _field(DATA_TYPE, TYPES[array.dtype.name]),
-        _field(NAME, name.encode()),
-        _field(RAW_DATA, little_endian(array)),
-    ]
-    return b"".join(fields)
+    fields: list[tuple[int, int | bytes]] = [(DIMS, size) for size in array.shape]
+    fields += [(DATA_TYPE, TYPES[array.dtype.name]), (NAME, name.encode()), (RAW_DATA, little_endian(array))]
+    return b"".join(_field(*field) for field in fields)
 
 
 def write(folder: Path, manifest: Manifest, out: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from npblender.generation.search import parlai
 from npblender.groundtruth.noise.units import Noise
 from npblender.groundtruth.packs.files import PackCase, PackFile, case_file, read_cases
 from npblender.groundtruth.packs.truth import filters
-from npblender.groundtruth.packs.verdict import Tally, Verdict
+from npblender.groundtruth.packs.verdict import Subject, Tally, Verdict
 
+Filter = Callable[[Array, Array, dict[str, Any]], Array]
 KIND = "filters"
 PATH = "generation/filters.safetensors"
 V = 17
@@ -105,34 +107,30 @@ def _biases(scores: Array, ids: Array, p: dict[str, Any]) -> Array:
     return processors.sequence_bias(scores, ids, biases, beyond_start=False)
 
 
-OWN: Mapping[str, Callable[[Array, Array, dict[str, Any]], Array]] = {
-    "min_length": lambda s, ids, p: processors.min_length(s, ids, p["shortest"], p["eos"]),
-    "forced_bos": lambda s, ids, p: processors.forced_bos(s, ids, p["token"]),
-    "forced_eos": lambda s, ids, p: processors.forced_eos(s, ids, p["longest"], p["tokens"]),
-    "suppress": lambda s, ids, p: processors.block(s, p["tokens"]),
-    "begin_suppress": lambda s, ids, p: processors.begin_suppress(s, ids, p["first"], p["tokens"]),
-    "repetition_penalty": lambda s, ids, p: processors.repetition_penalty(s, ids, p["penalty"]),
+def _named(module: ModuleType, name: str, *, ids: bool = True) -> Filter:
+    """Make the filter of a function of the package whose parameters have the same names in a pack."""
+    return lambda scores, seen, p: np.asarray(getattr(module, name)(scores, *([seen] if ids else []), **p))
+
+
+OF_IDS = ("min_length", "forced_bos", "forced_eos", "begin_suppress", "repetition_penalty", "exponential_decay")
+WARPERS = ("temperature", "top_k", "top_p", "min_p", "typical", "epsilon", "eta")
+OWN: Mapping[str, Filter] = {
+    **{name: _named(processors, name) for name in OF_IDS},
+    **{name: _named(warpers, name, ids=False) for name in WARPERS},
+    "suppress": lambda scores, ids, p: processors.block(scores, p["tokens"]),
+    "remove_invalid": _named(processors, "remove_invalid", ids=False),
     "no_repeat_ngram": _ngram,
     "bad_words": _bad_words,
     "sequence_bias": _biases,
-    "exponential_decay": lambda s, ids, p: processors.exponential_decay(s, ids, p["start"], p["factor"], p["eos"]),
-    "allowed_tokens": lambda s, ids, p: processors.allowed_tokens(
-        s, ids, lambda source, target: list(p["allowed"]), 1, rescue=False
+    "allowed_tokens": lambda scores, ids, p: processors.allowed_tokens(
+        scores, ids, lambda source, target: list(p["allowed"]), 1, rescue=False
     ),
-    "remove_invalid": lambda s, ids, p: processors.remove_invalid(s),
-    "temperature": lambda s, ids, p: warpers.temperature(s, p["value"]),
-    "top_k": lambda s, ids, p: warpers.top_k(s, p["k"]),
-    "top_p": lambda s, ids, p: warpers.top_p(s, p["p"]),
-    "min_p": lambda s, ids, p: warpers.min_p(s, p["share"]),
-    "typical": lambda s, ids, p: warpers.typical(s, p["mass"]),
-    "epsilon": lambda s, ids, p: warpers.epsilon(s, p["cutoff"]),
-    "eta": lambda s, ids, p: warpers.eta(s, p["cutoff"]),
 }
 """The package's filter of each name. Searches filter in float32 in whatever dtype the model computes."""
 
 
-def check(path: Path) -> Verdict:
-    """Compare the package's filters with the file."""
+def check(path: Path, subject: Subject) -> Verdict:
+    """Compare the package's filters with the file; the model does not matter."""
     tally = Tally()
     for case in read_cases(path):
         parameters = dict(case.parameters)

@@ -19,6 +19,7 @@ from npblender.config import BlenderbotSmallConfig
 from npblender.groundtruth.packs.files import PackFile, json_file
 from npblender.groundtruth.packs.sections.forward import OTHER_WEIGHTS
 from npblender.groundtruth.tracing.points import without_step
+from npblender.groundtruth.tracing.tensor_file import below
 from npblender.groundtruth.tracing.trace_file import Trace
 from npblender.transformer.masks import causal_mask
 
@@ -52,10 +53,6 @@ class Part:
         return {name: value for name, value in vars(self).items() if value is not None and value != {}}
 
 
-def _listed(mask: Any) -> Any:
-    return None if mask is None else np.asarray(mask).astype(int).tolist()
-
-
 @dataclass(frozen=True)
 class _Place:
     """A trace and one of its decoder passes: the whole target, its prompt, or a step."""
@@ -75,14 +72,8 @@ class _Place:
 
     def under(self, prefix: str, names: tuple[str, ...] | None = None) -> dict[str, str]:
         """List the outputs below a path of the trace, by what follows that path."""
-        found = {}
-        for name in self.trace.points:
-            if name.startswith(self.step if not without_step(name).startswith("encoder.") else ""):
-                point = without_step(name)
-                rest = point.removeprefix(prefix + ".")
-                if rest != point and self.name(point) == name and (names is None or rest in names):
-                    found[rest] = name
-        return found
+        points = {without_step(name): name for name in self.trace.points if name == self.name(without_step(name))}
+        return {rest: name for rest, name in below(f"{prefix}.", points).items() if names is None or rest in names}
 
     def given(self, name: str) -> Any:
         return (self.trace.inputs or {}).get(name)
@@ -94,7 +85,7 @@ class _Place:
         own = self.given("decoder_attention_mask")
         if own is not None:
             allowed = allowed & np.asarray(own, bool)[:, None, :keys]
-        return None if allowed.all() else _listed(allowed)
+        return None if allowed.all() else allowed.astype(int).tolist()
 
     def past(self, layer: str) -> dict[str, list[str]]:
         """List the keys and values of the passes before this one."""

@@ -13,6 +13,7 @@ from npblender.common.array_types import Array
 from npblender.common.printable import shown
 from npblender.groundtruth.packs.files import read_json
 from npblender.groundtruth.packs.manifest import path_within
+from npblender.groundtruth.packs.sections.parts import KIND as KIND
 from npblender.groundtruth.packs.verdict import Subject, Tally, Verdict
 from npblender.groundtruth.tracing.trace_file import Trace
 from npblender.transformer.attention import attend, feed_forward, project_keys_values, project_queries

@@ -14,7 +14,6 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,15 +23,19 @@ from npblender.common.printable import cut, shown
 from npblender.groundtruth.packs.files import PackFile
 from npblender.groundtruth.packs.truth.arithmetic import LIBM, Arithmetic
 from npblender.groundtruth.packs.truth.operations import SCALARS, scalar
-from npblender.groundtruth.packs.verdict import Verdict
+from npblender.groundtruth.packs.verdict import Subject, Verdict
 
 KIND = "scalar operation"
 COLUMNS = ("x", "y", "ulps", "region")
-BOUNDS: Mapping[str, float] = MappingProxyType({"erf": 1, "gelu": 4, "gelu_new": 4, "silu": 4, "relu": 0})
+BOUNDS: Mapping[str, float] = {"erf": 1, "gelu": 4, "gelu_new": 4, "silu": 4, "relu": 0}
 """The error bounds of `npblender.ops` in ulps of the result, in the left tail too."""
-TAILS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {"erf": (-4.5, -1.0), "gelu": (-14.6, -1.0), "gelu_new": (-11.5, -1.0), "silu": (-110.0, -1.0), "relu": (-9, -1)}
-)
+TAILS: Mapping[str, tuple[float, float]] = {
+    "erf": (-4.5, -1.0),
+    "gelu": (-14.6, -1.0),
+    "gelu_new": (-11.5, -1.0),
+    "silu": (-110.0, -1.0),
+    "relu": (-9, -1),
+}
 """The tails: from where float32 underflows (or the function reaches its limit) to where the middle begins."""
 LARGE = (6.0, 6.5, 7.25, 12.0, 24.0, 50.0, 88.75, 90.0, 100.0, 1000.0)
 """Beyond the middle: activations that a clipped function cuts off, and where an exponential overflows in float32."""
@@ -69,16 +72,13 @@ def make(seed: int, a: Arithmetic) -> Iterator[PackFile]:
         writer.writerow(COLUMNS)
         for x, region in points(name, np.random.default_rng([seed, number])):
             y = scalar(a, name, x)
-            for other, value in (("float64", scalar(LIBM, name, x)), ("npblender", _own(name, x, "float64"))):
+            with np.errstate(all="ignore"):
+                own = float(getattr(ops, name)(np.array([x]))[0])
+            for other, value in (("float64", scalar(LIBM, name, x)), ("npblender", own)):
                 if not _close(y, value):
                     raise ValueError(f"{name}({shown(x)}) is {shown(y)} by {a.name}, but {shown(value)} by {other}")
             writer.writerow([x.hex(), y.hex(), f"{BOUNDS[name]:g}", region])
         yield PackFile(f"ops/{name}.csv", KIND, f"{name} at float32 numbers", text.getvalue().encode("ascii"))
-
-
-def _own(name: str, x: float, dtype: str) -> float:
-    with np.errstate(all="ignore"):
-        return float(getattr(ops, name)(np.array([x], dtype))[0])
 
 
 def _operation(name: str) -> Callable[[Any], Any]:
@@ -95,11 +95,7 @@ def _close(y: float, value: float) -> bool:
 
 
 def read(path: Path) -> list[tuple[float, float, float, str]]:
-    """Read the rows of a CSV file: x, y, ulps and region.
-
-    Raises:
-        ValueError: it has another form.
-    """
+    """Read the rows of a CSV file: x, y, ulps and region. Raises ValueError if it has another form."""
     try:
         rows = list(csv.reader(io.StringIO(path.read_text(encoding="ascii"))))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -112,14 +108,14 @@ def read(path: Path) -> list[tuple[float, float, float, str]]:
         raise ValueError(f"{path}: {cut(str(error))}") from error
 
 
-def check(path: Path, dtype: np.dtype[Any], *, exact: bool = True) -> Verdict:
-    """Compare the operation of the file's name with the file, in the given dtype and its ulps, or float64's at most.
+def check(path: Path, subject: Subject, *, exact: bool = True) -> Verdict:
+    """Compare the operation of the file's name with the file, in the model's dtype and its ulps, or float64's at most.
 
     A pack made without mpmath is not `exact`: its float64 values have relative errors of up to `AGREE`.
     """
     rows = read(path)
     x, y = (np.array(column) for column in list(zip(*rows, strict=True))[:2])
-    narrow = dtype == np.float32
+    dtype, narrow = subject.dtype, subject.dtype == np.float32
     allowed = np.array([ulps for _, _, ulps, _ in rows]) + (0.0 if narrow else 0.5)  # y itself is rounded to float64
     with np.errstate(all="ignore"):
         mine = _operation(path.stem)(x.astype(dtype))

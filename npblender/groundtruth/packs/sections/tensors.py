@@ -21,7 +21,7 @@ from npblender.groundtruth.noise.units import Noise
 from npblender.groundtruth.packs.files import PackCase, PackFile, case_file, read_cases
 from npblender.groundtruth.packs.truth import operations
 from npblender.groundtruth.packs.truth.arithmetic import LIBM, Arithmetic
-from npblender.groundtruth.packs.verdict import Tally, Verdict
+from npblender.groundtruth.packs.verdict import Subject, Tally, Verdict
 
 KIND = "tensor operation"
 ORDERS = 8  # how many orders of summation the noise is measured over
@@ -178,10 +178,10 @@ def _agree(what: str, truth: Array, value: Array, who: str) -> None:
         raise ValueError(f"{who} do not agree about {what}")
 
 
-def check(path: Path, dtype: np.dtype[Any]) -> Verdict:
+def check(path: Path, subject: Subject) -> Verdict:
     """Compare the package's operation of the file's name with the file."""
     tally = Tally()
     for case in read_cases(path):
-        mine = _run(path.stem, case.inputs, case.parameters, dtype)
+        mine = _run(path.stem, case.inputs, case.parameters, subject.dtype)
         tally.compare(case.name, case.outputs["y"], mine, case.noise["y"])
     return tally.verdict("cases")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from npblender.common.printable import shown
@@ -17,7 +16,7 @@ from npblender.groundtruth.packs.verdict import Subject, Tally, Verdict
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
 KIND = "texts"
-WAYS: Mapping[str, Dialect] = MappingProxyType({"parlai": PARLAI, "transformers": TRANSFORMERS_5})
+WAYS: Mapping[str, Dialect] = {"parlai": PARLAI, "transformers": TRANSFORMERS_5}
 TEXTS = (
     "Hello, lower low!",
     "My friends are cool but they eat too many carbs.",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 Row: TypeAlias = list[float]
@@ -174,16 +173,14 @@ def eta(scores: Row, ids: Ids, *, cutoff: float) -> Row:
     return epsilon(scores, ids, cutoff=min(cutoff, math.sqrt(cutoff) * math.exp(-_entropy(_probabilities(scores)))))
 
 
-FILTERS: Mapping[str, Callable[..., Row]] = MappingProxyType(
-    {
-        each.__name__: each
-        for each in (
-            *(min_length, forced_bos, forced_eos, suppress, begin_suppress, repetition_penalty, no_repeat_ngram),
-            *(bad_words, sequence_bias, exponential_decay, allowed_tokens, remove_invalid),
-            *(temperature, top_k, top_p, min_p, typical, epsilon, eta),
-        )
-    }
-)
+FILTERS: Mapping[str, Callable[..., Row]] = {
+    each.__name__: each
+    for each in (
+        *(min_length, forced_bos, forced_eos, suppress, begin_suppress, repetition_penalty, no_repeat_ngram),
+        *(bad_words, sequence_bias, exponential_decay, allowed_tokens, remove_invalid),
+        *(temperature, top_k, top_p, min_p, typical, epsilon, eta),
+    )
+}
 
 
 def apply(name: str, scores: list[Row], ids: list[list[int]], parameters: Mapping[str, Any]) -> list[Row]:

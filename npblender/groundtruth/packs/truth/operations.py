@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from npblender.groundtruth.packs.truth.arithmetic import Arithmetic
@@ -49,9 +48,13 @@ def _relu(a: Arithmetic, x: float) -> Any:
     return a.number(x) if x > 0 else a.number(0.0)
 
 
-SCALARS: Mapping[str, Callable[[Arithmetic, float], Any]] = MappingProxyType(
-    {"erf": _erf, "gelu": _gelu, "gelu_new": _gelu_new, "silu": _silu, "relu": _relu}
-)
+SCALARS: Mapping[str, Callable[[Arithmetic, float], Any]] = {
+    "erf": _erf,
+    "gelu": _gelu,
+    "gelu_new": _gelu_new,
+    "silu": _silu,
+    "relu": _relu,
+}
 """Functions of one number."""
 
 
