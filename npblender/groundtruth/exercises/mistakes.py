@@ -214,7 +214,7 @@ GREEDY: Mistakes = {
     ),
     "there is one id more than the limit: the start counts": lambda f, s, e, n: replied(f, s, e, n + 1),
     "there is one id too few at the limit": lambda f, s, e, n: replied(f, s, e, n - 1),
-    "the least likely token is taken": partial(replied, choose=np.argmin),
+    "the least likely token is taken": partial(replied, choose=lambda logits: int(logits.argmin())),
 }
 
 Step: TypeAlias = tuple[Array, Array, Array]
