@@ -104,11 +104,8 @@ def encode_source(weights: Weights, context: Context, plan: Plan, arrays: Caller
     batch = len(encoder.last_hidden_state)
     prompt, prompt_mask = _prompt(plan, batch, arrays.decoder_input_ids, arrays.decoder_attention_mask)
     layers, heads = config.decoder_layers, config.decoder_attention_heads
-
-    def checked_head_mask(name: str) -> Array | None:
-        value = getattr(arrays, name)
-        return None if value is None else check_head_mask(name, value, layers, heads, dtype)
-
+    given = {name: getattr(arrays, name) for name in ("decoder_head_mask", "cross_attn_head_mask")}
+    head_masks = [None if m is None else check_head_mask(name, m, layers, heads, dtype) for name, m in given.items()]
     return EncodedSource(
         weights=weights,
         context=context,
@@ -118,8 +115,8 @@ def encode_source(weights: Weights, context: Context, plan: Plan, arrays: Caller
         full_source_ids=_full_source(plan, context, arrays.full_input_ids, batch),
         attention_mask=mask,
         decoder_attention_mask=prompt_mask,
-        head_mask=checked_head_mask("decoder_head_mask"),
-        cross_attn_head_mask=checked_head_mask("cross_attn_head_mask"),
+        head_mask=head_masks[0],
+        cross_attn_head_mask=head_masks[1],
         past=_past(plan, context, encoder, arrays, prompt.shape[1], dtype),
     )
 
@@ -242,11 +239,12 @@ class DecoderState:
         begin, end = cache.length, ids.shape[1]
         moved = not _in_order(slots)
         new = ids[:, begin:]
+        mask = self.prompt_mask
+        if mask is not None:  # ParlAI's search reads a prompt step by step, and ones follow: [R, P] -> [R, L]
+            mask = np.pad(mask[:, :end], ((0, 0), (0, max(0, end - mask.shape[1]))), constant_values=True)
         target = Target(
             input_ids=new[slots.argsort()] if moved else new,
-            attention_mask=None
-            if self.prompt_mask is None
-            else _grown(self.prompt_mask[:, :end], end),  # ParlAI's search reads a prompt step by step
+            attention_mask=mask,
             encoder_attention_mask=self.attention_mask,
             head_mask=encoded.head_mask,
             cross_attn_head_mask=encoded.cross_attn_head_mask,
@@ -335,12 +333,6 @@ def _in_order(slots: NDArray[np.int64]) -> bool:
 
 def _rows(mask: Mask | None, rows: NDArray[np.int64]) -> Mask | None:
     return None if mask is None else mask[rows]
-
-
-def _grown(prompt_mask: Mask, length: int) -> Mask:
-    """The prompt's mask, followed by ones: [R, P] -> [R, L]."""
-    new = np.ones((len(prompt_mask), length - prompt_mask.shape[1]), np.bool_)
-    return np.concatenate([prompt_mask, new], axis=1)
 
 
 def _present(layers: tuple[Array | None, ...], slots: NDArray[np.int64]) -> States:

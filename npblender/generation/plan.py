@@ -154,11 +154,12 @@ def _complaints(
     settings, used = plan.settings, settings_of(plan.search)
     for name, value in options.items():
         if name not in used and not is_off(name, value):
-            drawn = not plan.is_random and _is_for_sampling(name, dialect)
-            advice = "do_sample=True draws tokens and uses it" if drawn else ""
+            sampling = PARLAI_SAMPLE if dialect.search == "parlai" else SAMPLE
+            drawn = not plan.is_random and sampling in OPTIONS[name].searches
+            advice = "do_sample=True draws tokens and uses it; " if drawn else ""
             yield (
                 f"{name}={shown(value)} is not used by {plan.search}, which these options ask for in the dialect "
-                f"{shown(dialect.name)}; {advice}{'; ' if advice else ''}it uses {', '.join(sorted(used))}"
+                f"{shown(dialect.name)}; {advice}it uses {', '.join(sorted(used))}"
             )
     if not settings.return_dict_in_generate:
         for name, value in options.items():
@@ -197,11 +198,6 @@ def _complaints(
     else:
         yield from _transformers_complaints(plan)
     yield from _unknown_ids(plan, config)
-
-
-def _is_for_sampling(name: str, dialect: Dialect) -> bool:
-    """Whether sampling reads a setting."""
-    return (PARLAI_SAMPLE if dialect.search == "parlai" else SAMPLE) in OPTIONS[name].searches
 
 
 def _transformers_complaints(plan: Plan) -> Iterator[str]:

@@ -67,7 +67,7 @@ class SharedDecoder:
             return
         width = max(self.source_mask.shape[1], longest)
         self._cache = _stacked(self._cache, joined, width)
-        self.source_mask = np.concatenate([_widened(self.source_mask, width), _widened(mask, width)])
+        self.source_mask = np.concatenate([_widened(each, width, 1) for each in (self.source_mask, mask)])
         self.begins = np.concatenate([self.begins, np.full(len(rows), self._cache.length)])
 
     def logits(self, tokens: Ids) -> Array:
@@ -146,10 +146,10 @@ def _stacked(cache: Cache, joined: Cache, width: int) -> Cache:
     layers = []
     for old, new in zip(cache, joined, strict=True):
         nothing = np.zeros((len(new.key), *old.key.shape[1:]), old.key.dtype)  # hidden, but multiplied by 0: no NaN
-        key, value = (np.concatenate([own, nothing]) for own in (old.key, old.value))
-        pairs = ((old.cross_key, new.cross_key), (old.cross_value, new.cross_value))
-        cross = [np.concatenate([_wide(a, width), _wide(b, width)]) for a, b in pairs]
-        layers.append(LayerCache(key, value, *cross))
+        own = [np.concatenate([array, nothing]) for array in (old.key, old.value)]
+        pairs = zip(old.arrays[2:], new.arrays[2:], strict=True)  # every row has a source
+        cross = [np.concatenate([_widened(array, width, 2) for array in pair]) for pair in pairs]
+        layers.append(LayerCache(*own, *cross))
     return replace(cache, layers=tuple(layers))
 
 
@@ -160,13 +160,7 @@ def _cut(layer: LayerCache, rows: Rows, first: int, width: int) -> LayerCache:
     return LayerCache(*own, cross_key[rows, :, :width], cross_value[rows, :, :width])
 
 
-def _wide(array: Array | None, width: int) -> Array:
-    """The cross keys with zeros behind them: [R, H, S, K] -> [R, H, width, K]."""
-    assert array is not None  # every row has a source
-    missing = width - array.shape[2]
-    return np.pad(array, ((0, 0), (0, 0), (0, missing), (0, 0))) if missing else array
-
-
-def _widened(mask: Mask, width: int) -> Mask:
-    """A mask whose new columns are hidden: [R, S] -> [R, width]."""
-    return np.pad(mask, ((0, 0), (0, width - mask.shape[1])))
+def _widened(array: Array, width: int, axis: int) -> Array:
+    """Zeros behind what an axis has: cross keys [R, H, S, K] -> [R, H, width, K], a mask [R, S] -> [R, width]."""
+    padding = [(0, width - array.shape[axis] if each == axis else 0) for each in range(array.ndim)]
+    return np.pad(array, padding) if array.shape[axis] < width else array

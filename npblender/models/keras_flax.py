@@ -29,10 +29,7 @@ from npblender.models.seq2seq import EncoderDecoder
 from npblender.models.signatures import KERAS_ORDER, is_packed
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.packing import lay_out
-from npblender.transformer.parameters import (
-    Weights,
-    random_weights,
-)
+from npblender.transformer.parameters import Weights, random_weights
 
 Face = TypeVar("Face", bound="FlaxPreTrainedModel")
 Keras = TypeVar("Keras", bound="_KerasHabits")
@@ -50,9 +47,8 @@ class _KerasHabits(PreTrainedModel):
         dialect: str | Dialect = TRANSFORMERS_4,
         generation_config: GenerationConfig | None = None,
     ) -> None:
-        if weights is None:
-            weights = random_weights(config, seed, np.float32, self.parts)
-        super().__init__(config, weights, dialect=dialect, generation_config=generation_config)
+        drawn = {"seed": seed} if weights is None else {}
+        super().__init__(config, weights, dialect=dialect, generation_config=generation_config, **drawn)
 
     @classmethod
     def from_pretrained(cls: type[Keras], folder: str | os.PathLike[str] | None = None, **options: Any) -> Keras:

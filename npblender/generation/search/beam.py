@@ -10,7 +10,7 @@ beams.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +39,8 @@ class Beams:
     def take(self, indices: NDArray[np.int64]) -> Beams:
         """Return the sequences of the given indices [B, N] of each source, in that order."""
         wide = indices[:, :, None]
-        return Beams(
-            np.take_along_axis(self.ids, wide, axis=1),
-            np.take_along_axis(self.scores, indices, axis=1),
-            np.take_along_axis(self.origins, wide, axis=1),
-            np.take_along_axis(self.ended, indices, axis=1),
-        )
+        each = (self.ids, wide), (self.scores, indices), (self.origins, wide), (self.ended, indices)
+        return Beams(*(np.take_along_axis(array, at, axis=1) for array, at in each))
 
     def best(self, count: int) -> Beams:
         """Return the `count` best of each source, earlier ones first among equals."""
@@ -52,12 +48,8 @@ class Beams:
 
     def join(self, others: Beams) -> Beams:
         """Return these sequences of each source, and then the others."""
-        return Beams(
-            np.concatenate([self.ids, others.ids], axis=1),
-            np.concatenate([self.scores, others.scores], axis=1),
-            np.concatenate([self.origins, others.origins], axis=1),
-            np.concatenate([self.ended, others.ended], axis=1),
-        )
+        pairs = zip(vars(self).values(), vars(others).values(), strict=True)
+        return Beams(*(np.concatenate(pair, axis=1) for pair in pairs))
 
 
 def search_beams(
@@ -89,7 +81,8 @@ def search_beams(
         candidates.ended = stopping(candidates.ids[:, :, :length].reshape(-1, length), record.scores).reshape(
             candidates.ended.shape
         )
-        running = _unfinished(candidates).best(beams)
+        going_on = candidates.scores + candidates.ended.astype(np.float32) * NOT_YET  # hopeless for what has ended
+        running = replace(candidates, scores=going_on).best(beams)
         finished = _finish(plan, finished, candidates, can_improve if sources_settle else None, length)
         still = _may_improve(plan, running, finished, length)
         can_improve = can_improve & still if sources_settle else still
@@ -141,17 +134,11 @@ def _continue(plan: Plan, running: Beams, log_probs: Array, length: int, rng: np
             for values, scores in zip(by_source, running.scores, strict=True)
         ]
     scores, came_from, tokens = (np.stack(parts) for parts in zip(*picked, strict=True))  # [B, N]
-    candidates = Beams(running.ids, running.scores, running.origins, running.ended).take(came_from)
+    candidates = running.take(came_from)
     candidates.ids[:, :, length] = tokens
     candidates.origins[:, :, length - plan.prompt_length] = came_from + np.arange(batch)[:, None] * beams
     candidates.scores = scores
     return candidates
-
-
-def _unfinished(candidates: Beams) -> Beams:
-    """The candidates with hopeless scores for those that have ended."""
-    scores = candidates.scores + candidates.ended.astype(np.float32) * NOT_YET
-    return Beams(candidates.ids, scores, candidates.origins, candidates.ended)
 
 
 def _finish(
@@ -169,7 +156,7 @@ def _finish(
         if can_improve is not None:
             scores = scores + ~can_improve * NOT_YET
         scores = scores + ~ended * NOT_YET
-    return finished.join(Beams(candidates.ids, scores, candidates.origins, ended)).best(beams)
+    return finished.join(replace(candidates, scores=scores, ended=ended)).best(beams)
 
 
 def _may_improve(plan: Plan, running: Beams, finished: Beams, length: int) -> NDArray[np.bool_]:

@@ -84,25 +84,17 @@ def nucleus_paths(p: float, rng: np.random.Generator) -> Select:
     return select
 
 
-def delayed_paths(delay: int, sampled: Select) -> Select:
-    """Make a choice that draws the first `delay` tokens and searches for the others (Massarelli et al. 2019)."""
-
-    def select(log_probs: Array, scores: Array, length: int) -> tuple[Ids, Ids, Array]:
-        return (sampled if length < delay else beam_paths)(log_probs, scores, length)
-
-    return select
-
-
 def select_of(plan: Plan, rng: np.random.Generator | None) -> Select:
     """Return how the paths of the planned search go on; `rng` is for the searches that draw."""
     if plan.search == PARLAI_BEAM:
         return beam_paths
     assert rng is not None
-    top_p, top_k = plan.settings.top_p, plan.settings.top_k
-    sampled = (
-        top_k_paths(top_k, rng) if top_p is None and top_k else nucleus_paths(1.0 if top_p is None else top_p, rng)
-    )
-    return delayed_paths(plan.settings.beam_delay or 0, sampled) if plan.search == PARLAI_DELAYED else sampled
+    p, k = plan.settings.top_p, plan.settings.top_k
+    sampled = top_k_paths(k, rng) if p is None and k else nucleus_paths(1.0 if p is None else p, rng)
+    if plan.search != PARLAI_DELAYED:
+        return sampled
+    delay = plan.settings.beam_delay or 0  # Massarelli et al. 2019: the first tokens are drawn, the others searched for
+    return lambda log_probs, scores, length: (sampled if length < delay else beam_paths)(log_probs, scores, length)
 
 
 # --- The hypotheses of one source.
