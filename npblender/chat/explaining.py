@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from npblender.chat.explanation.explanation import Explanation, explain_or_refuse, in_dialects
+from npblender.chat.explanation.explanation import Explanation, in_dialects
 from npblender.chat.explanation.pieces import Piece, last_pieces, pieces_of, special_piece
-from npblender.chat.explanation.runs import Asked, explain_run
+from npblender.chat.explanation.searching import Asked
 from npblender.chat.history import (
     FittedSource,
     Ids,
@@ -56,11 +56,7 @@ def explain_turn(conversation: Conversation, turn: int, dialects: Sequence[str |
             reply=reply_ids(conversation, said, last=said is turns[-1]) if own else None,
         )
 
-    runs = [explain_run(ask(conversation.model, conversation.tokenizer))]
-    others = in_dialects(conversation.model, conversation.tokenizer, dialects)
-    return Explanation(
-        before[-1].text, (*runs, *(explain_or_refuse(*pair, ask) for pair in others)), conversation.model.config
-    )
+    return in_dialects(before[-1].text, conversation.model, conversation.tokenizer, dialects, ask)
 
 
 def reply_ids(conversation: Conversation, said: Turn, *, last: bool) -> Ids:

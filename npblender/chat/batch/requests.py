@@ -139,24 +139,17 @@ def as_request(number: int, content: Any) -> Request | BadLine:
         persona: Any = lines_of('"persona"', content.get("persona", ()))
     except TypeError as error:
         return BadLine(number, str(error), content)
-    if not _is_list_of_text(lines):
+    if not isinstance(lines, list | tuple) or not all(isinstance(line, str) for line in lines):
         return BadLine(number, '"turns" must be a list of strings, the last one to be replied to', content)
     if "turns" in content and not all(line.strip() for line in lines):
         empty = next(at for at, line in enumerate(lines, start=1) if not line.strip())
         return BadLine(number, f"turn {empty} is empty", content)
     spoken = [line for line in lines if line.strip()]
-    said = [line for line in spoken if "text" not in content or not _is_persona(line)]
+    prefix = PERSONA_PREFIX.strip()
+    said = [line for line in spoken if "text" not in content or not line.strip().lower().startswith(prefix)]
     persona = [*persona, *(line for line in spoken if line not in said)]
     if not said:
         return BadLine(number, "there is nothing to reply to", content)
     if not all(line.strip() for line in persona):
         return BadLine(number, "a persona line is empty", content)
     return Request(number, tuple(Turn("user", line) for line in said), tuple(persona), content)
-
-
-def _is_persona(line: str) -> bool:
-    return line.strip().lower().startswith(PERSONA_PREFIX.strip())
-
-
-def _is_list_of_text(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)

@@ -95,8 +95,10 @@ class ResumableOutput:
         else:
             if overwrite:
                 self._output.truncate(0)
-            else:
-                self._refuse_what_no_run_wrote()
+            elif _first_record(self.path) is None and self.path.stat().st_size:
+                raise ValueError(
+                    f"{self.path} is there and no run has written it; name another output, or --overwrite it"
+                )
             self.fingerprint_is_lost = self.path.stat().st_size > 0
             with replacing(self.beside) as unfinished:
                 unfinished.write_bytes(_as_lines([{_FINGERPRINT: fingerprint}]))
@@ -107,17 +109,10 @@ class ResumableOutput:
             self._head = len(kept.readline())
             for line in kept:
                 record = _parse(line, self.beside)
-                if not isinstance(record.get("line"), int):
-                    raise ValueError(f"{self.beside} holds a line that this program did not write. Name another output")
                 if record["line"] > self.done:
                     self.known[record["line"]] = record
         self._unchecked = set(self.known)
         self._checking = self.path.open("rb")
-
-    def _refuse_what_no_run_wrote(self) -> None:
-        """Refuse an output without the file beside it, unless its first line is a record."""
-        if _first_record(self.path) is None and self.path.stat().st_size:
-            raise ValueError(f"{self.path} is there and no run has written it; name another output, or --overwrite it")
 
     def _compare(self, before: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
         for name in sorted({*before, *fingerprint}):
@@ -236,7 +231,7 @@ def _first_record(path: Path) -> Record | None:
     """The record of a file's first line; None if there is no whole line."""
     with path.open("rb") as file:
         line = file.readline()
-    return _parse(line, path) if line.endswith(b"\n") else None
+    return _parse(line, path, _FINGERPRINT) if line.endswith(b"\n") else None
 
 
 def _keep_whole_lines(file: BinaryIO) -> int:
@@ -254,12 +249,13 @@ def _keep_whole_lines(file: BinaryIO) -> int:
     return lines
 
 
-def _parse(line: bytes, path: Path) -> Record:
+def _parse(line: bytes, path: Path, key: str = "line") -> Record:
+    """One record; the first one beside an output has a fingerprint in place of its line."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} holds a line that is not JSON: {cut(str(error))}. Name another output") from error
-    if not isinstance(record, dict) or not (_FINGERPRINT in record or isinstance(record.get("line"), int)):
+    if not isinstance(record, dict) or not (key == _FINGERPRINT in record or isinstance(record.get("line"), int)):
         raise ValueError(f"{path} holds a line that this program did not write. Name another output")
     return record
 

@@ -136,20 +136,12 @@ class _Batch:
 
     def records(self, answers: Sequence[Answer]) -> list[Record]:
         """The requests' records."""
-        return [
-            _record(request, answer, source)
-            for request, answer, source in zip(self.requests, answers, self.sources, strict=True)
-        ]
-
-
-def _record(request: Request, answer: Answer, source: FittedSource) -> Record:
-    lost = {"dropped_turns": source.dropped_turns, "cut_tokens": source.cut_tokens}
-    return {
-        "line": request.number,
-        **request.carried,
-        **answer,
-        **{name: count for name, count in lost.items() if count},
-    }
+        records = []
+        for request, answer, source in zip(self.requests, answers, self.sources, strict=True):
+            lost = {"dropped_turns": source.dropped_turns, "cut_tokens": source.cut_tokens}
+            counts = {name: count for name, count in lost.items() if count}
+            records.append({"line": request.number, **request.carried, **answer, **counts})
+        return records
 
 
 def _batches(

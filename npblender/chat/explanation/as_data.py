@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 from npblender.chat.explanation.blocking import BlockedHere
@@ -38,27 +39,19 @@ class Level:
     left_out: str = ""
 
 
-VECTORS = "the numbers of the embeddings"
+VECTORS, ARRAYS = "the numbers of the embeddings", "all arrays"
 OTHERS = f"{VECTORS}, and attention under other dialects"
 HEADS = (
     f"{VECTORS}, attention under other dialects, and single heads: attention is the average over the heads of a layer"
 )
-ARRAYS = "all arrays"
-LEVELS = (
-    Level(),
-    Level(vectors=False, left_out=VECTORS),
-    Level(vectors=False, others=False, left_out=OTHERS),
-    Level(vectors=False, others=False, heads=False, left_out=HEADS),
-    Level(vectors=False, others=False, heads=False, attention=False, left_out=ARRAYS),
-    Level(
-        vectors=False,
-        others=False,
-        heads=False,
-        attention=False,
-        other_searches=False,
-        left_out=f"{ARRAYS}, and layers and beams under other dialects",
-    ),
+_STEPS: tuple[dict[str, Any], ...] = (
+    {"vectors": False, "left_out": VECTORS},
+    {"others": False, "left_out": OTHERS},
+    {"heads": False, "left_out": HEADS},
+    {"attention": False, "left_out": ARRAYS},
+    {"other_searches": False, "left_out": f"{ARRAYS}, and layers and beams under other dialects"},
 )
+LEVELS = tuple(accumulate(_STEPS, lambda level, less: replace(level, **less), initial=Level()))
 """From everything to the words alone."""
 
 
@@ -105,7 +98,9 @@ def as_data(explanation: Explanation, level: Level = LEVELS[0]) -> dict[str, Any
     arrays = Arrays()
     first = explanation.runs[0]
     runs = [
-        _refusal(run) if isinstance(run, Refusal) else _run(run, first, arrays, level, main=number == 0)
+        {"name": run.name, "refused": printable(run.message)}
+        if isinstance(run, Refusal)
+        else _run(run, first, arrays, level, main=number == 0)
         for number, run in enumerate(explanation.runs)
     ]
     config = explanation.config
@@ -129,10 +124,6 @@ def as_data(explanation: Explanation, level: Level = LEVELS[0]) -> dict[str, Any
         "compared": plain(compared),
         "arrays": arrays.packed,
     }
-
-
-def _refusal(run: Refusal) -> dict[str, Any]:
-    return {"name": run.name, "refused": printable(run.message)}
 
 
 def _run(run: Run, first: Run | Refusal, arrays: Arrays, level: Level, *, main: bool) -> dict[str, Any]:

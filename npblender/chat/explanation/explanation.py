@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from npblender.chat.explanation.pieces import in_dialect, pieces_of
-from npblender.chat.explanation.runs import Asked, Refusal, Run, explain_run
+from npblender.chat.explanation.runs import Refusal, Run, explain_run
+from npblender.chat.explanation.searching import Asked
 from npblender.common.checks import as_plain
 from npblender.common.printable import shown
 from npblender.common.replacing import replacing
@@ -150,9 +151,7 @@ def explain(
         plan = make_plan(here.dialect, here.config, here.generation_config.set_values, options)
         return Asked(here, cut, pieces_of(cut, text), plan, check_options(options), seed=seed)
 
-    runs = [explain_run(ask(model, tokenizer))]
-    others = (explain_or_refuse(*pair, ask) for pair in in_dialects(model, tokenizer, dialects))
-    return Explanation(text, (*runs, *others), model.config)
+    return in_dialects(text, model, tokenizer, dialects, ask)
 
 
 def check_model(model: object, tokenizer: object) -> None:
@@ -164,26 +163,25 @@ def check_model(model: object, tokenizer: object) -> None:
 
 
 def in_dialects(
+    said: str,
     model: BlenderbotSmallForConditionalGeneration,
     tokenizer: BlenderbotSmallTokenizer,
     dialects: Sequence[str | Dialect] | str | None,
-) -> Iterator[tuple[BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer, Dialect]]:
-    """Yield the model, the tokenizer and the dialect for each dialect that the model's own is compared with."""
+    ask: Callable[[BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer], Asked],
+) -> Explanation:
+    """Explain what `ask` says for the model's own dialect, and then for each that it is compared with.
+
+    What another dialect refuses becomes a line on the page.
+    """
+    runs: list[Run | Refusal] = [explain_run(ask(model, tokenizer))]
     if isinstance(dialects, str):
         raise TypeError(f"dialects is a list of dialects, such as [{shown(dialects)}]")
-    for each in DIALECTS if dialects is None else dialects:
-        dialect = resolve_dialect(each)
+    for dialect in map(resolve_dialect, DIALECTS if dialects is None else dialects):
         if dialect != model.dialect:
             other = copy.copy(model)
             other.dialect = dialect
-            yield other, tokenizer, dialect
-
-
-def explain_or_refuse(
-    model: BlenderbotSmallForConditionalGeneration, tokenizer: BlenderbotSmallTokenizer, dialect: Dialect, ask: Any
-) -> Run | Refusal:
-    """Explain a run under another dialect; what that dialect refuses becomes a line on the page."""
-    try:
-        return explain_run(ask(model, in_dialect(tokenizer, dialect)))
-    except (ValueError, TypeError) as error:
-        return Refusal(dialect.name, str(error))
+            try:
+                runs.append(explain_run(ask(other, in_dialect(tokenizer, dialect))))
+            except (ValueError, TypeError) as error:
+                runs.append(Refusal(dialect.name, str(error)))
+    return Explanation(said, tuple(runs), model.config)

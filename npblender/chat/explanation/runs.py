@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from npblender.chat.explanation.blocking import BlockedHere, blocked_at
@@ -12,31 +12,8 @@ from npblender.chat.explanation.next_tokens import NextToken, next_tokens
 from npblender.chat.explanation.passes import Pass, run_pass
 from npblender.chat.explanation.pieces import Piece, tokens_of
 from npblender.chat.explanation.search_tree import SearchTree, search_tree, why_no_tree
-from npblender.chat.explanation.searching import Watched, watch_search
-from npblender.generation.generate import Seed
-from npblender.generation.logits.chain import Processor
-from npblender.generation.plan import Plan
-from npblender.models import BlenderbotSmallForConditionalGeneration
+from npblender.chat.explanation.searching import Asked, Watched, watch_search
 from npblender.tokenizer import BlenderbotSmallTokenizer
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is to be explained: a model and a tokenizer of one dialect, a source, and the search for a reply."""
-
-    model: BlenderbotSmallForConditionalGeneration
-    tokenizer: BlenderbotSmallTokenizer
-    pieces: tuple[Piece, ...]
-    plan: Plan
-    options: Mapping[str, Any]  # of the call, which the plan was made from
-    processors: tuple[Processor, ...] = ()
-    seed: Seed = None
-    reply: tuple[int, ...] | None = None  # ids, start included, to be explained in place of the search's best
-
-    @property
-    def source(self) -> tuple[int, ...]:
-        """The source's ids."""
-        return tuple(index for piece in self.pieces for index in piece.ids)
 
 
 @dataclass(frozen=True)
@@ -87,31 +64,20 @@ def explain_run(asked: Asked) -> Run:
     model, source = asked.model, asked.source
     if not source:
         raise ValueError("the text becomes no token; say something with letters in it")
-    watched = watch_search(
-        model,
-        source,
-        asked.plan,
-        asked.options,
-        tokenizer=asked.tokenizer,
-        processors=asked.processors,
-        seed=asked.seed,
-    )
+    watched = watch_search(asked)
     reply = watched.reply if asked.reply is None else asked.reply
     target, chosen = reply[:-1], reply[1:]
     if not target:
         raise ValueError("the reply has no token")
     passed = run_pass(model, source, target)
     assert passed.logits is not None
-    notes = []
-    no_tree = why_no_tree(watched)
-    tree = None if no_tree else search_tree(watched)
-    if no_tree:
-        notes.append(no_tree)
+    notes = [no_tree] if (no_tree := why_no_tree(watched)) else []
     if reply != watched.reply:
         notes.append("The search, run again, finds another reply than the one that is explained here.")
-    steps = next_tokens(passed.logits, chosen)
-    lens = logit_lens(model, passed.states, chosen)
+    tree = None if no_tree else search_tree(watched)
     every = () if tree is None else blocked_by_node(watched, tree)
+    values = watched.plan.settings.set_values
+    hidden = {"return_dict_in_generate", "num_return_sequences", "use_cache"}  # of its output, not of the search
     run = Run(
         name=model.dialect.name,
         source=source,
@@ -123,10 +89,10 @@ def explain_run(asked: Asked) -> Run:
         reply=asked.tokenizer.decode(list(reply), skip_special_tokens=True, clean_up_tokenization_spaces=True),
         score=watched.score if reply == watched.reply else None,
         search=watched.plan.search,
-        settings=shown_settings(watched.plan),
-        steps=steps,
+        settings={n: v for n, v in values.items() if n not in hidden and not n.startswith("output_")},
+        steps=next_tokens(passed.logits, chosen),
         blocked=blocked_on_the_way(tree, every, reply),
-        lens=lens,
+        lens=logit_lens(model, passed.states, chosen),
         tree=tree,
         tree_blocked=every,
         notes=tuple(notes),
@@ -139,13 +105,6 @@ def blocked_by_node(watched: Watched, tree: SearchTree) -> tuple[BlockedHere, ..
     places = {(node.step, node.row) for node in tree.nodes}
     found = {place: blocked_at(watched, *place) for place in sorted(places)}
     return tuple(found[node.step, node.row] for node in tree.nodes)
-
-
-def shown_settings(plan: Plan) -> dict[str, Any]:
-    """The settings that the search read, those of its output left out."""
-    values = plan.settings.set_values
-    hidden = {"return_dict_in_generate", "num_return_sequences", "use_cache"}
-    return {name: value for name, value in values.items() if name not in hidden and not name.startswith("output_")}
 
 
 def blocked_on_the_way(
@@ -182,4 +141,4 @@ def with_tokens(run: Run, tokenizer: BlenderbotSmallTokenizer) -> Run:
         ids |= {i for each in here.tokens for i in (each.token, *each.ngram)}
     ordered = sorted(ids)
     named = dict(zip(ordered, tokens_of(tokenizer, ordered), strict=True))
-    return Run(**{**vars(run), "tokens": named})
+    return replace(run, tokens=named)

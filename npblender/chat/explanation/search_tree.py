@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from npblender.chat.explanation.searching import Watched
+from npblender.chat.explanation.searching import Watched, until_end
 from npblender.common.array_types import Array, Ids
 from npblender.config.searches import BEAM, GREEDY, PARLAI_BEAM, SAMPLE
 from npblender.generation.logits.top_k import top_k_of_sums
@@ -217,11 +217,6 @@ def _returned(watched: Watched) -> dict[tuple[int, ...], tuple[int, float]]:
     found: dict[tuple[int, ...], tuple[int, float]] = {}
     scores: Array = getattr(record, "sequences_scores")  # noqa: B009  the record of beams has them
     for rank, (row, score) in enumerate(zip(record.sequences, scores, strict=True), start=1):
-        ids: list[int] = []
-        for at, token in enumerate(map(int, row)):
-            ids.append(token)
-            if at and token in plan.eos:
-                break
         if score > NOT_YET / 2:
-            found.setdefault(tuple(ids), (rank, float(score)))
+            found.setdefault(until_end(row, plan), (rank, float(score)))
     return found

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from npblender.chat.explanation.pieces import Piece
 from npblender.common.array_types import Array, Ids
 from npblender.config.searches import BEAM, BEAM_SAMPLE
 from npblender.generation.decoder_state import CallerArrays
@@ -13,7 +14,27 @@ from npblender.generation.generate import CallerHooks, Record, Seed, begin_searc
 from npblender.generation.logits.chain import Processor
 from npblender.generation.plan import Plan
 from npblender.models import BlenderbotSmallForConditionalGeneration
+from npblender.tokenizer import BlenderbotSmallTokenizer
 from npblender.transformer.checks import make_context
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be explained: a model and a tokenizer of one dialect, a source, and the search for a reply."""
+
+    model: BlenderbotSmallForConditionalGeneration
+    tokenizer: BlenderbotSmallTokenizer
+    pieces: tuple[Piece, ...]
+    plan: Plan
+    options: Mapping[str, Any]  # of the call, which the plan was made from
+    processors: tuple[Processor, ...] = ()
+    seed: Seed = None
+    reply: tuple[int, ...] | None = None  # ids, start included, to be explained in place of the search's best
+
+    @property
+    def source(self) -> tuple[int, ...]:
+        """The source's ids."""
+        return tuple(index for piece in self.pieces for index in piece.ids)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +51,7 @@ class Watched:
     @property
     def reply(self) -> tuple[int, ...]:
         """The best reply, its start included, without the pads behind its end."""
-        row = [int(each) for each in self.record.sequences[0]]
-        for at, token in enumerate(row):
-            if at >= self.plan.prompt_length and token in self.plan.eos:
-                return tuple(row[: at + 1])
-        return tuple(row)
+        return until_end(self.record.sequences[0], self.plan)
 
     @property
     def score(self) -> float | None:
@@ -43,30 +60,30 @@ class Watched:
         return None if scores is None else float(scores[0])
 
 
-def watch_search(
-    model: BlenderbotSmallForConditionalGeneration,
-    source: Sequence[int],
-    plan: Plan,
-    options: Mapping[str, Any],
-    *,
-    tokenizer: Any = None,
-    processors: Sequence[Processor] = (),
-    seed: Seed = None,
-) -> Watched:
-    """Run a plan for one source [S]; `options` are those of the call, which the plan was made from.
+def until_end(row: Ids, plan: Plan) -> tuple[int, ...]:
+    """The ids of a row [T] up to the end that was chosen first."""
+    ids = tuple(map(int, row))
+    ends = (at for at, token in enumerate(ids) if at >= plan.prompt_length and token in plan.eos)
+    return ids[: next(ends, len(ids)) + 1]
+
+
+def watch_search(asked: Asked) -> Watched:
+    """Run the planned search for the source.
 
     A beam search returns all that it finished. The processor that looks on returns the scores as they are, so the
     reply is that of `generate`.
 
     >>> from npblender.generation.planning import make_plan
     >>> options = {"num_beams": 2, "max_length": 4, "min_length": 2}
-    >>> found = watch_search(model, [5, 6, 7], make_plan(model.dialect, model.config, {}, options), options)
+    >>> plan = make_plan(model.dialect, model.config, {}, options)
+    >>> found = watch_search(Asked(model, tokenizer, (Piece("", "", (), (), (5, 6, 7)),), plan, options))
     >>> found.reply == tuple(model.generate([[5, 6, 7]], **options)[0].tolist())
     True
     >>> len(found.ids), found.ids[-1].shape, found.scores[-1].shape
     (4, (2, 4), (2, 11))
     """
-    if plan.search in (BEAM, BEAM_SAMPLE) and "num_return_sequences" not in options:
+    model, plan, source = asked.model, asked.plan, asked.source
+    if plan.search in (BEAM, BEAM_SAMPLE) and "num_return_sequences" not in asked.options:
         plan = replace(plan, num_return_sequences=plan.num_beams)
     kept = plan.settings.replace(return_dict_in_generate=True, output_scores=True, output_logits=True)
     plan = replace(plan, settings=kept)
@@ -79,12 +96,12 @@ def watch_search(
     context = make_context(model.config, model.dialect)
     arrays = CallerArrays(input_ids=[list(source)], attention_mask=[[1] * len(source)])
     hooks = CallerHooks(
-        logits_processor=(*processors, look),
-        tokenizer=None if plan.settings.stop_strings is None else tokenizer,
-        seed=seed,
+        logits_processor=(*asked.processors, look),
+        tokenizer=None if plan.settings.stop_strings is None else asked.tokenizer,
+        seed=asked.seed,
     )
-    search, _ = begin_search(model.weights, context, plan, arrays, hooks, options, streaming=False)
+    search, _ = begin_search(model.weights, context, plan, arrays, hooks, asked.options, streaming=False)
     record = run_to_end(search)
     assert record.scores is not None
     assert record.logits is not None
-    return Watched(plan, tuple(map(int, source)), tuple(seen), record.logits, record.scores, record)
+    return Watched(plan, source, tuple(seen), record.logits, record.scores, record)

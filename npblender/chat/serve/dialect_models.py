@@ -75,7 +75,6 @@ class Job:
     seed: int | tuple[int, ...] | None = None
     stops: tuple[str, ...] = ()
     top_logprobs: int | None = None
-    stream: bool = False
 
     @property
     def width(self) -> int:
@@ -119,8 +118,7 @@ def jobs_of(asked: ReplyRequest, models: DialectModels) -> tuple[Job, ...]:
         numbers = range(place * asked.choices, (place + 1) * asked.choices)
         for group in [[number] for number in numbers] if plan.is_random else [list(numbers)]:
             seed = None if asked.seed is None else _seed(asked.seed, group[0])
-            made = Job(speaker, source, settings, tuple(group), seed, asked.stops, asked.top_logprobs, asked.stream)
-            jobs.append(made)
+            jobs.append(Job(speaker, source, settings, tuple(group), seed, asked.stops, asked.top_logprobs))
     return tuple(jobs)
 
 
@@ -138,22 +136,15 @@ def _settings(asked: ReplyRequest, speaker: DialectModel, profile: Profile) -> S
     """The request's settings with those of the model and the profile."""
     call = dict(asked.settings)
     if asked.most_tokens is not None:
-        call["max_new_tokens"] = limit_of(asked.most_tokens, speaker)
+        # The end token is none of the words. ParlAI's search puts it in place of the last token where a reply is cut
+        # off, so that it gets one token more. A limit that is beyond the model's own is held by that.
+        most = asked.most_tokens + (speaker.dialect.search == "parlai")
+        call["max_new_tokens"] = min(most, speaker.model.config.max_position_embeddings)
     settings = make_settings(profile, speaker.model, call)
     plan = settings.plan
     if plan.search in SEVERAL_BEAMS - {BEAM} and not plan.is_random and asked.choices > 1:
         settings = replace(settings, plan=replace(plan, num_return_sequences=min(asked.choices, plan.num_beams)))
     return settings
-
-
-def limit_of(most_tokens: int, speaker: DialectModel) -> int:
-    """`max_new_tokens` for a limit on a reply's words. A limit that is beyond the model's own is held by that.
-
-    The end token is none of the words. ParlAI's search puts it in place of the last token where a reply is cut off, so
-    that it gets one token more.
-    """
-    positions = speaker.model.config.max_position_embeddings
-    return min(most_tokens + (speaker.dialect.search == "parlai"), positions)
 
 
 def _source(talk: Talk, speaker: DialectModel, profile: Profile) -> FittedSource:

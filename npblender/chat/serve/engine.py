@@ -101,7 +101,7 @@ class Engine:
             is_first, taken = taken == 0, taken + submission.job.width
             return is_first or taken <= self._rows
 
-        return self.line.take(fits, most=self._rows, or_skip=lambda submission: not _can_walk(submission))
+        return self.line.take(most=self._rows, fits=fits, or_skip=_cannot_walk)
 
     # --- From begin to end.
 
@@ -112,7 +112,7 @@ class Engine:
                     if self.line.is_closed:
                         return
                     self.line.changed.wait()
-                first = self.line.take(lambda submission: True, most=1, or_skip=_can_walk)
+                first = self.line.take(most=1, or_skip=_can_walk)
             if not first:
                 continue
             submissions = [*first, *self._like(first[0])]
@@ -125,15 +125,22 @@ class Engine:
                     submission.fail(error)
 
     def _like(self, first: Submission) -> list[Submission]:
-        """After a moment, those that wait and can be searched together with the first."""
-        if not _may_be_batched(first.job):
+        """After a moment, those that wait and can be searched together with the first.
+
+        Several sources are searched for at once where each gets what it would alone. That is so for beam search in a
+        dialect in which a source that is done takes no more; one that draws takes its random numbers source by source.
+        """
+        job = first.job
+        if job.settings.plan.search != BEAM or not job.speaker.dialect.sources_settle:
             return []
+
+        def differs(other: Submission) -> bool:
+            same = other.job.speaker is job.speaker and other.job.settings.plan == job.settings.plan
+            return not same or dict(other.job.settings.options) != dict(job.settings.options)
+
         time.sleep(WINDOW_SECONDS)
-        most = max(0, self._rows // first.job.width - 1)
         with self.line.changed:
-            return self.line.take(
-                lambda submission: True, most=most, or_skip=lambda submission: not _alike(first.job, submission.job)
-            )
+            return self.line.take(most=max(0, self._rows // job.width - 1), or_skip=differs)
 
 
 class AllGone(Exception):
@@ -154,20 +161,6 @@ def _guarded(group: Group, work: Callable[..., None], *arguments: Any) -> None:
         work(group, *arguments)
     except BaseException as error:  # a thread that ends would leave everyone waiting
         group.fail(error)
-
-
-def _may_be_batched(job: Job) -> bool:
-    """Whether several sources are searched for at once with the results that each would have alone.
-
-    That is so for beam search in a dialect in which a source that is done takes no more; one that draws takes its
-    random numbers source by source.
-    """
-    return job.settings.plan.search == BEAM and job.speaker.dialect.sources_settle
-
-
-def _alike(job: Job, other: Job) -> bool:
-    same = job.speaker is other.speaker and job.settings.plan == other.settings.plan
-    return same and dict(job.settings.options) == dict(other.settings.options)
 
 
 def _reply(submissions: Sequence[Submission]) -> None:

@@ -180,28 +180,20 @@ def check_key(header: str, key: str) -> None:
         raise ApiError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 
 
-def header_bytes(scope: Scope) -> int:
-    """How many bytes a request's line and headers took, with their line ends.
-
-    >>> header_bytes({"method": "GET", "raw_path": b"/", "query_string": b"", "headers": [(b"host", b"localhost")]})
-    35
-    >>> len(b"GET / HTTP/1.1\\r\\nhost: localhost\\r\\n\\r\\n")
-    35
-    """
-    target = len(scope["raw_path"]) + (len(scope["query_string"]) + 1 if scope["query_string"] else 0)
-    line = len(scope["method"]) + 1 + target + len(" HTTP/1.1\r\n")
-    return line + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"]) + len("\r\n")
-
-
-def check_header_bytes(scope: Scope) -> None:
-    """Refuse a request whose line and headers are too large.
+def check_header_bytes(scope: Scope, most: int = MOST_HEADER_BYTES) -> None:
+    """Refuse a request whose line and headers, with their line ends, take too many bytes.
 
     Raises:
         ApiError: 431.
+
+    >>> scope = {"method": "GET", "raw_path": b"/", "query_string": b"", "headers": [(b"host", b"localhost")]}
+    >>> check_header_bytes(scope, len(b"GET / HTTP/1.1\\r\\nhost: localhost\\r\\n\\r\\n"))
     """
-    size = header_bytes(scope)
-    if size > MOST_HEADER_BYTES:
-        message = f"the request's line and headers take {size} bytes; {MOST_HEADER_BYTES} are allowed"
+    target = len(scope["raw_path"]) + (len(scope["query_string"]) + 1 if scope["query_string"] else 0)
+    line = len(scope["method"]) + 1 + target + len(" HTTP/1.1\r\n")
+    size = line + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"]) + len("\r\n")
+    if size > most:
+        message = f"the request's line and headers take {size} bytes; {most} are allowed"
         raise ApiError(431, message, headers={"Connection": "close"})
 
 

@@ -54,7 +54,10 @@ def talk_of_messages(messages: Any) -> Talk:
             turns.append(Turn("model" if role == "assistant" else "user", content, raw))
     if not turns:
         raise ApiError(400, "messages holds nothing to reply to: no user's message", param="messages")
-    _check_size("messages", persona, turns)
+    size = sum(map(len, persona)) + sum(len(turn.text) for turn in turns)
+    if size > MOST_CHARACTERS_IN_ALL:
+        message = f"messages holds {size} characters; {MOST_CHARACTERS_IN_ALL} are allowed"
+        raise ApiError(400, message, param="messages")
     return Talk(tuple(persona), tuple(turns))
 
 
@@ -131,10 +134,3 @@ def _content(content: Any, where: str) -> str:
             raise ApiError(400, f"{where}[{number}] is {shown(kind, 60)}; only parts of text are read", param=where)
         parts.append(text(part.get("text"), f"{where}[{number}].text"))
     return text("\n".join(parts), where)
-
-
-def _check_size(param: str, persona: list[str], turns: list[Turn]) -> None:
-    size = sum(map(len, persona)) + sum(len(turn.text) for turn in turns)
-    if size > MOST_CHARACTERS_IN_ALL:
-        message = f"{param} holds {size} characters; {MOST_CHARACTERS_IN_ALL} are allowed"
-        raise ApiError(400, message, param=param)

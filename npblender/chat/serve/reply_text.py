@@ -105,17 +105,15 @@ class ReplyText:
         self.tokens += 1
         if self._top is not None and log_probs is not None:
             self._scores.append(token_score(self._tokenizer, token_id, log_probs, self._top))
-        return self._piece("".join(self._stop.push(piece) for piece in self._words.push(token_id)))
+        text = "".join(self._stop.push(piece) for piece in self._words.push(token_id))
+        return self._piece(text) if text else None
 
     def close(self) -> Piece | None:
         """End the reply; returns the rest, with the tokens that no text has come for."""
         rest = "".join(self._stop.push(piece) for piece in self._words.close()) + self._stop.close()
-        tokens, self._scores = tuple(self._scores), []
-        return Piece(rest, tokens) if rest or tokens else None
+        return self._piece(rest) if rest or self._scores else None
 
-    def _piece(self, text: str) -> Piece | None:
-        if not text:
-            return None
+    def _piece(self, text: str) -> Piece:
         tokens, self._scores = tuple(self._scores), []
         return Piece(text, tokens)
 

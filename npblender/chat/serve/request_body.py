@@ -176,11 +176,9 @@ def _settings(fields: Body) -> dict[str, Any]:
     }
     drawn = {name: value for name, value in drawn.items() if value is not None}
     if drawn.get("temperature") == 0:
-        for name, is_asked in (
-            ("do_sample", settings.get("do_sample") is True),
-            ("beam_delay", "beam_delay" in settings),
-        ):
-            if is_asked:
+        asked = {"do_sample": settings.get("do_sample") is True, "beam_delay": "beam_delay" in settings}
+        for name in asked:
+            if asked[name]:
                 message = f"temperature 0 asks for the most probable token each time, and {name} for tokens at random"
                 raise ApiError(400, f"{message}; leave one of them out", param=name)
         return {"do_sample": False, "num_beams": 1, **settings}
@@ -218,14 +216,11 @@ def _checked(body: Body, known: set[str]) -> dict[str, Any]:
             if not any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in NEUTRAL[name]):
                 advice = ADVICE.get(name, "leave it out")
                 raise ApiError(400, f"{name} {shown(value, 60)} is not covered; {advice}", param=name)
+        elif name in NOT_SERVED:
+            raise ApiError(400, f"{name} has no place in a request: {NOT_SERVED[name]}", param=name)
         else:
-            raise _unknown(name, known)
+            near = closest_name(name, sorted(known))
+            hint = f"; did you mean {near}?" if near else ""
+            message = f"unrecognized field {shown(name, 60)}{hint}"
+            raise ApiError(400, message, param=name[:60], code="unknown_parameter")
     return fields
-
-
-def _unknown(name: str, known: set[str]) -> ApiError:
-    if name in NOT_SERVED:
-        return ApiError(400, f"{name} has no place in a request: {NOT_SERVED[name]}", param=name)
-    near = closest_name(name, sorted(known))
-    hint = f"; did you mean {near}?" if near else ""
-    return ApiError(400, f"unrecognized field {shown(name, 60)}{hint}", param=name[:60], code="unknown_parameter")

@@ -56,7 +56,11 @@ class RequestQueue:
         return min(60, max(1, math.ceil(self._pace * len(self._submissions) / 2)))
 
     def take(
-        self, fits: Callable[[Submission], bool], *, most: int, or_skip: Callable[[Submission], bool]
+        self,
+        fits: Callable[[Submission], bool] = lambda submission: True,
+        *,
+        most: int,
+        or_skip: Callable[[Submission], bool],
     ) -> list[Submission]:
         """Take the first submissions that fit, in order, up to `most`. Call it with `changed` held.
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 import npblender
 from npblender.chat.explanation.blocking import blocked_at
+from npblender.chat.explanation.pieces import Piece
 from npblender.chat.explanation.search_tree import search_tree, why_no_tree
-from npblender.chat.explanation.searching import watch_search
+from npblender.chat.explanation.searching import Asked, watch_search
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import DIALECTS
 from npblender.generation.planning import make_plan
@@ -36,7 +37,8 @@ SOURCES = st.lists(st.integers(5, 23), min_size=1, max_size=6)
 def watched_search(dialect: str, seed: int, source: list[int], options: dict[str, Any]) -> Any:
     model = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=seed, dialect=dialect)
     plan = make_plan(model.dialect, model.config, model.generation_config.set_values, options)
-    return model, watch_search(model, source, plan, options, seed=3 if plan.is_random else None)
+    pieces = (Piece("", "", (), (), tuple(source)),)
+    return model, watch_search(Asked(model, None, pieces, plan, options, seed=3 if plan.is_random else None))
 
 
 @pytest.mark.parametrize("dialect", [each.name for each in DIALECTS])
