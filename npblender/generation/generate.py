@@ -149,22 +149,17 @@ def search_of(plan: Plan, decoder: DecoderState, hooks: CallerHooks) -> Search:
     stopping = make_stopping(plan, hooks.tokenizer, hooks.stopping_criteria)
     if plan.search == GROUP_BEAM:
         return search_groups(plan, decoder, request, stopping)
-    chain = make_chain(request)
+    planned = plan, decoder, make_chain(request), stopping
     if plan.search == GREEDY:
-        return decode_rows(plan, decoder, chain, stopping, most_probable)
+        return decode_rows(*planned, most_probable)
     if plan.search == SAMPLE:
         assert rng is not None
-        return decode_rows(plan, decoder, chain, stopping, sample(rng))
+        return decode_rows(*planned, sample(rng))
     if plan.search in (BEAM, BEAM_SAMPLE):
         drawn = rng if plan.search == BEAM_SAMPLE else None
-        settles = encoded.context.dialect.sources_settle
-        return search_beams(plan, decoder, chain, stopping, drawn, sources_settle=settles)
-    if plan.search == CONSTRAINED_BEAM:
-        return search_constrained(plan, decoder, chain, stopping)
-    if plan.search == CONTRASTIVE:
-        return search_contrastive(plan, decoder, chain, stopping)
-    assert plan.search == LOOKUP
-    return search_lookup(plan, decoder, chain, stopping)
+        return search_beams(*planned, drawn, sources_settle=encoded.context.dialect.sources_settle)
+    others = {CONSTRAINED_BEAM: search_constrained, CONTRASTIVE: search_contrastive, LOOKUP: search_lookup}
+    return others[plan.search](*planned)
 
 
 def generator_of(seed: Seed) -> np.random.Generator:

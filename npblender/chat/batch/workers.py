@@ -52,18 +52,14 @@ def reply_to_batch(job: BatchJob, sources: Sequence[FittedSource], first: int) -
     with _LOADING:  # two threads of a worker must not load the model twice
         speaker = _load(job.folder, job.dialect, job.dtype, job.block, job.allow_pickle)
     try:
-        return _search(job, speaker, sources, first)
+        settings = make_settings(resolve_profile(job.profile), speaker.model, job.settings)
+        rng = np.random.default_rng(None if job.seed is None else [job.seed, first])
+        found = search_replies(speaker, sources, settings, rng=rng)
+        return [_answer(candidates, job.n_best) for candidates in found]
     except Exception as error:
         if len(sources) == 1:
             return [{"error": f"{type(error).__name__}: {error}"}]
         return [answer for source in sources for answer in reply_to_batch(job, [source], first)]
-
-
-def _search(job: BatchJob, speaker: DialectModel, sources: Sequence[FittedSource], first: int) -> list[Answer]:
-    settings = make_settings(resolve_profile(job.profile), speaker.model, job.settings)
-    rng = np.random.default_rng(None if job.seed is None else [job.seed, first])
-    found = search_replies(speaker, sources, settings, rng=rng)
-    return [_answer(candidates, job.n_best) for candidates in found]
 
 
 def _answer(candidates: Sequence[Candidate], n_best: int) -> Answer:

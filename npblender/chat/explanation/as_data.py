@@ -98,17 +98,16 @@ def as_data(explanation: Explanation, level: Level = LEVELS[0]) -> dict[str, Any
     arrays = Arrays()
     first = explanation.runs[0]
     runs = [
-        {"name": run.name, "refused": printable(run.message)}
+        {"name": run.name, "refused": run.message}
         if isinstance(run, Refusal)
         else _run(run, first, arrays, level, main=number == 0)
         for number, run in enumerate(explanation.runs)
     ]
     config = explanation.config
-    compared = None if explanation.compared is None else asdict(explanation.compared)
     return {
         "format": FORMAT,
         "version": __version__,
-        "said": printable(explanation.said),
+        "said": plain(explanation.said),
         "left_out": level.left_out,
         "model": None
         if config is None
@@ -120,8 +119,8 @@ def as_data(explanation: Explanation, level: Level = LEVELS[0]) -> dict[str, Any
             "encoder_heads": config.encoder_attention_heads,
             "decoder_heads": config.decoder_attention_heads,
         },
-        "runs": runs,
-        "compared": plain(compared),
+        "runs": plain(runs),
+        "compared": plain(None if explanation.compared is None else asdict(explanation.compared)),
         "arrays": arrays.packed,
     }
 
@@ -136,34 +135,22 @@ def _run(run: Run, first: Run | Refusal, arrays: Arrays, level: Level, *, main: 
         }
     return {
         "name": run.name,
-        "tokens": {str(index): printable(token) for index, token in run.tokens.items()},
+        "tokens": {str(index): token for index, token in run.tokens.items()},
         "pieces": [
             {
-                "piece": printable(piece.piece),
-                "word": printable(piece.word),
-                "tokens": [printable(token) for token in piece.tokens],
-                "ids": list(piece.ids),
-                "merges": [
-                    [merge.rank, printable(merge.left), printable(merge.right), list(map(printable, merge.symbols))]
-                    for merge in piece.merges
-                ],
+                **{name: getattr(piece, name) for name in ("piece", "word", "tokens", "ids")},
+                "merges": [(merge.rank, merge.left, merge.right, merge.symbols) for merge in piece.merges],
             }
             for piece in run.pieces
         ],
-        "source": list(run.source),
-        "target": list(run.target),
-        "chosen": list(run.chosen),
-        "reply": printable(run.reply),
-        "score": plain(run.score),
-        "search": run.search,
-        "settings": {name: plain(value) for name, value in run.settings.items()},
+        **{name: getattr(run, name) for name in ("source", "target", "chosen", "reply", "score", "search", "settings")},
         "embedded": _embedded(run.passed, arrays, level, keeps),
         "attention": _attention(run.passed, arrays, level) if keeps else {},
         "steps": [_step(step) for step in run.steps],
         "blocked": [_blocked(here) for here in run.blocked],
         "lens": [[_step(step) for step in layer] for layer in run.lens] if searches else [],
         "tree": None if run.tree is None or not searches else _tree(run.tree, run.tree_blocked),
-        "notes": list(run.notes),
+        "notes": run.notes,
         "differences": other,
     }
 
@@ -191,18 +178,13 @@ def _attention(passed: Pass, arrays: Arrays, level: Level) -> dict[str, Any]:
 
 
 def _step(step: NextToken) -> dict[str, Any]:
-    return {
-        "best": [[index, plain(probability)] for index, probability in step.best],
-        "chosen": step.chosen,
-        "p": plain(step.probability),
-        "rank": step.rank,
-    }
+    return {"best": step.best, "chosen": step.chosen, "p": step.probability, "rank": step.rank}
 
 
 def _blocked(here: BlockedHere) -> dict[str, Any]:
     return {
         "count": here.count,
-        "tokens": [[each.token, plain(each.probability), each.reason, list(each.ngram)] for each in here.tokens],
+        "tokens": [(each.token, each.probability, each.reason, each.ngram) for each in here.tokens],
     }
 
 
@@ -219,25 +201,22 @@ def _tree(tree: SearchTree, blocked: Sequence[BlockedHere]) -> dict[str, Any]:
     nodes = [tree.nodes[number] for number in shown]
     return {
         "search": tree.search,
-        "length_penalty": plain(tree.length_penalty),
+        "length_penalty": tree.length_penalty,
         "nodes": [
             {
                 "step": node.step,
                 "parent": None if node.parent is None else place[node.parent],
                 "row": node.row,
                 "token": node.token,
-                "log_prob": plain(node.log_prob),
-                "total": plain(node.total),
+                "log_prob": node.log_prob,
+                "total": node.total,
                 "fate": node.fate,
                 "blocked": distinct[id(blocked[number])],
             }
             for number, node in zip(shown, nodes, strict=True)
         ],
         "blocked": records,
-        "finished": [
-            {**{name: plain(value) for name, value in asdict(each).items()}, "node": place[each.node]}
-            for each in tree.finished
-        ],
+        "finished": [{**asdict(each), "node": place[each.node]} for each in tree.finished],
     }
 
 

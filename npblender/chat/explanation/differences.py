@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,17 +24,26 @@ class Difference:
     same: bool
 
 
+COMPARED: Mapping[str, Callable[[Run], str]] = {
+    "pieces": lambda run: " ".join(token for piece in run.pieces for token in piece.tokens),
+    "ids the encoder reads": lambda run: " ".join(map(str, run.source)),
+    "search": lambda run: run.search,
+    "score of the reply": lambda run: "" if run.score is None else f"{run.score:.6f}",
+    "reply": lambda run: run.reply,
+}
+"""What is compared as texts."""
+
+
 def differences(first: Run, other: Run) -> tuple[Difference, ...]:
     """Compare two runs: pieces, ids, search, reply, every step's choice, and the arrays whose shapes agree."""
-    lines = [
-        _texts("pieces", _pieces(first), _pieces(other)),
-        _texts("ids the encoder reads", _ids(first.source), _ids(other.source)),
-        _texts("search", first.search, other.search),
-        _texts("score of the reply", _number(first.score), _number(other.score)),
-        _texts("reply", first.reply, other.reply),
-        *_steps(first, other),
-        *_arrays(first, other),
-    ]
+    pairs = [(what, text(first), text(other)) for what, text in COMPARED.items()]
+    for step in range(max(len(first.steps), len(other.steps))):
+        pairs.append((f"step {step + 1}", _choice(first, step), _choice(other, step)))
+    lines = [Difference(*pair, same=pair[1] == pair[2]) for pair in pairs]
+    for kind, what in KINDS.items():
+        weights = [(run.passed.attentions or {}).get(kind) for run in (first, other)]
+        lines.append(_largest(f"{what}: largest difference of a weight", *weights))
+    lines.append(_largest("logits: largest difference", first.passed.logits, other.passed.logits))
     return tuple(line for line in lines if line.first or line.other)
 
 
@@ -53,39 +62,11 @@ def first_parting(first: Run, other: Run) -> int | None:
     return None
 
 
-def _texts(what: str, first: str, other: str) -> Difference:
-    return Difference(what, first, other, first == other)
-
-
-def _pieces(run: Run) -> str:
-    return " ".join(token for piece in run.pieces for token in piece.tokens)
-
-
-def _ids(ids: Sequence[int]) -> str:
-    return " ".join(map(str, ids))
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6f}"
-
-
-def _steps(first: Run, other: Run) -> Iterator[Difference]:
-    for step in range(max(len(first.steps), len(other.steps))):
-        yield _texts(f"step {step + 1}", _choice(first, step), _choice(other, step))
-
-
 def _choice(run: Run, step: int) -> str:
     if step >= len(run.steps):
         return ""
     chosen, probability = run.steps[step].chosen, run.steps[step].probability
     return "" if chosen is None or probability is None else f"{run.word(chosen)} {probability:.4f}"
-
-
-def _arrays(first: Run, other: Run) -> Iterator[Difference]:
-    for kind, what in KINDS.items():
-        pair = [(run.passed.attentions or {}).get(kind) for run in (first, other)]
-        yield _largest(f"{what}: largest difference of a weight", *pair)
-    yield _largest("logits: largest difference", first.passed.logits, other.passed.logits)
 
 
 def _largest(what: str, first: Array | None, other: Array | None) -> Difference:

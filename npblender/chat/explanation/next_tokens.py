@@ -9,6 +9,7 @@ import numpy as np
 
 from npblender.common.array_types import Array
 from npblender.generation.logits.top_k import top_k
+from npblender.ops import softmax
 
 SHOWN = 10
 
@@ -25,17 +26,6 @@ class NextToken:
     rank: int | None  # of the chosen one, from 1
 
 
-def probabilities(logits: Array) -> Array:
-    """Softmax over the last axis, in float64.
-
-    >>> probabilities(np.log(np.array([[0.25, 0.75]], np.float32))).round(6)
-    array([[0.25, 0.75]])
-    """
-    exact = logits.astype(np.float64)
-    powers = np.exp(exact - exact.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
-
-
 def next_tokens(logits: Array, chosen: Sequence[int | None], shown: int = SHOWN) -> tuple[NextToken, ...]:
     """Rank the tokens of every row of logits [T, V]; `chosen` [T] are the ids that followed.
 
@@ -43,7 +33,7 @@ def next_tokens(logits: Array, chosen: Sequence[int | None], shown: int = SHOWN)
     (NextToken(best=((0, 0.5),), chosen=0, probability=0.5, rank=1),)
     """
     steps = []
-    for row, logit, token in zip(probabilities(logits), logits, chosen, strict=True):
+    for row, logit, token in zip(softmax(logits.astype(np.float64)), logits, chosen, strict=True):
         _, ids = top_k(logit, min(shown, len(logit)))  # by the logits: tiny probabilities may be equal
         best = tuple((int(index), float(row[index])) for index in ids)
         if token is None:
