@@ -30,7 +30,7 @@ from npblender.common import json_files
 from npblender.common.checks import lines_of
 from npblender.common.printable import cut, shown
 from npblender.config.dialect import Dialect
-from npblender.generation.generate import generator_of
+from npblender.generation.generate import generator_of, run_to_end
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
@@ -186,13 +186,7 @@ class Conversation:
         Raises:
             ValueError: there is nothing to reply to, or a setting that does not fit.
         """
-        pieces = self.stream(text, **settings)
-        while True:
-            try:
-                next(pieces)
-            except StopIteration as end:
-                reply: Reply = end.value
-                return reply
+        return run_to_end(self.stream(text, **settings))
 
     def stream(self, text: str | None = None, **settings: Unpack[CallOptions]) -> Generator[str, None, Reply]:
         """Yield the reply piece by piece, as words become certain; `last_reply` is the whole one at the end.

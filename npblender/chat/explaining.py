@@ -6,20 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from npblender.chat import history
 from npblender.chat.explanation.explanation import Explanation, in_dialects
 from npblender.chat.explanation.pieces import Piece, last_pieces, pieces_of, special_piece
 from npblender.chat.explanation.searching import Asked
-from npblender.chat.history import (
-    FittedSource,
-    Ids,
-    Turn,
-    encode_parts,
-    find_token,
-    join,
-    persona_parts,
-    separator_ids,
-    turn_parts,
-)
+from npblender.chat.history import FittedSource, Ids, Turn
 from npblender.chat.replies import make_settings
 from npblender.config.dialect import Dialect
 from npblender.models import BlenderbotSmallForConditionalGeneration
@@ -64,9 +55,13 @@ def reply_ids(conversation: Conversation, said: Turn, *, last: bool) -> Ids:
     reply = conversation.last_reply
     if last and reply is not None and reply.raw == said.raw:
         return reply.ids
-    config, newline = conversation.model.config, find_token(conversation.tokenizer, NEWLINE)
+    config, newline = conversation.model.config, history.find_token(conversation.tokenizer, NEWLINE)
     edges = [() if each is None else (each,) for each in (config.decoder_start_token_id, config.eos_token_id)]
-    return (*edges[0], *encode_parts(conversation.tokenizer, turn_parts(said, newline), newline), *edges[1])
+    return (
+        *edges[0],
+        *history.encode_parts(conversation.tokenizer, history.turn_parts(said, newline), newline),
+        *edges[1],
+    )
 
 
 def source_pieces(
@@ -75,16 +70,18 @@ def source_pieces(
     """The pieces of a fitted source: persona lines, turns and what separates them. Their ids are the source's."""
     profile = conversation.profile
     between, after = (
-        [special_piece(tokenizer, index) for index in separator_ids(tokenizer, names)]
+        [special_piece(tokenizer, index) for index in history.separator_ids(tokenizer, names)]
         for names in (profile.between, profile.after)
     )
     cut = partial(pieces_of, tokenizer, typed=True)
-    persona = [join(map(cut, persona_parts(line)), ()) for line in conversation.persona]
-    newline = find_token(tokenizer, NEWLINE)
+    persona = [history.join(map(cut, history.persona_parts(line)), ()) for line in conversation.persona]
+    newline = history.find_token(tokenizer, NEWLINE)
     breaks = () if newline is None else (special_piece(tokenizer, newline),)
-    spoken = [join(map(cut, turn_parts(turn, newline)), breaks) for turn in turns[source.dropped_turns :]]
+    spoken = [
+        history.join(map(cut, history.turn_parts(turn, newline)), breaks) for turn in turns[source.dropped_turns :]
+    ]
     length = sum(len(piece.ids) for piece in spoken[0])
     spoken[0] = last_pieces(spoken[0], length - source.cut_tokens)
-    pieces = join([*persona, *spoken], between) + tuple(after)
+    pieces = history.join([*persona, *spoken], between) + tuple(after)
     assert tuple(index for piece in pieces for index in piece.ids) == source.ids
     return pieces

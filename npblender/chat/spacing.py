@@ -8,7 +8,6 @@ are spaced as people write them. No letter is changed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 
 _CLOSING = tuple(".,!?;:)]}%…")  # marks without a space before them
 _OPENING = frozenset("([{$#£€¥")  # marks without a space after them
@@ -114,24 +113,11 @@ class NaturalSpacing:
         return self._before[-1:].isdigit() and after.isdigit() and len(after) == digits and after_one
 
 
-def stream_natural(words: Iterable[str]) -> Iterator[str]:
-    """Yield text to show, piece by piece, never empty, from words (or longer stretches cut at spaces) as they arrive.
-
-    >>> list(stream_natural(["hello", ",", "it", "'", "s", "me"]))
-    ['hello', ',', ' it', "'s", ' me']
-    """
-    spacing = NaturalSpacing()
-    for stretch in words:
-        yield from spacing.push_all(stretch)
-    rest = spacing.close()
-    if rest:
-        yield rest
-
-
 def natural_text(text: str) -> str:
     r"""Space the text of a tokenizer's `decode` as people write.
 
     >>> natural_text("i don ' t know . what ' s the \" best \" movie ( of 3 , 000 ) ? : )")
     'i don\'t know. what\'s the "best" movie (of 3,000)? :)'
     """
-    return "".join(stream_natural([text]))
+    spacing = NaturalSpacing()
+    return "".join([*spacing.push_all(text), spacing.close()])

@@ -10,24 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
 from npblender.common.array_types import Ids
 from npblender.common.checks import as_plain, check_whole
 from npblender.common.printable import shown
-from npblender.config.searches import (
-    BEAM,
-    BEAM_SAMPLE,
-    CONSTRAINED_BEAM,
-    CONTRASTIVE,
-    GREEDY,
-    GROUP_BEAM,
-    LOOKUP,
-    PARLAI,
-    SAMPLE,
-)
+from npblender.config import searches
 from npblender.generation.decoder_state import CallerArrays, DecoderState, encode_source
 from npblender.generation.logits.chain import Allowed, ChainRequest, Processor, make_chain, make_parlai_chain
 from npblender.generation.outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput
@@ -45,6 +35,7 @@ from npblender.transformer.parameters import Weights
 
 Record = GenerateEncoderDecoderOutput | GenerateBeamEncoderDecoderOutput
 Search = Generator[Ids, None, Record]
+Result = TypeVar("Result")
 Seed: TypeAlias = "np.random.Generator | int | None"  # a text: numpy.random is slow to import, and few draw
 
 
@@ -67,11 +58,7 @@ class CallerHooks:
 
 
 def make_hooks(**given: Any) -> CallerHooks:
-    """Make the record of what a caller gives; one function may stand for a list of one, None for nothing.
-
-    >>> len(make_hooks(stopping_criteria=lambda ids, scores: False, seed=None).stopping_criteria)
-    1
-    """
+    """Make the record of what a caller gives; one function may stand for a list of one, None for nothing."""
     hooks = {name: as_plain(value) if name == "seed" else value for name, value in given.items() if value is not None}
     for name in ("logits_processor", "stopping_criteria"):
         hooks[name] = _functions(name, hooks.get(name, ()))
@@ -93,16 +80,16 @@ def _functions(name: str, value: Any) -> tuple[Any, ...]:
     return functions
 
 
-def run_to_end(search: Search, streamer: Streamer | None = None) -> Record:
-    """Run a search to its end, hand each step's tokens to the streamer, and return the record."""
+def run_to_end(search: Generator[Any, None, Result], streamer: Streamer | None = None) -> Result:
+    """Run a search to its end, hand each step's tokens to the streamer, and return what it returns: its record."""
     while True:
         try:
             tokens = next(search)
         except StopIteration as end:
             if streamer is not None:
                 streamer.end()
-            record: Record = end.value
-            return record
+            result: Result = end.value
+            return result
         if streamer is not None:
             streamer.put(tokens)
 
@@ -142,24 +129,28 @@ def search_of(plan: Plan, decoder: DecoderState, hooks: CallerHooks) -> Search:
         hooks.prefix_allowed_tokens_fn,
         hooks.logits_processor,
     )
-    if plan.search in PARLAI:
+    if plan.search in searches.PARLAI:
         return search_parlai(
             plan, decoder, make_parlai_chain(request), rng, only_allowed=hooks.prefix_allowed_tokens_fn is not None
         )
     stopping = make_stopping(plan, hooks.tokenizer, hooks.stopping_criteria)
-    if plan.search == GROUP_BEAM:
+    if plan.search == searches.GROUP_BEAM:
         return search_groups(plan, decoder, request, stopping)
     planned = plan, decoder, make_chain(request), stopping
-    if plan.search == GREEDY:
+    if plan.search == searches.GREEDY:
         return decode_rows(*planned, most_probable)
-    if plan.search == SAMPLE:
+    if plan.search == searches.SAMPLE:
         assert rng is not None
         return decode_rows(*planned, sample(rng))
-    if plan.search in (BEAM, BEAM_SAMPLE):
-        drawn = rng if plan.search == BEAM_SAMPLE else None
+    if plan.search in (searches.BEAM, searches.BEAM_SAMPLE):
+        drawn = rng if plan.search == searches.BEAM_SAMPLE else None
         return search_beams(*planned, drawn, sources_settle=encoded.context.dialect.sources_settle)
-    others = {CONSTRAINED_BEAM: search_constrained, CONTRASTIVE: search_contrastive, LOOKUP: search_lookup}
-    return others[plan.search](*planned)
+    if plan.search == searches.CONSTRAINED_BEAM:
+        return search_constrained(*planned)
+    if plan.search == searches.CONTRASTIVE:
+        return search_contrastive(*planned)
+    assert plan.search == searches.LOOKUP
+    return search_lookup(*planned)
 
 
 def generator_of(seed: Seed) -> np.random.Generator:

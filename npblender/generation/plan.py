@@ -14,23 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from npblender.common.printable import shown
-from npblender.config import BlenderbotSmallConfig
+from npblender.config import BlenderbotSmallConfig, searches
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import GenerationConfig
 from npblender.config.generation_options import OPTIONS, is_off, settings_of
 from npblender.config.option_kinds import flat_ids
-from npblender.config.searches import (
-    CONSTRAINED_BEAM,
-    CONTRASTIVE,
-    GROUP_BEAM,
-    LOOKUP,
-    ONE_REPLY,
-    PARLAI,
-    PARLAI_RANDOM,
-    PARLAI_SAMPLE,
-    RANDOM,
-    SAMPLE,
-)
 
 _LARGEST = 1e30
 """What logits and scores can be divided by and stay numbers of float32."""
@@ -60,16 +48,16 @@ class Plan:
     @property
     def width(self) -> int:
         """How many rows are decoded for each source."""
-        if self.search in ONE_REPLY or self.search == SAMPLE:
+        if self.search in searches.ONE_REPLY or self.search == searches.SAMPLE:
             return self.num_return_sequences
-        if self.search in PARLAI_RANDOM:
+        if self.search in searches.PARLAI_RANDOM:
             return max(self.num_beams, self.num_return_sequences)
         return self.num_beams
 
     @property
     def is_random(self) -> bool:
         """Whether random numbers are drawn."""
-        return self.search in RANDOM
+        return self.search in searches.RANDOM
 
     def deadline(self) -> float | None:
         """Return when `max_time` will be over, on the clock of `time.monotonic`; the clock starts now."""
@@ -105,9 +93,9 @@ def check_other_arguments(
         for name, value in options.items():
             if OPTIONS[name].needs_source_ids and not is_off(name, value):
                 raise ValueError(f"{name}={value} looks at the source's ids: pass input_ids too")
-    if plan.search == LOOKUP and batch > 1:
+    if plan.search == searches.LOOKUP and batch > 1:
         raise ValueError(f"prompt lookup answers one source at a time, as in transformers; {batch} were given")
-    if arguments["streamer"] is not None and plan.width > 1 and plan.search != SAMPLE:
+    if arguments["streamer"] is not None and plan.width > 1 and plan.search != searches.SAMPLE:
         raise ValueError(f"a streamer cannot follow {plan.search} with {plan.width} rows a source; use num_beams=1")
     if isinstance(arguments["seed"], int) and not plan.is_random:
         raise ValueError(f"seed={arguments['seed']} would not be used: {plan.search} draws nothing; say do_sample=True")
@@ -141,7 +129,8 @@ def warn_of_plan(plan: Plan, given: Mapping[str, Any]) -> None:
             stacklevel=4,
         )
     asks_for_more = not {"min_length", "min_new_tokens"}.isdisjoint(given)  # a file's minimum gives way in silence
-    if asks_for_more and plan.min_length > plan.max_length and plan.search not in PARLAI:  # transformers' own warning
+    empty = plan.min_length > plan.max_length and plan.search not in searches.PARLAI
+    if asks_for_more and empty:  # transformers' own warning
         warnings.warn(
             f"min_length {plan.min_length} is larger than max_length {plan.max_length}: replies end at max_length",
             stacklevel=4,
@@ -154,7 +143,7 @@ def _complaints(
     settings, used = plan.settings, settings_of(plan.search)
     for name, value in options.items():
         if name not in used and not is_off(name, value):
-            sampling = PARLAI_SAMPLE if dialect.search == "parlai" else SAMPLE
+            sampling = searches.PARLAI_SAMPLE if dialect.search == "parlai" else searches.SAMPLE
             drawn = not plan.is_random and sampling in OPTIONS[name].searches
             advice = "do_sample=True draws tokens and uses it; " if drawn else ""
             yield (
@@ -202,14 +191,14 @@ def _complaints(
 
 def _transformers_complaints(plan: Plan) -> Iterator[str]:
     settings, beams, count = plan.settings, plan.num_beams, plan.num_return_sequences
-    if plan.search != SAMPLE and count > beams:
+    if plan.search != searches.SAMPLE and count > beams:
         yield f"num_return_sequences={count} needs as many beams, or do_sample=True; num_beams is {beams}"
-    if plan.search == CONSTRAINED_BEAM:
+    if plan.search == searches.CONSTRAINED_BEAM:
         if beams < 2:
             yield "force_words_ids need a beam search: give num_beams, 2 or more"
         if settings.do_sample or (settings.num_beam_groups or 1) > 1:
             yield "force_words_ids do not go together with do_sample=True or num_beam_groups"
-    if plan.search == GROUP_BEAM:
+    if plan.search == searches.GROUP_BEAM:
         groups = settings.num_beam_groups or 1
         if beams % groups:
             yield f"num_beams={beams} cannot be shared among num_beam_groups={groups}: it must be a multiple"
@@ -217,7 +206,7 @@ def _transformers_complaints(plan: Plan) -> Iterator[str]:
             yield "num_beam_groups is for a search; do_sample=True draws, so leave one of them out"
         if not settings.diversity_penalty:
             yield "diversity_penalty must be above 0 in a group beam search, or all groups would be the same"
-    if plan.search == CONTRASTIVE and settings.use_cache is False:
+    if plan.search == searches.CONTRASTIVE and settings.use_cache is False:
         yield "contrastive search goes back and forth in the cache: use_cache=False is not for it"
 
 

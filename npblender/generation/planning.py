@@ -16,24 +16,10 @@ import numpy as np
 
 from npblender.common.array_types import Ids
 from npblender.common.printable import shown
-from npblender.config import BlenderbotSmallConfig
+from npblender.config import BlenderbotSmallConfig, searches
 from npblender.config.dialect import Dialect
 from npblender.config.generation_config import of_checked
 from npblender.config.generation_options import INSTEAD, OPTIONS, check_setting, defaults, settings_of, unknown_setting
-from npblender.config.searches import (
-    BEAM,
-    BEAM_SAMPLE,
-    CONSTRAINED_BEAM,
-    CONTRASTIVE,
-    GREEDY,
-    GROUP_BEAM,
-    LOOKUP,
-    PARLAI,
-    PARLAI_BEAM,
-    PARLAI_DELAYED,
-    PARLAI_SAMPLE,
-    SAMPLE,
-)
 from npblender.generation.plan import Plan, check_plan
 
 Values = Mapping[str, Any]
@@ -125,13 +111,13 @@ def plan_of(
         start = fallback if start is None else start
     if start is None:
         raise ValueError("a reply needs a first token: give decoder_start_token_id")
-    if target is not None and search in PARLAI and (target[:, 1:] == start).any():
+    if target is not None and search in searches.PARLAI and (target[:, 1:] == start).any():
         row, at = (int(each) for each in np.argwhere(target[:, 1:] == start)[0])
         raise ValueError(
             f"decoder_input_ids hold the start token {start} at [{row}, {at + 1}]: ParlAI's model never says it, so it "
             f"can begin a row only; leave it out, or use a transformers dialect"
         )
-    all_found = runners_up and search in (BEAM, BEAM_SAMPLE) and "num_return_sequences" not in options
+    all_found = runners_up and search in (searches.BEAM, searches.BEAM_SAMPLE) and "num_return_sequences" not in options
     prompt_length = 1 if target is None else target.shape[1] + lacks_start(target, start)
     ends = () if eos is None else eos if isinstance(eos, tuple) else (eos,)
     plan = Plan(
@@ -164,20 +150,20 @@ def choose_search(dialect: Dialect, settings: Values) -> str:
     draws, beams = settings.get("do_sample"), settings.get("num_beams", 1)
     if dialect.search == "parlai":
         if settings.get("beam_delay"):
-            return PARLAI_DELAYED
-        return PARLAI_SAMPLE if draws else PARLAI_BEAM
+            return searches.PARLAI_DELAYED
+        return searches.PARLAI_SAMPLE if draws else searches.PARLAI_BEAM
     if "force_words_ids" in settings:
-        return CONSTRAINED_BEAM
+        return searches.CONSTRAINED_BEAM
     if beams > 1:
         if settings.get("num_beam_groups", 1) > 1:
-            return GROUP_BEAM
-        return BEAM_SAMPLE if draws else BEAM
+            return searches.GROUP_BEAM
+        return searches.BEAM_SAMPLE if draws else searches.BEAM
     if "prompt_lookup_num_tokens" in settings and not draws:
-        return LOOKUP
+        return searches.LOOKUP
     if draws:
-        return SAMPLE
+        return searches.SAMPLE
     top_k = settings.get("top_k", OPTIONS["top_k"].default)
-    return CONTRASTIVE if settings.get("penalty_alpha") and top_k > 1 else GREEDY
+    return searches.CONTRASTIVE if settings.get("penalty_alpha") and top_k > 1 else searches.GREEDY
 
 
 def fill_in(dialect: Dialect, settings: Values, options: Values) -> dict[str, Any]:

@@ -23,8 +23,6 @@ def check_model_type(
 
     Raises:
         FileNotFoundError, ValueError: there is no such folder, or its model is not covered.
-
-    >>> check_model_type(None)  # the demo
     """
     options = {} if options is None else options
     where = {name: options[name] for name in json_files.DOWNLOAD if name in options}

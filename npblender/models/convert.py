@@ -99,7 +99,11 @@ def convert(
     with tempfile.TemporaryDirectory(prefix=f".{goal.name}-", dir=goal.absolute().parent) as unfinished:
         new = Path(unfinished) / "folder"
         say(f"writes {goal} in {stored}")
-        checkpoint.save(new, config, weights, _settings(place), dtype=stored, shard_size=shard_size)
+        # The settings of the search go along where the folder has them in a file of their own.
+        own = (place / "generation_config.json").exists()
+        own |= not (place / "config.json").exists() and find_parlai(place) is not None
+        settings = GenerationConfig.from_pretrained(place) if own else None
+        checkpoint.save(new, config, weights, settings, dtype=stored, shard_size=shard_size)
         _save_tokenizer(place, new)
         if tokenizer_json is not None:
             dialect = None if tokenizer_json == "folder" else tokenizer_json
@@ -164,13 +168,6 @@ def bytes_of(text: str) -> int:
     if found is None or unit not in UNITS:
         raise ValueError(f"{shown(text)} is no size; say it as 500MB, 2GB or 1GiB")
     return int(found[1]) * UNITS[unit]
-
-
-def _settings(place: Path) -> GenerationConfig | None:
-    """The settings of the search, where the folder has them in a file of their own."""
-    own = (place / "generation_config.json").exists()
-    parlai = not (place / "config.json").exists() and find_parlai(place) is not None
-    return GenerationConfig.from_pretrained(place) if own or parlai else None
 
 
 def _save_tokenizer(place: Path, new: Path) -> None:

@@ -126,11 +126,7 @@ class Habits:
             raise AttributeError(f"{type(self).__name__} has no {shown(name)}{hint}")
 
     def eval(self: Self) -> Self:
-        """Return the model: it never drops anything unless a call says `training=True`.
-
-        >>> model.eval() is model
-        True
-        """
+        """Return the model: it never drops anything unless a call says `training=True`."""
         return self
 
     def train(self: Self, mode: bool = True) -> Self:
@@ -144,11 +140,7 @@ class Habits:
         return self
 
     def cpu(self: Self) -> Self:
-        """Return the model, which is on the CPU.
-
-        >>> model.cpu().device
-        'cpu'
-        """
+        """Return the model, which is on the CPU."""
         return self
 
     def to(self: Self, *args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Self:
@@ -208,11 +200,7 @@ class Habits:
                 yield stored_name(name, self.parts), array
 
     def parameters(self) -> Iterator[Array]:
-        """Yield what training sets, as arrays.
-
-        >>> sum(array.size for array in model.parameters()) == model.num_parameters()
-        True
-        """
+        """Yield what training sets, as arrays."""
         for _, array in self.named_parameters():
             yield array
 
@@ -245,11 +233,7 @@ class Habits:
         """Do nothing: embeddings and logits share one matrix always."""
 
     def can_generate(self) -> bool:
-        """Whether the class has `generate`.
-
-        >>> model.can_generate()
-        True
-        """
+        """Whether the class has `generate`."""
         return hasattr(type(self), "generate")
 
 

@@ -150,16 +150,9 @@ class PreTrainedModel(Habits):
         FileNotFoundError: there is no folder 'no such folder'; give a folder on this machine that holds config.json \
 and the weights, or the name of a model on the Hub
         """
+        arguments = locals()
         given = demo.FOLDER if folder is None else folder
-        folder = json_files.model_folder(
-            given,
-            subfolder=subfolder,
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            token=token,
-            force_download=force_download,
-        )
+        folder = json_files.model_folder(given, **{name: arguments[name] for name in json_files.DOWNLOAD})
         config = BlenderbotSmallConfig.from_pretrained(folder)
         if dialect is None:
             try:
@@ -267,11 +260,9 @@ and the weights, or the name of a model on the Hub
         >>> len(matrix), np.allclose(matrix[13], matrix[:11].mean(axis=0))  # it had 11 rows
         (14, True)
         """
-        size = (
-            self.config.vocab_size
-            if new_num_tokens is None
-            else check_whole("new_num_tokens", new_num_tokens, at_least=1)
-        )
+        size = self.config.vocab_size
+        if new_num_tokens is not None:
+            size = check_whole("new_num_tokens", new_num_tokens, at_least=1)
         if pad_to_multiple_of is not None:
             size += -size % check_whole("pad_to_multiple_of", pad_to_multiple_of, at_least=1)
         if not switch_or_default("mean_resizing", mean_resizing, True):

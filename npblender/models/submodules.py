@@ -27,11 +27,7 @@ SOURCE_ARGUMENTS = ("input_ids", "inputs_embeds", "attention_mask", "head_mask",
 
 
 def context_of(model: PreTrainedModel, given: Given) -> Context:
-    """Make the record that one pass shares, from the arguments that every `forward` takes.
-
-    >>> context_of(model, {"output_attentions": True}).collect_attentions
-    True
-    """
+    """Make the record that one pass shares, from the arguments that every `forward` takes."""
     return make_context(model.config, model.dialect, **{name: given.get(name) for name in PASS_ARGUMENTS})
 
 
@@ -45,11 +41,7 @@ def returned(model: PreTrainedModel, output: ModelOutput, return_dict: bool | No
 
 
 def keeps_cache(context: Context) -> bool:
-    """Whether a pass leaves a whole cache behind. LayerDrop in training leaves layers out of it.
-
-    >>> keeps_cache(context)
-    True
-    """
+    """Whether a pass leaves a whole cache behind. LayerDrop in training leaves layers out of it."""
     return context.rng is None or context.config.decoder_layerdrop == 0
 
 
@@ -119,11 +111,7 @@ def call_decoder(
 def call_decoder_alone(
     model: PreTrainedModel, context: Context, given: Given
 ) -> BaseModelOutputWithPastAndCrossAttentions:
-    """Run a decoder that is called without its encoder; the cache is in the result if it is wanted.
-
-    >>> call_decoder_alone(model, context, {"input_ids": [[1, 9]], "use_cache": False}).past_key_values is None
-    True
-    """
+    """Run a decoder that is called without its encoder; the cache is in the result if it is wanted."""
     cached = wants_cache(context, given.get("use_cache"))
     states = check_states(model, given.get("encoder_hidden_states"), given.get("past_key_values"))
     output = call_decoder(model, context, states, given)
@@ -152,9 +140,6 @@ def check_states(model: PreTrainedModel, encoder_hidden_states: Any, past_key_va
 
     transformers leaves cross-attention out of a step without them, whatever its past holds. So a past with cross keys
     needs them here.
-
-    >>> check_states(model, [[[0.5] * 6] * 4], None).dtype
-    dtype('float32')
     """
     if encoder_hidden_states is not None:
         d, dtype = model.config.d_model, model.dtype

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npblender.chat.spacing import NaturalSpacing, natural_text, stream_natural
+from npblender.chat.spacing import NaturalSpacing, natural_text
 from npblender.common.printable import json_line, one_line, printable
 from npblender.tokenizer import pretokenize_parlai
 from npblender.tokenizer.pretokenize import clean_up_tokenization
@@ -71,7 +71,9 @@ def test_only_spaces_change_and_the_words_stay_the_words(tokens: list[str]) -> N
 
 @given(st.lists(words, max_size=12))
 def test_streamed_pieces_are_the_text(tokens: list[str]) -> None:
-    pieces = list(stream_natural(tokens))
+    spacing = NaturalSpacing()
+    pieces = [piece for token in tokens for piece in spacing.push_all(token)]
+    pieces += filter(None, [spacing.close()])
     assert "".join(pieces) == natural_text(" ".join(tokens))
     assert all(pieces)
 

@@ -83,16 +83,15 @@ def parse_text(number: int, text: str, jsonl: bool) -> Request | BadLine:
     if not jsonl:
         return as_request(number, text)
     try:
-        content = json.loads(
-            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_without_repetition
-        )
+        content = json.loads(text, parse_constant=no_number, parse_float=_finite, object_pairs_hook=_without_repetition)
         json_line(content)  # what cannot be written again cannot be carried over either
     except (ValueError, RecursionError) as error:
         return BadLine(number, f"the line is not JSON: {cut(str(error))}", carried)
     return as_request(number, content)
 
 
-def _refuse_constant(name: str) -> Any:
+def no_number(name: str) -> Any:
+    """Refuse what Python's `json` takes for a number and JSON does not have; always a ValueError."""
     raise ValueError(f"{name} is no number of JSON")
 
 

@@ -63,11 +63,7 @@ def reply_to_batch(job: BatchJob, sources: Sequence[FittedSource], first: int) -
 
 
 def _answer(candidates: Sequence[Candidate], n_best: int) -> Answer:
-    """The report of one source's candidates.
-
-    >>> _answer([Candidate("hi!", "hi !", (1, 5, 2), -0.5)], 0)
-    {'reply': 'hi!', 'score': -0.5}
-    """
+    """The report of one source's candidates."""
     (best,) = scored(candidates[:1])
     return {**best, "n_best": scored(candidates[:n_best])} if n_best else best
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npblender.chat.explanation.searching import Watched
-from npblender.common.array_types import Array, Ids
+from npblender.common.array_types import Array
 from npblender.generation.logits.processors import completions
 from npblender.generation.search.parlai import HOPELESS
 from npblender.ops import log_softmax
@@ -65,14 +65,10 @@ def _reasons(watched: Watched, step: int, row: int) -> Iterator[tuple[int, tuple
         (settings.encoder_no_repeat_ngram_size, sources, "the source has this {}-gram"),
     ):
         if size:
-            yield from _completed(ids, read, size, reason.format(size))
+            before = tuple(ids[0, length - size + 1 :].tolist())
+            for token in completions(ids, read, size)[1].tolist():
+                yield token, (reason.format(size), (*before, token))
     for phrase in settings.bad_words_ids or ():
         *begin, token = phrase
         if len(begin) <= length and list(ids[0, length - len(begin) :]) == begin:
             yield token, ("a listed phrase", tuple(phrase))
-
-
-def _completed(ids: Ids, read: Ids, size: int, reason: str) -> Iterator[tuple[int, tuple[str, tuple[int, ...]]]]:
-    before = tuple(int(each) for each in ids[0, ids.shape[1] - (size - 1) :]) if size > 1 else ()
-    for token in completions(ids, read, size)[1]:
-        yield int(token), (reason, (*before, int(token)))

@@ -74,10 +74,6 @@ class Explanation:
 
         Raises:
             ValueError: even the words alone do not fit.
-
-        >>> page = explain(model, tokenizer, "hello", max_length=5, min_length=2).to_html()
-        >>> page.startswith("<!doctype html>"), len(page) < 1_500_000
-        (True, True)
         """
         from npblender.chat.explanation.as_page import as_page
 
@@ -137,7 +133,10 @@ def explain(
     >>> [piece.tokens for piece in found.runs[0].pieces]
     [('hello',), (',',), ('low@@', 'er'), ('!',)]
     """
-    check_model(model, tokenizer)
+    if not isinstance(model, BlenderbotSmallForConditionalGeneration):
+        raise TypeError(f"model must be a BlenderbotSmallForConditionalGeneration, not {type(model).__name__}")
+    if not isinstance(tokenizer, BlenderbotSmallTokenizer):
+        raise TypeError(f"tokenizer must be a BlenderbotSmallTokenizer, not {type(tokenizer).__name__}")
     if not isinstance(text, str):
         raise TypeError(f"text must be a string, not {type(text).__name__}; explain takes one text")
     options = as_plain(settings)
@@ -152,14 +151,6 @@ def explain(
         return Asked(here, cut, pieces_of(cut, text), plan, check_options(options), seed=seed)
 
     return in_dialects(text, model, tokenizer, dialects, ask)
-
-
-def check_model(model: object, tokenizer: object) -> None:
-    """Refuse what is no model with a head, or no tokenizer of its vocabulary."""
-    if not isinstance(model, BlenderbotSmallForConditionalGeneration):
-        raise TypeError(f"model must be a BlenderbotSmallForConditionalGeneration, not {type(model).__name__}")
-    if not isinstance(tokenizer, BlenderbotSmallTokenizer):
-        raise TypeError(f"tokenizer must be a BlenderbotSmallTokenizer, not {type(tokenizer).__name__}")
 
 
 def in_dialects(

@@ -64,11 +64,7 @@ def last_pieces(pieces: Iterable[Piece], count: int) -> tuple[Piece, ...]:
 
 
 def tokens_of(tokenizer: BlenderbotSmallTokenizer, ids: Sequence[int]) -> tuple[str, ...]:
-    """Look up what tokens are called.
-
-    >>> tokens_of(tokenizer, [7, 8])
-    ('low@@', 'er')
-    """
+    """Look up what tokens are called."""
     return tuple(tokenizer.convert_ids_to_tokens([int(each) for each in ids]))
 
 

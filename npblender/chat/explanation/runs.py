@@ -12,7 +12,7 @@ from npblender.chat.explanation.next_tokens import NextToken, next_tokens
 from npblender.chat.explanation.passes import Pass, run_pass
 from npblender.chat.explanation.pieces import Piece, tokens_of
 from npblender.chat.explanation.search_tree import SearchTree, search_tree, why_no_tree
-from npblender.chat.explanation.searching import Asked, Watched, watch_search
+from npblender.chat.explanation.searching import Asked, watch_search
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
 
@@ -75,7 +75,10 @@ def explain_run(asked: Asked) -> Run:
     if reply != watched.reply:
         notes.append("The search, run again, finds another reply than the one that is explained here.")
     tree = None if no_tree else search_tree(watched)
-    every = () if tree is None else blocked_by_node(watched, tree)
+    nodes = () if tree is None else tree.nodes
+    places = sorted({(node.step, node.row) for node in nodes})
+    found = {place: blocked_at(watched, *place) for place in places}  # nodes of one row share one record
+    every = tuple(found[node.step, node.row] for node in nodes)
     values = watched.plan.settings.set_values
     hidden = {"return_dict_in_generate", "num_return_sequences", "use_cache"}  # of its output, not of the search
     run = Run(
@@ -98,13 +101,6 @@ def explain_run(asked: Asked) -> Run:
         notes=tuple(notes),
     )
     return with_tokens(run, asked.tokenizer)
-
-
-def blocked_by_node(watched: Watched, tree: SearchTree) -> tuple[BlockedHere, ...]:
-    """Find what was blocked where each node was chosen. Nodes of one row share one record."""
-    places = {(node.step, node.row) for node in tree.nodes}
-    found = {place: blocked_at(watched, *place) for place in sorted(places)}
-    return tuple(found[node.step, node.row] for node in tree.nodes)
 
 
 def blocked_on_the_way(

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from npblender.chat.batch.requests import no_number
 from npblender.chat.serve.errors import ApiError
-from npblender.common.printable import shown
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -24,14 +24,10 @@ async def json_of(request: Request) -> Any:
     """
     body = await request.body()
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_number)
+        return json.loads(body.decode("utf-8"), parse_constant=no_number)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ApiError(400, f"the body is no JSON: {reason}") from error
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{shown(name)} is no number of JSON")
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

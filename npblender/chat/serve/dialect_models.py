@@ -103,8 +103,6 @@ def jobs_of(asked: ReplyRequest, models: DialectModels) -> tuple[Job, ...]:
         if plan.width > MOST_ROWS:
             raise ApiError(400, f"num_beams must be at most {MOST_ROWS} here, not {plan.width}", param="num_beams")
         sources = [_source(talk, speaker, models.profile) for talk in asked.talks]
-    except ApiError:
-        raise
     except (TypeError, ValueError) as error:
         raise refused(error) from error
     if asked.choices > 1 and not plan.is_random and asked.choices > plan.num_beams:

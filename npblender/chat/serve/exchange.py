@@ -61,7 +61,8 @@ class Exchange:
                 yield event
         finally:
             gone.cancel()
-        self._count()
+        used = usage(self.found())
+        self._metrics.tokens(used["prompt_tokens"], used["completion_tokens"])
 
     async def finish(self) -> list[Choice]:
         """Wait for all replies; those that were found, in order."""
@@ -103,7 +104,3 @@ class Exchange:
             self._open.discard(event.number)
         elif isinstance(event, Lacking):
             self._open.discard(event.number)
-
-    def _count(self) -> None:
-        used = usage(self.found())
-        self._metrics.tokens(used["prompt_tokens"], used["completion_tokens"])

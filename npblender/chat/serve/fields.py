@@ -25,40 +25,24 @@ def check_object(body: Any, name: str | None = None) -> Body:
 
 
 def whole(body: Body, name: str, default: int | None, at_least: int, at_most: int | None = None) -> int | None:
-    """A whole number.
-
-    >>> whole({"n": 2}, "n", 1, at_least=1)
-    2
-    """
+    """A whole number."""
     found: int | None = _field(body, name, default, check_whole, at_least, at_most)
     return found
 
 
 def number(body: Body, name: str, at_least: float, at_most: float) -> float | None:
-    """A number between two bounds, None where it is not there.
-
-    >>> number({"top_p": 1}, "top_p", 0.0, 1.0)
-    1.0
-    """
+    """A number between two bounds, None where it is not there."""
     found = _field(body, name, None, check_number, at_least, at_most)
     return None if found is None else float(found)
 
 
 def switch(body: Body, name: str, default: bool = False) -> bool:
-    """true or false.
-
-    >>> switch({}, "stream")
-    False
-    """
+    """true or false."""
     return bool(_field(body, name, default, check_switch))
 
 
 def text(value: Any, where: str, most: int = MOST_CHARACTERS) -> str:
-    """A text of Unicode characters, not too long.
-
-    >>> text("hi", "messages[0].content")
-    'hi'
-    """
+    """A text of Unicode characters, not too long."""
     if not isinstance(value, str):
         raise ApiError(400, f"{where} must be a text, not {shown(value)}", param=where)
     if len(value) > most:

@@ -14,7 +14,6 @@ import numpy as np
 from npblender.chat.words import Words
 from npblender.common.array_types import Array
 from npblender.generation.logits.top_k import top_k
-from npblender.ops import log_softmax
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
 
@@ -124,9 +123,3 @@ def token_score(tokenizer: BlenderbotSmallTokenizer, token_id: int, log_probs: A
     names = tokenizer.convert_ids_to_tokens([token_id, *map(int, places)])
     others = tuple(zip(names[1:], map(float, best), strict=True))
     return TokenScore(names[0], float(log_probs[token_id]), others)
-
-
-def log_probabilities_of(logits: Array) -> Array:
-    """The model's own log-probabilities [..., V], before anything is blocked or reshaped."""
-    with np.errstate(all="ignore"):
-        return log_softmax(logits.astype(np.float32, copy=False))

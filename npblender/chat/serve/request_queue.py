@@ -41,7 +41,8 @@ class RequestQueue:
                 raise ApiError(503, "the server is stopping", headers={"Retry-After": "5"})
             self._submissions = deque(submission for submission in self._submissions if not submission.is_given_up)
             if len(self) >= self.most:
-                seconds = self.seconds_to_wait()
+                # Until half of the line will have left, at its pace of late.
+                seconds = min(60, max(1, math.ceil(self._pace * len(self._submissions) / 2)))
                 raise ApiError(
                     429,
                     f"{len(self)} requests wait already, as many as may; try again in {seconds} s",
@@ -50,10 +51,6 @@ class RequestQueue:
                 )
             self._submissions.extend(submissions)
             self.changed.notify_all()
-
-    def seconds_to_wait(self) -> int:
-        """After how many seconds half of the line will have left, at its pace of late: from 1 to 60."""
-        return min(60, max(1, math.ceil(self._pace * len(self._submissions) / 2)))
 
     def take(
         self,

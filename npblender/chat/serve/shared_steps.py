@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from npblender.chat.replies import DialectModel, candidate
-from npblender.chat.serve.reply_text import log_probabilities_of
 from npblender.chat.serve.submissions import Submission
 from npblender.chat.serve.whole_replies import Telling, tell_whole
 from npblender.common.array_types import Array, Ids
+from npblender.generation.logits.chain import log_probabilities, to_float32
 from npblender.generation.shared_decoder import SharedDecoder
 from npblender.generation.walks import begin_walk
 from npblender.transformer.checks import make_context
@@ -47,7 +47,7 @@ class Member:
         """One step of the search by its logits [W, V]; returns the rows that its rows go on from, [W]."""
         streams = self.walk.width == 1
         if streams and self.submission.job.top_logprobs is not None:
-            self._log_probs.append(log_probabilities_of(logits[0]))
+            self._log_probs.append(log_probabilities(to_float32(logits))[0])  # before anything is blocked
         rows = self.walk.step(logits)
         if streams:
             self._tell(self.walk.certain[self._told :])

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from npblender.chat.replies import Candidate, DialectModel
-from npblender.chat.serve.reply_text import Piece, ReplyText, log_probabilities_of
+from npblender.chat.replies import Candidate
+from npblender.chat.serve.reply_text import Piece, ReplyText
 from npblender.chat.serve.submissions import Ended, Lacking, Said, Submission
 from npblender.common.array_types import Array
-from npblender.generation.plan import Plan
+from npblender.generation.logits.chain import log_probabilities, to_float32
 
 
 class Telling:
@@ -33,8 +33,10 @@ class Telling:
     def end(self, candidates: Sequence[Candidate], ended: bool) -> None:
         """Send what is left and the end; `ended` says whether the search ended by itself."""
         self._say(self._text.close())
-        job = self._submission.job
-        itself = ended and ends_itself(job.settings.plan, candidates[self._rank].ids)
+        job, ids = self._submission.job, candidates[self._rank].ids
+        plan = job.settings.plan
+        forced = plan.settings.forced_eos_token_id is not None and len(ids) >= plan.max_length  # by the limit
+        itself = ended and ids[-1] in plan.eos and not forced
         reason = "stop" if self.is_over or itself else "length"
         self._submission.send(Ended(self._number, reason, self._text.tokens, tuple(candidates), job.source, self._rank))
 
@@ -50,23 +52,11 @@ def tell_whole(submission: Submission, candidates: Sequence[Candidate], *, ended
         telling = Telling(submission, rank)
         log_probs: Sequence[Array | None] = [None] * len(found.ids)
         if job.top_logprobs is not None:
-            log_probs = [*log_probabilities_of(forced_logits(job.speaker, job.source.ids, found.ids))]
+            source, target = np.array([job.source.ids]), np.array([found.ids[:-1]])
+            output = job.speaker.model(input_ids=source, attention_mask=np.ones_like(source), decoder_input_ids=target)
+            log_probs = [*log_probabilities(to_float32(output.logits[0]))]  # of every token, by one pass
         for token, row in zip(found.ids[1:], log_probs, strict=False):
             telling.push(token, row)
         telling.end(candidates, ended)
     for number in job.numbers[len(candidates) :]:
         submission.send(Lacking(number))
-
-
-def ends_itself(plan: Plan, ids: Sequence[int]) -> bool:
-    """Whether a reply has an end token that nothing forced: one that a limit forces stands at the limit."""
-    forced = plan.settings.forced_eos_token_id is not None and len(ids) >= plan.max_length
-    return ids[-1] in plan.eos and not forced
-
-
-def forced_logits(speaker: DialectModel, source: Sequence[int], ids: Sequence[int]) -> Array:
-    """The logits [T, V] after each token of a reply but the last, by one pass over all of it."""
-    inputs = np.array([source]), np.array([ids[:-1]])
-    output = speaker.model(input_ids=inputs[0], attention_mask=np.ones_like(inputs[0]), decoder_input_ids=inputs[1])
-    logits: Array = output.logits[0]
-    return logits

@@ -21,6 +21,7 @@ from npblender.common.array_types import Array, Ids
 from npblender.common.printable import shown
 from npblender.config.dialect import Dialect
 from npblender.config.generation_options import is_off
+from npblender.config.option_kinds import flat_ids
 from npblender.config.searches import WARPED
 from npblender.generation.logits import processors, warpers
 from npblender.generation.plan import Plan
@@ -227,11 +228,6 @@ def _allowed_ids(allowed: Allowed, vocab_size: int, source: int, ids: Ids) -> li
     return found.tolist()  # type: ignore[no-any-return]
 
 
-def _forced_eos(request: ChainRequest, tokens: int | tuple[int, ...]) -> Processor:
-    forced = tokens if isinstance(tokens, tuple) else (tokens,)
-    return _bound(processors.forced_eos, request.plan.max_length, forced)
-
-
 def _exponential_decay(request: ChainRequest, decay: tuple[int, float]) -> Processor | None:
     plan = request.plan
     start, factor = decay
@@ -257,7 +253,9 @@ PROCESSORS: Mapping[str, Maker] = {
     "min_length": _min_length,  # and min_new_tokens
     "prefix_allowed_tokens_fn": _prefix_allowed_tokens,
     "forced_bos_token_id": lambda request, token: _bound(processors.forced_bos, token),
-    "forced_eos_token_id": _forced_eos,
+    "forced_eos_token_id": lambda request, tokens: _bound(
+        processors.forced_eos, request.plan.max_length, tuple(flat_ids(tokens))
+    ),
     "remove_invalid_values": lambda request, value: lambda ids, scores: processors.remove_invalid(scores),
     "exponential_decay_length_penalty": _exponential_decay,
     "suppress_tokens": lambda request, tokens: lambda ids, scores: processors.block(scores, tokens),

@@ -8,10 +8,10 @@ import pytest
 import npblender
 from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
 from npblender.chat.explanation.as_data import as_data
-from npblender.chat.explanation.packed import unpack
 from npblender.chat.explanation.runs import Run
 from reference_tests.chat.explanation.conftest import SAID
 from reference_tests.support.asserts import assert_close
+from reference_tests.support.packed_arrays import unpack
 from reference_tests.support.tolerances import TOLERANCES
 
 DIALECTS = ("parlai", "transformers-4", "transformers-5")

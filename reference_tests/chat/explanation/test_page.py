@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 import npblender
 from npblender.chat.explanation.as_data import LEVELS, Arrays, as_data
 from npblender.chat.explanation.explanation import MOST_BYTES
-from npblender.chat.explanation.packed import INFINITE, LARGEST, pack, unpack
+from npblender.chat.explanation.packed import INFINITE, LARGEST, pack
 from npblender.config import BlenderbotSmallConfig
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer.example import example_tokenizer
+from reference_tests.support.packed_arrays import unpack
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
