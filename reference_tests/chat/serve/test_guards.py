@@ -134,7 +134,7 @@ def test_a_host_that_a_client_sends_is_taken() -> None:
 @pytest.mark.usefixtures("needs_serve")
 @pytest.mark.parametrize(("option", "value"), [("--allow-origin", "foo"), ("--allow-host", "a/b")])
 def test_the_command_line_refuses_them_before_it_begins(option: str, value: str) -> None:
-    assert f"{option} {value!r} is no" in one_error(run_cli("serve", option, value))
+    assert f"{option}: {value!r} is no" in one_error(run_cli("serve", option, value))
 
 
 def test_the_key() -> None:
