@@ -19,10 +19,8 @@ from npblender.config.generation_config import GenerationConfig
 from npblender.tokenizer import BlenderbotSmallTokenizer
 from npblender.tokenizer.pretokenize import NEWLINE
 
-PERSONA_PREFIX = "your persona: "
-"""The beginning of a persona line."""
-PERSONA_WORDS = "your persona :"
-"""The same with spaces, so that every dialect cuts it alike."""
+PERSONA_PREFIX = "your persona: "  # the beginning of a persona line
+PERSONA_WORDS = "your persona :"  # the same with spaces, so that every dialect cuts it alike
 
 
 @dataclass(frozen=True)
@@ -30,10 +28,8 @@ class Profile:
     """How a conversation is written for the model, and the settings that go with it."""
 
     name: str
-    between: tuple[str, ...]
-    """The separator of two turns: "newline", "eos", "bos"."""
-    after: tuple[str, ...] = ()
-    """The tokens after the last turn."""
+    between: tuple[str, ...]  # the separator of two turns: "newline", "eos", "bos"
+    after: tuple[str, ...] = ()  # the tokens after the last turn
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Settings of the search for a model that does not name its own, each by itself: see `settings`."""
 
@@ -203,12 +199,9 @@ class FittedSource:
     """A history that fits the model, and what was left out."""
 
     ids: Ids
-    dropped_turns: int = 0
-    """How many of the earliest turns were left out."""
-    cut_tokens: int = 0
-    """How many tokens the last turn lost at its beginning, being too long even alone."""
-    full_ids: Ids = ()
-    """All of it, where something was left out; else empty."""
+    dropped_turns: int = 0  # how many of the earliest turns were left out
+    cut_tokens: int = 0  # how many tokens the last turn lost at its beginning, being too long even alone
+    full_ids: Ids = ()  # all of it, where something was left out; else empty
 
 
 def fit_history(

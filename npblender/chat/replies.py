@@ -58,10 +58,8 @@ class DialectModel:
 class Settings:
     """The settings of a search, resolved for one model."""
 
-    options: Mapping[str, Any]
-    """Those of the call; one that the search does not use is refused."""
-    plan: Plan
-    """What the search will do with them, the model's and the profile's."""
+    options: Mapping[str, Any]  # those of the call; one that the search does not use is refused
+    plan: Plan  # what the search will do with them, the model's and the profile's
 
     @property
     def streams(self) -> bool:
@@ -117,24 +115,18 @@ def make_settings(profile: Profile, model: HasSettings, call: Mapping[str, Any])
 class Candidate:
     """One reply that a search found."""
 
-    text: str
-    """As people write it: `i'm fine.`"""
-    raw: str
-    """As the tokens spell it, with spaces around every mark: `i ' m fine .`"""
-    ids: tuple[int, ...]
-    """As the search found it, with its start and end."""
-    score: float | None = None
-    """The search's score, higher is better; None for a search that has none."""
+    text: str  # as people write it: `i'm fine.`
+    raw: str  # as the tokens spell it, with spaces around every mark: `i ' m fine .`
+    ids: tuple[int, ...]  # as the search found it, with its start and end
+    score: float | None = None  # the search's score, higher is better; None for a search that has none
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply(Candidate):
     """The best candidate, with the others and with what the model read."""
 
-    n_best: tuple[Candidate, ...]
-    """Every reply that the search found, the best first."""
-    source: FittedSource
-    """What the model read: `source.ids`, `source.dropped_turns`, `source.cut_tokens`."""
+    n_best: tuple[Candidate, ...]  # every reply that the search found, the best first
+    source: FittedSource  # what the model read: `source.ids`, `source.dropped_turns`, `source.cut_tokens`
 
     def __str__(self) -> str:
         return self.text

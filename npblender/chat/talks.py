@@ -22,19 +22,13 @@ from npblender.chat.history import Turn
 from npblender.chat.transcript import Transcript
 from npblender.common.printable import cut, shown
 
-APPLICATION = 0x6E70626C
-"""What the file's header names as its program: "npbl"."""
+APPLICATION = 0x6E70626C  # what the file's header names as its program: "npbl"
 VERSION = 1
-BUSY_SECONDS = 30.0
-"""How long a change waits for one of another process. Each takes milliseconds."""
-READ = "BEGIN"
-"""Begins a transaction that sees the file as it is at its beginning."""
-CHANGE = "BEGIN IMMEDIATE"
-"""Begins one that no other change can come between."""
-DURABLE = "PRAGMA synchronous = FULL"
-"""A change that was reported outlives a power cut, too."""
-TITLE = 80
-"""Characters of a title: the beginning of what was said first."""
+BUSY_SECONDS = 30.0  # how long a change waits for one of another process. Each takes milliseconds
+READ = "BEGIN"  # begins a transaction that sees the file as it is at its beginning
+CHANGE = "BEGIN IMMEDIATE"  # begins one that no other change can come between
+DURABLE = "PRAGMA synchronous = FULL"  # a change that was reported outlives a power cut, too
+TITLE = 80  # characters of a title: the beginning of what was said first
 
 TABLES = """
 CREATE TABLE conversations (
@@ -64,8 +58,7 @@ class Entry:
 
     id: str
     title: str
-    changed: float
-    """When it was changed last, in seconds since 1970."""
+    changed: float  # when it was changed last, in seconds since 1970
     turns: int
     revision: int
 

@@ -20,11 +20,9 @@ from npblender.config.generation_config import GenerationConfig
 from npblender.config.generation_options import OPTIONS, is_off, settings_of
 from npblender.config.option_kinds import flat_ids
 
-_LARGEST = 1e30
-"""What logits and scores can be divided by and stay numbers of float32."""
+_LARGEST = 1e30  # what logits and scores can be divided by and stay numbers of float32
 
-_COLDEST = 1e-15
-"""The smallest temperature: ParlAI's logit of a token that is ruled out, -1e20, stays finite too."""
+_COLDEST = 1e-15  # the smallest temperature: ParlAI's logit of a token that is ruled out, -1e20, stays finite too
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,7 @@ from npblender.config.generation_config import of_checked
 from npblender.config.generation_options import INSTEAD, OPTIONS, check_setting, defaults, settings_of, unknown_setting
 from npblender.generation.plan import Plan, check_plan
 
-Values = Mapping[str, Any]
-"""Settings by name; a name that is missing is unset."""
+Values = Mapping[str, Any]  # settings by name; a name that is missing is unset
 
 PARLAI_TOP_K = 10  # where neither top_k nor top_p is set
 

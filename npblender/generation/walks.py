@@ -24,8 +24,7 @@ from npblender.generation.search.greedy_and_sampling import most_probable, sampl
 from npblender.generation.search.parlai import Tree, log_probabilities, rules_of
 from npblender.generation.stopping import make_stopping
 
-CAN_WALK = PARLAI | {GREEDY, SAMPLE}
-"""The searches that can be led step by step."""
+CAN_WALK = PARLAI | {GREEDY, SAMPLE}  # the searches that can be led step by step
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,7 @@ from npblender.transformer.parameters import (
     to_arrays,
 )
 
-Params: TypeAlias = dict[str, Any]
-"""Flax's parameters: a dict of dicts, arrays at its ends."""
+Params: TypeAlias = dict[str, Any]  # Flax's parameters: a dict of dicts, arrays at its ends
 
 
 def params_of(weights: Weights, parts: Parts) -> Params:

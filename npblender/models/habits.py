@@ -115,8 +115,7 @@ class Habits:
     config_class: ClassVar[type[BlenderbotSmallConfig]] = BlenderbotSmallConfig
     device: ClassVar[str] = "cpu"
     training: ClassVar[bool] = False
-    name_or_path: str = ""
-    """The folder that the model was loaded from; empty for one that was made."""
+    name_or_path: str = ""  # the folder that the model was loaded from; empty for one that was made
 
     if not TYPE_CHECKING:  # a type checker shall still find misspelt names
 

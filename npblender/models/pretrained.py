@@ -42,8 +42,7 @@ class PreTrainedModel(Habits):
     """Configuration, weights and dialect of one model. Weights are values: changing a model means giving it others."""
 
     parts: ClassVar[Parts] = FULL_MODEL
-    _config_changes: ClassVar[Mapping[str, Any]] = {}
-    """What the class sets in its configuration, as transformers does."""
+    _config_changes: ClassVar[Mapping[str, Any]] = {}  # what the class sets in its configuration, as transformers does
 
     def __init__(
         self,

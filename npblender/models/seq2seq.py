@@ -33,8 +33,7 @@ from npblender.transformer.forward import shift_right, start_decoder
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
 
-Result = TypeVar("Result", bound=ModelOutput)
-"""What `forward` of a class returns."""
+Result = TypeVar("Result", bound=ModelOutput)  # what `forward` of a class returns
 
 
 class EncoderDecoder(PreTrainedModel, Generic[Result]):

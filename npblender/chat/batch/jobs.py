@@ -30,13 +30,10 @@ class BatchJob:
     profile: str = "parlai"
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Settings of the search, as `generate` takes them."""
-    block: tuple[str, ...] = ()
-    """Words and phrases that are never generated."""
+    block: tuple[str, ...] = ()  # words and phrases that are never generated
     seed: int | None = None
-    n_best: int = 0
-    """How many of the best replies to report."""
-    allow_pickle: bool = False
-    """Whether the weights may be read from a pickle, as in `from_pretrained`."""
+    n_best: int = 0  # how many of the best replies to report
+    allow_pickle: bool = False  # whether the weights may be read from a pickle, as in `from_pretrained`
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,7 @@ LINE_LIMIT = 1 << 24
 class Request:
     """One line that can be replied to."""
 
-    number: int
-    """From 1, as editors count lines."""
+    number: int  # from 1, as editors count lines
     turns: tuple[Turn, ...]
     persona: tuple[str, ...] = ()
     carried: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -24,8 +24,7 @@ from npblender.common.replacing import replacing
 
 Record = dict[str, Any]
 
-_FINGERPRINT = "fingerprint"
-"""The key of the fingerprint in OUTPUT.run."""
+_FINGERPRINT = "fingerprint"  # the key of the fingerprint in OUTPUT.run
 
 
 class ResumableOutput:

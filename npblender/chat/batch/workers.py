@@ -26,8 +26,7 @@ from npblender.config.dialect import Dialect
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
-Answer = dict[str, Any]
-"""{"reply": text, "score": number or None} and perhaps "n_best"; or {"error": why}."""
+Answer = dict[str, Any]  # {"reply": text, "score": number or None} and perhaps "n_best"; or {"error": why}
 
 _LOADING = Lock()
 

@@ -24,8 +24,7 @@ from npblender.generation.planning import check_options, make_plan
 from npblender.models import BlenderbotSmallForConditionalGeneration
 from npblender.tokenizer import BlenderbotSmallTokenizer
 
-MOST_BYTES = 1_500_000
-"""How large a page may become. What does not fit is left out, and the page says so."""
+MOST_BYTES = 1_500_000  # how large a page may become. What does not fit is left out, and the page says so
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,10 @@ class Explanation:
     ('parlai', (1, 5, 9, 9, 9), (5, 9, 9, 9, 2))
     """
 
-    said: str
-    """What was said; empty for a trace of ids."""
+    said: str  # what was said; empty for a trace of ids
     runs: tuple[Run | Refusal, ...]
     """The model's own dialect first, or the reference; then those that it is compared with."""
-    config: BlenderbotSmallConfig | None
-    """The model's; None for a trace that does not say."""
+    config: BlenderbotSmallConfig | None  # the model's; None for a trace that does not say
     compared: PointsCompared | None = None
 
     def to_html(self, most_bytes: int = MOST_BYTES) -> str:

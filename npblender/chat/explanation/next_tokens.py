@@ -20,8 +20,7 @@ class NextToken:
 
     best: tuple[tuple[int, float], ...]
     """The most probable ids with their probabilities, best first, the lowest id first among equals."""
-    chosen: int | None
-    """None after the last token of a trace, which says no further one."""
+    chosen: int | None  # None after the last token of a trace, which says no further one
     probability: float | None  # of the chosen one
     rank: int | None  # of the chosen one, from 1
 

@@ -15,8 +15,7 @@ from npblender.common.array_types import Array
 
 MOST_DIGITS = 4
 LARGEST = 32_000
-NAN, INFINITE = -32_768, 32_767
-"""What stands for NaN, and for infinity; the negative of it for minus infinity."""
+NAN, INFINITE = -32_768, 32_767  # what stands for NaN, and for infinity; the negative of it for minus infinity
 
 
 def digits_of(array: Array) -> int:

@@ -45,8 +45,7 @@ class Pass:
     embedded: tuple[Embedded, ...] = ()
     attentions: Mapping[str, Array] | None = None
     """By "encoder", "decoder" and "cross": weights [N, H, S, S], [N, H, T, T] and [N, H, T, S] of all N layers."""
-    states: tuple[Array, ...] = ()
-    """The decoder's states [T, D]: the embedding's output, then every layer's."""
+    states: tuple[Array, ...] = ()  # the decoder's states [T, D]: the embedding's output, then every layer's
     logits: Array | None = None  # [T, V]
 
 

@@ -16,10 +16,8 @@ from npblender.tokenizer.bpe import Merge
 class Piece:
     """One piece of a text, and how it became ids."""
 
-    piece: str
-    """As it was cut out of the text."""
-    word: str
-    """As the merges take it: lower case, a line break as its word."""
+    piece: str  # as it was cut out of the text
+    word: str  # as the merges take it: lower case, a line break as its word
     merges: tuple[Merge, ...]
     tokens: tuple[str, ...]
     ids: tuple[int, ...]

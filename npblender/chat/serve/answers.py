@@ -24,8 +24,7 @@ class Head:
     id: str
     created: int
     model: str
-    fingerprint: str
-    """The version and the dialect: what `system_fingerprint` says."""
+    fingerprint: str  # the version and the dialect: what `system_fingerprint` says
 
     def begin(self, kind: str) -> dict[str, Any]:
         """The first fields of an object of this kind."""

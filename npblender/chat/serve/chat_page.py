@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 FOLDER = Path(__file__).parent / "page"
-SHOWN = ("temperature", "top_k", "top_p")
-"""Settings that a request has under a name of OpenAI's."""
+SHOWN = ("temperature", "top_k", "top_p")  # settings that a request has under a name of OpenAI's
 
 
 def page() -> tuple[str, str]:

@@ -70,8 +70,7 @@ class Job:
     speaker: DialectModel
     source: FittedSource
     settings: Settings
-    numbers: tuple[int, ...]
-    """The places of its replies among those of the request; the best reply comes first."""
+    numbers: tuple[int, ...]  # the places of its replies among those of the request; the best reply comes first
     seed: int | tuple[int, ...] | None = None
     stops: tuple[str, ...] = ()
     top_logprobs: int | None = None

@@ -28,8 +28,7 @@ TYPES = {
     504: "timeout_error",
 }
 """What `type` says for a status."""
-MOST_MESSAGE = 2000
-"""Characters of a message: whatever a client has sent, its error stays readable."""
+MOST_MESSAGE = 2000  # characters of a message: whatever a client has sent, its error stays readable
 
 
 class ApiError(Exception):

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 OPEN = ("/", "/healthz")
 """What needs no key: the page, which holds nothing but itself, and the question whether the server lives."""
-OPEN_BELOW = "/api/explain/"
-"""Below it, too: a page that was made with the key, under a name that cannot be guessed."""
+OPEN_BELOW = "/api/explain/"  # below it, too: a page that was made with the key, under a name that cannot be guessed
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -49,8 +48,7 @@ class Rules:
 
     hosts: frozenset[str] = frozenset()
     """Names by which the server may be called, besides localhost and all addresses; "*" allows every name."""
-    origins: frozenset[str] = frozenset()
-    """Origins of other sites whose pages may send requests; "*" allows all."""
+    origins: frozenset[str] = frozenset()  # origins of other sites whose pages may send requests; "*" allows all
     key: str | None = None
 
 

@@ -69,8 +69,7 @@ ADVICE = {
 class ReplyRequest:
     """What one request asks for."""
 
-    talks: tuple[Talk, ...]
-    """What is to be replied to: one conversation, or one for each prompt."""
+    talks: tuple[Talk, ...]  # what is to be replied to: one conversation, or one for each prompt
     model: str | None = None
     dialect: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -22,8 +22,7 @@ from npblender.chat.serve.limits import (
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-BACKLOG = 512
-"""Connections that the system holds before they are accepted."""
+BACKLOG = 512  # connections that the system holds before they are accepted
 
 
 def listen(host: str, port: int) -> socket.socket:

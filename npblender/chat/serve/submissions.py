@@ -29,14 +29,11 @@ class Ended:
     """The end of a reply."""
 
     number: int
-    reason: str
-    """"stop": it ended by itself, or at a stop text; "length": at the limit."""
+    reason: str  # "stop": it ended by itself, or at a stop text; "length": at the limit
     tokens: int
-    candidates: tuple[Candidate, ...]
-    """All that the search found, best first, whole, whatever a stop text cut off."""
+    candidates: tuple[Candidate, ...]  # all that the search found, best first, whole, whatever a stop text cut off
     source: FittedSource
-    rank: int = 0
-    """Which of the candidates this reply is."""
+    rank: int = 0  # which of the candidates this reply is
 
 
 @dataclass(frozen=True)

@@ -114,8 +114,7 @@ class GroupedBeams:
     groups: int = 1
     earlier: Ids = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     """[B, N]: the tokens that earlier groups have just chosen."""
-    records_sums: ClassVar[bool] = False
-    """Whether the record's `scores` are the sums of whole targets."""
+    records_sums: ClassVar[bool] = False  # whether the record's `scores` are the sums of whole targets
 
     def may_end(self, ids: Ids) -> bool:
         """Whether a target [L] may end here."""

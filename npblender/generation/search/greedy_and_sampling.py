@@ -17,8 +17,7 @@ from npblender.generation.outputs import GenerateEncoderDecoderOutput, StepRecor
 from npblender.generation.plan import Plan
 from npblender.generation.stopping import Stopping
 
-Chooser = Callable[[Array], Ids]
-"""Scores [R, V] to one token a row, [R]."""
+Chooser = Callable[[Array], Ids]  # scores [R, V] to one token a row, [R]
 
 
 def decode_rows(
