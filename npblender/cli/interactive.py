@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -95,22 +96,21 @@ class Session:
 
     def _reply(self, text: str) -> None:
         terminal, pieces = self.terminal, self.conversation.stream(text)
-        if not self._as_json:
+        if self._as_json:
+            deque(pieces, maxlen=0)
+        else:
             terminal.begin("model")
-        try:
-            for piece in pieces:
-                if not self._as_json:
+            try:
+                for piece in pieces:
                     terminal.write(piece)
-        except Exception:
-            if not self._as_json:
+            except Exception:
                 terminal.end()
-            raise
+                raise
+            terminal.end()
         reply = self.conversation.last_reply
         assert reply is not None  # a stream that ends sets it
         if self._as_json:
-            terminal.line(json_out(reply_object(text, reply)))
-        else:
-            terminal.end()
+            terminal.write(json_out(reply_object(text, reply)) + "\n")
         if reply.source.cut_tokens:
             terminal.note(f"The first {reply.source.cut_tokens} tokens of your line did not fit and were left out.")
         if reply.source.dropped_turns > self._forgotten == 0:

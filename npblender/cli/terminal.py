@@ -63,10 +63,6 @@ class Terminal:
         """End the line."""
         self._put("\n")
 
-    def line(self, text: str) -> None:
-        """Write a line of its own."""
-        self._put(printable(text) + "\n")
-
     def note(self, text: str) -> None:
         """Write a remark of the program, line by line."""
         for line in text.split("\n"):
