@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from npblender.ops.packed import blas
+from npblender.ops.packed import blas, cuts
 from reference_tests.support.tiny_folder import save_folder
 
 # No name of a model is looked up beyond loopback; test_hub.py takes this away for its own server.
@@ -81,12 +81,26 @@ def lay_out_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None
 
 
 @pytest.fixture
-def in_panels(lay_out_as: Callable[[str], None]) -> None:
-    """Large matrices go into panels."""
-    lay_out_as("panels")
+def cut_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Call it with "narrow" or "wide": from then on panels are cut so, whatever this machine prefers."""
+
+    def choose(cut: str) -> None:
+        monkeypatch.setenv(cuts.VARIABLE, cut)
+        cuts.preferred_cut.cache_clear()
+
+    yield choose
+    cuts.preferred_cut.cache_clear()
 
 
 @pytest.fixture
-def by_use(lay_out_as: Callable[[str], None]) -> None:
-    """Matrices of the decoder are turned into panels when they are needed so."""
+def in_panels(lay_out_as: Callable[[str], None], cut_as: Callable[[str], None]) -> None:
+    """Large matrices go into narrow panels."""
+    lay_out_as("panels")
+    cut_as("narrow")
+
+
+@pytest.fixture
+def by_use(lay_out_as: Callable[[str], None], cut_as: Callable[[str], None]) -> None:
+    """Matrices of the decoder are turned into narrow panels when they are needed so."""
     lay_out_as("by-use")
+    cut_as("narrow")

@@ -12,8 +12,8 @@ arrays of every layer are wanted, by a tap or in the result, and where dropout i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -36,20 +36,34 @@ Result = TypeVar("Result")
 NO_LIMIT = nullcontext()
 
 
-def one_blas_thread(weights: Weights) -> AbstractContextManager[None]:
-    """A limit of one thread for the BLAS where matrices are packed, since products are shared out over threads here.
+@contextmanager
+def threads_of_blas() -> Iterator[None]:
+    """A `with` block in which the BLAS shares products out, over as many threads as are wanted here, and we do not."""
+    with BlasThreadLimit(num_threads()), use_threads(1):
+        yield
 
-    >>> one_blas_thread(weights) is NO_LIMIT  # this model's matrices are small, and not packed
+
+def whose_threads(weights: Weights, batch: int, tokens: int, context: Context) -> AbstractContextManager[None]:
+    """The threads of a pass over `batch` rows of `tokens` each: ours, with a single one for the BLAS, or the BLAS's.
+
+    Never both: an idle thread of OpenBLAS busy-waits on a processor that ours would use.
+
+    >>> whose_threads(weights, 8, 128, context) is NO_LIMIT  # this model's matrices are small, and not packed
     True
     """
-    return NO_LIMIT if isinstance(weights.shared.weight, np.ndarray) else ONE_THREAD
+    matrix = weights.shared.weight
+    if isinstance(matrix, np.ndarray):
+        return NO_LIMIT
+    by_blas = isinstance(matrix, Panels | LazyPanels) and matrix.cut.blas_shares
+    return threads_of_blas() if by_blas and len(groups_of_rows(batch, tokens, weights, context)) == 1 else ONE_THREAD
 
 
-def packed_for(weights: Weights, rows: int) -> AbstractContextManager[None]:
-    """Pack the matrices that the decoder multiplies so many rows by, if they are not; return the BLAS's limit for it.
+def packed_for(weights: Weights, batch: int, tokens: int, context: Context) -> AbstractContextManager[None]:
+    """Pack the matrices that the decoder multiplies so many rows by, if they are not; return `whose_threads`.
 
     A single row and matrices in rows are for the BLAS's own threads, as many as are wanted here.
     """
+    rows = batch * tokens
     shared = weights.shared.weight
     if isinstance(shared, LazyPanels) and shared.in_rows:
         if rows <= 1:
@@ -58,7 +72,7 @@ def packed_for(weights: Weights, rows: int) -> AbstractContextManager[None]:
         for matrix in reversed(parameters(weights).values()):
             if isinstance(matrix, LazyPanels):
                 matrix.form(rows)
-    return one_blas_thread(weights)
+    return whose_threads(weights, batch, tokens, context)
 
 
 KEPT_BYTES = 31 << 20  # glibc learns from blocks of up to 32 MiB, and then keeps twice as much

@@ -8,7 +8,6 @@ The public classes in `models` and the searches in `generation` both stand on th
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from npblender.common.array_types import IGNORED_LABEL, Array, Ids
 from npblender.ops import unchecked as ops
 from npblender.transformer.context import Context
 from npblender.transformer.decoder import start_cache
-from npblender.transformer.execution import NO_LIMIT, decode_rows, encode_rows, one_blas_thread, packed_for, run
+from npblender.transformer.execution import NO_LIMIT, decode_rows, encode_rows, packed_for, run, whose_threads
 from npblender.transformer.inputs import Source, Target
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
@@ -26,7 +25,7 @@ from npblender.transformer.parameters import Weights
 
 def run_encoder(weights: Weights, source: Source, context: Context) -> BaseModelOutput:
     """The source's states [B, S, D]."""
-    return run(one_blas_thread(weights), encode_rows, weights, source, context)
+    return run(whose_threads(weights, *source.size, context), encode_rows, weights, source, context)
 
 
 def start_decoder(weights: Weights, batch: int, encoder_states: Array | None, context: Context) -> Cache:
@@ -35,7 +34,8 @@ def start_decoder(weights: Weights, batch: int, encoder_states: Array | None, co
     >>> start_decoder(weights, 1, None, context).length
     0
     """
-    return run(one_blas_thread(weights), start_cache, weights, batch, encoder_states, context)
+    length = 0 if encoder_states is None else encoder_states.shape[1]
+    return run(whose_threads(weights, batch, length, context), start_cache, weights, batch, encoder_states, context)
 
 
 def run_decoder(
@@ -47,7 +47,7 @@ def run_decoder(
     >>> run_decoder(weights, Target(np.array([[1, 9]])), cache, context).past_key_values.length
     2
     """
-    return run(packed_for(weights, math.prod(target.size)), decode_rows, weights, target, cache, context)
+    return run(packed_for(weights, *target.size, context), decode_rows, weights, target, cache, context)
 
 
 def logits_of(weights: Weights, states: Array, context: Context) -> Array:
@@ -57,7 +57,7 @@ def logits_of(weights: Weights, states: Array, context: Context) -> Array:
     >>> logits[0, 0, 1]  # ParlAI never says the start token, 1
     np.float32(-1e+20)
     """
-    return run(packed_for(weights, math.prod(states.shape[:-1])), _logits, weights, states, context)
+    return run(packed_for(weights, *states.shape[:2], context), _logits, weights, states, context)
 
 
 def _logits(weights: Weights, states: Array, context: Context) -> Array:
@@ -89,7 +89,7 @@ def next_logits(
         states = output.last_hidden_state if order is None else output.last_hidden_state[order]
         return _logits(weights, states[:, -last:], context), output
 
-    return run(packed_for(weights, math.prod(target.size)), step)
+    return run(packed_for(weights, *target.size, context), step)
 
 
 def loss_of(logits: Array, labels: Ids, context: Context) -> np.floating[Any]:

@@ -18,11 +18,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from npblender.config import BlenderbotSmallConfig
 from npblender.ops.packed.blas import layout
+from npblender.ops.packed.cuts import NARROW, preferred_cut
 from npblender.ops.packed.half_bits import FORMATS, fits, narrow
 from npblender.ops.packed.half_panels import HalfPanels
 from npblender.ops.packed.lazy_panels import LazyPanels
 from npblender.ops.packed.matrix_like import MatrixLike
-from npblender.ops.packed.panels import WIDTH, Panels
+from npblender.ops.packed.panels import Panels
 from npblender.transformer.parameters import Matrix, Parts, Weights, build, parameters
 
 HALF_FORMATS = FORMATS
@@ -105,7 +106,8 @@ class MatrixAllocator:
             return np.empty(shape, self._dtype)
         rows, inner = shape
         together = _side_by_side(name, self._shapes)
-        if not together:
+        cut = NARROW if self._stored else preferred_cut()
+        if not together or not cut.can_split(len(together) * rows, len(together)):
             return self._empty(name, rows, inner)
         if name not in self._parts:
             whole = self._empty(name, len(together) * rows, inner)
@@ -144,11 +146,11 @@ def read_by_decoder_steps(name: str) -> bool:
 
 
 def _side_by_side(name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
-    """The projections of FUSED_PROJECTIONS that this one is fused with, if all are here and each fills whole panels."""
+    """The projections of FUSED_PROJECTIONS that this one is fused with, if all are here."""
     place, dot, kind = name.rpartition("_proj.weight")
     attention, projection = place[:-1], place[-1:]
     together = FUSED_PROJECTIONS.get(attention.rstrip(".").rpartition(".")[2], ())
-    if not dot or kind or projection not in together or shapes[name][0] % WIDTH:
+    if not dot or kind or projection not in together:
         return ()
     names = tuple(f"{attention}{other}_proj.weight" for other in together)
     return names if all(shapes.get(other) == shapes[name] for other in names) else ()

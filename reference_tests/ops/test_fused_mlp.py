@@ -5,6 +5,7 @@ import pytest
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, ops
 from npblender.ops.packed import blas, fused_mlp
+from npblender.ops.packed.cuts import NARROW
 from npblender.ops.packed.panels import Panels
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.tolerances import TOLERANCES
@@ -18,7 +19,7 @@ def matrix(rows, inner, seed):
 
 @pytest.fixture(scope="module")
 def block():
-    first, second = Panels.of(matrix(F, D, 1)), Panels.of(matrix(D, F, 2))
+    first, second = Panels.of(matrix(F, D, 1), NARROW), Panels.of(matrix(D, F, 2), NARROW)
     return first, matrix(1, F, 3)[0], second, matrix(1, D, 4)[0]
 
 
@@ -58,9 +59,9 @@ def test_what_cannot_be_shared_is_not(block):
         assert not fused_mlp.pays(matrix(400, D, 5), first, second)  # more rows than the small products take
         assert not fused_mlp.pays(x, np.asarray(first), second)
         assert not fused_mlp.pays(x, first, np.asarray(second))
-        assert not fused_mlp.pays(x, first, Panels.of(matrix(D, 2049, 6)))  # sums of no equal parts
-        assert not fused_mlp.pays(x, Panels.of(matrix(F - 1, D, 6)), second)  # a panel that is not full
-        assert not fused_mlp.pays(x, first, Panels.of(matrix(D, 256, 6)))  # a single part, for a single thread
+        assert not fused_mlp.pays(x, first, Panels.of(matrix(D, 2049, 6), NARROW))  # sums of no equal parts
+        assert not fused_mlp.pays(x, Panels.of(matrix(F - 1, D, 6), NARROW), second)  # a panel that is not full
+        assert not fused_mlp.pays(x, first, Panels.of(matrix(D, 256, 6), NARROW))  # a single part, for a single thread
     with ops.use_threads(1):
         assert not fused_mlp.pays(x, first, second)
 

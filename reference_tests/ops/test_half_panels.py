@@ -1,12 +1,15 @@
 """Matrices kept in 16 bits: the right numbers, and products in float32."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender import ops
-from npblender.ops.packed import blas, fused_mlp, panels
+from npblender.ops.packed import blas, fused_mlp
+from npblender.ops.packed.cuts import NARROW
 from npblender.ops.packed.half_bits import FORMATS, fits, narrow, widen
 from npblender.ops.packed.half_panels import HalfPanels
 from npblender.ops.packed.panels import Panels
@@ -18,9 +21,10 @@ from reference_tests.support.tolerances import TOLERANCES
 
 
 @pytest.fixture(params=["panels", "rows", "by-use"])
-def either_layout(request, lay_out_as):
-    """Whatever this machine prefers for float32."""
+def either_layout(request, lay_out_as, cut_as):
+    """Whatever this machine prefers for float32, in narrow panels, as 16 bits always are."""
     lay_out_as(request.param)
+    cut_as("narrow")
     return request.param
 
 
@@ -78,7 +82,9 @@ def test_products_are_those_of_the_rounded_matrix(sizes, stored):
         assert y.shape == (given_rows, rows)
         assert y.dtype == np.float32
         assert (np.abs(y - right) <= (inner + 1) * np.finfo(np.float32).eps * bound).all()
-        assert same_bits(y, Panels.of(wide).multiply(x, shift))  # the kernels see the same numbers in the same order
+        assert same_bits(
+            y, Panels.of(wide, NARROW).multiply(x, shift)
+        )  # the kernels see the same numbers in the same order
 
 
 @given(SIZES, st.sampled_from(FORMATS))
@@ -89,7 +95,7 @@ def test_they_stand_for_their_matrix(sizes, stored):
     assert same_bits(np.asarray(halves), wide)
     assert (halves.shape, halves.size, halves.ndim, len(halves)) == (wide.shape, wide.size, 2, rows)
     assert halves.dtype == np.float32
-    assert halves.nbytes == 2 * Panels.of(plain).size + 2 * (-rows % min(64, rows)) * inner
+    assert halves.nbytes == 2 * Panels.of(plain, NARROW).size + 2 * (-rows % min(64, rows)) * inner
     ids = np.random.default_rng(0).integers(0, rows, (2, 3))
     assert same_bits(halves.take(ids), wide[ids])
     assert same_bits(ops.embed(ids, halves), wide[ids])
@@ -106,8 +112,8 @@ def test_they_stand_for_their_matrix(sizes, stored):
 @IN_BOTH
 @pytest.mark.parametrize("given_rows", [1, 2, 10, 62, 200])
 def test_results_do_not_depend_on_the_number_of_threads_or_blocks(given_rows, stored, monkeypatch):
-    monkeypatch.setattr(panels, "SHARED", 1)
-    halves, x, bias = kept(matrix(700, 512), stored), matrix(given_rows, 512, 1), matrix(1, 700, 3)[0]
+    halves = replace(kept(matrix(700, 512), stored), cut=replace(NARROW, shared=1))
+    x, bias = matrix(given_rows, 512, 1), matrix(1, 700, 3)[0]
     first = halves.multiply(x, bias)
     for count in (1, 2, 3, 64):
         for block in (1, 2**16, 2**30):

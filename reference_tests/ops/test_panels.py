@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from npblender import BlenderbotSmallForConditionalGeneration, ops
 from npblender.ops import threads
-from npblender.ops.packed import blas, panels
+from npblender.ops.packed import blas
 from npblender.ops.packed.blas import ONE_THREAD, BlasThreadLimit
+from npblender.ops.packed.cuts import CUTS, NARROW, WIDE
 from npblender.ops.packed.panels import Panels
 from npblender.transformer import packing
 from npblender.transformer.attention import project_qkv
@@ -23,20 +25,22 @@ from reference_tests.support.asserts import assert_close
 from reference_tests.support.panel_cases import CONFIG, SIZES
 from reference_tests.support.tolerances import TOLERANCES
 
+ANY_CUT = st.sampled_from([*CUTS.values(), replace(WIDE, width=100)])
+
 
 def matrix(rows, inner, seed=0, dtype=np.float64):
     return np.random.default_rng(seed).standard_normal((rows, inner)).astype(dtype)
 
 
-@given(SIZES, st.sampled_from([np.float32, np.float64, np.longdouble]))
-def test_products_are_those_of_the_plain_matrix(sizes, dtype):
+@given(SIZES, st.sampled_from([np.float32, np.float64, np.longdouble]), ANY_CUT)
+def test_products_are_those_of_the_plain_matrix(sizes, dtype, cut):
     given_rows, rows, inner = sizes
     x, plain = matrix(given_rows, inner, 1, dtype), matrix(rows, inner, 2, dtype)
     bias = matrix(1, rows, 3, dtype)[0]
     exact = x.astype(np.longdouble) @ plain.astype(np.longdouble).T
     size = np.abs(x).astype(np.longdouble) @ np.abs(plain).astype(np.longdouble).T
     for shift in (None, bias):
-        y = Panels.of(plain).multiply(x, shift)
+        y = Panels.of(plain, cut).multiply(x, shift)
         right = exact if shift is None else exact + shift
         assert y.shape == (given_rows, rows)
         assert y.dtype == dtype
@@ -44,11 +48,11 @@ def test_products_are_those_of_the_plain_matrix(sizes, dtype):
         assert (np.abs(y - right) <= bound).all()  # of any order of summation
 
 
-@given(SIZES)
-def test_panels_stand_for_their_matrix(sizes):
+@given(SIZES, ANY_CUT)
+def test_panels_stand_for_their_matrix(sizes, cut):
     _, rows, inner = sizes
     plain = matrix(rows, inner)
-    laid_out = Panels.of(plain)
+    laid_out = Panels.of(plain, cut)
     assert np.array_equal(laid_out, plain)
     assert laid_out.shape == plain.shape
     assert laid_out.size == plain.size
@@ -59,13 +63,13 @@ def test_panels_stand_for_their_matrix(sizes):
     assert np.array_equal(laid_out.take(ids), plain[ids])
     assert np.array_equal(laid_out[ids], plain[ids])
     assert np.array_equal(2 * laid_out + 1, 2 * plain + 1)
-    assert laid_out.store.size == -(-rows // min(64, rows)) * min(64, rows) * inner
+    assert laid_out.store.size == -(-rows // min(cut.width, rows)) * min(cut.width, rows) * inner
 
 
-@given(st.integers(1, 200), st.integers(1, 300), st.integers(1, 90))
-def test_rows_may_come_in_pieces(rows, inner, at_once):
+@given(st.integers(1, 200), st.integers(1, 300), st.integers(1, 90), ANY_CUT)
+def test_rows_may_come_in_pieces(rows, inner, at_once, cut):
     plain = matrix(rows, inner)
-    laid_out = Panels.empty(plain.shape, plain.dtype)
+    laid_out = Panels.empty(plain.shape, plain.dtype, cut)
     for first in range(0, rows, at_once):
         laid_out.fill(first, plain[first : first + at_once])
     assert np.array_equal(laid_out, plain)
@@ -79,9 +83,9 @@ def test_an_array_is_never_made_without_a_copy():
 
 @pytest.mark.parametrize("given_rows", [1, 2, 10, 61, 62, 200])
 def test_results_do_not_depend_on_the_number_of_threads(given_rows, monkeypatch):
-    monkeypatch.setattr(panels, "SHARED", 1)
+    narrow = replace(NARROW, shared=1)
     monkeypatch.setattr(importlib.import_module("npblender.ops.linear"), "SHARED", 1)
-    laid_out, x = Panels.of(matrix(700, 512, dtype=np.float32)), matrix(given_rows, 512, 1, np.float32)
+    laid_out, x = Panels.of(matrix(700, 512, dtype=np.float32), narrow), matrix(given_rows, 512, 1, np.float32)
     q = matrix(given_rows * 6, 20, 2, np.float32).reshape(3, 2, given_rows, 20)
     bias = matrix(1, 700, 3, np.float32)[0]  # 700 columns fill no whole number of panels
     results = []

@@ -1,4 +1,4 @@
-"""Times products with panels beside plain ones, as NumPy's BLAS does them on this processor and on others it can play.
+"""Times products with panels, narrow and wide, beside plain ones, on this processor and on others its BLAS can play.
 
     python -m tools measure products                 # prints the table
     python -m tools measure products --write-docs    # and puts it into docs/performance.md
@@ -6,8 +6,9 @@
 
 OpenBLAS chooses its kernels by OPENBLAS_CORETYPE, so that an older processor can be tried on a newer one. Each is a
 process of its own, and so is each way, since OpenBLAS's threads turn in circles for a while after a product and would
-disturb ours; the matrices together do not fit any cache. Every entry is how many times as long the plain product takes;
-NPBLENDER_LAYOUT chooses for a model what `layout` in `ops.packed.blas` would not.
+disturb ours; the matrices together do not fit any cache. Products with narrow panels are shared out over our threads,
+those with wide ones over the BLAS's, as in a pass that is not cut into groups of rows. Every entry is how many times as
+long the plain product takes. NPBLENDER_LAYOUT and NPBLENDER_PANELS choose for a model what `ops.packed` would not.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from tools import ROOT
@@ -29,6 +30,7 @@ ROWS = (1, 4, 10, 32, 128, 1024)
 SHAPES = ((512, 512), (2048, 512), (512, 2048))
 BYTES = 60_000_000  # of different matrices in turn
 ROUNDS = 7
+WAYS = ("plain", "narrow", "wide")
 
 
 def measure(way: str) -> dict[str, Any]:
@@ -36,25 +38,29 @@ def measure(way: str) -> dict[str, Any]:
     import numpy as np
 
     from npblender.ops.packed.blas import ONE_THREAD, layout
+    from npblender.ops.packed.cuts import CUTS, preferred_cut
     from npblender.ops.packed.panels import Panels
+    from npblender.transformer.execution import threads_of_blas as threads
 
     rng = np.random.default_rng(0)
+    limits: dict[str, AbstractContextManager[None]] = {"plain": nullcontext(), "narrow": ONE_THREAD}
     seconds = {}
     for rows_out, inner in SHAPES:
         count = max(2, BYTES // (4 * rows_out * inner))
         plain = [rng.standard_normal((rows_out, inner), dtype=np.float32) for _ in range(count)]
-        matrices: list[Any] = plain if way == "plain" else [Panels.of(matrix) for matrix in plain]
+        matrices: list[Any] = plain if way == "plain" else [Panels.of(matrix, CUTS[way]) for matrix in plain]
         for rows in ROWS:
             x = rng.standard_normal((rows, inner), dtype=np.float32)
             times = []
             for _ in range(ROUNDS):
-                with nullcontext() if way == "plain" else ONE_THREAD:
+                with threads() if way == "wide" else limits[way]:
                     begun = time.perf_counter()
                     for matrix in matrices:
                         x @ matrix.T if way == "plain" else matrix.multiply(x)
                     times.append(time.perf_counter() - begun)
             seconds[f"{rows_out}x{inner} {rows}"] = statistics.median(times) / count
-    return {"kernels": kernels(), "layout": layout(), "seconds": seconds}
+    chosen = "rows" if layout() == "rows" else next(name for name, cut in CUTS.items() if cut is preferred_cut())
+    return {"kernels": kernels(), "chosen": chosen, "seconds": seconds}
 
 
 def kernels() -> str:
@@ -66,29 +72,31 @@ def kernels() -> str:
 
 
 def run(core: str, python: str = sys.executable) -> dict[str, Any]:
-    """Both ways with the kernels of one processor, or those of another interpreter's NumPy, and the ratios."""
+    """All ways with the kernels of one processor, or those of another interpreter's NumPy, and the ratios."""
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
     if core:
         environment["OPENBLAS_CORETYPE"] = core
     found = {}
-    for way in ("plain", "panels"):
+    for way in WAYS:
         command = [python, "-m", "tools.measure.products", "--one", way]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(done.stderr)
         found[way] = json.loads(done.stdout)
-    plain, panels = (found[way]["seconds"] for way in ("plain", "panels"))
-    return {**found["panels"], "ratios": {key: plain[key] / panels[key] for key in plain}}
+    plain = found["plain"]["seconds"]
+    ratios = {way: {key: plain[key] / found[way]["seconds"][key] for key in plain} for way in WAYS[1:]}
+    return {**found["plain"], "ratios": ratios}
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """The ratios, a line a kind of processor and shape."""
-    head = ["kernels for", "layout chosen", "matrix", *(f"{rows} rows" if rows > 1 else "1 row" for rows in ROWS)]
+    """The ratios, a line a kind of processor, panels and shape."""
+    head = ["kernels for", "chosen", "panels", "matrix", *(f"{rows} rows" if rows > 1 else "1 row" for rows in ROWS)]
     lines = []
     for result in found:
-        for rows_out, inner in SHAPES:
-            values = [f"{result['ratios'][f'{rows_out}x{inner} {rows}']:.2f}" for rows in ROWS]
-            lines.append([result["kernels"], result["layout"], f"{rows_out} x {inner}", *values])
+        for way, ratios in result["ratios"].items():
+            for rows_out, inner in SHAPES:
+                values = [f"{ratios[f'{rows_out}x{inner} {rows}']:.2f}" for rows in ROWS]
+                lines.append([result["kernels"], result["chosen"], way, f"{rows_out} x {inner}", *values])
     return markdown(head, lines)
 
 
@@ -96,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument("--python", action="append", default=[], metavar="PATH", help="an interpreter besides this one")
-    parser.add_argument("--one", choices=("plain", "panels"), help="this process' own times in one way, as JSON")
+    parser.add_argument("--one", choices=WAYS, help="this process' own times in one way, as JSON")
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one)))

@@ -3,7 +3,8 @@
 In reading order:
 
     matrix_like    what NumPy takes for a matrix without being an array
-    panels         a matrix cut into panels that the BLAS multiplies by without packing them first
+    cuts           how wide panels are, by what the BLAS has kernels for
+    panels         a matrix cut into panels, of which the BLAS packs as little as it can
     lazy_panels    a matrix that becomes panels when several rows are multiplied by it
     half_bits      numbers of 16 bits, made float32 in few passes
     half_panels    panels whose numbers are kept in 16 bits

@@ -17,6 +17,9 @@ LAYOUTS = ("by-use", "panels", "rows")
 WITH_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
 """OpenBLAS's names of processors with AVX-512, for which it multiplies small matrices without packing them first."""
 
+WITHOUT = ("Haswell", "Zen")
+"""Its names of processors with AVX2: it packs every matrix, and wide panels cost it least (see `cuts`)."""
+
 
 @functools.cache
 def openblas() -> Any:
@@ -64,14 +67,13 @@ def core_name() -> str | None:
 def layout() -> str:
     """The fastest layout of large float32 matrices here: "panels", "rows" (as they are), or "by-use".
 
-    Panels win by a factor of two and more for several rows where the BLAS multiplies small matrices without packing
-    them, and lose elsewhere (docs/performance.md). There what may be multiplied by single rows is in panels only once
-    it is multiplied by more: by use. NPBLENDER_LAYOUT in the environment chooses otherwise; another word there is a
-    ValueError.
+    Panels win for several rows on the processors named above, and lose elsewhere (docs/performance.md). There what may
+    be multiplied by single rows is in panels only once it is multiplied by more: by use. NPBLENDER_LAYOUT in the
+    environment chooses otherwise; another word there is a ValueError.
     """
     asked = os.environ.get(VARIABLE)
     if asked is None:
-        return "by-use" if core_name() in WITH_SMALL_KERNELS else "rows"
+        return "by-use" if core_name() in (*WITH_SMALL_KERNELS, *WITHOUT) else "rows"
     if asked not in LAYOUTS:
         raise ValueError(f"{VARIABLE} is {shown(asked)}, but must be one of {', '.join(LAYOUTS)}")
     return asked

@@ -16,7 +16,7 @@ import numpy as np
 from npblender.common.array_types import FloatArray
 from npblender.ops.packed.lazy_panels import as_multiplied
 from npblender.ops.packed.matrix_like import Matrix
-from npblender.ops.packed.panels import SMALL_PRODUCT, WIDTH, Panels, add_up, multiply_parts
+from npblender.ops.packed.panels import Panels, add_up, multiply_parts
 from npblender.ops.threads import num_threads, run_in_threads, use_threads
 
 SHARED = 2**22  # multiplications by the first matrix from which it pays
@@ -35,8 +35,8 @@ def pays(x: FloatArray, first: Matrix, second: Matrix) -> bool:
     if not (isinstance(first, Panels) and isinstance(second, Panels) and first.keeps_rows_apart):
         return False
     _, parts, depth, width = second.store.shape
-    few = rows * depth * width <= SMALL_PRODUCT
-    whole = depth % WIDTH == 0 and first.rows == parts * depth == len(first.store) * first.store.shape[3]
+    few = rows * depth * width <= second.cut.product
+    whole = depth % first.store.shape[3] == 0 and first.rows == parts * depth == len(first.store) * first.store.shape[3]
     return bool(few and whole and parts > 1 and (rows + first.reading) * first.size >= SHARED)
 
 
@@ -58,6 +58,7 @@ def compute(
     assert isinstance(first, Panels), "ask `pays` first"
     assert isinstance(second, Panels), "ask `pays` first"
     count, parts, depth, width = second.store.shape
+    columns = first.store.shape[3]  # of a panel
     padded = max(given, 2)  # a single row would be another kernel of the BLAS, which is slower
     sums = np.empty((parts, padded, count, width), x.dtype)  # the parts of every sum of the second
 
@@ -65,7 +66,7 @@ def compute(
         """Parts `begin` to `end` of the second's sums, and the values in between that they are made of."""
         between = slice(begin * depth, end * depth)
         with use_threads(1):
-            store = first.store[between.start // WIDTH : between.stop // WIDTH]
+            store = first.store[between.start // columns : between.stop // columns]
             panels = replace(first, store=store, rows=between.stop - between.start, whole=None)
             values = activation(panels.multiply(rows, fc1[1][between]))  # [rows, D] -> [rows, F of this thread]
             if given < padded:

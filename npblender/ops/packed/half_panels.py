@@ -14,6 +14,7 @@ import numpy as np
 
 from npblender.common.array_types import Array
 from npblender.ops.packed.blas import layout
+from npblender.ops.packed.cuts import NARROW, preferred_cut
 from npblender.ops.packed.half_bits import fits, narrow, widen
 from npblender.ops.packed.panels import Panels, in_rows
 
@@ -35,12 +36,12 @@ class HalfPanels(Panels):
 
     @property
     def keeps_rows_apart(self) -> bool:
-        """True only where this machine has float32 matrices in panels as well; these are panels everywhere.
+        """True only where this machine has float32 matrices in narrow panels as well; these are so everywhere.
 
-        >>> HalfPanels.allocate((3, 2), "float16").keeps_rows_apart == (layout() != "rows")
-        True
+        >>> HalfPanels.allocate((3, 2), "float16").keeps_rows_apart and layout() == "rows"
+        False
         """
-        return layout() != "rows"
+        return layout() != "rows" and preferred_cut() is NARROW
 
     @classmethod
     def allocate(cls, shape: tuple[int, int], stored: str) -> HalfPanels:
@@ -49,8 +50,7 @@ class HalfPanels(Panels):
         >>> HalfPanels.allocate((128, 512), "float16").store.dtype
         dtype('uint16')
         """
-        rows = shape[0]
-        return cls(Panels.empty(shape, np.uint16).store, rows, stored=stored)
+        return cls(Panels.empty(shape, np.uint16, NARROW).store, shape[0], stored=stored)
 
     def fill(self, first: int, rows: Array) -> None:
         """Write some rows [rows, D], from number `first` on, rounded to the nearest.

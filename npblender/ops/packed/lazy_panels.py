@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from npblender.common.array_types import Array
+from npblender.ops.packed.cuts import Cut, preferred_cut
 from npblender.ops.packed.matrix_like import Matrix, MatrixLike
-from npblender.ops.packed.panels import WIDTH, Panels
+from npblender.ops.packed.panels import FILLED, Panels
 from npblender.ops.threads import num_threads, run_in_threads
 
 SHARED = 2**20  # numbers from which a second thread pays when they are packed
@@ -55,9 +56,9 @@ def packed(rows: Array) -> Panels:
     panels = Panels.empty((rows.shape[0], rows.shape[1]), rows.dtype)
 
     def job(_worker: int, first: int, last: int) -> None:
-        panels.fill(first * WIDTH, rows[first * WIDTH : last * WIDTH])
+        panels.fill(first * FILLED, rows[first * FILLED : last * FILLED])
 
-    run_in_threads(job, -(-len(rows) // WIDTH), num_threads() if rows.size >= SHARED else 1)
+    run_in_threads(job, -(-len(rows) // FILLED), num_threads() if rows.size >= SHARED else 1)
     return panels
 
 
@@ -147,6 +148,12 @@ class LazyPanels(MatrixLike):
         array([2., 0.])
         """
         return self.form(1).take(ids, axis=axis)
+
+    @property
+    def cut(self) -> Cut:
+        """How its panels are cut, or will be."""
+        form = self.shared.form
+        return form.cut if isinstance(form, Panels) else preferred_cut()
 
     @property
     def keeps_rows_apart(self) -> bool:

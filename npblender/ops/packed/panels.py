@@ -1,10 +1,10 @@
-"""A matrix cut into panels of columns, each small enough that the BLAS multiplies by it without packing it first.
+"""A matrix cut into panels of columns, each of a size that the BLAS multiplies by with the least packing.
 
 To multiply a few rows by a large matrix is to read the matrix once. A BLAS made for large products copies it into its
 own order before, every time, and takes two to four times as long. Where it also has kernels for small matrices it
 reads those as they lie; so the matrix is stored as many small ones, contiguous, and the rows of x are taken a few at a
-time. All panels are independent, so threads share them (measurements: docs/performance.md). Long sums are made in
-parts, which are added up at the end.
+time. Where it has none, panels are wide (see `cuts`). All panels are independent, so threads share them (measurements:
+docs/performance.md). Long sums may be made in parts, which are added up at the end.
 
 A matrix [F, D] in panels is an array [panels, parts, D/parts, width]: F = panels * width columns to the right of x, the
 last panel filled up with zeros, and `parts` parts of each sum over D. First here is such a matrix, then how rows are
@@ -23,13 +23,11 @@ import numpy.typing as npt
 
 from npblender.common.array_types import Array
 from npblender.common.printable import shown
+from npblender.ops.packed.cuts import NARROW, Cut, preferred_cut
 from npblender.ops.packed.matrix_like import MatrixLike
 from npblender.ops.threads import num_threads, run_in_threads
 
-WIDTH = 64  # columns of a panel: a full set of vector registers
-DEPTH = 256  # rows of a panel at most: sums of more are made of several, which also halves their rounding errors
-SHARED = 2**24  # multiplications from which a second thread pays; a few rows count as four, for the reading
-SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS uses its kernels for small matrices
+FILLED = 64  # columns that are filled at a time, so that what is read and written stays in cache
 CACHE = 2**19  # numbers of sums that are made at a time: more do not fit a cache, fewer keep the interpreter busy
 
 
@@ -49,44 +47,45 @@ class Panels(MatrixLike):
     rows: int  # F
     reading: ClassVar[int] = 0  # multiplications that take as long as making a number what it is multiplied by
     whole: Panels | None = None  # the larger matrix of which this is a part, if it was made by `split`
+    cut: Cut = NARROW
 
     @classmethod
-    def empty(cls, shape: tuple[int, int], dtype: npt.DTypeLike) -> Panels:
+    def empty(cls, shape: tuple[int, int], dtype: npt.DTypeLike, cut: Cut | None = None) -> Panels:
         """Memory for a matrix [F, D], to be filled by `fill`.
 
-        >>> Panels.empty((128, 512), np.float32).store.shape  # [panels, parts, D/parts, width]
+        >>> Panels.empty((128, 512), np.float32, NARROW).store.shape  # [panels, parts, D/parts, width]
         (2, 2, 256, 64)
         """
         rows, inner = shape
-        width, parts = min(WIDTH, max(1, rows)), parts_of_sum(inner)
+        cut = cut or preferred_cut()
+        width, parts = min(cut.width, max(1, rows)), parts_of_sum(inner, cut.depth)
         store = np.empty((-(-rows // width), parts, inner // parts, width), dtype)
         store[rows // width :] = 0
-        return cls(store, rows)
+        return Panels(store, rows, cut=cut)
 
     @classmethod
-    def of(cls, matrix: Array) -> Panels:
+    def of(cls, matrix: Array, cut: Cut | None = None) -> Panels:
         """A matrix [F, D] laid out in panels.
 
         >>> Panels.of(np.ones((3, 2))).rows
         3
         """
-        panels = cls.empty((matrix.shape[0], matrix.shape[1]), matrix.dtype)
+        panels = cls.empty((matrix.shape[0], matrix.shape[1]), matrix.dtype, cut)
         panels.fill(0, matrix)
         return panels
 
     def split(self, count: int) -> tuple[Panels, ...]:
         """The matrix as `count` matrices of as many rows each: views, which `joined` puts together again.
 
-        Raises ValueError where a part would not be whole panels.
+        Raises ValueError where a part would be neither whole panels nor columns of a single one.
 
         >>> one, two = Panels.of(np.ones((128, 5), np.float32)).split(2)
         >>> one.shape, Panels.joined([one, two]).shape, Panels.joined([two, one])
         ((64, 5), (128, 5), None)
         """
-        if len(self.store) % count or self.rows != len(self.store) * self.store.shape[3]:
+        if not self.cut.can_split(self.rows, count):
             raise ValueError(f"{shown(self)} is not {count} times as many whole panels")
-        size = len(self.store) // count
-        parts = (self.store[n * size : (n + 1) * size] for n in range(count))
+        parts = np.split(self.store, count, axis=3 if len(self.store) == 1 else 0)
         return tuple(replace(self, store=part, rows=self.rows // count, whole=self) for part in parts)
 
     @staticmethod
@@ -115,11 +114,11 @@ class Panels(MatrixLike):
         """
         _, parts, depth, width = self.store.shape
         # Lines of a power of two bytes fall on the same places of a cache; a copy with longer ones is turned 4x faster.
-        longer = np.empty((width, self.shape[1] + 16), self.store.dtype)
+        longer = np.empty((min(width, FILLED), self.shape[1] + 16), self.store.dtype)
         done = 0
-        while done < len(rows):  # panel by panel: what is read and written at a time stays in cache
+        while done < len(rows):
             panel, column = divmod(first + done, width)
-            count = min(width - column, len(rows) - done)
+            count = min(width - column, len(rows) - done, FILLED)
             block = longer[:count, :-16]
             block[:] = rows[done : done + count]
             self.store[panel, :, :, column : column + count] = block.T.reshape(parts, depth, count)
@@ -144,13 +143,16 @@ class Panels(MatrixLike):
         """
         given = len(x)
         count, parts, depth, width = self.store.shape
-        small = self.store.size * max(given, 4) < SHARED and given * depth * width <= SMALL_PRODUCT
-        if given == 1 and small:  # of a small matrix, the BLAS's kernel for a single row is slower than for two
+        few = given * depth * width <= self.cut.product
+        small = self.store.size * max(given, 4) < self.cut.shared and few
+        if (
+            given == 1 and small and not self.cut.blas_shares
+        ):  # the kernel for one row of a small matrix is slower than for two
             x = np.concatenate([x, x])
         pieces = x.reshape(len(x), parts, depth).transpose(1, 0, 2)  # [parts, rows, D/parts]
         y = np.empty((given, count * width), x.dtype)
         bias = None if bias is None else self.padded(bias)
-        shared = not small or self.store.size * (max(given, 4) + self.reading) >= SHARED
+        shared = not small or self.store.size * (max(given, 4) + self.reading) >= self.cut.shared
         if shared or self.reading:
             threads = num_threads() if shared else 1
             run_in_threads(share_of_products(pieces, self, y, bias, threads), count, threads)
@@ -170,7 +172,7 @@ class Panels(MatrixLike):
     def at_once(self) -> int:
         """How many panels `numbers` converts at a time, at most.
 
-        >>> Panels.of(np.ones((128, 2))).at_once()
+        >>> Panels.of(np.ones((128, 2)), NARROW).at_once()
         2
         """
         return len(self.store)
@@ -196,7 +198,7 @@ class Panels(MatrixLike):
     def padded(self, bias: Array) -> Array:
         """A bias [F] with zeros for the columns that only fill the last panel up.
 
-        >>> padded = Panels.of(np.ones((65, 2))).padded(np.ones(65))
+        >>> padded = Panels.of(np.ones((65, 2)), NARROW).padded(np.ones(65))
         >>> len(padded), padded[63:67]
         (128, array([1., 1., 0., 0.]))
         """
@@ -233,18 +235,22 @@ def in_rows(store: Array, rows: int) -> Array:
     return store.transpose(0, 3, 1, 2).reshape(count * width, parts * depth)[:rows]
 
 
-def parts_of_sum(inner: int) -> int:
-    """How many equal parts a sum over `inner` numbers is made in: as few as DEPTH allows, one where it is prime.
+def parts_of_sum(inner: int, depth: int) -> int:
+    """How many equal parts a sum over `inner` numbers is made in: as few as the depth allows, one where it is prime.
 
-    >>> [parts_of_sum(inner) for inner in (6, 256, 512, 960, 2048, 521)]
+    >>> [parts_of_sum(inner, 256) for inner in (6, 256, 512, 960, 2048, 521)]
     [1, 1, 2, 4, 8, 1]
     """
-    fewest = -(-inner // DEPTH) or 1
+    fewest = -(-inner // depth) or 1
     return next((count for count in range(fewest, 4 * fewest) if inner % count == 0), 1)
 
 
 class InPanels(Protocol):
     """A matrix in panels, in any number format, as `share_of_products` needs it."""
+
+    @property
+    def cut(self) -> Cut:
+        """How it is cut."""
 
     @property
     def store(self) -> Array:
@@ -294,6 +300,11 @@ def add_up(sums: Array, out: Array, bias: Array | None) -> None:
 
 def multiply(pieces: Array, store: Array, out: Array, bias: Array | None, scratch: Array) -> None:
     """`multiply_parts`, then `add_up`: -> `out` [rows, panels * width], which may have fewer rows."""
+    if len(pieces) == 1 and pieces.shape[1] == len(out):  # whole sums go to their places at once
+        multiply_parts(pieces, store, out.reshape(1, len(out), len(store), store.shape[3]))
+        if bias is not None:
+            np.add(out, bias, out=out)
+        return
     shape = (*pieces.shape[:2], len(store), store.shape[3])
     sums = scratch[: math.prod(shape)].reshape(shape)
     multiply_parts(pieces, store, sums)
@@ -306,7 +317,7 @@ def share_of_products(
     """The job of one thread: all rows [parts, rows, D/parts] times the panels from `first` to `last`."""
     parts, given, depth = pieces.shape
     count, _, _, width = panels.store.shape
-    blocks = -(-given // max(1, SMALL_PRODUCT // (depth * width)))
+    blocks = -(-given // max(1, panels.cut.product // (depth * width)))
     rows = -(-given // blocks)  # at a time
     at_once = min(max(1, CACHE // (parts * rows * width)), -(-count // threads), panels.at_once())  # panels
     scratch = np.empty((threads, at_once * parts * rows * width), y.dtype)
