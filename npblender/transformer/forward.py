@@ -57,7 +57,8 @@ def logits_of(weights: Weights, states: Array, context: Context) -> Array:
     >>> logits[0, 0, 1]  # ParlAI never says the start token, 1
     np.float32(-1e+20)
     """
-    return run(packed_for(weights, *states.shape[:2], context), _logits, weights, states, context)
+    batch, tokens, _ = states.shape
+    return run(packed_for(weights, batch, tokens, context), _logits, weights, states, context)
 
 
 def _logits(weights: Weights, states: Array, context: Context) -> Array:
