@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from npblender.ops.packed import blas, cuts
+from npblender.ops.packed import blas
 from reference_tests.support.tiny_folder import save_folder
 
 # No name of a model is looked up beyond loopback; test_hub.py takes this away for its own server.
@@ -85,11 +85,11 @@ def cut_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Call it with "narrow" or "wide": from then on panels are cut so, whatever this machine prefers."""
 
     def choose(cut: str) -> None:
-        monkeypatch.setenv(cuts.VARIABLE, cut)
-        cuts.preferred_cut.cache_clear()
+        monkeypatch.setenv(blas.PANELS_VARIABLE, cut)
+        blas.preferred_cut.cache_clear()
 
     yield choose
-    cuts.preferred_cut.cache_clear()
+    blas.preferred_cut.cache_clear()
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from npblender.config import BlenderbotSmallConfig
-from npblender.ops.packed.blas import layout
-from npblender.ops.packed.cuts import NARROW, preferred_cut
+from npblender.ops.packed.blas import NARROW, layout, preferred_cut
 from npblender.ops.packed.half_bits import FORMATS, fits, narrow
 from npblender.ops.packed.half_panels import HalfPanels
 from npblender.ops.packed.lazy_panels import LazyPanels

@@ -5,7 +5,7 @@ import pytest
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, ops
 from npblender.ops.packed import blas, fused_mlp
-from npblender.ops.packed.cuts import NARROW
+from npblender.ops.packed.blas import NARROW
 from npblender.ops.packed.panels import Panels
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.tolerances import TOLERANCES

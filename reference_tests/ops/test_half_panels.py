@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from npblender import ops
 from npblender.ops.packed import blas, fused_mlp
-from npblender.ops.packed.cuts import NARROW
+from npblender.ops.packed.blas import NARROW
 from npblender.ops.packed.half_bits import FORMATS, fits, narrow, widen
 from npblender.ops.packed.half_panels import HalfPanels
 from npblender.ops.packed.panels import Panels

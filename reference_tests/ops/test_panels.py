@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from npblender import BlenderbotSmallForConditionalGeneration, ops
 from npblender.ops import threads
 from npblender.ops.packed import blas
-from npblender.ops.packed.blas import ONE_THREAD, BlasThreadLimit
-from npblender.ops.packed.cuts import CUTS, NARROW, WIDE
+from npblender.ops.packed.blas import CUTS, NARROW, ONE_THREAD, WIDE, BlasThreadLimit
 from npblender.ops.packed.panels import Panels
 from npblender.transformer import packing
 from npblender.transformer.attention import project_qkv

@@ -5,7 +5,7 @@ import pytest
 
 from npblender import BlenderbotSmallForConditionalGeneration, ops
 from npblender.ops.packed import blas
-from npblender.ops.packed.cuts import NARROW, WIDE, preferred_cut
+from npblender.ops.packed.blas import NARROW, WIDE, preferred_cut
 from npblender.ops.packed.half_panels import HalfPanels
 from npblender.ops.packed.lazy_panels import LazyPanels
 from npblender.ops.packed.panels import Panels
@@ -38,12 +38,9 @@ def test_an_unknown_cut_is_refused(cut_as):
     ("Zen", WIDE, "by-use"), ("Nehalem", WIDE, "rows"), (None, WIDE, "rows"),
 ])  # fmt: skip
 def test_each_kind_of_kernels_has_its_cut_and_layout(monkeypatch, core, cut, layout):
-    from npblender.ops.packed import cuts
-
-    monkeypatch.delenv(cuts.VARIABLE, raising=False)
+    monkeypatch.delenv(blas.PANELS_VARIABLE, raising=False)
     monkeypatch.delenv(blas.VARIABLE, raising=False)
-    for module in (blas, cuts):
-        monkeypatch.setattr(module, "core_name", lambda: core)
+    monkeypatch.setattr(blas, "core_name", lambda: core)
     assert preferred_cut.__wrapped__() is cut
     assert blas.layout.__wrapped__() == layout
 

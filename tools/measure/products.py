@@ -37,8 +37,7 @@ def measure(way: str) -> dict[str, Any]:
     """The seconds of this process a product, in one way, by shape and rows."""
     import numpy as np
 
-    from npblender.ops.packed.blas import ONE_THREAD, layout
-    from npblender.ops.packed.cuts import CUTS, preferred_cut
+    from npblender.ops.packed.blas import CUTS, ONE_THREAD, layout, preferred_cut
     from npblender.ops.packed.panels import Panels
     from npblender.transformer.execution import threads_of_blas as threads
 

@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from npblender.common.array_types import Array
-from npblender.ops.packed.blas import layout
-from npblender.ops.packed.cuts import NARROW, preferred_cut
+from npblender.ops.packed.blas import NARROW, layout, preferred_cut
 from npblender.ops.packed.half_bits import fits, narrow, widen
 from npblender.ops.packed.panels import Panels, in_rows
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from npblender.common.array_types import Array
-from npblender.ops.packed.cuts import Cut, preferred_cut
+from npblender.ops.packed.blas import Cut, preferred_cut
 from npblender.ops.packed.matrix_like import Matrix, MatrixLike
 from npblender.ops.packed.panels import FILLED, Panels
 from npblender.ops.threads import num_threads, run_in_threads

@@ -3,8 +3,8 @@
 To multiply a few rows by a large matrix is to read the matrix once. A BLAS made for large products copies it into its
 own order before, every time, and takes two to four times as long. Where it also has kernels for small matrices it
 reads those as they lie; so the matrix is stored as many small ones, contiguous, and the rows of x are taken a few at a
-time. Where it has none, panels are wide (see `cuts`). All panels are independent, so threads share them (measurements:
-docs/performance.md). Long sums may be made in parts, which are added up at the end.
+time. Where it has none, panels are wide (see `blas.Cut`). All panels are independent, so threads share them
+(measurements: docs/performance.md). Long sums may be made in parts, which are added up at the end.
 
 A matrix [F, D] in panels is an array [panels, parts, D/parts, width]: F = panels * width columns to the right of x, the
 last panel filled up with zeros, and `parts` parts of each sum over D. First here is such a matrix, then how rows are
@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from npblender.common.array_types import Array
 from npblender.common.printable import shown
-from npblender.ops.packed.cuts import NARROW, Cut, preferred_cut
+from npblender.ops.packed.blas import NARROW, Cut, preferred_cut
 from npblender.ops.packed.matrix_like import MatrixLike
 from npblender.ops.threads import num_threads, run_in_threads
 
