@@ -3,8 +3,7 @@
 conversation   `Conversation`: persona, turns and settings, and the next reply
 history        the formats of a history, and a history as the ids of one source that fits the model
 replies        settings -> one plan -> one search -> candidate replies, whole or word by word
-spacing        a reply's words spaced as people write
-words          a reply as text while its tokens arrive
+spacing        a reply's words spaced as people write, also while its tokens arrive
 blocklist      words and phrases that are never generated
 transcript     a conversation as JSON
 talks          many conversations in one SQLite file

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from npblender.chat.history import FittedSource, Profile
-from npblender.chat.spacing import natural_text
-from npblender.chat.words import Words
+from npblender.chat.spacing import Words, natural_text
 from npblender.common.checks import as_plain
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect

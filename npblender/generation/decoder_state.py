@@ -22,9 +22,8 @@ from npblender.config.dialect import Dialect
 from npblender.generation.plan import Plan
 from npblender.generation.planning import lacks_start
 from npblender.transformer.checks import check_encoder_outputs, check_past_key_values, check_source
-from npblender.transformer.context import Context
+from npblender.transformer.context import Context, Target
 from npblender.transformer.forward import next_logits, run_encoder, start_decoder
-from npblender.transformer.inputs import Target
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput
 from npblender.transformer.parameters import Weights

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npblender.common.array_types import Array, Ids, Mask
-from npblender.transformer.context import Context
+from npblender.transformer.context import Context, Source, Target
 from npblender.transformer.forward import next_logits, run_encoder, start_decoder
-from npblender.transformer.inputs import Source, Target
 from npblender.transformer.kv_cache import Cache, LayerCache
 from npblender.transformer.parameters import Weights
 

@@ -15,9 +15,8 @@ from npblender.common.checks import check_embeddings, switch_or_default
 from npblender.models.pretrained import PreTrainedModel
 from npblender.models.signatures import DECODER_ORDER, ENCODER_ORDER, accepts_transformers_names
 from npblender.transformer.checks import Seed, as_cache, check_encoder_outputs, check_source, check_target, make_context
-from npblender.transformer.context import Context, Sink
+from npblender.transformer.context import Context, Sink, Source
 from npblender.transformer.forward import run_decoder, run_encoder, start_decoder
-from npblender.transformer.inputs import Source
 from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, ModelOutput
 
 Given = Mapping[str, Any]

@@ -15,7 +15,8 @@ import numpy as np
 
 from npblender.common.array_types import FloatArray
 from npblender.ops.packed import fused_mlp, matrix_like
-from npblender.ops.packed.lazy_panels import joined, multiply
+from npblender.ops.packed.lazy_panels import as_multiplied, joined, multiply
+from npblender.ops.packed.panels import Panels
 from npblender.ops.threads import num_threads, run_in_threads
 
 Matrix: TypeAlias = matrix_like.Matrix  # an array [F, D], or a matrix packed for fast products
@@ -78,7 +79,7 @@ def mlp(
     it both maps are computed as one piece of work for each thread where that is faster (see `packed.fused_mlp`).
     """
     if between is None:
-        if fused_mlp.pays(x, fc1[0], fc2[0]):
+        if fuses(x, fc1[0], fc2[0]):
             return fused_mlp.compute(x, fc1, activation, fc2)
         return linear(activation(linear(x, *fc1)), *fc2)
     hidden = between("hidden", linear(x, *fc1))  # [..., D] -> [..., F]
@@ -86,6 +87,24 @@ def mlp(
 
 
 SHARED = 2**22  # multiplications from which a second thread pays
+
+
+def fuses(x: FloatArray, first: Matrix, second: Matrix) -> bool:
+    """Whether a feed-forward block, x [..., D], first [F, D], second [D, F], is faster as one piece of work a thread.
+
+    >>> fuses(np.ones((1, 4)), np.ones((5, 4)), np.ones((4, 5)))
+    False
+    """
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray) or num_threads() == 1 or not x.size:
+        return False
+    rows = x.size // x.shape[-1]
+    first, second = as_multiplied(first, rows), as_multiplied(second, rows)
+    if not (isinstance(first, Panels) and isinstance(second, Panels) and first.keeps_rows_apart):
+        return False
+    _, parts, depth, width = second.store.shape
+    few = rows * depth * width <= second.cut.product
+    whole = depth % first.store.shape[3] == 0 and first.rows == parts * depth == len(first.store) * first.store.shape[3]
+    return bool(few and whole and parts > 1 and (rows + first.reading) * first.size >= SHARED)
 
 
 def products(a: FloatArray, b: FloatArray) -> FloatArray:

@@ -3,8 +3,7 @@
 In reading order:
 
     parameters   the weights as a tree, each with its shape
-    inputs       what the encoder and the decoder read: `Source` and `Target`
-    context      what a pass shares: configuration, dialect, tap, dropout
+    context      what a pass is given: `Source`, `Target`, and the `Context` that its parts share
     masks        who may attend to whom
     attention    multi-head attention, the feed-forward block, the norm after each
     encoder      source -> states

@@ -29,8 +29,7 @@ from npblender.common.checks import (
 )
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
-from npblender.transformer.context import Context, Sink, Tap, with_callers_warnings
-from npblender.transformer.inputs import Source, Target
+from npblender.transformer.context import Context, Sink, Source, Tap, Target, with_callers_warnings
 from npblender.transformer.kv_cache import Cache, LayerCache
 from npblender.transformer.outputs import BaseModelOutput, ModelOutput
 

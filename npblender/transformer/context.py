@@ -1,6 +1,7 @@
-"""What every part of one forward pass shares: configuration, dialect, tap, dropout's generator, and what is collected.
+"""What a forward pass is given: the checked arrays of a `Source` or a `Target`, and the `Context` that its parts share.
 
-One record, so that a layer's arguments are its weights, its arrays and the context. It holds no arrays itself.
+A layer's arguments are its weights, its arrays and the context, which holds no arrays itself: configuration, dialect,
+tap, dropout's generator, and what is collected.
 
 Every intermediate of the model has a name, and the pass is one piece of code, traced or not: it hands each named array
 to its `Tap`, and a tap without a sink drops them. All the names stand in `groundtruth.tracing.points`.
@@ -15,9 +16,79 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from npblender.common.array_types import Array, Ids, Mask
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.ops import unchecked as ops
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the encoder reads: ids or embeddings, and who may attend to what."""
+
+    input_ids: Ids | None = None  # [B, S]
+    inputs_embeds: Array | None = None  # [B, S, D]
+    attention_mask: Mask | None = None  # [B, S]; None = everything
+    head_mask: Array | None = None  # [layers, H]
+    position_ids: Ids | None = None  # [B, S]; None = as the dialect counts
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(B, S).
+
+        >>> Source(np.array([[5, 6, 7]])).size
+        (1, 3)
+        """
+        array = self.input_ids if self.input_ids is not None else self.inputs_embeds
+        assert array is not None, "a source is ids or embeddings"
+        return array.shape[0], array.shape[1]
+
+    def rows(self, group: slice) -> Source:
+        """Some of the rows.
+
+        >>> Source(np.array([[5, 6, 7]]).repeat(4, axis=0)).rows(slice(1, 3)).size
+        (2, 3)
+        """
+        return replace(self, **_some(self, ("input_ids", "inputs_embeds", "attention_mask", "position_ids"), group))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the decoder reads: T new tokens over a cache of L - T, and over a source of S."""
+
+    input_ids: Ids | None = None  # [B, T]
+    inputs_embeds: Array | None = None  # [B, T, D]
+    attention_mask: Mask | None = None  # [B, L]; None = everything; always causal, too
+    encoder_attention_mask: Mask | None = None  # [B, S]; None = everything
+    head_mask: Array | None = None  # [layers, H]
+    cross_attn_head_mask: Array | None = None  # [layers, H]
+    position_ids: Ids | None = None  # [B, T]; None = from the cache's length on
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(B, T).
+
+        >>> Target(np.array([[1, 9]])).size
+        (1, 2)
+        """
+        array = self.input_ids if self.input_ids is not None else self.inputs_embeds
+        assert array is not None, "a target is ids or embeddings"
+        return array.shape[0], array.shape[1]
+
+    def rows(self, group: slice) -> Target:
+        """Some of the rows.
+
+        >>> Target(np.array([[1, 9]]).repeat(4, axis=0)).rows(slice(1, 3)).size
+        (2, 2)
+        """
+        names = ("input_ids", "inputs_embeds", "attention_mask", "encoder_attention_mask", "position_ids")
+        return replace(self, **_some(self, names, group))
+
+
+def _some(record: Any, names: tuple[str, ...], group: slice) -> dict[str, Array]:
+    arrays = {name: getattr(record, name) for name in names}
+    return {name: array[group] for name, array in arrays.items() if array is not None}
+
 
 Sink = Callable[[str, NDArray[Any]], None]
 

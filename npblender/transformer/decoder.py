@@ -25,9 +25,8 @@ from npblender.transformer.attention import (
     project_qkv,
     project_queries,
 )
-from npblender.transformer.context import Context
+from npblender.transformer.context import Context, Target
 from npblender.transformer.encoder import scale_embeddings
-from npblender.transformer.inputs import Target
 from npblender.transformer.kv_cache import Cache, LayerCache, empty_cache
 from npblender.transformer.masks import key_mask, self_attention_mask
 from npblender.transformer.outputs import BaseModelOutputWithPastAndCrossAttentions

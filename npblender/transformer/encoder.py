@@ -15,8 +15,7 @@ from npblender.common.array_types import Array, Mask
 from npblender.ops import unchecked as ops
 from npblender.transformer import parameters
 from npblender.transformer.attention import add_and_norm, attend, feed_forward, project_qkv
-from npblender.transformer.context import Context
-from npblender.transformer.inputs import Source
+from npblender.transformer.context import Context, Source
 from npblender.transformer.masks import key_mask
 from npblender.transformer.outputs import BaseModelOutput
 

@@ -22,10 +22,9 @@ from npblender.ops.packed.blas import ONE_THREAD, BlasThreadLimit
 from npblender.ops.packed.lazy_panels import LazyPanels
 from npblender.ops.packed.panels import Panels
 from npblender.ops.threads import num_threads, run_in_threads, use_threads
-from npblender.transformer.context import Context
+from npblender.transformer.context import Context, Source, Target
 from npblender.transformer.decoder import decode
 from npblender.transformer.encoder import encode
-from npblender.transformer.inputs import Source, Target
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
 from npblender.transformer.packing import is_half

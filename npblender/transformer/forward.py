@@ -14,10 +14,9 @@ import numpy as np
 
 from npblender.common.array_types import IGNORED_LABEL, Array, Ids
 from npblender.ops import unchecked as ops
-from npblender.transformer.context import Context
+from npblender.transformer.context import Context, Source, Target
 from npblender.transformer.decoder import start_cache
 from npblender.transformer.execution import NO_LIMIT, decode_rows, encode_rows, packed_for, run, whose_threads
-from npblender.transformer.inputs import Source, Target
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
 from npblender.transformer.parameters import Weights

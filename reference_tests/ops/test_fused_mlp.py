@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, ops
+from npblender.ops.linear import fuses
 from npblender.ops.packed import blas, fused_mlp
 from npblender.ops.packed.blas import NARROW
 from npblender.ops.packed.panels import Panels
@@ -31,7 +32,7 @@ def test_the_steps_and_the_whole_agree_in_every_bit(block, shape, function):
     steps = ops.linear(function(ops.linear(x, first, first_bias)), second, second_bias)
     for threads in (2, 3, 8):
         with ops.use_threads(threads):
-            assert fused_mlp.pays(x, first, second)
+            assert fuses(x, first, second)
             whole = ops.mlp(x, (first, first_bias), function, (second, second_bias))
         assert whole.shape == steps.shape
         if blas.core_name() in blas.WITH_SMALL_KERNELS:
@@ -44,7 +45,7 @@ def test_a_single_row_is_not_worth_it_but_right(block):
     first, first_bias, second, second_bias = block
     x = matrix(1, D, 5)
     with ops.use_threads(2):
-        assert not fused_mlp.pays(x, first, second)
+        assert not fuses(x, first, second)
         whole = fused_mlp.compute(x, (first, first_bias), ops.gelu, (second, second_bias))
     steps = ops.linear(ops.gelu(ops.linear(x, first, first_bias)), second, second_bias)
     assert_close(whole, steps, TOLERANCES["float32 computed another way"])
@@ -54,16 +55,16 @@ def test_what_cannot_be_shared_is_not(block):
     first, _, second, _ = block
     x = matrix(16, D, 5)
     with ops.use_threads(2):
-        assert fused_mlp.pays(x, first, second)
-        assert not fused_mlp.pays(x[:0], first, second)
-        assert not fused_mlp.pays(matrix(400, D, 5), first, second)  # more rows than the small products take
-        assert not fused_mlp.pays(x, np.asarray(first), second)
-        assert not fused_mlp.pays(x, first, np.asarray(second))
-        assert not fused_mlp.pays(x, first, Panels.of(matrix(D, 2049, 6), NARROW))  # sums of no equal parts
-        assert not fused_mlp.pays(x, Panels.of(matrix(F - 1, D, 6), NARROW), second)  # a panel that is not full
-        assert not fused_mlp.pays(x, first, Panels.of(matrix(D, 256, 6), NARROW))  # a single part, for a single thread
+        assert fuses(x, first, second)
+        assert not fuses(x[:0], first, second)
+        assert not fuses(matrix(400, D, 5), first, second)  # more rows than the small products take
+        assert not fuses(x, np.asarray(first), second)
+        assert not fuses(x, first, np.asarray(second))
+        assert not fuses(x, first, Panels.of(matrix(D, 2049, 6), NARROW))  # sums of no equal parts
+        assert not fuses(x, Panels.of(matrix(F - 1, D, 6), NARROW), second)  # a panel that is not full
+        assert not fuses(x, first, Panels.of(matrix(D, 256, 6), NARROW))  # a single part, for a single thread
     with ops.use_threads(1):
-        assert not fused_mlp.pays(x, first, second)
+        assert not fuses(x, first, second)
 
 
 def test_nobody_can_tell_from_a_pass(in_panels, monkeypatch):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender import ops
+from npblender.ops.linear import fuses
 from npblender.ops.packed import blas, fused_mlp
 from npblender.ops.packed.blas import NARROW
 from npblender.ops.packed.half_bits import FORMATS, fits, narrow, widen
@@ -129,7 +130,7 @@ def test_a_feed_forward_block_in_one_is_its_steps(given_rows, stored, either_lay
     one, two = matrix(1, 2048, 2)[0], matrix(1, 512, 3)[0]
     steps = ops.linear(ops.relu(ops.linear(x, first, one)), second, two)
     with ops.use_threads(3):
-        assert fused_mlp.pays(x, first, second) == (either_layout != "rows")
+        assert fuses(x, first, second) == (either_layout != "rows")
         whole = fused_mlp.compute(x, (first, one), ops.relu, (second, two))
     if blas.core_name() in blas.WITH_SMALL_KERNELS:
         assert same_bits(whole, steps)

@@ -15,9 +15,8 @@ from npblender import BlenderbotSmallForConditionalGeneration, ops
 from npblender.ops.packed import blas
 from npblender.ops.packed.lazy_panels import LazyPanels, joined
 from npblender.ops.packed.panels import Panels
-from npblender.transformer.context import Context
+from npblender.transformer.context import Context, Target
 from npblender.transformer.forward import run_decoder, start_decoder
-from npblender.transformer.inputs import Target
 from npblender.transformer.parameters import FULL_MODEL, build, parameters, to_arrays
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.panel_cases import CONFIG, SIZES

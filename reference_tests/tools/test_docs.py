@@ -142,7 +142,7 @@ import npblender
 from npblender.models.example import example_model
 from npblender.transformer.context import Context
 from npblender.transformer.forward import logits_of, run_decoder, run_encoder, start_decoder
-from npblender.transformer.inputs import Source, Target
+from npblender.transformer.context import Source, Target
 
 model = example_model()
 context = Context(model.config, model.dialect)

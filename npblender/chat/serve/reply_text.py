@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npblender.chat.words import Words
+from npblender.chat.spacing import Words
 from npblender.common.array_types import Array
 from npblender.generation.logits.top_k import top_k
 from npblender.tokenizer import BlenderbotSmallTokenizer

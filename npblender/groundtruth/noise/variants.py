@@ -17,9 +17,8 @@ from npblender.common.array_types import Array
 from npblender.groundtruth.noise.permuted_model import Permutation, draw_permutation, permuted, restore
 from npblender.groundtruth.tracing.evaluate import Evaluation, packed, planned_points
 from npblender.groundtruth.tracing.inputs import with_arrays
-from npblender.transformer.context import Context
+from npblender.transformer.context import Context, Source
 from npblender.transformer.encoder import source_positions
-from npblender.transformer.inputs import Source
 
 Restore = Callable[[str, Array], Array]
 

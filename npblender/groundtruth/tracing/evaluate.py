@@ -19,9 +19,8 @@ from npblender.config.dialect import Dialect
 from npblender.groundtruth.tracing.inputs import Run, has_head, with_arrays
 from npblender.groundtruth.tracing.points import Point, run_points
 from npblender.transformer.checks import make_context
-from npblender.transformer.context import Sink
+from npblender.transformer.context import Sink, Target
 from npblender.transformer.forward import logits_of, loss_of, run_decoder, run_encoder, start_decoder
-from npblender.transformer.inputs import Target
 from npblender.transformer.packing import lay_out
 from npblender.transformer.parameters import (
     BASE_MODEL,

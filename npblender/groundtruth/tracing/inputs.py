@@ -18,8 +18,8 @@ from npblender.common.printable import shown
 from npblender.config import BlenderbotSmallConfig
 from npblender.config.dialect import Dialect
 from npblender.transformer.checks import check_source, check_target
+from npblender.transformer.context import Source, Target
 from npblender.transformer.forward import shift_right
-from npblender.transformer.inputs import Source, Target
 from npblender.transformer.parameters import Weights
 
 

@@ -87,7 +87,7 @@ class Cut:
     """How matrices are cut into panels for the kernels of a BLAS, and whose threads share the products.
 
     Where small matrices have kernels of their own, a panel is small enough for them, and a product packs nothing.
-    Elsewhere the BLAS packs what it multiplies by, whatever its size. There a wide panel, stored along the sums, costs it
+    Elsewhere the BLAS packs what it multiplies by, whatever its size. There a wide panel, stored along the sums, costs
     least, and a product of few rows is shared out best by its own threads, which wait for work without sleeping
     (docs/performance.md).
 

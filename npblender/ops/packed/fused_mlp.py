@@ -19,26 +19,6 @@ from npblender.ops.packed.matrix_like import Matrix
 from npblender.ops.packed.panels import Panels, add_up, multiply_parts
 from npblender.ops.threads import num_threads, run_in_threads, use_threads
 
-SHARED = 2**22  # multiplications by the first matrix from which it pays
-
-
-def pays(x: FloatArray, first: Matrix, second: Matrix) -> bool:
-    """Whether `compute` takes x [..., D], first [F, D] and second [D, F], and is faster than two linear maps.
-
-    >>> pays(np.ones((1, 4)), np.ones((5, 4)), np.ones((4, 5)))
-    False
-    """
-    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray) or num_threads() == 1 or not x.size:
-        return False
-    rows = x.size // x.shape[-1]
-    first, second = as_multiplied(first, rows), as_multiplied(second, rows)
-    if not (isinstance(first, Panels) and isinstance(second, Panels) and first.keeps_rows_apart):
-        return False
-    _, parts, depth, width = second.store.shape
-    few = rows * depth * width <= second.cut.product
-    whole = depth % first.store.shape[3] == 0 and first.rows == parts * depth == len(first.store) * first.store.shape[3]
-    return bool(few and whole and parts > 1 and (rows + first.reading) * first.size >= SHARED)
-
 
 def compute(
     x: FloatArray,
@@ -46,7 +26,7 @@ def compute(
     activation: Callable[[FloatArray], FloatArray],
     fc2: tuple[Matrix, FloatArray],
 ) -> FloatArray:
-    """linear(activation(linear(x, *fc1)), *fc2), where it `pays`: [..., D] -> [..., F] -> [..., D].
+    """linear(activation(linear(x, *fc1)), *fc2), where `linear.fuses` is true: [..., D] -> [..., F] -> [..., D].
 
     >>> fc1, fc2 = Panels.of(np.ones((512, 256))), Panels.of(np.ones((256, 512)))
     >>> compute(np.ones((1, 256)), (fc1, np.zeros(512)), np.sqrt, (fc2, np.zeros(256)))[0, :3]
@@ -55,8 +35,8 @@ def compute(
     rows = x.reshape(-1, x.shape[-1])  # [..., D] -> [rows, D]
     given = len(rows)
     first, second = as_multiplied(fc1[0], given), as_multiplied(fc2[0], given)
-    assert isinstance(first, Panels), "ask `pays` first"
-    assert isinstance(second, Panels), "ask `pays` first"
+    assert isinstance(first, Panels), "ask `fuses` first"
+    assert isinstance(second, Panels), "ask `fuses` first"
     count, parts, depth, width = second.store.shape
     columns = first.store.shape[3]  # of a panel
     padded = max(given, 2)  # a single row would be another kernel of the BLAS, which is slower

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from npblender.chat.replies import candidate
 from npblender.chat.serve.reply_text import ReplyText, StopText, token_score
-from npblender.chat.words import Words
+from npblender.chat.spacing import Words
 from npblender.ops import log_softmax
 from reference_tests.support.tiny_folder import make_tokenizer
 
