@@ -136,7 +136,8 @@ class Conversation:
     @persona.setter
     def persona(self, lines: str | Iterable[str]) -> None:
         checked = tuple(persona_line(line) for line in lines_of("persona", lines))
-        self.source_of((Turn("user", "?"),), checked)  # raises here, not at the next reply
+        limit = self.model.config.max_position_embeddings
+        make_source(self.tokenizer, self.profile, checked, (Turn("user", "?"),), limit)  # raises here, not later
         self._persona = checked
 
     @property
@@ -148,11 +149,6 @@ class Conversation:
     def settings(self) -> dict[str, Any]:
         """The settings for every reply, besides the model's and the profile's."""
         return dict(self._settings)
-
-    @property
-    def speaker(self) -> DialectModel:
-        """The model, its tokenizer and the words that are never said, as a search takes them."""
-        return DialectModel(self.model, self.tokenizer, self._block)
 
     def resolved_settings(self) -> Settings:
         """The settings of the next reply's search, with the model's and the profile's."""
@@ -175,7 +171,7 @@ class Conversation:
             ValueError: a turn that becomes no token, or too long a persona.
         """
         turns = (*self._turns, Turn(speaker, text))
-        self.source_of(turns)
+        self.source_of(self.tokenizer, turns)
         self._turns = turns
 
     def reply(self, text: str | None = None, **settings: Unpack[CallOptions]) -> Reply:
@@ -195,9 +191,10 @@ class Conversation:
         the history at the end: a stream that is closed earlier changes nothing.
         """
         turns = self._turns if text is None else (*self._turns, Turn("user", text))
-        source = self.source_of(turns)
+        source = self.source_of(self.tokenizer, turns)
         chosen = make_settings(self.profile, self.model, {**self._settings, **settings})
-        found = yield from stream_reply(self.speaker, source, chosen, self._rng)
+        speaker = DialectModel(self.model, self.tokenizer, self._block)
+        found = yield from stream_reply(speaker, source, chosen, self._rng)
         reply = Reply(**vars(found[0]), n_best=found, source=source)
         self._turns = (*turns, Turn("model", reply.text, reply.raw))
         self.last_reply = reply
@@ -245,7 +242,7 @@ class Conversation:
         Raises:
             ValueError: there are no turns.
         """
-        return self.source_of(self._turns)
+        return self.source_of(self.tokenizer, self._turns)
 
     def to_transcript(self) -> Transcript:
         """The conversation as a record of plain values.
@@ -269,7 +266,7 @@ class Conversation:
             self.model, self.tokenizer, persona=transcript.persona, profile=transcript.profile, **transcript.settings
         )
         if transcript.turns:
-            taken.source_of(transcript.turns)
+            taken.source_of(taken.tokenizer, transcript.turns)
         self.profile, self._persona, self._settings = taken.profile, taken.persona, taken.settings
         self._turns = transcript.turns
         self.last_reply = None
@@ -286,12 +283,11 @@ class Conversation:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{Path(path)}: {error}") from error
 
-    def source_of(
-        self,
-        turns: tuple[Turn, ...],
-        persona: tuple[str, ...] | None = None,
-        tokenizer: BlenderbotSmallTokenizer | None = None,
-    ) -> FittedSource:
-        """The ids of some turns behind the persona, or another one, by a tokenizer that may be of another dialect."""
-        lines, limit = self._persona if persona is None else persona, self.model.config.max_position_embeddings
-        return make_source(self.tokenizer if tokenizer is None else tokenizer, self.profile, lines, turns, limit)
+    def source_of(self, tokenizer: BlenderbotSmallTokenizer, turns: tuple[Turn, ...]) -> FittedSource:
+        """The ids of some turns behind the persona, by a tokenizer that may be of another dialect."""
+        limit = self.model.config.max_position_embeddings
+        return make_source(tokenizer, self.profile, self._persona, turns, limit)
+
+    def processors(self) -> tuple[BlockList, ...]:
+        """The logits processors of every search, besides those of its settings."""
+        return () if self._block is None else (self._block,)

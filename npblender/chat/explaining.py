@@ -34,7 +34,7 @@ def explain_turn(conversation: Conversation, turn: int, dialects: Sequence[str |
 
     def ask(model: BlenderbotSmallForConditionalGeneration, tokenizer: BlenderbotSmallTokenizer) -> Asked:
         settings = make_settings(conversation.profile, model, conversation.settings)
-        source = conversation.source_of(before, tokenizer=tokenizer)
+        source = conversation.source_of(tokenizer, before)
         pieces = source_pieces(conversation, tokenizer, before, source)
         own = tokenizer is conversation.tokenizer
         return Asked(
@@ -43,7 +43,7 @@ def explain_turn(conversation: Conversation, turn: int, dialects: Sequence[str |
             pieces,
             settings.plan,
             settings.options,
-            processors=conversation.speaker.processors,
+            processors=conversation.processors(),
             reply=reply_ids(conversation, said, last=said is turns[-1]) if own else None,
         )
 
