@@ -284,6 +284,8 @@ def test_a_body_that_says_nothing_of_its_size_is_limited(server: Server) -> None
         status = connection.getresponse().status
     except ConnectionError:
         status = 413
+    finally:
+        connection.close()
     assert status == 413
     assert server.get("/healthz").status == 200
 
