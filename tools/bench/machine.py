@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from npblender.ops.packed.blas import WITH_SMALL_KERNELS, core_name
+
 COLUMNS = 512
 SHAPES = ((1024, 512, 2048), (1024, 2048, 512), (2048, 2048, 2048))  # of products, the model's own first
 
@@ -44,6 +46,15 @@ def blas() -> str:
     return f"{found['name']} {found['version']}"
 
 
+def has_avx512(machine: dict[str, Any]) -> bool:
+    """Whether the BLAS of a machine, as `described`, has kernels for AVX-512.
+
+    >>> has_avx512({"kernels": "SkylakeX"}), has_avx512({"kernels": "Haswell"})
+    (True, False)
+    """
+    return machine["kernels"] in WITH_SMALL_KERNELS
+
+
 def described(threads: int) -> dict[str, Any]:
     """Names and versions of the machine and of what npblender runs on."""
     return {
@@ -54,6 +65,7 @@ def described(threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": blas(),
+        "kernels": core_name() or "",
         "simd": ", ".join(np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])),
     }
 

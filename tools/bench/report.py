@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tools.bench.machine import has_avx512
 from tools.bench.peers import PEERS
 from tools.bench.rounds import Timings
 from tools.bench.summary import Spread, ratios, spread
@@ -59,7 +60,7 @@ def in_words(found: Mapping[str, Any]) -> str:
     return f"{found['median']:.2f} ({found['low']:.2f}-{found['high']:.2f})"
 
 
-def works_table(works: Mapping[str, Any]) -> str:
+def works_table(works: Mapping[str, Any], avx512: bool = True) -> str:
     """The main table: what each engine took, and how many times as long as npblender."""
     shown_peers = [name for name in PEERS if any(name in r["median"] for r in works.values())]
     head = ["work", *(PEERS[name].about for name in shown_peers), "bound", "of the bound", "wanted"]
@@ -80,7 +81,7 @@ def works_table(works: Mapping[str, Any]) -> str:
         bound = result.get("bound")
         row.append(shown(work, bound["seconds"]["median"]) if bound else "-")
         row.append(in_words(bound["nearness"]) if bound else "-")
-        rows.append([*row, work.wanted or "-"])
+        rows.append([*row, (not avx512 and work.wanted_avx2) or work.wanted or "-"])
     return markdown(head, rows)
 
 
@@ -128,7 +129,8 @@ def made_by(result: Mapping[str, Any]) -> str:
     m = result["machine"]
     lines = [
         f"{m['processor']}, {m['cores']} cores, {m['threads']} threads each, {m['system']}; Python {m['python']}, "
-        f"NumPy {m['numpy']} on {m['blas']} ({m['simd'] or 'no SIMD extension found'})."
+        f"NumPy {m['numpy']} on {m['blas']} with kernels for {m['kernels'] or 'what it found'} "
+        f"({m['simd'] or 'no SIMD extension found'})."
     ]
     versions = {package: v for of in result["versions"].values() for package, v in of.items()}
     lines.append("Versions: " + ", ".join(f"{package} {version}" for package, version in versions.items()) + ".")
@@ -164,6 +166,6 @@ def in_gigas(found: Spread) -> str:
 def text_of(result: Mapping[str, Any]) -> str:
     """Everything, as markdown."""
     weights = FLOAT * result["parameters"]
-    parts = [works_table(result["works"])] if result["works"] else []
+    parts = [works_table(result["works"], has_avx512(result["machine"]))] if result["works"] else []
     parts += [memory_table(result["works"], weights), growth_text(result["growth"]), "\n", made_by(result)]
     return "".join(parts)

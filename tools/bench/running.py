@@ -56,7 +56,11 @@ def parser() -> argparse.ArgumentParser:
         "--add", action="store_true", help="keep what --json FILE holds of other works (same machine, same sizes)"
     )
     made.add_argument("--plot", type=Path, metavar="FILE", help="draw `steps` and `widths` against their bounds (SVG)")
-    made.add_argument("--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
+    made.add_argument(
+        "--write-docs",
+        action="store_true",
+        help=f"put the tables into {PAGE.relative_to(ROOT)}, where this kind of processor has its place",
+    )
     return made
 
 
@@ -210,5 +214,5 @@ def main(arguments: list[str] | None = None) -> int:
     if options.plot is not None:
         options.plot.write_text(drawn(result["growth"]), encoding="utf-8")
     if options.write_docs:
-        write_between_markers(PAGE, "bench", text)
+        write_between_markers(PAGE, "bench" if machine.has_avx512(result["machine"]) else "bench-avx2", text)
     return 0
