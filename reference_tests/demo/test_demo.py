@@ -11,9 +11,10 @@ from safetensors.numpy import load_file
 from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
 from npblender.chat import Conversation
 from npblender.demo import folder
-from tools.demo import card_training, pieces, recipe
+from tools.demo import card as card_
+from tools.demo import pieces, recipe, sheet, tries
 
-MOST_BYTES = 12_000_000
+MOST_BYTES = 24_000_000
 FILES = {
     *("config.json", "generation_config.json", "vocab.json", "merges.txt", "tokenizer_config.json"),
     *("special_tokens_map.json", "model.safetensors", "README.md", "LICENSES.txt"),
@@ -63,25 +64,63 @@ def test_no_printable_ascii_text_is_unknown(dialect):
     assert tokenizer("hello\nthere")["input_ids"].count(pieces.NEWLINE) == 1
 
 
+@pytest.fixture(scope="module")
+def final() -> tuple[dict, dict]:
+    """The final lines, and the replies that were judged."""
+    said = json.loads((tries.FOLDER / "final_replies.json").read_text(encoding="utf-8"))
+    return tries.read("final"), said
+
+
 @pytest.mark.slow
-def test_the_card_shows_what_the_model_answers(card, model):
+def test_the_card_shows_what_the_model_answers(card, model, final):
     """In float64, so that no machine's rounding decides."""
-    rows = re.findall(r"^\| (?:greetings|pets|food) \| (.+?) \| (.+?) \|", card, flags=re.MULTILINE)
-    assert len(rows) >= 15
+    lines, said = final
     tokenizer = BlenderbotSmallTokenizer.from_pretrained(folder())
-    for line, reply in rows[::4]:
-        assert Conversation(model, tokenizer).reply(line).text == reply
+    for place in range(0, 120, 10):
+        reply = Conversation(model, tokenizer).reply(lines["alone"][place]).text
+        assert reply == said["alone"][place]
+        assert f"| {card_.cell(lines['alone'][place])} | {card_.cell(reply)} |" in card
+    for each, reply in list(zip(lines["personas"], said["personas"], strict=True))[::10]:
+        assert Conversation(model, tokenizer, persona=each["persona"]).reply(each["line"]).text == reply
+
+
+def test_what_was_judged_are_the_replies(final):
+    lines, said = final
+    rows = card_.judged()
+    assert [{**row, "judged": None} for row in rows] == [{**row, "judged": None} for row in sheet.sheet(lines, said)]
+    assert all(answer in (True, False) for row in rows for answer in row["judged"].values())
+
+
+def test_the_card_is_short_and_its_counts_are_those_of_the_sheet(card, final):
+    assert len(card.splitlines()) < 150
+    assert card.index("## What it is good and bad at") < card.index("## What was counted")
+    assert card_.counts_table(tries.counts(*final), card_.marks_of(card_.judged())) in card
+
+
+def test_no_reply_that_was_judged_has_a_placeholder_or_an_unknown_token(final):
+    counted = tries.counts(*final)
+    assert counted["placeholders"] == counted["unknown tokens"] == 0
 
 
 def test_the_card_compares_with_the_baselines(card):
-    """Better than unigram and bigram everywhere, and than the trigram on the published test split."""
-    found = re.findall(r"^\| (this model|unigram|bigram|trigram, modified Kneser-Ney) \| (.+) \|$", card, re.MULTILINE)
-    rows = {name: [float(x) for x in row.split("|")] for name, row in found}
-    ours = rows.pop("this model")
-    assert len(ours) == len(rows) == 3
-    for name in ("unigram", "bigram"):
-        assert all(mine < theirs for mine, theirs in zip(ours, rows[name], strict=True))
-    assert ours[2] < rows["trigram, modified Kneser-Ney"][2]
+    """Better than n-grams everywhere, and on the older corpora not much worse than the first demo."""
+    names = "this model|the first demo|unigram|bigram|trigram, modified Kneser-Ney"
+    rows = {
+        name: [float(x) for x in row.split("|")]
+        for name, row in re.findall(rf"^\| ({names}) \| (.+) \|$", card, re.MULTILINE)
+    }
+    ours, first = rows.pop("this model"), rows.pop("the first demo")
+    assert len(rows) == 3
+    for baseline in rows.values():
+        assert all(mine < theirs for mine, theirs in zip(ours, baseline, strict=True))
+    assert all(mine < theirs for mine, theirs in zip(ours[:2], first[:2], strict=True))
+
+
+def test_the_folder_answers_with_the_settings_of_the_recipe(card):
+    kept = json.loads((folder() / "generation_config.json").read_text(encoding="utf-8"))
+    assert {name: kept[name] for name in recipe.GENERATION} == recipe.GENERATION
+    for name, value in recipe.GENERATION.items():
+        assert f"`{name}` {value}" in card
 
 
 def test_licences_name_every_corpus():
@@ -93,12 +132,3 @@ def test_licences_name_every_corpus():
         "Jandaghi",
     ):
         assert words in text
-
-
-def test_the_card_tells_of_the_training_that_the_recipe_has(card):
-    assert card_training.kinds() in card
-    assert f"a mean of stages: {card_training.parts(recipe.MEAN)}." in card
-    for stage in recipe.STAGES:
-        for name, told in card_training.stage(stage, {}).items():
-            if name != "time":
-                assert f"| {told} |" in next(line for line in card.splitlines() if line.startswith(f"| {name} |"))

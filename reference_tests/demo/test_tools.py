@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.tolerances import TOLERANCES
-from tools.demo import blocked, card, clean, corpus, filters, ngrams, pieces, prepare, replies, tables
+from tools.demo import blocked, clean, corpus, filters, ngrams, pieces, prepare, tables
 
 HAND = TOLERANCES["numbers worked out by hand"]
 
@@ -186,20 +186,6 @@ def test_a_higher_order_fits_what_it_was_fitted_on_better():
     assert one > two > three > 1
 
 
-def test_distinct_and_tables_by_hand():
-    assert replies.distinct(["a b a", "b"], 1) == 0.5
-    assert_close(replies.distinct(["a b a", "a b"], 2), 2 / 3, HAND)
+def test_tables_by_hand():
     assert tables.cell("a|b\nc") == "a\\|b / c"
-
-
-def test_conversations_are_printed_with_both_replies_and_judgements(monkeypatch):
-    judged = {"conversations": [[1, "hi", "hey", True], [1, "why", "no", False]], "alone": [[1, "hi", "ho", False]]}
-    monkeypatch.setattr(card, "judgements", judged.__getitem__)
-    result = {"conversations": [[("hi", "hey"), ("why", "no")]], "alone": [["ho", "hey"]]}
-    text, count = card.talks(result)
-    assert text.startswith("Conversation 1:\n\n")
-    assert "| hi | hey | yes | ho | no |\n" in text
-    assert text.endswith("| why | no | no | hey | not judged |")
-    assert count == (
-        "Of 2 replies 1 are to the point; of those to the same lines, each read alone, 0. 1 have not been judged."
-    )
+    assert tables.table(["x", "n"], [["a", 1200], ["b", 7]]) == "| x | n |\n|---|--:|\n| a | 1,200 |\n| b | 7 |"

@@ -1,21 +1,19 @@
-"""From the checkpoints of a training to a model folder in the published layout, in float16.
+"""From the checkpoint of a training to a model folder in the published layout, in float16.
 
 It does NOT need npblender, and writes no card (see `card`).
 """
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from .lines import GENERATION
-from .net import Net, Shape
-from .pieces import END, NULL, SPECIAL, START
-from .recipe import MEAN, STAGES, checkpoint
-from .samples import LONGEST_CONTEXT
+from tools.demo.net import Net, Shape
+from tools.demo.pieces import END, NULL, SPECIAL, START
+from tools.demo.recipe import GENERATION
+from tools.demo.samples import LONGEST_CONTEXT
 
 IDS = {"bos_token_id": START, "eos_token_id": END, "pad_token_id": NULL, "decoder_start_token_id": START}
 
@@ -26,17 +24,6 @@ def load(path: Path) -> Net:
     net = Net(Shape(**json.loads(state["shape"])))
     net.load_state_dict(state["net"])
     return net.eval()
-
-
-def read(folder: Path, shape: Shape) -> Net:
-    """The network of an exported folder, its float16 weights in float32; positions beyond it stay as drawn."""
-    net, kept = Net(shape), load_file(folder / "model.safetensors")
-    state = net.state_dict()
-    for name, theirs in names(shape).items():
-        found = torch.from_numpy(np.concatenate([kept[each] for each in theirs]).astype(np.float32))
-        state[name][: len(found)] = found
-    net.load_state_dict(state)
-    return net
 
 
 def tensors(net: Net) -> dict[str, np.ndarray]:
@@ -106,22 +93,9 @@ def config(shape: Shape) -> dict:
     }
 
 
-def mean(work: Path, parts: Iterable[tuple[str, float]], begin: Path | None = None) -> Net:
-    """The mean of some stages' weights, each so much of it; `begin`, a model folder, stands for the first stage."""
-    whole = Net(Shape())
-    total = {name: torch.zeros_like(weight) for name, weight in whole.state_dict().items()}
-    for stage, part in parts:
-        first = begin is not None and stage == STAGES[0].stage
-        net = read(begin, Shape()) if first else load(checkpoint(work, stage))
-        for name, weight in net.state_dict().items():
-            total[name] += part * weight
-    whole.load_state_dict(total)
-    return whole.eval()
-
-
-def export(work: Path, folder: Path, begin: Path | None = None) -> None:
-    """Write the model folder `folder` from the stages' checkpoints and the tokenizer in `work`."""
-    net = mean(work, MEAN, begin)
+def export(work: Path, folder: Path) -> None:
+    """Write the model folder `folder` from the training's checkpoint and the tokenizer in `work`."""
+    net = load(work / "training.pt")
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors(net), folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)

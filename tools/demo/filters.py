@@ -7,7 +7,7 @@ It does NOT change text (see `clean`).
 import re
 import unicodedata
 
-from .blocked import blocked_pattern
+from tools.demo.blocked import blocked_pattern
 
 MOST_WORDS = 120
 _BLOCKED = blocked_pattern()

@@ -1,17 +1,7 @@
-"""How the demo speaks unless told otherwise, and what it is tried with: opening lines, a user's side of conversations.
+"""Opening lines by topic, for measurements that need ordinary input (see tools/measure/lookup.py).
 
-The lines were written while the first model was trained, and none was exchanged afterwards.
+What the demo is judged by lies in `tried/`.
 """
-
-# how the demo answers unless it is told otherwise; chosen by trying (see the card)
-GENERATION = {
-    "num_beams": 4,
-    "min_length": 6,
-    "max_length": 40,
-    "length_penalty": 0.65,
-    "no_repeat_ngram_size": 3,
-    "encoder_no_repeat_ngram_size": 4,
-}
 
 OPENINGS = {
     "greetings": (
@@ -69,26 +59,3 @@ OPENINGS = {
         "I am so tired from work.",
     ),
 }
-
-CONVERSATIONS = (
-    ("Hi there!", "I'm good. What do you do for fun?", "That sounds fun. How often do you do that?",
-     "I like to play soccer.", "Do you have any pets?", "It was nice talking to you."),
-    ("Hello, how are you today?", "I'm fine, thanks. Do you like movies?", "I like comedies.",
-     "Which movie did you see last?", "I have not seen it. Is it good?", "I will watch it then."),
-    ("Hey! What's your name?", "My name is Anna. Where do you live?", "I live in California.",
-     "It is very warm here.", "I go to the beach every day.", "Do you like to swim?"),
-    ("What kind of music do you like?", "I like rock music.", "I play the guitar.", "Do you play anything?",
-     "I have a concert next week.", "You should come!"),
-    ("I just got a new puppy!", "His name is Max.", "He is very small and brown.", "Do you have a dog?",
-     "I also have a cat.", "They like each other a lot."),
-    ("What did you have for dinner?", "I had pasta.", "I made it myself.", "Do you like Italian food?",
-     "My favorite dessert is ice cream.", "Chocolate, of course."),
-    ("I have a big exam tomorrow.", "It is in math.", "I have studied all week.", "I am very nervous.",
-     "Thank you, that is kind.", "I will tell you how it went."),
-    ("Do you like football?", "Which team is your favorite?", "I like the Patriots.", "Did you see the last game?",
-     "It was very exciting.", "Who will win the Super Bowl?"),
-    ("I had a long day at work.", "I am a nurse.", "I work at night.", "It is hard, but I like it.",
-     "What do you do for work?", "Do you like your job?"),
-    ("I am going on a trip next month.", "I am going to Italy.", "Have you ever been there?",
-     "I want to see Rome.", "What is your favorite place to visit?", "Why do you like it?"),
-)  # fmt: skip

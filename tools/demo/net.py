@@ -11,19 +11,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .pieces import NULL
+from tools.demo.pieces import NULL
 
 
 @dataclass(frozen=True)
 class Shape:
-    vocab_size: int = 4096
-    d_model: int = 256
-    heads: int = 4
+    """Sizes of the network that is shipped."""
+
+    vocab_size: int = 12288
+    d_model: int = 320
+    heads: int = 5
     ffn: int = 960
-    encoder_layers: int = 2
+    encoder_layers: int = 3
     decoder_layers: int = 3
-    positions: int = 256
-    dropout: float = 0.0
+    positions: int = 128
+    dropout: float = 0.1
+
+
+# what the training begins with, before there is room for copying (see `copying`)
+NARROW = Shape(d_model=256, heads=4, encoder_layers=4)
+
+
+class Drop(nn.Module):
+    """Dropout whose masks are cut out of one long row of random numbers: on a CPU drawing them costs more than use."""
+
+    LENGTH = 1 << 23
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+        self._masks: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.share == 0:
+            return x
+        if self._masks is None or self._masks.dtype != x.dtype:
+            kept = torch.rand(self.LENGTH, device=x.device) >= self.share
+            self._masks = kept.to(x.dtype) / (1 - self.share)
+        begin = int(torch.randint(self.LENGTH - x.numel(), ()))
+        return x * self._masks[begin : begin + x.numel()].view(x.shape)
 
 
 class Attention(nn.Module):
@@ -48,14 +74,14 @@ class Attention(nn.Module):
 class Layer(nn.Module):
     """One post-LN layer; with cross-attention it is the decoder's."""
 
-    def __init__(self, shape: Shape, decoder: bool) -> None:
+    def __init__(self, shape: Shape, decoder: bool, drop: Drop) -> None:
         super().__init__()
         d = shape.d_model
         self.self_attn, self.self_norm = Attention(shape, cross=False), nn.LayerNorm(d)
         self.cross_attn = Attention(shape, cross=True) if decoder else None
         self.cross_norm = nn.LayerNorm(d) if decoder else None
         self.fc1, self.fc2, self.norm = nn.Linear(d, shape.ffn), nn.Linear(shape.ffn, d), nn.LayerNorm(d)
-        self.drop = nn.Dropout(shape.dropout)
+        self.drop = drop
 
     def forward(self, x: Tensor, blocked: Tensor, memory: Tensor | None = None, pads: Tensor | None = None) -> Tensor:
         x = self.self_norm(x + self.drop(self.self_attn(x, x, blocked)))
@@ -73,9 +99,9 @@ class Net(nn.Module):
         self.encoder_positions = nn.Embedding(shape.positions, d)
         self.decoder_positions = nn.Embedding(shape.positions, d)
         self.encoder_norm, self.decoder_norm = nn.LayerNorm(d), nn.LayerNorm(d)
-        self.encoder = nn.ModuleList(Layer(shape, decoder=False) for _ in range(shape.encoder_layers))
-        self.decoder = nn.ModuleList(Layer(shape, decoder=True) for _ in range(shape.decoder_layers))
-        self.drop = nn.Dropout(shape.dropout)
+        self.drop, drop = Drop(shape.dropout), Drop(shape.dropout)
+        self.encoder = nn.ModuleList(Layer(shape, False, drop) for _ in range(shape.encoder_layers))
+        self.decoder = nn.ModuleList(Layer(shape, True, drop) for _ in range(shape.decoder_layers))
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=d**-0.5)

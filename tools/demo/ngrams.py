@@ -8,7 +8,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from .pieces import START
+from tools.demo.pieces import START
 
 
 def discounts(counts: Iterable[int]) -> tuple[float, float, float]:

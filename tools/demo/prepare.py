@@ -13,12 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from .clean import readable, sayable, sentences
-from .corpus import FILES, Conversation
-from .filters import reason_to_drop
-from .pieces import END, Cutter, learn_merges, pretokenize, write_tokenizer
+from tools.demo import everyday
+from tools.demo.clean import readable, sayable, sentences
+from tools.demo.corpus import FILES, Conversation
+from tools.demo.filters import reason_to_drop
+from tools.demo.kinds import KINDS
+from tools.demo.pieces import Cutter, learn_merges, pretokenize, write_tokenizer
 
-VOCABULARY = 4096
+SEED = 20  # of what is held out of the older corpora, and of what is kept of repeated replies
+VOCABULARY = 12288
+EVERYDAY_WEIGHT = 8  # how often a word of the everyday corpus counts when merges are learned
+KIND_WEIGHT = 300  # how often every word of `kinds` counts besides
 LONGEST_REPLY = 40  # tokens, `__end__` included
 SAME_REPLY_AT_MOST = 40  # how often one and the same reply is learned from
 
@@ -67,7 +72,9 @@ def shorten(text: str, cut: Cutter, limit: int) -> list[int]:
     return ids
 
 
-def prepare(conversations: Iterable[Conversation], out: Path, seed: int) -> dict:
+def prepare(
+    conversations: Iterable[Conversation], talks_of_every_day: list[everyday.Everyday], out: Path, seed: int
+) -> dict:
     """Write tokenizer and arrays into `out`; returns (and writes) the counts that the card quotes."""
     dropped: dict[str, Counter[str]] = defaultdict(Counter)
     turns: Counter[str] = Counter()
@@ -82,6 +89,14 @@ def prepare(conversations: Iterable[Conversation], out: Path, seed: int) -> dict
         if not part.held_out:
             for text in (*part.read, *part.said, *(x for p in part.personas for x in p)):
                 words.update(pretokenize(text))
+    for talk in talks_of_every_day:
+        if talk.part == "train":
+            for text in (*talk.persona, *everyday.heard(talk.turns)):
+                for word in pretokenize(text):
+                    words[word] += EVERYDAY_WEIGHT
+    for listed in KINDS.values():
+        for word in listed:
+            words[word] += KIND_WEIGHT
     words["__newln__"] = sum(turns.values())  # the separator must come out whole
     words.update({"your": turns["persona"], "persona": turns["persona"]})
     write_tokenizer(out, learn_merges(words, VOCABULARY))
@@ -139,8 +154,3 @@ def write_arrays(path: Path, parts: list[Stretch], cut: Cutter, seed: int | None
         "replies without a sentence that fits": too_long,
         "repeated replies left out": before - len(samples),
     }
-
-
-def end_ids(ids: np.ndarray) -> list[int]:
-    """A reply's ids with `__end__`."""
-    return [*map(int, ids), END]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .pieces import END, NEWLINE, NULL
+from tools.demo.pieces import END, NEWLINE, NULL
 
 LONGEST_CONTEXT = 128  # tokens, whole turns; the latest turn alone may be cut from its left
 
@@ -27,10 +27,6 @@ class Samples:
 
     def reply(self, sample: int) -> list[int]:
         return [*self.ids("said", self.rows[sample][0]), END]
-
-    def lengths(self) -> np.ndarray:
-        """How many tokens every turn has, as it is read."""
-        return np.diff(self._at["read"])
 
     def earlier(self, sample: int, turns: int) -> range:
         """The places of up to `turns` turns before the reply, oldest first."""
@@ -62,15 +58,6 @@ def join(turns: list[list[int]], lines: list[int], limit: int = LONGEST_CONTEXT)
             break
         context = [*more, NEWLINE, *context]
     return lines + context
-
-
-def last_turn(context: list[int]) -> list[int]:
-    """The turn that a context ends with.
-
-    >>> last_turn([7, 4, 20, 4, 30, 31]), last_turn([30])
-    ([30, 31], [30])
-    """
-    return context[len(context) - context[::-1].index(NEWLINE) :] if NEWLINE in context else context
 
 
 def pad(rows: list[list[int]]) -> np.ndarray:

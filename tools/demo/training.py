@@ -1,117 +1,143 @@
-"""The training loop of one stage: it goes on from its checkpoint as if it had not stopped, dropout's numbers apart."""
+"""The training loop: it goes on from its checkpoint as if it had not stopped, dropout's numbers apart."""
 
 import json
 import math
 import signal
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from . import made, own_words, relevance
-from .batches import Stream
-from .corpus import FILES
-from .net import Net, Shape
-from .pieces import START
-from .recipe import Recipe, checkpoint, guided_replies, learning_rate, words_before
-from .samples import Samples, pad, some_rows
+from tools.demo.copying import widen
+from tools.demo.everyday import Everyday, heard, is_bots, persona_lines
+from tools.demo.mixture import OLD, Mixture, Pair
+from tools.demo.net import NARROW, Net, Shape
+from tools.demo.pieces import END, START, Cutter
+from tools.demo.recipe import SHELF, Recipe
+from tools.demo.samples import Samples, join, pad, some_rows
 
-EVERY = 1000  # steps from one look at what is held out to the next
-
-
-def resume(state: dict, recipe: Recipe, shape: Shape) -> None:
-    """Refuse a checkpoint of another training, naming what differs."""
-    for name, mine in (("recipe", recipe), ("shape", shape)):
-        kept, wanted = json.loads(state[name]), json.loads(json.dumps(asdict(mine)))
-        if differing := [key for key in wanted if kept.get(key) != wanted[key]]:
-            raise ValueError(
-                f"the checkpoint is of a training with another {name}: {', '.join(differing)}; delete it to begin "
-                f"anew, or give the options it was made with"
-            )
+SAVE_EVERY, LOOK_EVERY = 2 * SHELF, 4 * SHELF  # steps
+CHECKPOINT = "training.pt"
 
 
-def held_out_loss(net: Net, samples: Samples, rows: list[int], turns: int = 4) -> tuple[float, int]:
-    """Summed negative log-likelihood in nats of the replies of `rows`, and their number of tokens."""
-    pairs = sorted(((samples.context(r, turns, False), samples.reply(r)) for r in rows), key=lambda p: len(p[0]))
-    total = count = 0
+def spoken(talks: Sequence[Everyday], cut: Cutter) -> list[Pair]:
+    """Every bot's turn of `talks` with all that was said before it."""
+    out = []
+    for talk in talks:
+        read = heard(talk.turns)
+        lines = cut("\n".join(persona_lines(talk.persona))) if talk.persona else []
+        for i, turn in enumerate(read):
+            if is_bots(i) and (said := cut(turn)):
+                out.append((join([cut(earlier) for earlier in read[:i]], lines), [*said[:39], END]))
+    return out
+
+
+def loss(net: Net, pairs: Sequence[Pair]) -> tuple[float, int]:
+    """Summed negative log-likelihood in nats of the replies, and their number of tokens."""
+    total, count, ordered = 0.0, 0, sorted(pairs, key=lambda pair: len(pair[0]))
     net.eval()
     with torch.no_grad():
-        for i in range(0, len(pairs), 64):
-            part = pairs[i : i + 64]
+        for i in range(0, len(ordered), 64):
+            part = ordered[i : i + 64]
             source, target = pad([c for c, _ in part]), pad([[START, *r] for _, r in part])
-            device = net.shared.weight.device
-            loss, tokens = net.loss(torch.from_numpy(source).to(device), torch.from_numpy(target).to(device))
-            total, count = total + float(loss), count + int(tokens)
+            with torch.autocast("cpu", torch.bfloat16):
+                nats, tokens = net.loss(torch.from_numpy(source), torch.from_numpy(target))
+            total, count = total + float(nats), count + int(tokens)
     net.train()
     return total, count
 
 
-def train(work: Path, recipe: Recipe, shape: Shape, begin: Net | None = None) -> None:
-    """Train one stage in `work` (see `prepare`), going on from its checkpoint if there is one, else from `begin`."""
-    torch.manual_seed(recipe.seed)
-    samples, held_out = Samples(work / "train.npz"), Samples(work / "held_out.npz")
-    answers = own_words.read(words_before(work, recipe)) if recipe.answers else None
-    chosen = relevance.choices(work, samples, (mix for _, mix in recipe.mixes))
-    replies = made.read(guided_replies(work, recipe)) if recipe.guided else []
-    stream = Stream(samples, recipe, answers, chosen, replies)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    net = Net(shape).to(device)
-    if begin is not None:
-        net.load_state_dict(begin.state_dict())
+def optimiser(net: Net, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW with weight decay on matrices alone."""
     matrices = [p for p in net.parameters() if p.ndim > 1]
     vectors = [p for p in net.parameters() if p.ndim == 1]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.rate, betas=recipe.betas, fused=True)
-    step, seconds = 0, 0.0
-    path = checkpoint(work, recipe.stage)
+    return torch.optim.AdamW(groups, lr=1e-3, betas=recipe.betas, fused=True)
+
+
+def development(talks: Sequence[Everyday], held_out: Samples, cut: Cutter) -> dict[str, list[Pair]]:
+    """What the training is watched by; none of it is used for the final count."""
+    own = [talk for talk in talks if talk.part == "development"]
+    out = {
+        "everyday": spoken([talk for talk in own if not talk.persona], cut),
+        "personas": spoken([talk for talk in own if talk.persona], cut),
+    }
+    for corpus, name in enumerate(OLD):
+        rows = some_rows(held_out, corpus, 2200)[2000:]
+        out[name] = [(held_out.context(row, 4, False), held_out.reply(row)) for row in rows]
+    return out
+
+
+def train(work: Path, talks: Sequence[Everyday], recipe: Recipe, first: Net, until: int) -> None:
+    """Train in `work` (see `prepare`) from its checkpoint, or else from `first`, to the step `until` or the end."""
+    torch.manual_seed(recipe.seed)
+    cut = Cutter(work)
+    mixture = Mixture(talks, Samples(work / "train.npz"), cut, recipe)
+    watched = development(talks, Samples(work / "held_out.npz"), cut)
+    net, step, seconds, path = first.train(), 0, 0.0, work / CHECKPOINT
+    optimizer = optimiser(net, recipe)
     if path.exists():
-        state = torch.load(path, weights_only=True, map_location=device)
-        resume(state, recipe, shape)
+        state = torch.load(path, weights_only=True)
+        net = Net(Shape(**json.loads(state["shape"]))).train()
         net.load_state_dict(state["net"])
+        optimizer = optimiser(net, recipe)
         optimizer.load_state_dict(state["optimizer"])
         step, seconds = state["step"], state["seconds"]
-    print(f"{sum(p.numel() for p in net.parameters()):,} parameters, from step {step} of {recipe.steps}", flush=True)
-    stop = []
+    print(f"{sum(p.numel() for p in net.parameters()):,} parameters, step {step} of {recipe.steps}", flush=True)
+    stop: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
 
     def save() -> None:
         state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seconds": seconds}
-        state |= {"recipe": json.dumps(asdict(recipe)), "shape": json.dumps(asdict(shape))}
-        torch.save(state, path.with_suffix(".new"))
+        torch.save({**state, "shape": json.dumps(vars(net.shape))}, path.with_suffix(".new"))
         path.with_suffix(".new").replace(path)
 
+    def look() -> None:
+        found = [
+            f"{name} {math.exp(nats / n):.2f}" for name, (nats, n) in ((k, loss(net, p)) for k, p in watched.items())
+        ]
+        print(f"step {step}: development perplexity " + ", ".join(found), flush=True)
+
+    if step == 0:
+        look()
     begun, total, tokens = time.monotonic(), 0.0, 0
-    while step < recipe.steps and not stop:
-        rate = learning_rate(step, recipe)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        batch = stream.batch(step)
-        source, target = torch.from_numpy(batch.source).to(device), torch.from_numpy(batch.target).to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=recipe.bfloat16):
-            loss, count = net.loss(source, target)
-        (loss / count).backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip, error_if_nonfinite=True)
-        optimizer.step()
-        optimizer.zero_grad()
-        step, total, tokens = step + 1, total + loss.item(), tokens + int(count)
-        if step % 50 == 0:
-            now = time.monotonic()
-            seconds += now - begun
-            speed = f"{50 / (now - begun):.2f} steps/s, {tokens / (now - begun):,.0f} tokens/s, {seconds / 60:.1f} min"
-            print(f"step {step}: loss {total / tokens:.3f}, rate {rate:.1e}, {speed}", flush=True)
-            begun, total, tokens = now, 0.0, 0
-        if step % 200 == 0:
+    end = min(until, recipe.steps)
+    while step < end and not stop:
+        shelf = mixture.shelf(step // SHELF)
+        if step == recipe.widened and net.shape == NARROW:
+            with torch.no_grad():
+                source, target = (torch.from_numpy(ids) for ids in (shelf[0].source, shelf[0].target))
+                net = widen(net, Shape(), source, target[:, :-1]).train()
+            optimizer = optimiser(net, recipe)
+            print(f"step {step}: widened to {sum(p.numel() for p in net.parameters()):,} parameters", flush=True)
+            look()
+            begun = time.monotonic()
+        for batch in shelf[step % SHELF :]:
+            rate = recipe.learning_rate(step)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            with torch.autocast("cpu", torch.bfloat16):
+                nats, count = net.loss(torch.from_numpy(batch.source), torch.from_numpy(batch.target))
+            (nats / count).backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip, error_if_nonfinite=True)
+            optimizer.step()
+            optimizer.zero_grad()
+            step, total, tokens = step + 1, total + nats.item(), tokens + int(count)
+            if stop or step >= end:
+                break
+        now = time.monotonic()
+        seconds += now - begun
+        print(
+            f"step {step}: loss {total / max(tokens, 1):.3f}, rate {rate:.1e}, {tokens / (now - begun):,.0f} tokens/s, "
+            f"{SHELF / (now - begun):.2f} steps/s, {seconds / 60:.1f} min, {recipe.phase(step - 1).name}",
+            flush=True,
+        )
+        begun, total, tokens = now, 0.0, 0
+        if step % SAVE_EVERY == 0 or stop or step >= end:
             save()
-        if step % EVERY == 0 or step == recipe.steps:
-            for corpus, name in enumerate(FILES):
-                if rows := some_rows(held_out, corpus, 500):
-                    lost, number = held_out_loss(net, held_out, rows)
-                    print(f"step {step}: held-out {name} perplexity {math.exp(lost / number):.1f}", flush=True)
-    save()
+        if step % LOOK_EVERY == 0 or step >= end:
+            look()
+            begun = time.monotonic()
     if step == recipe.steps:
-        hardware = f"{torch.get_num_threads()} threads of a CPU, shared with other work"
-        if device == "cuda":
-            hardware = torch.cuda.get_device_name()
-        record = {"recipe": asdict(recipe), "shape": asdict(shape), "seconds": seconds, "hardware": hardware}
-        path.with_suffix(".json").write_text(json.dumps(record, indent=1))
+        print("the training is complete", flush=True)
