@@ -17,7 +17,6 @@ from tools.demo.pieces import END, START, Cutter
 from tools.demo.recipe import BATCH, SHELF, Recipe
 from tools.demo.samples import Samples, in_passes, join, pad
 
-LONGEST_PERSONA = 80  # tokens of persona lines; the last lines are left out beyond
 LONGEST_REPLY = 40  # tokens, the end included
 OLD = ("chitchat", "self_dialogue", "persona")
 _FEELINGS = ("feelings", "short_feelings")
@@ -84,9 +83,7 @@ class Mixture:
         said = self._cut(reply)
         if not said or len(said) >= LONGEST_REPLY:
             return None
-        kept = list(persona)
-        while len(lines := self._cut("\n".join(kept)) if kept else []) > LONGEST_PERSONA:
-            kept.pop()
+        lines = self._cut("\n".join(persona)) if persona else []
         return join([self._cut(turn) for turn in turns], lines), [*said, END]
 
     def everyday(self, place: int, rng: random.Random) -> Pair | None:

@@ -45,12 +45,14 @@ class Samples:
 
 
 def join(turns: list[list[int]], lines: list[int], limit: int = LONGEST_CONTEXT) -> list[int]:
-    """Persona lines and as many whole turns as fit, the latest first of all; only that one is ever cut.
+    """Persona lines, in half of the room at most, and as many whole turns as fit, the latest first of all.
+
+    Of the turns only the latest is ever cut.
 
     >>> join([[10, 11], [20], [30, 31]], [7], limit=6)
     [7, 4, 20, 4, 30, 31]
     """
-    lines = [*lines, NEWLINE] if lines else []
+    lines = [*lines[: limit // 2], NEWLINE] if lines else []
     room = limit - len(lines)
     context = turns[-1][-room:]
     for more in turns[-2::-1]:
