@@ -15,6 +15,7 @@ from npblender import (
     BlenderbotSmallTokenizer,
     Conversation,
     GenerationConfig,
+    demo,
 )
 from npblender.models.habits import INSTEAD
 from npblender.ops.packed.half_bits import narrow
@@ -300,7 +301,8 @@ def test_drawing_with_the_beams_of_the_files_says_what_happens(dialect: str) -> 
 
 
 def test_a_chat_that_draws_with_the_beams_of_the_files_says_so() -> None:
-    with pytest.warns(UserWarning, match="do_sample=True with num_beams=4, .*: ParlAI sampling draws 4 paths"):
+    beams = GenerationConfig.from_pretrained(demo.folder()).num_beams
+    with pytest.warns(UserWarning, match=f"do_sample=True with num_beams={beams}, .*: ParlAI sampling draws {beams} paths"):
         talk = Conversation.from_pretrained(do_sample=True)
     with pytest.warns(UserWarning, match="num_beams=1 draws one"):
         talk.configure(temperature=0.5)

@@ -86,5 +86,10 @@ def run(args: argparse.Namespace) -> None:
         (args.folder / "README.md").write_text(card.card(args.work, args.folder), encoding="utf-8")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The command of the arguments."""
     run(arguments())
+
+
+if __name__ == "__main__":
+    main()

@@ -132,7 +132,7 @@ RECIPE = Recipe(
         Phase("warm-up again", 1 * SHELF, (0.0, 1.1e-3), _ROOM),
         Phase("room for copying", 4 * SHELF, (1.1e-3, 1.1e-3), _ROOM),
         Phase("slowing", 1 * SHELF, (1.1e-3, 8e-4), _EVERYDAY),
-        Phase("longer", 280 * SHELF, (8e-4, 6e-4), _LONG),
-        Phase("slower", 60 * SHELF, (6e-4, 0.0), _LONG),
+        Phase("longer", 104 * SHELF, (8e-4, 7.2571e-4), _LONG),
+        Phase("slower", 92 * SHELF, (7.2571e-4, 0.0), _LONG),
     ),
 )

@@ -77,7 +77,7 @@ def test_what_cannot_be_explained(talk: Conversation) -> None:
 
 def test_a_block_list_is_honoured(talk: Conversation) -> None:
     plain: Any = talk.reply("do you have any pets?")
-    word = plain.text.split()[-1].strip(".")
+    word = plain.text.split()[-1].strip(".?!")
     other = Conversation.from_pretrained(block=word, max_length=16, min_length=3)
     reply = other.reply("do you have any pets?")
     run: Any = other.explain(dialects=()).runs[0]
