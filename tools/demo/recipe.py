@@ -122,20 +122,6 @@ _LONG = {
     "self_dialogue": 0.075,
     "persona": 0.04,
 }
-_NAMES = {
-    "everyday": 0.36,
-    "feelings": 0.03,
-    "questions to the bot": 0.03,
-    "danger": 0.02,
-    "personas": 0.07,
-    "memory": 0.20,
-    "persona talk": 0.05,
-    "echo": 0.02,
-    "lookup": 0.06,
-    "chitchat": 0.05,
-    "self_dialogue": 0.09,
-    "persona": 0.02,
-}
 RECIPE = Recipe(
     widened=28 * SHELF,
     phases=(
@@ -148,6 +134,5 @@ RECIPE = Recipe(
         Phase("slowing", 1 * SHELF, (1.1e-3, 8e-4), _EVERYDAY),
         Phase("longer", 104 * SHELF, (8e-4, 7.2571e-4), _LONG),
         Phase("slower", 92 * SHELF, (7.2571e-4, 0.0), _LONG),
-        Phase("names", 28 * SHELF, (3e-4, 0.0), _NAMES),
     ),
 )
