@@ -302,7 +302,9 @@ def test_drawing_with_the_beams_of_the_files_says_what_happens(dialect: str) -> 
 
 def test_a_chat_that_draws_with_the_beams_of_the_files_says_so() -> None:
     beams = GenerationConfig.from_pretrained(demo.folder()).num_beams
-    with pytest.warns(UserWarning, match=f"do_sample=True with num_beams={beams}, .*: ParlAI sampling draws {beams} paths"):
+    with pytest.warns(
+        UserWarning, match=f"do_sample=True with num_beams={beams}, .*: ParlAI sampling draws {beams} paths"
+    ):
         talk = Conversation.from_pretrained(do_sample=True)
     with pytest.warns(UserWarning, match="num_beams=1 draws one"):
         talk.configure(temperature=0.5)
