@@ -185,7 +185,7 @@ def test_phases_cover_the_training_and_shares_are_whole():
     assert made.steps == sum(phase.steps for phase in made.phases)
     for phase in made.phases:
         assert phase.steps % recipe.SHELF == 0
-        assert abs(sum(phase.shares.values()) - 1) < 1e-9
+        assert round(sum(phase.shares.values()), 9) == 1
     rates = [made.learning_rate(step) for step in range(made.steps)]
     assert min(rates) >= 0
     assert rates[-1] == made.learning_rate(made.steps) == 0

@@ -61,15 +61,17 @@ def test_the_loss_is_over_the_reply_and_its_end_alone():
         memory, mask = network.encode(source)
         logits = network.logits(network.decode(target[:, :3], memory, mask)).log_softmax(-1)
     assert int(count) == 3
-    assert float(total) == pytest.approx(-float(logits[0, [0, 1, 2], [8, 9, 2]].sum()), rel=1e-5)
+    assert_close(
+        float(total), -float(logits[0, [0, 1, 2], [8, 9, 2]].sum()), TOLERANCES["float32 computed another way"]
+    )
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
     torch.manual_seed(0)
     drop = net.Drop(0.25)
     out = drop(torch.ones(400, 500))
-    assert float((out == 0).float().mean()) == pytest.approx(0.25, abs=0.005)
-    assert float(out.mean()) == pytest.approx(1.0, abs=0.01)
+    assert 0.245 < float((out == 0).float().mean()) < 0.255  # its standard deviation is 0.001
+    assert 0.99 < float(out.mean()) < 1.01
     assert torch.equal(drop.eval()(torch.ones(4)), torch.ones(4))
 
 

@@ -30,7 +30,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     # for trying the tool itself
     "small": {
-        "vocab_size": 4096,
+        "vocab_size": 12288,
         "d_model": 64,
         "encoder_layers": 2,
         "decoder_layers": 2,

@@ -61,7 +61,8 @@ class Recipe:
         for phase in self.phases:
             if step < phase.steps:
                 first, last = phase.rate
-                return first + (last - first) * (step + 1) / phase.steps
+                part = (step + 1) / phase.steps
+                return first * (1 - part) + last * part
             step -= phase.steps
         return 0.0
 
