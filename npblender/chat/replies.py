@@ -244,7 +244,7 @@ def details(best: Candidate, n_best: Sequence[Candidate], source: FittedSource) 
 
 
 def scored(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-    """Candidates as JSON."""
+    """Write candidates as JSON has them."""
     return [{"reply": each.text, "score": shown_score(each.score)} for each in candidates]
 
 

@@ -160,6 +160,6 @@ def _cut(layer: LayerCache, rows: Rows, first: int, width: int) -> LayerCache:
 
 
 def _widened(array: Array, width: int, axis: int) -> Array:
-    """Zeros behind what an axis has: cross keys [R, H, S, K] -> [R, H, width, K], a mask [R, S] -> [R, width]."""
+    """Put zeros behind what an axis has: cross keys [R, H, S, K] -> [R, H, width, K], a mask [R, S] -> [R, width]."""
     padding = [(0, width - array.shape[axis] if each == axis else 0) for each in range(array.ndim)]
     return np.pad(array, padding) if array.shape[axis] < width else array

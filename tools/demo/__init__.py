@@ -1,1 +1,1 @@
-"""Modules of the demo's training, by idea; `tools/train_demo.py` is their command line."""
+"""Modules of the demo's training, by idea; `python -m tools demo` is their command line."""

@@ -16,8 +16,8 @@ from unittest import mock
 import numpy as np
 
 from npblender.config.generation_config import GenerationConfig
-from npblender.generation.logits.top_k import top_k
-from npblender.generation.search import beam, constrained_beam, contrastive
+from npblender.generation.logits.top_k import top_k, top_k_of_sums
+from npblender.generation.search import beam, beam_hypotheses, constrained_beam, contrastive
 from reference_tests.support.tolerances import TOLERANCES
 from tools.differential.ours import build
 from tools.originals.exchange import Case, flatten
@@ -61,6 +61,13 @@ class Ties:
         self.seen |= bool((more[1:] == more[:-1]).any())
         return best, indices
 
+    def top_k_of_sums(
+        self, values: np.ndarray, offsets: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        more = top_k_of_sums(values, offsets, min(count + 1, values.size))[0]
+        self.seen |= bool((more[1:] == more[:-1]).any())
+        return top_k_of_sums(values, offsets, count)
+
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         best_of_beams = beam.Beams.best
@@ -79,7 +86,7 @@ class Ties:
         with (
             mock.patch.object(beam.Beams, "best", best),
             mock.patch.object(constrained_beam, "descending", ranked),
-            mock.patch.object(constrained_beam, "top_k", self.top_k),
+            mock.patch.object(beam_hypotheses, "top_k_of_sums", self.top_k_of_sums),
             mock.patch.object(contrastive, "top_k", self.top_k),
         ):
             yield

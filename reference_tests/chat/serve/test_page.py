@@ -227,7 +227,7 @@ def test_every_setting_is_there_with_its_meaning(browser, server: Server) -> Non
     browser.execute_script("document.getElementById('settings-box').open = true")
     shown = browser.execute_script("return [...document.querySelectorAll('.setting label')].map((e) => e.textContent)")
     assert sorted(shown) == sorted(names)
-    assert about["defaults"]["parlai"]["num_beams"] == 4
+    assert about["defaults"]["parlai"]["num_beams"] == 3
 
 
 def test_hostile_texts_stay_texts(browser, server: Server, db: Path) -> None:

@@ -94,14 +94,12 @@ def test_a_stream_is_the_reply(server: Server) -> None:
 def test_log_probabilities_of_beams_are_those_of_the_same_words_greedily(server: Server) -> None:
     """A beam search scores its reply by a pass over the whole, a single path step by step: where both find the same
     reply the numbers agree."""
-    one = server.chat("Good morning!", num_beams=1, logprobs=True).json["choices"][0]
+    one = server.chat("Thank you!", num_beams=1, logprobs=True).json["choices"][0]
     raw = one["npblender"]["raw"]
     for dialect in ("parlai", "transformers-5"):
-        one = server.chat("Good morning!", num_beams=1, logprobs=True, dialect=dialect).json["choices"][0]
+        one = server.chat("Thank you!", num_beams=1, logprobs=True, dialect=dialect).json["choices"][0]
         for beams in (2, 3, 4):
-            many = server.chat("Good morning!", num_beams=beams, n=beams, logprobs=True, dialect=dialect).json[
-                "choices"
-            ]
+            many = server.chat("Thank you!", num_beams=beams, n=beams, logprobs=True, dialect=dialect).json["choices"]
             same = [each for each in many if each["message"]["content"] == one["message"]["content"]]
             for choice in same:
                 found = [token["logprob"] for token in choice["logprobs"]["content"]]
