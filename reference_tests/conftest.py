@@ -9,6 +9,7 @@ import signal
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,28 +69,27 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_folder(tmp_path_factory.mktemp("model") / "tiny", seed=2)
 
 
+def chosen_by(variable: str, choice: Any, patch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """A function that sets a variable of the environment, by which a cached `choice` is made anew, until the end."""
+
+    def choose(word: str) -> None:
+        patch.setenv(variable, word)
+        choice.cache_clear()
+
+    yield choose
+    choice.cache_clear()
+
+
 @pytest.fixture
 def lay_out_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Call it with a layout: from then on large matrices lie so, whatever this machine prefers."""
-
-    def choose(layout: str) -> None:
-        monkeypatch.setenv(blas.VARIABLE, layout)
-        blas.layout.cache_clear()
-
-    yield choose
-    blas.layout.cache_clear()
+    yield from chosen_by(blas.VARIABLE, blas.layout, monkeypatch)
 
 
 @pytest.fixture
 def cut_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Call it with "narrow" or "wide": from then on panels are cut so, whatever this machine prefers."""
-
-    def choose(cut: str) -> None:
-        monkeypatch.setenv(blas.PANELS_VARIABLE, cut)
-        blas.preferred_cut.cache_clear()
-
-    yield choose
-    blas.preferred_cut.cache_clear()
+    yield from chosen_by(blas.PANELS_VARIABLE, blas.preferred_cut, monkeypatch)
 
 
 @pytest.fixture

@@ -55,17 +55,18 @@ class Ties:
     def __init__(self) -> None:
         self.seen = False
 
+    def notice(self, best: np.ndarray) -> None:
+        """Remember whether any of these, which are sorted, are equal."""
+        self.seen |= bool((best[1:] == best[:-1]).any())
+
     def top_k(self, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        best, indices = top_k(values, count)
-        more = top_k(values, min(count + 1, len(values)))[0]
-        self.seen |= bool((more[1:] == more[:-1]).any())
-        return best, indices
+        self.notice(top_k(values, min(count + 1, len(values)))[0])
+        return top_k(values, count)
 
     def top_k_of_sums(
         self, values: np.ndarray, offsets: np.ndarray, count: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        more = top_k_of_sums(values, offsets, min(count + 1, values.size))[0]
-        self.seen |= bool((more[1:] == more[:-1]).any())
+        self.notice(top_k_of_sums(values, offsets, min(count + 1, values.size))[0])
         return top_k_of_sums(values, offsets, count)
 
     @contextlib.contextmanager

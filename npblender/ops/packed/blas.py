@@ -20,7 +20,7 @@ LAYOUTS = ("by-use", "panels", "rows")
 WITH_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
 """OpenBLAS's names of processors with AVX-512, for which it multiplies small matrices without packing them first."""
 
-WITHOUT = ("Haswell", "Zen")
+WITH_AVX2 = ("Haswell", "Zen")
 """Its names of processors with AVX2: it packs every matrix, and wide panels cost it least (see `Cut`)."""
 
 
@@ -76,7 +76,7 @@ def layout() -> str:
     """
     asked = os.environ.get(VARIABLE)
     if asked is None:
-        return "by-use" if core_name() in (*WITH_SMALL_KERNELS, *WITHOUT) else "rows"
+        return "by-use" if core_name() in (*WITH_SMALL_KERNELS, *WITH_AVX2) else "rows"
     if asked not in LAYOUTS:
         raise ValueError(f"{VARIABLE} is {shown(asked)}, but must be one of {', '.join(LAYOUTS)}")
     return asked
