@@ -70,7 +70,7 @@ def core_name() -> str | None:
 def layout() -> str:
     """The fastest layout of large float32 matrices here: "panels", "rows" (as they are), or "by-use".
 
-    Panels win for several rows on the processors named above, and lose elsewhere (docs/performance.md). There what may
+    Panels win for several rows on the processors named above, and not elsewhere (docs/performance.md). There what may
     be multiplied by single rows is in panels only once it is multiplied by more: by use. NPBLENDER_LAYOUT in the
     environment chooses otherwise; another word there is a ValueError.
     """
