@@ -42,7 +42,7 @@ def in_blocks(kernel: Callable[[FloatArray], FloatArray], x: FloatArray) -> Floa
     return result.reshape(x.shape)
 
 
-ROW_BLOCK = 2**18  # bytes: rows are taken together up to this size, so that a few passes stay in cache
+ROW_BLOCK = 2**19  # bytes: rows are taken together up to this size, so that a few passes stay in a core's own cache
 SHARED = 2**18  # values from which two threads are faster than one; each pass must outlast the change of threads
 
 
