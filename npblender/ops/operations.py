@@ -115,7 +115,7 @@ def dropout(x: FloatArray, p: float, rng: np.random.Generator) -> FloatArray:
 
 
 def _softmax_rows(rows: FloatArray, out: FloatArray) -> None:
-    # fmax skips NaN, which the difference and the sum then spread over the row as well; maximum takes half as long again
+    # fmax skips NaN, which the sum then spreads over the row as well; maximum takes half as long again
     np.subtract(rows, np.fmax.reduce(rows, axis=-1, keepdims=True), out=out)
     np.exp(out, out=out)
     np.divide(out, np.add.reduce(out, axis=-1, keepdims=True), out=out)

@@ -42,27 +42,26 @@ def threads_of_blas() -> Iterator[None]:
         yield
 
 
-def whose_threads(weights: Weights, batch: int, tokens: int, context: Context) -> AbstractContextManager[None]:
-    """The threads of a pass over `batch` rows of `tokens` each: ours, with a single one for the BLAS, or the BLAS's.
+def whose_threads(weights: Weights, groups: int = 1) -> AbstractContextManager[None]:
+    """The threads of a pass in so many groups of rows: ours, with a single one for the BLAS, or the BLAS's.
 
     Never both: an idle thread of OpenBLAS busy-waits on a processor that ours would use.
 
-    >>> whose_threads(weights, 8, 128, context) is NO_LIMIT  # this model's matrices are small, and not packed
+    >>> whose_threads(weights) is NO_LIMIT  # this model's matrices are small, and not packed
     True
     """
     matrix = weights.shared.weight
     if isinstance(matrix, np.ndarray):
         return NO_LIMIT
     by_blas = isinstance(matrix, Panels | LazyPanels) and matrix.cut.blas_shares
-    return threads_of_blas() if by_blas and len(groups_of_rows(batch, tokens, weights, context)) == 1 else ONE_THREAD
+    return threads_of_blas() if by_blas and groups == 1 else ONE_THREAD
 
 
-def packed_for(weights: Weights, batch: int, tokens: int, context: Context) -> AbstractContextManager[None]:
+def packed_for(weights: Weights, rows: int, groups: int = 1) -> AbstractContextManager[None]:
     """Pack the matrices that the decoder multiplies so many rows by, if they are not; return `whose_threads`.
 
     A single row and matrices in rows are for the BLAS's own threads, as many as are wanted here.
     """
-    rows = batch * tokens
     shared = weights.shared.weight
     if isinstance(shared, LazyPanels) and shared.in_rows:
         if rows <= 1:
@@ -71,7 +70,7 @@ def packed_for(weights: Weights, batch: int, tokens: int, context: Context) -> A
         for matrix in reversed(parameters(weights).values()):
             if isinstance(matrix, LazyPanels):
                 matrix.form(rows)
-    return whose_threads(weights, batch, tokens, context)
+    return whose_threads(weights, groups)
 
 
 KEPT_BYTES = 31 << 20  # glibc learns from blocks of up to 32 MiB, and then keeps twice as much
@@ -109,11 +108,10 @@ def run(
         return function(*args, **kwargs)
 
 
-FEW = 16  # tokens a thread, below which reading the weights once more costs more than waiting saves
-
-
 def groups_of_rows(batch: int, tokens: int, weights: Weights, context: Context) -> list[slice]:
     """How `batch` rows of `tokens` each are cut: a single group where cutting does not pay, or may not be.
+
+    Each group reads the weights, and packs them where the BLAS does; that must cost less than it saves (see `Cut`).
 
     >>> groups_of_rows(8, 128, weights, context)
     [slice(0, 8, None)]
@@ -123,7 +121,7 @@ def groups_of_rows(batch: int, tokens: int, weights: Weights, context: Context) 
     whole = not context.can_fuse or context.collect_states or context.collect_attentions
     if whole or not isinstance(matrix, Panels | LazyPanels) or not matrix.keeps_rows_apart:
         return [slice(0, batch)]
-    if threads == 1 or batch * tokens < FEW * threads:
+    if threads == 1 or batch * tokens < matrix.cut.apart * threads:
         return [slice(0, batch)]
     count = min(batch, threads)
     edges = [batch * n // count for n in range(count + 1)]
@@ -148,9 +146,8 @@ def each_group(job: Callable[[slice], None], groups: list[slice]) -> None:
         run_in_threads(work, len(groups), num_threads())
 
 
-def encode_rows(weights: Weights, source: Source, context: Context) -> BaseModelOutput:
-    """What `encode` computes, by groups of rows where that is faster."""
-    groups = groups_of_rows(*source.size, weights, context)
+def encode_rows(weights: Weights, source: Source, context: Context, groups: list[slice]) -> BaseModelOutput:
+    """What `encode` computes, by groups of rows."""
     if len(groups) == 1:
         return encode(weights, source, context)
     states = np.empty((*source.size, context.config.d_model), weights.dtype)  # [B, S, D]
@@ -163,10 +160,9 @@ def encode_rows(weights: Weights, source: Source, context: Context) -> BaseModel
 
 
 def decode_rows(
-    weights: Weights, target: Target, cache: Cache, context: Context
+    weights: Weights, target: Target, cache: Cache, context: Context, groups: list[slice]
 ) -> BaseModelOutputWithPastAndCrossAttentions:
-    """What `decode` computes, by groups of rows where that is faster."""
-    groups = groups_of_rows(*target.size, weights, context)
+    """What `decode` computes, by groups of rows."""
     if len(groups) == 1:
         return decode(weights, target, cache, context)
     states = np.empty((*target.size, context.config.d_model), weights.dtype)  # [B, T, D]

@@ -8,6 +8,7 @@ The public classes in `models` and the searches in `generation` both stand on th
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,15 @@ from npblender.common.array_types import IGNORED_LABEL, Array, Ids
 from npblender.ops import unchecked as ops
 from npblender.transformer.context import Context, Source, Target
 from npblender.transformer.decoder import start_cache
-from npblender.transformer.execution import NO_LIMIT, decode_rows, encode_rows, packed_for, run, whose_threads
+from npblender.transformer.execution import (
+    NO_LIMIT,
+    decode_rows,
+    encode_rows,
+    groups_of_rows,
+    packed_for,
+    run,
+    whose_threads,
+)
 from npblender.transformer.kv_cache import Cache
 from npblender.transformer.outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
 from npblender.transformer.parameters import Weights
@@ -24,7 +33,8 @@ from npblender.transformer.parameters import Weights
 
 def run_encoder(weights: Weights, source: Source, context: Context) -> BaseModelOutput:
     """The source's states [B, S, D]."""
-    return run(whose_threads(weights, *source.size, context), encode_rows, weights, source, context)
+    groups = groups_of_rows(*source.size, weights, context)
+    return run(whose_threads(weights, len(groups)), encode_rows, weights, source, context, groups)
 
 
 def start_decoder(weights: Weights, batch: int, encoder_states: Array | None, context: Context) -> Cache:
@@ -33,8 +43,7 @@ def start_decoder(weights: Weights, batch: int, encoder_states: Array | None, co
     >>> start_decoder(weights, 1, None, context).length
     0
     """
-    length = 0 if encoder_states is None else encoder_states.shape[1]
-    return run(whose_threads(weights, batch, length, context), start_cache, weights, batch, encoder_states, context)
+    return run(whose_threads(weights), start_cache, weights, batch, encoder_states, context)
 
 
 def run_decoder(
@@ -46,7 +55,9 @@ def run_decoder(
     >>> run_decoder(weights, Target(np.array([[1, 9]])), cache, context).past_key_values.length
     2
     """
-    return run(packed_for(weights, *target.size, context), decode_rows, weights, target, cache, context)
+    groups = groups_of_rows(*target.size, weights, context)
+    limit = packed_for(weights, math.prod(target.size), len(groups))
+    return run(limit, decode_rows, weights, target, cache, context, groups)
 
 
 def logits_of(weights: Weights, states: Array, context: Context) -> Array:
@@ -56,8 +67,7 @@ def logits_of(weights: Weights, states: Array, context: Context) -> Array:
     >>> logits[0, 0, 1]  # ParlAI never says the start token, 1
     np.float32(-1e+20)
     """
-    batch, tokens, _ = states.shape
-    return run(packed_for(weights, batch, tokens, context), _logits, weights, states, context)
+    return run(packed_for(weights, math.prod(states.shape[:-1])), _logits, weights, states, context)
 
 
 def _logits(weights: Weights, states: Array, context: Context) -> Array:
@@ -83,13 +93,14 @@ def next_logits(
     >>> int(logits[0, -1].argmax()), output.past_key_values.length
     (9, 2)
     """
+    groups = groups_of_rows(*target.size, weights, context)
 
     def step() -> tuple[Array, BaseModelOutputWithPastAndCrossAttentions]:
-        output = decode_rows(weights, target, cache, context)
+        output = decode_rows(weights, target, cache, context, groups)
         states = output.last_hidden_state if order is None else output.last_hidden_state[order]
         return _logits(weights, states[:, -last:], context), output
 
-    return run(packed_for(weights, *target.size, context), step)
+    return run(packed_for(weights, math.prod(target.size), len(groups)), step)
 
 
 def loss_of(logits: Array, labels: Ids, context: Context) -> np.floating[Any]:

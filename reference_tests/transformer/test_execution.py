@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from npblender import BlenderbotSmallConfig, BlenderbotSmallForConditionalGeneration, ops
 from npblender.ops.packed import blas
 from npblender.ops.packed.panels import Panels
-from npblender.transformer import execution
+from npblender.transformer import forward
 from npblender.transformer.context import Context, Tap
 from npblender.transformer.execution import each_group, groups_of_rows
 from npblender.transformer.kv_cache import empty_cache
@@ -38,6 +38,14 @@ def model(in_panels):
 
 
 @pytest.fixture
+def wide(lay_out_as, cut_as):
+    """In wide panels."""
+    lay_out_as("panels")
+    cut_as("wide")
+    return BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
+
+
+@pytest.fixture
 def cuts(monkeypatch):
     """How many groups each pass was cut into."""
     seen = []
@@ -47,7 +55,7 @@ def cuts(monkeypatch):
         seen.append(len(groups))
         return groups
 
-    monkeypatch.setattr(execution, "groups_of_rows", counting)
+    monkeypatch.setattr(forward, "groups_of_rows", counting)
     return seen
 
 
@@ -139,6 +147,35 @@ def test_a_pass_with_a_tap_or_dropout_or_collected_arrays_stays_whole(model):
             Context(CONFIG, model.dialect, collect_attentions=True),
         ):
             assert groups_of_rows(32, 1, model.weights, context) == [slice(0, 32)]
+
+
+@pytest.mark.parametrize("cut", blas.CUTS)
+def test_each_cut_says_from_how_many_tokens_a_pass_is_cut(lay_out_as, cut_as, cut):
+    """Each group packs wide panels once more, which few tokens do not repay."""
+    lay_out_as("panels")
+    cut_as(cut)
+    model = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
+    quiet, enough = Context(CONFIG, model.dialect), 2 * blas.CUTS[cut].apart
+    with ops.use_threads(2):
+        assert [len(groups_of_rows(rows, 1, model.weights, quiet)) for rows in (enough - 1, enough)] == [1, 2]
+        assert [len(groups_of_rows(2, n, model.weights, quiet)) for n in (enough // 2 - 1, enough // 2)] == [1, 2]
+    with ops.use_threads(3):
+        assert len(groups_of_rows(enough, 1, model.weights, quiet)) == 1
+
+
+def test_a_pass_asks_once_how_it_is_cut(wide, cuts):
+    """Once a pass, and never for the source's keys and values, which are made whole."""
+    ids, mask = source(64)
+    with ops.use_threads(2):
+        first = wide.forward(ids, attention_mask=mask, decoder_input_ids=ids[:, :1], use_cache=True)
+        assert cuts == [2, 2]
+        wide.forward(
+            encoder_outputs=first.encoder_last_hidden_state,
+            attention_mask=mask,
+            decoder_input_ids=ids[:, 1:2],
+            past_key_values=first.past_key_values,
+        )
+    assert cuts == [2, 2, 2]
 
 
 def test_plain_matrices_stay_whole(lay_out_as):

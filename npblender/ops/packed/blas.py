@@ -100,6 +100,7 @@ class Cut:
     product: int  # multiplications of one product at most: more rows are multiplied in turns
     shared: int  # multiplications from which a second thread of ours pays; a few rows count as four, for the reading
     blas_shares: bool  # whether the BLAS's threads share the products of a pass that is not cut into groups of rows
+    apart: int  # tokens a thread, from which a pass is faster cut into groups of rows (see `transformer.execution`)
 
     def can_split(self, rows: int, count: int) -> bool:
         """Whether a matrix of so many rows is `count` equal parts of whole panels, or of columns of a single panel.
@@ -110,12 +111,12 @@ class Cut:
         return rows % count == 0 and (rows <= self.width or rows // count % self.width == 0)
 
 
-NARROW = Cut(width=64, depth=256, product=1_000_000, shared=2**24, blas_shares=False)
+NARROW = Cut(width=64, depth=256, product=1_000_000, shared=2**24, blas_shares=False, apart=16)
 """64 columns are a full set of vector registers; sums in parts of 256 also halve the rounding errors. OpenBLAS uses its
 kernels for small matrices up to a million multiplications."""
 
-WIDE = Cut(width=2048, depth=sys.maxsize, product=sys.maxsize, shared=2**22, blas_shares=True)
-"""Whole sums: the BLAS makes them in parts by itself."""
+WIDE = Cut(width=2048, depth=sys.maxsize, product=sys.maxsize, shared=2**22, blas_shares=True, apart=32)
+"""Whole sums: the BLAS makes them in parts by itself. It packs every matrix for each group, so few tokens are not cut."""
 
 CUTS = {"narrow": NARROW, "wide": WIDE}
 
