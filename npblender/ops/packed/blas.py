@@ -98,6 +98,7 @@ class Cut:
     width: int  # columns of a panel at most
     depth: int  # rows of a panel at most: sums of more numbers are made in parts, and added up
     product: int  # multiplications of one product at most: more rows are multiplied in turns
+    many: int  # rows from which a few panels at a time are joined for products that are large
     shared: int  # multiplications from which a second thread of ours pays; a few rows count as four, for the reading
     blas_shares: bool  # whether the BLAS's threads share the products of a pass that is not cut into groups of rows
     apart: int  # tokens a thread, from which a pass is faster cut into groups of rows (see `transformer.execution`)
@@ -111,12 +112,14 @@ class Cut:
         return rows % count == 0 and (rows <= self.width or rows // count % self.width == 0)
 
 
-NARROW = Cut(width=64, depth=256, product=1_000_000, shared=2**24, blas_shares=False, apart=16)
+NARROW = Cut(width=64, depth=256, product=1_000_000, many=128, shared=2**24, blas_shares=False, apart=16)
 """64 columns are a full set of vector registers; sums in parts of 256 also halve the rounding errors. OpenBLAS uses its
 kernels for small matrices up to a million multiplications."""
 
-WIDE = Cut(width=2048, depth=sys.maxsize, product=sys.maxsize, shared=2**22, blas_shares=True, apart=32)
-"""Whole sums: the BLAS makes them in parts by itself. It packs every matrix for each group, so few tokens are not cut."""
+WIDE = Cut(
+    width=2048, depth=sys.maxsize, product=sys.maxsize, many=sys.maxsize, shared=2**22, blas_shares=True, apart=32
+)
+"""Whole sums: the BLAS makes them in parts by itself. It packs every matrix for each group: few tokens are not cut."""
 
 CUTS = {"narrow": NARROW, "wide": WIDE}
 

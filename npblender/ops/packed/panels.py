@@ -317,6 +317,8 @@ def share_of_products(
     """The job of one thread: all rows [parts, rows, D/parts] times the panels from `first` to `last`."""
     parts, given, depth = pieces.shape
     count, _, _, width = panels.store.shape
+    if given >= panels.cut.many and depth <= panels.cut.depth:
+        return _share_of_large_products(pieces, panels, y, bias, threads)
     blocks = -(-given // max(1, panels.cut.product // (depth * width)))
     rows = -(-given // blocks)  # at a time
     at_once = min(max(1, CACHE // (parts * rows * width)), -(-count // threads), panels.at_once())  # panels
@@ -332,5 +334,45 @@ def share_of_products(
             for row in range(0, given, rows):
                 some = slice(row, row + rows)
                 multiply(pieces[:, some], store, y[some, columns], shift, scratch[worker])
+
+    return job
+
+
+JOINED = 2048  # columns of the matrices that panels are joined to, at most
+ROWS = 512  # rows of a large product at most, so that the scratch memory for a part of its sums stays small
+
+
+def _share_of_large_products(
+    pieces: Array, panels: InPanels, y: Array, bias: Array | None, threads: int
+) -> Callable[[int, int, int], None]:
+    """The same for many rows, by large products: a few panels at a time are joined to a matrix as the BLAS wants it.
+
+    The parts of the sums, and the order in which they are added, are the same, and so is every bit.
+    """
+    parts, given, depth = pieces.shape
+    count, _, _, width = panels.store.shape
+    at_once = min(max(1, JOINED // width), -(-count // threads), panels.at_once())  # panels
+    rows = -(-given // -(-given // ROWS))  # at a time: equal blocks, since a single row would be another kernel's
+    wide, matrices = panels.scratch(threads, at_once), np.empty((threads, depth * at_once * width), y.dtype)
+    scratch = np.empty((threads, rows * at_once * width if parts > 1 else 0), y.dtype)
+
+    def job(worker: int, first: int, last: int) -> None:
+        for panel in range(first, last, at_once):
+            end = min(panel + at_once, last)
+            columns = slice(panel * width, end * width)
+            store = panels.numbers(panels.store[panel:end], wide[worker])
+            matrix = matrices[worker, : depth * (end - panel) * width].reshape(depth, end - panel, width)
+            for part in range(parts):
+                np.copyto(matrix, store[:, part].transpose(1, 0, 2))
+                for row in range(0, given, rows):
+                    x, out = pieces[part, row : row + rows], y[row : row + rows, columns]
+                    if part == 0:
+                        np.matmul(x, matrix.reshape(depth, -1), out=out)
+                        continue
+                    product = scratch[worker, : out.size].reshape(out.shape)
+                    np.matmul(x, matrix.reshape(depth, -1), out=product)
+                    np.add(out, product, out=out)
+            if bias is not None:
+                np.add(y[:, columns], bias[columns], out=y[:, columns])
 
     return job
