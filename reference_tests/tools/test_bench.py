@@ -20,7 +20,7 @@ from npblender.transformer.parameters import expected_shapes
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.tolerances import TOLERANCES
 from tools.bench import folder, peers, plot, report, rounds, running, summary, texts, works
-from tools.bench.peers import timing
+from tools.bench.peers import timing, with_products
 from tools.bench.works import CONFIGS, WORKS, Cost
 from tools.differential.tokenizer_texts import CORPORA
 from tools.originals import environments
@@ -128,6 +128,61 @@ def test_a_pass_costs_the_larger_of_reading_and_multiplying():
     assert_close(cost.seconds(1e9, 10.0), 10.1, HAND)
 
 
+@pytest.mark.parametrize("name", [name for name, work in WORKS.items() if work.kind in ("generate", "encode")])
+def test_the_products_of_a_work_are_those_of_its_cost(name):
+    work = WORKS[name]
+    passes = works.passes_of(work.kind, work.batch, work.source, work.new, work.beams)
+    operations = sum(
+        2 * each.rows * each.times * math.prod(shape) for each in passes for shape in works.matrices(each.part, CONFIG)
+    )
+    cost = works.cost_of(work, CONFIG)
+    assert cost is not None
+    assert operations == cost.operations
+    assert len(cost.passes) == sum(each.times for each in passes)
+
+
+@pytest.fixture(scope="module")
+def small_folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(folder.PLACE_VARIABLE, str(tmp_path_factory.mktemp("bench")))
+        return folder.model_folder("small", None)
+
+
+@pytest.mark.parametrize("beams", [1, 10])
+def test_the_products_alone_are_all_products_and_nothing_else(small_folder, monkeypatch, beams):
+    engine = with_products.Engine(small_folder, 1, "")
+    config = BlenderbotSmallConfig(**CONFIGS["small"])
+    passes = works.passes_of("generate", 2, 7, 5, beams)
+    seen, matmul = [], np.matmul
+    monkeypatch.setattr(np, "matmul", lambda a, b, **o: seen.append((a.shape[-2], *b.shape)) or matmul(a, b, **o))
+    for way in engine.ways:
+        for each in passes:
+            seen.clear()
+            way(each)
+            wanted = [(each.rows, inner, rows) for rows, inner in works.matrices(each.part, config)]
+            operations = sum(math.prod(shape) for shape in seen)
+            assert operations == sum(math.prod(shape) for shape in wanted)
+            assert way is engine.ways[0] or seen == wanted  # npblender's own are several where they are not packed
+
+
+def test_every_pass_counts_in_its_best_way_as_often_as_it_is_done(small_folder, monkeypatch):
+    engine = with_products.Engine(small_folder, 1, "")
+    lasting = {"encoder": 5.0, "source": 3.0, "layers": 2.0, "vocabulary": 1.0}
+    monkeypatch.setattr(with_products, "PAUSE", 0)
+    engine.ways = tuple(lambda each, n=n: (n, each.part) for n in (2, 1, 3))
+    monkeypatch.setattr(
+        with_products,
+        "timed",
+        lambda call, inputs: (
+            ([0.25 for _ in inputs], [])
+            if call not in engine.ways
+            else ([lasting[part] * n for n, part in map(call, inputs)], [])
+        ),
+    )
+    found = engine.generate([[[1, 2], [3, 4]]], 5, 1, blocks=False)
+    assert found == {"seconds": [5.0 + 3.0 + 5 * (2.0 + 1.0)], "interpreter": [0.25]}
+
+
 def no_texts() -> texts.Texts:
     raise AssertionError("this work reads no texts")
 
@@ -166,6 +221,19 @@ def test_a_result_is_made_of_its_rounds():
     assert cells[1:4] == ["greedy, ms a token", "15.0", "30.0: x 2.00 (2.00-3.00)"]
     assert cells[4:7] == ["5.0", "0.33 (0.12-0.50)", "2.4"]
     assert "2.1" in report.works_table({"greedy": result}, avx512=False).splitlines()[2].split("|")[-2]
+
+
+def test_the_products_say_what_is_possible_at_most():
+    found = timings()
+    found.seconds[peers.PRODUCTS], found.interpreter = [0.16, 0.32, 0.24], [0.16, 0.0, 0.24]
+    result = report.result_of(WORKS["greedy"], found, None, {})
+    assert result["at_most"]["transformers"]["products"]["median"] == 4.0  # of 6, 4 and 4
+    assert result["at_most"]["transformers"]["both"]["median"] == 3.0  # of 3, 4 and 2
+    rows = report.limits_table({"greedy": result}).strip().splitlines()
+    cells = [cell.strip() for cell in rows[2].split("|")][1:-1]
+    assert cells == ["greedy, ms a token", "15.0", "7.5", "5.0", "x 4.00 (4.00-6.00)", "x 3.00 (2.00-4.00)", "2.4"]
+    assert "7.5" not in report.works_table({"greedy": result})
+    assert report.limits_table({"greedy": report.result_of(WORKS["greedy"], timings(), None, {})}) == ""
 
 
 def test_earlier_results_are_kept_only_from_the_same_machine():

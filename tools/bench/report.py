@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tools.bench.machine import has_avx512
-from tools.bench.peers import PEERS
+from tools.bench.peers import PEERS, PRODUCTS
 from tools.bench.rounds import Timings
 from tools.bench.summary import Spread, ratios, spread
 from tools.bench.works import FLOAT, WORKS, Cost, Work
@@ -23,6 +23,14 @@ def result_of(work: Work, timings: Timings, cost: Cost | None, agreed: Mapping[s
     result["ratio"] = {
         name: ratios(seconds, ours).as_json() for name, seconds in timings.seconds.items() if name != work.first
     }
+    if PRODUCTS in timings.seconds:
+        products = timings.seconds[PRODUCTS]
+        both = [p + i for p, i in zip(products, timings.interpreter, strict=True)]
+        result["at_most"] = {
+            name: {"products": ratios(seconds, products).as_json(), "both": ratios(seconds, both).as_json()}
+            for name, seconds in timings.seconds.items()
+            if name not in (PRODUCTS, work.first)
+        }
     if cost is not None:
         bounds = [cost.seconds(b, p) for b, p in zip(timings.bandwidth, timings.peak, strict=True)]
         reads = [cost.bytes / b for b in timings.bandwidth]
@@ -62,7 +70,7 @@ def in_words(found: Mapping[str, Any]) -> str:
 
 def works_table(works: Mapping[str, Any], avx512: bool = True) -> str:
     """The main table: what each engine took, and how many times as long as npblender."""
-    shown_peers = [name for name in PEERS if any(name in r["median"] for r in works.values())]
+    shown_peers = [name for name in PEERS if name != PRODUCTS and any(name in r["median"] for r in works.values())]
     head = ["work", *(PEERS[name].about for name in shown_peers), "bound", "of the bound", "wanted"]
     rows = []
     for name, work in WORKS.items():
@@ -81,8 +89,42 @@ def works_table(works: Mapping[str, Any], avx512: bool = True) -> str:
         bound = result.get("bound")
         row.append(shown(work, bound["seconds"]["median"]) if bound else "-")
         row.append(in_words(bound["nearness"]) if bound else "-")
-        rows.append([*row, (not avx512 and work.wanted_avx2) or work.wanted or "-"])
+        rows.append([*row, wanted_of(work, avx512)])
     return markdown(head, rows)
+
+
+def wanted_of(work: Work, avx512: bool) -> str:
+    """What this project asks of itself.
+
+    >>> wanted_of(WORKS["greedy"], avx512=True), wanted_of(WORKS["load"], avx512=False)
+    ('2.4', '-')
+    """
+    return (not avx512 and work.wanted_avx2) or work.wanted or "-"
+
+
+def limits_table(works: Mapping[str, Any], avx512: bool = True) -> str:
+    """What the products alone take, what the interpreter takes, and the ratio to transformers that they leave."""
+    rows = []
+    for name, result in works.items():
+        if PRODUCTS not in result["median"]:
+            continue
+        work, most = WORKS[name], result["at_most"].get("transformers")
+        row = [work.about, shown(work, result["median"][work.first]["median"])]
+        row += [shown(work, result["median"][PRODUCTS]["median"]), shown(work, spread(result["interpreter"]).median)]
+        row += [f"x {in_words(most[key])}" if most else "-" for key in ("products", "both")]
+        rows.append([*row, wanted_of(work, avx512)])
+    if not rows:
+        return ""
+    heads = [
+        "work",
+        "npblender",
+        "products alone",
+        "interpreter alone",
+        "at most, by the products",
+        "by both",
+        "wanted",
+    ]
+    return "\n" + markdown(heads, rows)
 
 
 def memory_table(works: Mapping[str, Any], weights: int) -> str:
@@ -165,7 +207,8 @@ def in_gigas(found: Spread) -> str:
 
 def text_of(result: Mapping[str, Any]) -> str:
     """Everything, as markdown."""
-    weights = FLOAT * result["parameters"]
-    parts = [works_table(result["works"], has_avx512(result["machine"]))] if result["works"] else []
+    weights, avx512 = FLOAT * result["parameters"], has_avx512(result["machine"])
+    parts = [works_table(result["works"], avx512)] if result["works"] else []
+    parts += [limits_table(result["works"], avx512)]
     parts += [memory_table(result["works"], weights), growth_text(result["growth"]), "\n", made_by(result)]
     return "".join(parts)

@@ -103,10 +103,12 @@ class Timings:
     bandwidth: list[float] = field(default_factory=list)
     peak: list[float] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
+    interpreter: list[float] = field(default_factory=list)  # seconds of the same work with a tiny model
 
     def as_json(self) -> dict[str, Any]:
         speeds = {"bandwidth": self.bandwidth, "peak": self.peak}
-        return {"seconds": self.seconds, **speeds} | ({"words": self.words} if self.words else {})
+        more = {"words": self.words, "interpreter": self.interpreter}
+        return {"seconds": self.seconds, **speeds, **{name: values for name, values in more.items() if values}}
 
 
 def inputs_of(work: Work, vocabulary: int, seed: int, texts: Callable[[], Texts]) -> Iterator[dict[str, Any]]:
@@ -141,6 +143,8 @@ def run(
             if number >= 0:
                 timings.seconds.setdefault(worker.name, []).append(float(np.median(answer["seconds"])))
                 timings.answers.setdefault(worker.name, []).append(answer.get("ids", answer.get("sample")))
+                if "interpreter" in answer:
+                    timings.interpreter.append(float(np.median(answer["interpreter"])))
         time.sleep(PAUSE)
         if number >= 0:
             if "texts" in arguments:

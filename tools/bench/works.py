@@ -142,8 +142,58 @@ class Cost:
         return sum(max(size / bandwidth, operations / peak) for size, operations in self.passes)
 
 
-def _pass(parameters: int, rows: int) -> tuple[int, int]:
-    return FLOAT * parameters, 2 * parameters * rows
+@dataclass(frozen=True)
+class Pass:
+    """Products by one stack of matrices: each takes `batch` rows of `tokens` each; the work does it `times` times."""
+
+    part: str  # of the model: encoder, source (the decoder's keys and values of it), layers (a step's), vocabulary
+    batch: int
+    tokens: int
+    times: int = 1
+
+    @property
+    def rows(self) -> int:
+        """How many rows each matrix is multiplied by."""
+        return self.batch * self.tokens
+
+
+def matrices(part: str, config: BlenderbotSmallConfig) -> list[tuple[int, int]]:
+    """The shapes [F, D] of a part's matrices, in the order of their use; those that share an input are one.
+
+    >>> matrices("source", BlenderbotSmallConfig(**CONFIGS["small"]))
+    [(128, 64), (128, 64)]
+    """
+    d = config.d_model
+    feed_forward = {ffn: [(ffn, d), (d, ffn)] for ffn in (config.encoder_ffn_dim, config.decoder_ffn_dim)}
+    return {
+        "encoder": [(3 * d, d), (d, d), *feed_forward[config.encoder_ffn_dim]] * config.encoder_layers,
+        "source": [(2 * d, d)] * config.decoder_layers,
+        "layers": [(3 * d, d), (d, d), (d, d), (d, d), *feed_forward[config.decoder_ffn_dim]] * config.decoder_layers,
+        "vocabulary": [(config.vocab_size, d)],
+    }[part]
+
+
+def passes_of(kind: str, batch: int, source: int, new: int = 0, beams: int = 1) -> list[Pass]:
+    """The passes of a work in their order: all that it multiplies by the model's own matrices.
+
+    >>> [(each.part, each.rows, each.times) for each in passes_of("generate", 1, 32, new=20, beams=10)]
+    [('encoder', 32, 1), ('source', 32, 1), ('layers', 1, 1), ('vocabulary', 1, 1), ('layers', 10, 19), \
+('vocabulary', 10, 19)]
+    """
+    reading = [Pass("encoder", batch, source)]
+    if kind == "encode":
+        return reading
+    step = [Pass(part, batch, 1) for part in ("layers", "vocabulary")]
+    later = [Pass(part, batch * beams, 1, new - 1) for part in ("layers", "vocabulary")]
+    return [*reading, Pass("source", batch, source), *step, *later]
+
+
+def _cost(passes: list[Pass], config: BlenderbotSmallConfig) -> Cost:
+    costs: list[tuple[int, int]] = []
+    for each in passes:
+        parameters = sum(rows * columns for rows, columns in matrices(each.part, config))
+        costs += [(FLOAT * parameters, 2 * parameters * each.rows)] * each.times
+    return Cost(tuple(costs))
 
 
 def encoder_cost(config: BlenderbotSmallConfig, rows: int) -> Cost:
@@ -152,8 +202,7 @@ def encoder_cost(config: BlenderbotSmallConfig, rows: int) -> Cost:
     >>> encoder_cost(BlenderbotSmallConfig(**CONFIGS["90M"]), rows=1).bytes
     100663296
     """
-    d, layers = config.d_model, config.encoder_layers
-    return Cost((_pass(layers * (4 * d * d + 2 * d * config.encoder_ffn_dim), rows),))
+    return _cost([Pass("encoder", rows, 1)], config)
 
 
 def step_cost(config: BlenderbotSmallConfig, rows: int) -> Cost:
@@ -162,18 +211,11 @@ def step_cost(config: BlenderbotSmallConfig, rows: int) -> Cost:
     >>> step_cost(BlenderbotSmallConfig(**CONFIGS["90M"]), rows=1).bytes
     229965824
     """
-    d = config.d_model
-    matrices = config.decoder_layers * (6 * d * d + 2 * d * config.decoder_ffn_dim)
-    return Cost((_pass(matrices, rows), _pass(d * config.vocab_size, rows)))
+    return _cost([Pass("layers", rows, 1), Pass("vocabulary", rows, 1)], config)
 
 
 def cost_of(work: Work, config: BlenderbotSmallConfig) -> Cost | None:
     """The least that a work costs, or None where weights say little about it."""
-    tokens = work.batch * work.source
-    if work.kind == "encode":
-        return encoder_cost(config, tokens)
-    if work.kind != "generate":
+    if work.kind not in ("encode", "generate"):
         return None
-    cross = _pass(2 * config.decoder_layers * config.d_model**2, tokens)
-    first, later = step_cost(config, work.batch), step_cost(config, work.batch * work.beams)
-    return Cost((*encoder_cost(config, tokens).passes, cross, *first.passes, *later.passes * (work.new - 1)))
+    return _cost(passes_of(work.kind, work.batch, work.source, work.new, work.beams), config)

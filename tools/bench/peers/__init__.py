@@ -30,6 +30,9 @@ class Peer:
         return Path(sys.executable) if self.environment is None else oracle_python(self.environment)
 
 
+PRODUCTS = "products"
+"""Not an engine: the least that any NumPy program takes. What a tiny model takes is in its answers, too."""
+
 PEERS = {
     "npblender": Peer(
         "npblender, dialect transformers-5",
@@ -66,6 +69,9 @@ PEERS = {
     ),
     "onnxruntime": Peer(
         "ONNX Runtime float32", "with_onnxruntime", "", "onnxruntime", ("generate", "encode", "load", "steps")
+    ),
+    PRODUCTS: Peer(
+        "the products alone, and a tiny model", "with_products", "", None, ("generate", "encode"), same_model=False
     ),
     "tokenizers": Peer("tokenizers (Rust), a text a call", "with_tokenizers", "plain", "transformers-5", ("tokenize",)),
     "tokenizers-fast": Peer(

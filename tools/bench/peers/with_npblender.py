@@ -27,6 +27,23 @@ class Clock:
         """Nothing more comes."""
 
 
+def generated(
+    model: BlenderbotSmallForConditionalGeneration, ids: np.ndarray, new: int, beams: int, blocks: bool
+) -> Any:
+    """A reply of `new` tokens to every row of ids [B, S]."""
+    size = 3 if blocks else 0
+    return model.generate(
+        ids,
+        attention_mask=np.ones_like(ids),
+        num_beams=beams,
+        do_sample=False,
+        min_new_tokens=new,
+        max_new_tokens=new,
+        no_repeat_ngram_size=size,
+        encoder_no_repeat_ngram_size=size,
+    )
+
+
 class Engine:
     """The model in a folder."""
 
@@ -41,21 +58,9 @@ class Engine:
         return {"npblender": npblender.__version__, "numpy": np.__version__, "blas": machine.blas()}
 
     def generate(self, batches: list[Any], new: int, beams: int, blocks: bool) -> dict[str, Any]:
-        size = 3 if blocks else 0
-
-        def run(ids: np.ndarray) -> Any:
-            return self.model.generate(
-                ids,
-                attention_mask=np.ones_like(ids),
-                num_beams=beams,
-                do_sample=False,
-                min_new_tokens=new,
-                max_new_tokens=new,
-                no_repeat_ngram_size=size,
-                encoder_no_repeat_ngram_size=size,
-            )
-
-        seconds, results = timed(run, [np.array(ids) for ids in batches])
+        seconds, results = timed(
+            lambda ids: generated(self.model, ids, new, beams, blocks), [np.array(ids) for ids in batches]
+        )
         return {"seconds": seconds, "ids": results[-1][:, : new + 1].tolist()}
 
     def encode(self, batches: list[Any]) -> dict[str, Any]:
