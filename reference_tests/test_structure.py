@@ -149,6 +149,21 @@ def test_a_reply_imports_only_what_it_needs() -> None:
     assert imported & UNNEEDED == set(), "a reply should not wait for that"
 
 
+CHAT = """
+import sys
+from npblender.cli.main import main
+main(["chat", "--say", "hello"])
+print(*(name for name in ("numpy.random", "numpy.ma", "hashlib") if name in sys.modules), file=sys.stderr)
+"""
+
+
+def test_a_chat_that_draws_nothing_loads_no_random_numbers() -> None:
+    """They cost a hundredth of a second of every process that says one thing."""
+    run = subprocess.run([sys.executable, "-c", CHAT], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert run.stdout.strip()
+    assert run.stderr.strip() == ""
+
+
 LATER = ["Conversation", "Explanation", "Trace", "compare", "explain", "reply_to_all", "trace"]
 
 

@@ -86,7 +86,7 @@ class Conversation:
         self._persona: tuple[str, ...] = ()
         self._turns: tuple[Turn, ...] = ()
         self.last_reply: Reply | None = None
-        self._rng = generator_of(seed)
+        self._rng = None if seed is None else generator_of(seed)  # else made when a reply first draws
         phrases = lines_of("block", block)
         self._block = BlockList(phrases, tokenizer) if phrases else None
         self._settings: dict[str, Any] = {}
@@ -194,6 +194,8 @@ class Conversation:
         source = self.source_of(self.tokenizer, turns)
         chosen = make_settings(self.profile, self.model, {**self._settings, **settings})
         speaker = DialectModel(self.model, self.tokenizer, self._block)
+        if self._rng is None and chosen.plan.is_random:  # most replies need no module for random numbers
+            self._rng = generator_of(None)
         found = yield from stream_reply(speaker, source, chosen, self._rng)
         reply = Reply(**vars(found[0]), n_best=found, source=source)
         self._turns = (*turns, Turn("model", reply.text, reply.raw))
