@@ -124,7 +124,7 @@ class Engine:
         return self._timed(passes_of("encode", batch, source), run_tiny, batches)
 
     def _timed(self, passes: list[Pass], run_tiny: Callable[[Array], Any], batches: list[Any]) -> dict[str, Any]:
-        """Seconds of all passes, each in its best way: every way does all of them in their order, several times."""
+        """Time all passes, each in its best way: every way does all of them in their order, several times."""
         best = [float("inf")] * len(passes)
         for way in self.ways:
             time.sleep(PAUSE)
