@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tools.demo import everyday, made_up, sheet, tries
+from tools.demo.everyday import plain
 from tools.demo.kinds import NAMES
 
 
@@ -21,10 +22,6 @@ def development() -> dict:
 @pytest.fixture(scope="module")
 def talks() -> list[everyday.Everyday]:
     return everyday.read()
-
-
-def plain(text: str) -> str:
-    return re.sub(r"[^a-z0-9' ]", "", text.lower()).strip()
 
 
 def openings(lines: dict) -> list[str]:
@@ -44,8 +41,8 @@ def test_there_are_as_many_final_lines_as_the_card_counts(final):
     assert all(len(talk) == 6 for talk in final["conversations"])
 
 
-def test_no_final_line_is_in_the_corpus_or_in_the_development_set(final, development, talks):
-    learned = {plain(turn) for talk in talks for turn in talk.turns[::2]}
+def test_no_final_line_is_learned_or_in_the_development_set(final, development, talks):
+    learned = {plain(turn) for talk in talks if talk.part == "train" for turn in talk.turns[::2]}
     learned |= {plain(said) for kind in made_up.DANGERS["kinds"] for said in kind["said"]}
     tried = set(map(plain, openings(development)))
     for line in openings(final):

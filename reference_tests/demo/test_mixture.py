@@ -191,14 +191,11 @@ def test_phases_cover_the_training_and_shares_are_whole():
     assert rates[-1] == made.learning_rate(made.steps) == 0
     for before, after in itertools.pairwise(made.phases):
         assert after.rate[0] in (before.rate[1], 0.0)  # it goes on, or warms up anew
-    starts = [0, *itertools.accumulate(phase.steps for phase in made.phases)]
-    assert made.widened in starts
-    assert made.phases[starts.index(made.widened)].rate[0] == 0.0  # with a fresh state of the optimiser
 
 
 def test_phases_by_hand():
     phases = (recipe.Phase("up", 2, (0.0, 4.0), {"a": 1}), recipe.Phase("down", 4, (4.0, 0.0), {"b": 1}))
-    made = recipe.Recipe(phases, widened=0)
+    made = recipe.Recipe(phases)
     assert [made.learning_rate(step) for step in range(7)] == [2.0, 4.0, 3.0, 2.0, 1.0, 0.0, 0.0]
     assert [made.phase(step).name for step in (0, 1, 2, 5, 9)] == ["up", "up", "down", "down", "down"]
 

@@ -3,7 +3,6 @@
 Where subword-nmt is needed a test says so and is skipped without it.
 """
 
-import json
 import math
 import string
 from collections import Counter
@@ -130,22 +129,6 @@ def test_every_ascii_character_and_every_product_has_its_forms():
     assert {"th@@", "the", "an@@", "and"} <= set(vocabulary)
     assert not {"th", "the@@", "an", "and@@"} & set(vocabulary)
     assert list(vocabulary.values()) == list(range(len(vocabulary)))
-
-
-def test_learned_pieces_never_leave_ascii_text_unknown(tmp_path):
-    pytest.importorskip("subword_nmt", reason="learning and applying the BPE is subword-nmt's")
-    text = "the cat and the hat sat on the mat , don't they ? they do ."
-    words = Counter(pieces.pretokenize(text * 9))
-    words["__newln__"] = 1000
-    merges = pieces.learn_merges(words, 155)
-    assert len(pieces.vocabulary(merges)) == 155
-    pieces.write_tokenizer(tmp_path, merges)
-    assert (tmp_path / "merges.txt").read_text().startswith("#version: 0.2\n")
-    assert json.loads((tmp_path / "vocab.json").read_text()) == pieces.vocabulary(merges)
-    cut = pieces.Cutter(tmp_path)
-    assert cut("\n") == [pieces.NEWLINE]
-    assert pieces.UNK not in cut(string.printable)
-    assert cut.text(cut("the cat sat, don't they?")) == "the cat sat, don't they?"
 
 
 @settings(max_examples=30)

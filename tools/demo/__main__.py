@@ -1,14 +1,14 @@
 """Make the model that ships in `npblender/demo/`, from the corpora to its card: `python -m tools demo COMMAND`.
 
-    prepare     clean the corpora, learn the vocabulary, write arrays of ids into WORK
-    train       train from the first demo's weights; stopped (SIGTERM) and called again, it goes on where it was
+    prepare     clean the corpora, write them as arrays of ids of the second demo's vocabulary into WORK
+    train       train from the second demo's weights; stopped (SIGTERM) and called again, it goes on where it was
     export      write the model folder, in float16
     perplexity  measure it, the first demo and simple baselines on what is held out
     try         let it answer `tried/NAME.json` and print what a program can count
     sheet       the replies to `tried/final.json` as a sheet for the people who judge
     card        write the folder's README.md from what was measured, counted and judged
 
-README.md beside this file has the recipe, what must be installed, and where the first demo's weights come from.
+README.md beside this file has the recipe, what must be installed, and where the earlier demos' weights come from.
 """
 
 import argparse
@@ -28,7 +28,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--corpora", type=Path, help="folder of the three older corpora (see README.md)")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "demo", help="where everything in between lies")
     parser.add_argument("--folder", type=Path, help="the model folder (default: WORK/model)")
-    parser.add_argument("--first", type=Path, help="the first demo's folder, with whose weights the training begins")
+    parser.add_argument("--first", type=Path, help="the first demo's folder, whose perplexity is measured, too")
+    parser.add_argument("--second", type=Path, help="the second demo's folder, with whose weights the training begins")
     parser.add_argument("--until", type=int, default=1 << 30, help="stop the training after this step")
     parser.add_argument("--lines", default="development", help="what is tried: development or final")
     parser.add_argument("--most", type=int, default=500, help="held-out replies of each older corpus")
@@ -38,27 +39,25 @@ def arguments() -> argparse.Namespace:
         if "NPBLENDER_SHARED" not in os.environ:
             parser.error("name the older corpora: --corpora FOLDER, or NPBLENDER_SHARED, whose dialogue/ has them")
         args.corpora = Path(os.environ["NPBLENDER_SHARED"]) / "dialogue"
-    if args.first is None and args.command == "train":
-        parser.error("name the first demo's folder: --first FOLDER (README.md says where to get it)")
+    if args.second is None and args.command in ("prepare", "train"):
+        parser.error("name the second demo's folder: --second FOLDER (README.md says where to get it)")
     return args
 
 
 def run(args: argparse.Namespace) -> None:
     """One command; its imports are its own, since each needs other packages."""
     if args.command == "prepare":
-        from tools.demo import corpus, everyday, prepare
+        from tools.demo import corpus, prepare
 
         args.work.mkdir(parents=True, exist_ok=True)
-        report = prepare.prepare(corpus.read(args.corpora, prepare.SEED), everyday.read(), args.work, prepare.SEED)
+        report = prepare.prepare(corpus.read(args.corpora, prepare.SEED), args.second, args.work, prepare.SEED)
         print(json.dumps(report, indent=1))
     elif args.command == "train":
         from tools.demo import begin, everyday, training
-        from tools.demo.net import NARROW
-        from tools.demo.pieces import Cutter
+        from tools.demo.net import Shape
         from tools.demo.recipe import RECIPE
 
-        net = begin.begin(args.first, Cutter(args.work), NARROW)
-        training.train(args.work, everyday.read(), RECIPE, net, args.until)
+        training.train(args.work, everyday.read(), RECIPE, begin.begin(args.second, Shape()), args.until)
     elif args.command == "export":
         from tools.demo import export
 

@@ -1,11 +1,13 @@
 """The everyday corpus as conversations: what is learned from, what choices are made by, and what is only counted with.
 
-Conversations are dealt by a seed: 3 % are held out for the final count, 2 % are a development set, the rest is learned.
+Conversations are dealt by a seed: 3 % are held out for the final count, 2 % are a development set, the rest is learned,
+but for those in which a user says a line that replies are judged by (`tried/final.json`).
 """
 
 import gzip
 import json
 import random
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +25,30 @@ class Everyday:
     """One conversation as it stands in its file; turns of the user and of the bot by turns."""
 
     file: str
-    part: str  # "train", "development" or "held out"
+    part: str  # "train", "development", "held out", or "tested"
     persona: tuple[str, ...]
     turns: tuple[str, ...]
 
 
+def plain(text: str) -> str:
+    """A line without capitals and marks, to be compared.
+
+    >>> plain("I'm here, Pip!")
+    "i'm here pip"
+    """
+    return re.sub(r"[^a-z0-9' ]", "", text.lower()).strip()
+
+
+def tested() -> frozenset[str]:
+    """The lines that the final count begins with, `plain`."""
+    lines = json.loads((Path(__file__).with_name("tried") / "final.json").read_text(encoding="utf-8"))
+    said = [line for kind in ("alone", "sad", "fine", "danger", "identity") for line in lines[kind]]
+    return frozenset(map(plain, [*said, *(talk[0] for talk in lines["conversations"])]))
+
+
 def read(folder: Path = FOLDER, seed: int = SEED) -> list[Everyday]:
     """Every distinct conversation of the `*.jsonl` or `*.jsonl.gz` files in `folder`, by file name."""
+    never = tested()
     out, seen = [], set()
     paths = sorted([*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")], key=lambda path: path.name.split(".")[0])
     if not paths:
@@ -47,6 +66,8 @@ def read(folder: Path = FOLDER, seed: int = SEED) -> list[Everyday]:
             part = "held out" if drawn < HELD_OUT_SHARE else "train"
             if HELD_OUT_SHARE <= drawn < HELD_OUT_SHARE + DEVELOPMENT_SHARE:
                 part = "development"
+            if part != "held out" and any(plain(turn) in never for turn in row["turns"][::2]):
+                part = "tested"
             out.append(Everyday(name, part, *key))
     return out
 

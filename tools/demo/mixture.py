@@ -18,6 +18,7 @@ from tools.demo.recipe import BATCH, SHELF, Recipe
 from tools.demo.samples import Samples, in_passes, join, pad
 
 LONGEST_REPLY = 40  # tokens, the end included
+RARER = 200  # ids below are marks and letters
 OLD = ("chitchat", "self_dialogue", "persona")
 _FEELINGS = ("feelings", "short_feelings")
 _TO_THE_BOT = ("greetings_and_identity", "short_questions_to_the_bot")
@@ -70,8 +71,10 @@ class Mixture:
             "persona talk": self.persona_talk,
             "echo": lambda place, rng: self._made(made_up.echo(rng, self._words), rng),
             "lookup": lambda place, rng: self._made(made_up.lookup(rng, self._words), rng),
+            "pieces": self.pieces,
             "personas": self.personas,
             "danger": lambda place, rng: self._made(made_up.danger(rng, self._exchanges), rng),
+            "plain": self._from("plain", sorted({t.file for t in talks if t.file.startswith("plain_")})),
             "feelings": self._from("feelings", _FEELINGS),
             "questions to the bot": self._from("questions to the bot", _TO_THE_BOT),
             **{corpus: self._of(corpus) for corpus in OLD},
@@ -128,6 +131,12 @@ class Mixture:
         """A made-up talk in which something told is asked for."""
         return self._made(made_up.memory(rng, self._exchanges), rng)
 
+    def pieces(self, place: int, rng: random.Random) -> Pair:
+        """Random pieces to be said again in order: what a piece follows is all there is to go by."""
+        said = [rng.randrange(RARER, len(self._cut.ids)) for _ in range(rng.randint(2, 7))]
+        asked = self._cut(rng.choice(("say", "say:", "my name is", "repeat", "call me", "i am")))
+        return asked + said + ([self._cut.ids["."]] if rng.random() < 0.5 else []), [*said, END]
+
     def persona_talk(self, place: int, rng: random.Random) -> Pair | None:
         """A made-up talk with persona lines."""
         return self._made(made_up.persona(rng, self._exchanges, self._lines), rng)
@@ -169,12 +178,12 @@ class Mixture:
         rng = random.Random(f"{self._recipe.seed} {number}")
         pairs: list[Pair] = []
         counts = {kind: round(share * wanted) for kind, share in phase.shares.items()}
-        counts["everyday"] += wanted - sum(counts.values())  # what rounding left over
+        counts[max(counts, key=counts.__getitem__)] += wanted - sum(counts.values())  # what rounding left over
         for kind, count in counts.items():
             pairs += self._some(kind, count, number, rng)
         batches = alike(pairs, rng)
         return [
-            Batch(pad([context for context, _ in part]), pad([[START, *reply] for _, reply in part]))
+            Batch(pad([context for context, _ in part], 8), pad([[START, *reply] for _, reply in part], 4))
             for part in batches
         ]
 

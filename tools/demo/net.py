@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from tools.demo.pieces import NULL
 
 
+ROUND = 128  # rows of the widest product: few different sizes, since each is compiled for, and kept
+
+
 @dataclass(frozen=True)
 class Shape:
     """Sizes of the network that is shipped."""
@@ -27,9 +30,6 @@ class Shape:
     positions: int = 128
     dropout: float = 0.1
 
-
-# what the training begins with, before there is room for copying (see `copying`)
-NARROW = Shape(d_model=256, heads=4, encoder_layers=4)
 
 
 class Drop(nn.Module):
@@ -138,5 +138,6 @@ class Net(nn.Module):
         wanted = target[:, 1:]
         chosen = wanted != NULL
         states = self.decode(target[:, :-1], memory, mask)[chosen]  # pads leave before the widest product
-        total = F.cross_entropy(self.logits(states).float(), wanted[chosen], reduction="sum")
-        return total, chosen.sum()
+        more = -len(states) % ROUND
+        states, ids = F.pad(states, (0, 0, 0, more)), F.pad(wanted[chosen], (0, more), value=-100)
+        return F.cross_entropy(self.logits(states).float(), ids, reduction="sum"), chosen.sum()

@@ -1,14 +1,12 @@
-"""The demo's tokenizer: learn a byte-pair encoding, lay out its vocabulary, cut text into ids.
+"""The demo's tokenizer: how merges make its vocabulary, and text cut into ids.
 
-Learning and applying are subword-nmt's (`pip install subword-nmt==0.3.8`). Text is pre-tokenised as ParlAI does.
+Applying the merges is subword-nmt's (`pip install subword-nmt==0.3.8`). Text is pre-tokenised as ParlAI does.
 It does NOT replace npblender's tokenizer: it is the trainer's fast path, and the export is checked against that one.
 """
 
-import io
 import json
 import re
 import string
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,24 +26,6 @@ def pretokenize(text: str) -> list[str]:
     return _PIECE.findall(text.lower().replace("\n", " __newln__ "))
 
 
-def learn_merges(words: Counter[str], size: int) -> list[tuple[str, str]]:
-    """As many merges as fill a vocabulary of `size` entries, most frequent pair first.
-
-    Counts decide, then the pair itself: the result depends on the counts alone, not on their order.
-    """
-    from subword_nmt.learn_bpe import learn_bpe
-
-    ordered = sorted(words.items(), key=lambda item: (-item[1], item[0]))
-    source, target = io.StringIO("".join(f"{w} {n}\n" for w, n in ordered)), io.StringIO()
-    learn_bpe(source, target, size, is_dict=True)
-    merges = [(a, b) for a, b in (line.split(" ") for line in target.getvalue().splitlines()[1:])]
-    low, high = 0, len(merges)
-    while low < high:  # the longest prefix whose vocabulary fits
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if len(vocabulary(merges[:middle])) <= size else (low, middle - 1)
-    return merges[:low]
-
-
 def vocabulary(merges: list[tuple[str, str]]) -> dict[str, int]:
     """Entries in id order: specials, every character in both forms, then each merge's product.
 
@@ -60,14 +40,6 @@ def vocabulary(merges: list[tuple[str, str]]) -> dict[str, int]:
         product = first + second
         entries.append(product[:-4] if product.endswith("</w>") else product + "@@")
     return {entry: index for index, entry in enumerate(dict.fromkeys(entries))}
-
-
-def write_tokenizer(folder: Path, merges: list[tuple[str, str]]) -> None:
-    """`vocab.json` and `merges.txt` as the published checkpoint has them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps(vocabulary(merges), ensure_ascii=False), encoding="utf-8")
-    lines = ["#version: 0.2", *(f"{a} {b}" for a, b in merges)]
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 class Cutter:

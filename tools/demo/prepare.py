@@ -13,17 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.demo import everyday
 from tools.demo.clean import readable, sayable, sentences
 from tools.demo.corpus import FILES, Conversation
 from tools.demo.filters import reason_to_drop
-from tools.demo.kinds import KINDS
-from tools.demo.pieces import Cutter, learn_merges, pretokenize, write_tokenizer
+from tools.demo.pieces import Cutter
 
 SEED = 20  # of what is held out of the older corpora, and of what is kept of repeated replies
-VOCABULARY = 12288
-EVERYDAY_WEIGHT = 8  # how often a word of the everyday corpus counts when merges are learned
-KIND_WEIGHT = 300  # how often every word of `kinds` counts besides
 LONGEST_REPLY = 40  # tokens, `__end__` included
 SAME_REPLY_AT_MOST = 40  # how often one and the same reply is learned from
 
@@ -72,10 +67,8 @@ def shorten(text: str, cut: Cutter, limit: int) -> list[int]:
     return ids
 
 
-def prepare(
-    conversations: Iterable[Conversation], talks_of_every_day: list[everyday.Everyday], out: Path, seed: int
-) -> dict:
-    """Write tokenizer and arrays into `out`; returns (and writes) the counts that the card quotes."""
+def prepare(conversations: Iterable[Conversation], vocabulary: Path, out: Path, seed: int) -> dict:
+    """Write arrays of ids into `out`, beside the tokenizer of the folder `vocabulary`; returns (and writes) counts."""
     dropped: dict[str, Counter[str]] = defaultdict(Counter)
     turns: Counter[str] = Counter()
     talks: Counter[str] = Counter()
@@ -84,22 +77,8 @@ def prepare(
         turns[conversation.corpus] += len(conversation.turns)
         talks[conversation.corpus] += 1
         parts += stretches(conversation, dropped[conversation.corpus])
-    words: Counter[str] = Counter()
-    for part in parts:
-        if not part.held_out:
-            for text in (*part.read, *part.said, *(x for p in part.personas for x in p)):
-                words.update(pretokenize(text))
-    for talk in talks_of_every_day:
-        if talk.part == "train":
-            for text in (*talk.persona, *everyday.heard(talk.turns)):
-                for word in pretokenize(text):
-                    words[word] += EVERYDAY_WEIGHT
-    for listed in KINDS.values():
-        for word in listed:
-            words[word] += KIND_WEIGHT
-    words["__newln__"] = sum(turns.values())  # the separator must come out whole
-    words.update({"your": turns["persona"], "persona": turns["persona"]})
-    write_tokenizer(out, learn_merges(words, VOCABULARY))
+    for name in ("vocab.json", "merges.txt"):
+        (out / name).write_bytes((vocabulary / name).read_bytes())
     cut = Cutter(out)
     report = {"conversations": talks, "turns": turns, "dropped turns": dropped, "seed": seed}
     for name, held_out in (("train", False), ("held_out", True)):

@@ -30,7 +30,6 @@ class Recipe:
     """The whole training; the rate goes along lines through the phases."""
 
     phases: tuple[Phase, ...]
-    widened: int  # the step before which there is made room for copying (see `copying`)
     seed: int = 19
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
@@ -41,7 +40,7 @@ class Recipe:
     shuffle_persona: float = 0.7  # how often persona lines come in another order; some lean on the line before
     more_lines: float = 0.3  # how often another talk's persona line is put in
     after_another: float = 0.12  # how often a talk without persona lines comes after another one
-    other_replies: float = 0.05  # of the bot's own earlier turns, exchanged for another one
+    other_replies: float = 0.12  # of the bot's own earlier turns, exchanged for another one
     named_person: float = 0.75  # how often the older corpora's replies come after a persona line
 
     @property
@@ -67,73 +66,26 @@ class Recipe:
         return 0.0
 
 
-_MIXED = {
-    "everyday": 0.50,
-    "personas": 0.09,
-    "memory": 0.10,
-    "persona talk": 0.11,
-    "chitchat": 0.07,
-    "self_dialogue": 0.07,
-    "persona": 0.06,
-}
-_COPYING = {
-    "everyday": 0.38,
+_PLAIN = {
+    "plain": 0.38,
+    "everyday": 0.20,
+    "feelings": 0.02,
+    "questions to the bot": 0.02,
+    "danger": 0.004,
     "personas": 0.07,
-    "memory": 0.06,
-    "persona talk": 0.07,
-    "echo": 0.12,
-    "lookup": 0.22,
-    "chitchat": 0.025,
-    "self_dialogue": 0.03,
-    "persona": 0.025,
-}
-_EVERYDAY = {
-    "everyday": 0.63,
-    "personas": 0.09,
-    "memory": 0.06,
-    "persona talk": 0.07,
-    "echo": 0.01,
-    "lookup": 0.04,
-    "chitchat": 0.035,
-    "self_dialogue": 0.04,
-    "persona": 0.025,
-}
-_ROOM = {
-    "everyday": 0.42,
-    "personas": 0.10,
-    "memory": 0.09,
-    "persona talk": 0.11,
-    "echo": 0.04,
-    "lookup": 0.14,
-    "chitchat": 0.03,
-    "self_dialogue": 0.04,
-    "persona": 0.03,
-}
-_LONG = {
-    "everyday": 0.43,
-    "feelings": 0.04,
-    "questions to the bot": 0.035,
-    "danger": 0.015,
-    "personas": 0.09,
-    "memory": 0.07,
-    "persona talk": 0.08,
-    "echo": 0.01,
-    "lookup": 0.05,
-    "chitchat": 0.065,
-    "self_dialogue": 0.075,
-    "persona": 0.04,
+    "memory": 0.08,
+    "persona talk": 0.05,
+    "echo": 0.015,
+    "lookup": 0.03,
+    "pieces": 0.01,
+    "chitchat": 0.04,
+    "self_dialogue": 0.055,
+    "persona": 0.026,
 }
 RECIPE = Recipe(
-    widened=28 * SHELF,
     phases=(
-        Phase("warm-up", 5 * SHELF, (0.0, 8e-4), _MIXED),
-        Phase("one mixture", 11 * SHELF, (8e-4, 8e-4), _MIXED),
-        Phase("copying", 8 * SHELF, (8e-4, 1.1e-3), _COPYING),
-        Phase("everyday", 4 * SHELF, (1.1e-3, 1.1e-3), _EVERYDAY),
-        Phase("warm-up again", 1 * SHELF, (0.0, 1.1e-3), _ROOM),
-        Phase("room for copying", 4 * SHELF, (1.1e-3, 1.1e-3), _ROOM),
-        Phase("slowing", 1 * SHELF, (1.1e-3, 8e-4), _EVERYDAY),
-        Phase("longer", 104 * SHELF, (8e-4, 7.2571e-4), _LONG),
-        Phase("slower", 92 * SHELF, (7.2571e-4, 0.0), _LONG),
+        Phase("copying in order", 13 * SHELF, (0.0, 1e-3), {"pieces": 1.0}),
+        Phase("warm-up again", 1 * SHELF, (0.0, 8e-4), _PLAIN),
+        Phase("all", 90 * SHELF, (8e-4, 0.0), _PLAIN),
     ),
 )

@@ -62,13 +62,14 @@ def join(turns: list[list[int]], lines: list[int], limit: int = LONGEST_CONTEXT)
     return lines + context
 
 
-def pad(rows: list[list[int]]) -> np.ndarray:
-    """Rows of ids as one array, padded on the right.
+def pad(rows: list[list[int]], multiple: int = 1) -> np.ndarray:
+    """Rows of ids as one array, padded on the right to the longest, or on to a multiple of a number.
 
-    >>> pad([[7, 8], [9]]).tolist()
-    [[7, 8], [9, 0]]
+    >>> pad([[7, 8], [9]]).tolist(), pad([[7, 8], [9]], 4).shape
+    ([[7, 8], [9, 0]], (2, 4))
     """
-    out = np.full((len(rows), max(map(len, rows))), NULL, dtype=np.int64)
+    longest = max(map(len, rows))
+    out = np.full((len(rows), longest + -longest % multiple), NULL, dtype=np.int64)
     for row, ids in zip(out, rows, strict=True):
         row[: len(ids)] = ids
     return out

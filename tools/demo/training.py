@@ -5,14 +5,14 @@ import math
 import signal
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
-from tools.demo.copying import widen
 from tools.demo.everyday import Everyday, heard, is_bots, persona_lines
 from tools.demo.mixture import OLD, Mixture, Pair
-from tools.demo.net import NARROW, Net, Shape
+from tools.demo.net import Net, Shape
 from tools.demo.pieces import END, START, Cutter
 from tools.demo.recipe import SHELF, Recipe
 from tools.demo.samples import Samples, join, pad, some_rows
@@ -103,16 +103,11 @@ def train(work: Path, talks: Sequence[Everyday], recipe: Recipe, first: Net, unt
         look()
     begun, total, tokens = time.monotonic(), 0.0, 0
     end = min(until, recipe.steps)
+    coming = ThreadPoolExecutor(1)  # draws the next shelf while this one is learned
+    drawn = coming.submit(mixture.shelf, step // SHELF)
     while step < end and not stop:
-        shelf = mixture.shelf(step // SHELF)
-        if step == recipe.widened and net.shape == NARROW:
-            with torch.no_grad():
-                source, target = (torch.from_numpy(ids) for ids in (shelf[0].source, shelf[0].target))
-                net = widen(net, Shape(), source, target[:, :-1]).train()
-            optimizer = optimiser(net, recipe)
-            print(f"step {step}: widened to {sum(p.numel() for p in net.parameters()):,} parameters", flush=True)
-            look()
-            begun = time.monotonic()
+        shelf = drawn.result()
+        drawn = coming.submit(mixture.shelf, step // SHELF + 1)
         for batch in shelf[step % SHELF :]:
             rate = recipe.learning_rate(step)
             for group in optimizer.param_groups:
