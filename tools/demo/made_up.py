@@ -61,7 +61,12 @@ _BACK = ("", "", "", "", " and you?", " do you?", " what about you?", " how abou
 
 
 def invented_name(rng: random.Random) -> str:
-    """A name that nobody has, of two or three syllables, so that it can only be copied."""
+    """A name that hardly anybody has, so that it can only be copied: of syllables, or of two or three names' parts."""
+    if rng.random() < 0.5:
+        first, middle, last = (rng.choice(KINDS["names"]) for _ in range(3))
+        head, tail = first[: rng.randint(1, 4)], last[rng.randint(1, 4) :]
+        name = head + (middle[1 : rng.randint(2, 4)] if rng.random() < 0.4 else "") + tail
+        return name if len(name) > 2 else head + last
     name = ""
     for _ in range(rng.choice((1, 2, 2, 2, 3))):
         name += rng.choice(_ONSETS) + rng.choice(_VOWELS)

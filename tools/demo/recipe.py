@@ -67,17 +67,17 @@ class Recipe:
 
 
 _PLAIN = {
-    "plain": 0.38,
-    "everyday": 0.20,
+    "plain": 0.345,
+    "everyday": 0.19,
     "feelings": 0.02,
     "questions to the bot": 0.02,
     "danger": 0.004,
     "personas": 0.07,
-    "memory": 0.08,
+    "memory": 0.10,
     "persona talk": 0.05,
-    "echo": 0.015,
+    "echo": 0.03,
     "lookup": 0.03,
-    "pieces": 0.01,
+    "pieces": 0.02,
     "chitchat": 0.04,
     "self_dialogue": 0.055,
     "persona": 0.026,
