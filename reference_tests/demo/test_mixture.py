@@ -38,8 +38,8 @@ def talks():
 
 
 def test_the_corpus_is_whole_and_the_bot_has_the_last_word(talks):
-    assert len(talks) == 31437
-    assert sum(len(talk.turns) for talk in talks) == 109604
+    assert len(talks) == 57895
+    assert sum(len(talk.turns) for talk in talks) == 216004
     assert all(len(talk.turns) % 2 == 0 for talk in talks)
 
 
@@ -218,7 +218,8 @@ def mixed(talks, tmp_path_factory):
 
 
 def test_shelves_depend_on_their_number_alone_and_are_full(mixed):
-    first, again, later = mixed.shelf(2), mixed.shelf(2), mixed.shelf(3)
+    mixed.shelf(20)  # the stand-in for a tokenizer has met every word from here on
+    first, again, later = mixed.shelf(20), mixed.shelf(20), mixed.shelf(21)
     assert len(first) == recipe.SHELF
     for one, other in zip(first, again, strict=True):
         assert np.array_equal(one.source, other.source)
@@ -227,7 +228,7 @@ def test_shelves_depend_on_their_number_alone_and_are_full(mixed):
         assert (one.target[:, 0] == pieces.START).all()
         assert ((one.target == pieces.END).sum(1) == 1).all()
         assert one.source.shape[1] <= samples_.LONGEST_CONTEXT
-        assert one.target.shape[1] <= mixture.LONGEST_REPLY + 1
+        assert one.target.shape[1] <= mixture.LONGEST_REPLY + 4  # the start, and a multiple of four
     assert any(one.source.shape != other.source.shape for one, other in zip(first, later, strict=True))
 
 
@@ -261,6 +262,15 @@ def test_everyday_samples_learn_the_bots_turns_after_everything_before(mixed):
             assert made[1] == [*mixed._cut(read[turn]), pieces.END]
     finally:
         mixed._recipe = recipe.RECIPE
+
+
+def test_random_pieces_are_said_again_in_order(mixed):
+    for number in range(50):
+        context, reply = mixed.pieces(number, random.Random(number))
+        said = reply[:-1]
+        assert 2 <= len(said) <= 7
+        assert reply[-1] == pieces.END
+        assert said in [context[at : at + len(said)] for at in range(len(context))]
 
 
 def test_held_out_talks_are_never_drawn(mixed, talks):
