@@ -133,7 +133,8 @@ class Mixture:
 
     def pieces(self, place: int, rng: random.Random) -> Pair:
         """Random pieces to be said again in order: what a piece follows is all there is to go by."""
-        said = [rng.randrange(min(RARER, len(self._cut.ids) // 2), len(self._cut.ids)) for _ in range(rng.randint(2, 7))]
+        size = len(self._cut.ids)
+        said = [rng.randrange(min(RARER, size // 2), size) for _ in range(rng.randint(2, 7))]
         asked = self._cut(rng.choice(("say", "say:", "my name is", "repeat", "call me", "i am")))
         return asked + said + ([self._cut.ids["."]] if rng.random() < 0.5 else []), [*said, END]
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from tools.demo.pieces import NULL
 
-
 ROUND = 128  # rows of the widest product: few different sizes, since each is compiled for, and kept
 
 
@@ -29,7 +28,6 @@ class Shape:
     decoder_layers: int = 3
     positions: int = 128
     dropout: float = 0.1
-
 
 
 class Drop(nn.Module):
