@@ -82,10 +82,27 @@ _PLAIN = {
     "self_dialogue": 0.055,
     "persona": 0.026,
 }
+_LAST = {
+    "plain": 0.33,
+    "everyday": 0.17,
+    "feelings": 0.02,
+    "questions to the bot": 0.02,
+    "danger": 0.004,
+    "personas": 0.07,
+    "memory": 0.11,
+    "persona talk": 0.05,
+    "echo": 0.03,
+    "lookup": 0.03,
+    "pieces": 0.02,
+    "chitchat": 0.045,
+    "self_dialogue": 0.075,
+    "persona": 0.026,
+}
 RECIPE = Recipe(
     phases=(
         Phase("copying in order", 13 * SHELF, (0.0, 1e-3), {"pieces": 1.0}),
         Phase("warm-up again", 1 * SHELF, (0.0, 8e-4), _PLAIN),
-        Phase("all", 90 * SHELF, (8e-4, 0.0), _PLAIN),
+        Phase("all", 12 * SHELF, (8e-4, 6.9333e-4), _PLAIN),
+        Phase("slower", 56 * SHELF, (6.9333e-4, 0.0), _LAST),
     ),
 )
