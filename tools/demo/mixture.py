@@ -21,6 +21,7 @@ LONGEST_REPLY = 40  # tokens, the end included
 RARER = 200  # ids below are marks and letters
 OLD = ("chitchat", "self_dialogue", "persona")
 _FEELINGS = ("feelings", "short_feelings")
+_THREADS = ("going_on", "plain_home", "plain_people", "plain_work", "threads")
 _TO_THE_BOT = ("greetings_and_identity", "short_questions_to_the_bot")
 PERSON = f"{PERSONA}i am a person."  # before replies of people, which are not Pip's
 
@@ -75,6 +76,7 @@ class Mixture:
             "personas": self.personas,
             "danger": lambda place, rng: self._made(made_up.danger(rng, self._exchanges), rng),
             "plain": self._from("plain", sorted({t.file for t in talks if t.file.startswith("plain_")})),
+            "threads": self._from("threads", _THREADS),
             "feelings": self._from("feelings", _FEELINGS),
             "questions to the bot": self._from("questions to the bot", _TO_THE_BOT),
             **{corpus: self._of(corpus) for corpus in OLD},

@@ -98,11 +98,28 @@ _LAST = {
     "self_dialogue": 0.075,
     "persona": 0.026,
 }
+_THREADS = {
+    "plain": 0.33,
+    "threads": 0.17,
+    "everyday": 0.15,
+    "feelings": 0.015,
+    "questions to the bot": 0.02,
+    "personas": 0.07,
+    "memory": 0.05,
+    "persona talk": 0.04,
+    "echo": 0.01,
+    "lookup": 0.015,
+    "pieces": 0.01,
+    "chitchat": 0.04,
+    "self_dialogue": 0.06,
+    "persona": 0.02,
+}
 RECIPE = Recipe(
     phases=(
         Phase("copying in order", 13 * SHELF, (0.0, 1e-3), {"pieces": 1.0}),
         Phase("warm-up again", 1 * SHELF, (0.0, 8e-4), _PLAIN),
         Phase("all", 12 * SHELF, (8e-4, 6.9333e-4), _PLAIN),
-        Phase("slower", 56 * SHELF, (6.9333e-4, 0.0), _LAST),
+        Phase("slower", 9 * SHELF, (6.9333e-4, 5.8190e-4), _LAST),
+        Phase("threads", 47 * SHELF, (5.8190e-4, 0.0), _THREADS),
     ),
 )
