@@ -78,6 +78,7 @@ class Mixture:
             "plain": self._from("plain", sorted({t.file for t in talks if t.file.startswith("plain_")})),
             "threads": self._from("threads", _THREADS),
             "feelings": self._from("feelings", _FEELINGS),
+            "plain feelings": self._from("plain feelings", ("plain_feelings",)),
             "questions to the bot": self._from("questions to the bot", _TO_THE_BOT),
             **{corpus: self._of(corpus) for corpus in OLD},
         }
