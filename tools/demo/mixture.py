@@ -123,8 +123,9 @@ class Mixture:
         if lines and rng.random() < recipe.more_lines:
             lines.insert(rng.randint(0, len(lines)), persona_lines((rng.choice(self._lines),))[0])
         if not lines and rng.random() < recipe.after_another:
-            other = self._talks[rng.choice(self._plain)]
-            before = heard(other.turns) + before
+            # what was told before in a made-up talk is not always asked for: the last line decides
+            made = made_up.memory(rng, self._exchanges).turns[:-2] if rng.random() < 0.5 else ()
+            before = heard(made or self._talks[rng.choice(self._plain)].turns) + before
         for i in range(len(before) - 2, -1, -2):  # its own earlier turns were not always good
             if rng.random() < recipe.other_replies:
                 before[i] = rng.choice(self._exchanges)[1]

@@ -40,7 +40,7 @@ class Recipe:
     exchange_things: float = 0.2  # and where there are none
     shuffle_persona: float = 0.7  # how often persona lines come in another order; some lean on the line before
     more_lines: float = 0.3  # how often another talk's persona line is put in
-    after_another: float = 0.12  # how often a talk without persona lines comes after another one
+    after_another: float = 0.4  # how often a talk without persona lines comes after another one, real or made up
     other_replies: float = 0.12  # of the bot's own earlier turns, exchanged for another one
     named_person: float = 0.75  # how often the older corpora's replies come after a persona line
 
@@ -117,6 +117,22 @@ _THREADS = {
     "self_dialogue": 0.06,
     "persona": 0.02,
 }
+_AMONG_OTHERS = {
+    "plain": 0.33,
+    "threads": 0.22,
+    "everyday": 0.12,
+    "plain feelings": 0.03,
+    "danger": 0.004,
+    "questions to the bot": 0.02,
+    "personas": 0.06,
+    "memory": 0.07,
+    "persona talk": 0.03,
+    "echo": 0.006,
+    "pieces": 0.01,
+    "chitchat": 0.03,
+    "self_dialogue": 0.05,
+    "persona": 0.02,
+}
 RECIPE = Recipe(
     phases=(
         Phase("copying in order", 13 * SHELF, (0.0, 1e-3), {"pieces": 1.0}),
@@ -125,5 +141,7 @@ RECIPE = Recipe(
         Phase("slower", 9 * SHELF, (6.9333e-4, 5.8190e-4), _LAST),
         Phase("threads", 17 * SHELF, (5.8190e-4, 3.7143e-04), _THREADS),
         Phase("to the end", 22 * SHELF, (3.7143e-04, 0.0), _THREADS),
+        Phase("warm-up among others", 1 * SHELF, (0.0, 3.5e-4), _AMONG_OTHERS),
+        Phase("among others", 23 * SHELF, (3.5e-4, 0.0), _AMONG_OTHERS),
     ),
 )
