@@ -142,6 +142,6 @@ RECIPE = Recipe(
         Phase("threads", 17 * SHELF, (5.8190e-4, 3.7143e-04), _THREADS),
         Phase("to the end", 22 * SHELF, (3.7143e-04, 0.0), _THREADS),
         Phase("warm-up among others", 1 * SHELF, (0.0, 3.5e-4), _AMONG_OTHERS),
-        Phase("among others", 23 * SHELF, (3.5e-4, 0.0), _AMONG_OTHERS),
+        Phase("among others", 16 * SHELF, (3.5e-4, 0.0), _AMONG_OTHERS),
     ),
 )
