@@ -273,6 +273,20 @@ def test_random_pieces_are_said_again_in_order(mixed):
         assert said in [context[at : at + len(said)] for at in range(len(context))]
 
 
+def test_the_last_line_is_answered_after_other_talk_too(mixed):
+    """Half of what comes before is a made-up talk whose last question is left out: nothing tells it but the last line."""
+    seen = 0
+    for place in range(0, 6000, 11):
+        number, turn = mixed._everyday[place]
+        if mixed._talks[number].persona:
+            continue
+        made = mixed._talk(place, random.Random(place))
+        if made is None or turn > 1:
+            continue
+        seen += mixed._cut.text(made[0]).count("__newln__") > 1
+    assert seen > 40
+
+
 def test_held_out_talks_are_never_drawn(mixed, talks):
     assert {talk.part for talk in mixed._talks} == {"train"}
     learned = {(talk.persona, talk.turns) for talk in mixed._talks}

@@ -123,7 +123,7 @@ advice is no advice: do not put it before the public.
 ## What was counted
 
 120 lines said alone, 12 conversations of six lines, and lines of other kinds, `tools/demo/tried/final.json`. None of
-them is in the corpus, none was used for choosing anything, and who judged had not trained. *Grammatical*: it would pass
+them was learned from, none was used for choosing anything, and who judged had not trained. *Grammatical*: it would pass
 unmarked in a chat; clipped answers pass, a missing or wrong word does not. *To the point*: it answers what was asked or
 takes up what was said, and contradicts neither that nor itself.
 
@@ -140,7 +140,8 @@ Every fifth of the 120 lines:
 
 Per word of the reply (words and single marks, and the end), so that models with other vocabularies compare. The models
 see up to four turns before, the n-gram models none; these are fitted on all replies that the demo learned from. *The
-first demo* is the one whose weights the training began with; it was trained on the three older corpora alone.
+first demo* was trained on the three older corpora alone; the second one, which is in the history of the repository, had its
+weights, and this model began with those.
 
 {perplexities(measured)}
 
@@ -152,7 +153,7 @@ positions {LONGEST_CONTEXT} (what was trained). Weights in float16,
 {(folder / "model.safetensors").stat().st_size:,} bytes. It was trained in the dialect `parlai`: decoder embeddings
 scaled, states at pads zeroed, turns joined by newlines, persona lines first.
 
-It learned from some 30,000 conversations of everyday small talk, written by a language model for this project; from
+It learned from some 55,000 conversations of everyday small talk, written by language models for this project; from
 made-up ones in which names, places and things are exchanged, so that only copying answers; and from the three older
 corpora: BYU chitchat-dataset (MIT), Edinburgh self-dialogue corpus (BSD 3-Clause) and Synthetic-Persona-Chat
 (CC BY 4.0). Embeddings of new words began with GloVe 6B vectors (public domain). Notices and licences are in

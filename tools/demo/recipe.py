@@ -10,9 +10,9 @@ GENERATION: dict[str, int | float] = {
     "num_beams": 3,
     "min_length": 4,
     "max_length": 40,
-    "length_penalty": 0.8,
+    "length_penalty": 1.2,
     "no_repeat_ngram_size": 3,
-    "encoder_no_repeat_ngram_size": 0,  # a name of three pieces is a trigram of what was said, and so is "i'm"
+    "encoder_no_repeat_ngram_size": 7,  # whole sentences; of three it would forbid most names, and "i'm"
 }
 
 
