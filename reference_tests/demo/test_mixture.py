@@ -274,7 +274,7 @@ def test_random_pieces_are_said_again_in_order(mixed):
 
 
 def test_the_last_line_is_answered_after_other_talk_too(mixed):
-    """Half of what comes before is a made-up talk whose last question is left out: nothing tells it but the last line."""
+    """Half of what comes before is a made-up talk whose last question is left out."""
     seen = 0
     for place in range(0, 6000, 11):
         number, turn = mixed._everyday[place]
