@@ -140,8 +140,8 @@ Every fifth of the 120 lines:
 
 Per word of the reply (words and single marks, and the end), so that models with other vocabularies compare. The models
 see up to four turns before, the n-gram models none; these are fitted on all replies that the demo learned from. *The
-first demo* was trained on the three older corpora alone; the second one, which is in the history, began with its weights,
-and this model with those of the second.
+first demo* was trained on the three older corpora alone; the second one, which is in the history, began with its
+weights, and this model with those of the second.
 
 {perplexities(measured)}
 
