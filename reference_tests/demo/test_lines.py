@@ -24,11 +24,6 @@ def talks() -> list[everyday.Everyday]:
     return everyday.read()
 
 
-def openings(lines: dict) -> list[str]:
-    """Every line that is said without anything before it."""
-    return [line for kind in tries.SINGLE for line in lines[kind]] + [talk[0] for talk in lines["conversations"]]
-
-
 def test_there_are_as_many_final_lines_as_the_card_counts(final):
     sizes = {kind: len(final[kind]) for kind in final}
     assert sizes == {
@@ -44,8 +39,8 @@ def test_there_are_as_many_final_lines_as_the_card_counts(final):
 def test_no_final_line_is_learned_or_in_the_development_set(final, development, talks):
     learned = {plain(turn) for talk in talks if talk.part == "train" for turn in talk.turns[::2]}
     learned |= {plain(said) for kind in made_up.DANGERS["kinds"] for said in kind["said"]}
-    tried = set(map(plain, openings(development)))
-    for line in openings(final):
+    tried = set(map(plain, tries.openings(development)))
+    for line in tries.openings(final):
         assert plain(line) not in learned, line
         assert plain(line) not in tried, line
 

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.demo import tries
 from tools.demo.clean import readable, sayable, sentences
 
 FOLDER = Path(__file__).with_name("everyday")
@@ -41,9 +42,7 @@ def plain(text: str) -> str:
 
 def tested() -> frozenset[str]:
     """The lines that the final count begins with, `plain`."""
-    lines = json.loads((Path(__file__).with_name("tried") / "final.json").read_text(encoding="utf-8"))
-    said = [line for kind in ("alone", "sad", "fine", "danger", "identity") for line in lines[kind]]
-    return frozenset(map(plain, [*said, *(talk[0] for talk in lines["conversations"])]))
+    return frozenset(map(plain, tries.openings(tries.read("final"))))
 
 
 def read(folder: Path = FOLDER, seed: int = SEED) -> list[Everyday]:

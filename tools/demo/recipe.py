@@ -83,7 +83,7 @@ _PLAIN = {
     "self_dialogue": 0.055,
     "persona": 0.026,
 }
-_LAST = {
+_SLOWER = {
     "plain": 0.33,
     "everyday": 0.17,
     "feelings": 0.02,
@@ -138,7 +138,7 @@ RECIPE = Recipe(
         Phase("copying in order", 13 * SHELF, (0.0, 1e-3), {"pieces": 1.0}),
         Phase("warm-up again", 1 * SHELF, (0.0, 8e-4), _PLAIN),
         Phase("all", 12 * SHELF, (8e-4, 6.9333e-4), _PLAIN),
-        Phase("slower", 9 * SHELF, (6.9333e-4, 5.8190e-4), _LAST),
+        Phase("slower", 9 * SHELF, (6.9333e-4, 5.8190e-4), _SLOWER),
         Phase("threads", 17 * SHELF, (5.8190e-4, 3.7143e-04), _THREADS),
         Phase("to the end", 22 * SHELF, (3.7143e-04, 0.0), _THREADS),
         Phase("warm-up among others", 1 * SHELF, (0.0, 3.5e-4), _AMONG_OTHERS),

@@ -62,6 +62,11 @@ def replies(speak: Speak, lines: dict) -> dict:
 SINGLE = ("alone", "sad", "fine", "danger", "identity")
 
 
+def openings(lines: dict) -> list[str]:
+    """Every line that is said without anything before it."""
+    return [line for kind in SINGLE for line in lines[kind]] + [talk[0] for talk in lines["conversations"]]
+
+
 def every(said: dict) -> list[str]:
     """All replies as one list."""
     out = [reply for kind in (*SINGLE, "personas") for reply in said[kind]]
