@@ -1,4 +1,4 @@
-"""What all adapters share: a clock around a call, and a short mark of what came out."""
+"""What adapters share: a clock around a call, the settings of a search, and a short mark of what came out."""
 
 from __future__ import annotations
 
@@ -17,6 +17,23 @@ def timed(call: Callable[..., Any], inputs: Iterable[Any]) -> tuple[list[float],
         seconds.append(time.perf_counter() - begin)
         results.append(result)
     return seconds, results
+
+
+def search_settings(new: int, beams: int, blocks: bool) -> dict[str, Any]:
+    """A search for `new` tokens in the words of transformers and npblender, which must search alike.
+
+    >>> search_settings(32, 10, True)["no_repeat_ngram_size"]
+    3
+    """
+    size = 3 if blocks else 0
+    return {
+        "num_beams": beams,
+        "do_sample": False,
+        "min_new_tokens": new,
+        "max_new_tokens": new,
+        "no_repeat_ngram_size": size,
+        "encoder_no_repeat_ngram_size": size,
+    }
 
 
 def mark(lists_of_ids: Iterable[Iterable[int]]) -> str:

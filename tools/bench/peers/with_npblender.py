@@ -11,7 +11,7 @@ import numpy as np
 import npblender
 from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
 from tools.bench import machine
-from tools.bench.peers.timing import mark, timed
+from tools.bench.peers.timing import mark, search_settings, timed
 
 
 class Clock:
@@ -31,17 +31,7 @@ def generated(
     model: BlenderbotSmallForConditionalGeneration, ids: np.ndarray, new: int, beams: int, blocks: bool
 ) -> Any:
     """A reply of `new` tokens to every row of ids [B, S]."""
-    size = 3 if blocks else 0
-    return model.generate(
-        ids,
-        attention_mask=np.ones_like(ids),
-        num_beams=beams,
-        do_sample=False,
-        min_new_tokens=new,
-        max_new_tokens=new,
-        no_repeat_ngram_size=size,
-        encoder_no_repeat_ngram_size=size,
-    )
+    return model.generate(ids, attention_mask=np.ones_like(ids), **search_settings(new, beams, blocks))
 
 
 class Engine:

@@ -12,7 +12,7 @@ import transformers
 from transformers import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
 from transformers.generation.streamers import BaseStreamer
 
-from tools.bench.peers.timing import mark, timed
+from tools.bench.peers.timing import mark, search_settings, timed
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 
@@ -46,18 +46,8 @@ class Engine:
         return {"transformers": transformers.__version__, "torch": torch.__version__}
 
     def _generate(self, ids: Any, new: int, beams: int, blocks: bool, streamer: Any = None) -> Any:
-        size = 3 if blocks else 0
-        return self.model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            num_beams=beams,
-            do_sample=False,
-            min_new_tokens=new,
-            max_new_tokens=new,
-            no_repeat_ngram_size=size,
-            encoder_no_repeat_ngram_size=size,
-            streamer=streamer,
-        )
+        settings = search_settings(new, beams, blocks)
+        return self.model.generate(ids, attention_mask=torch.ones_like(ids), streamer=streamer, **settings)
 
     def generate(self, batches: list[Any], new: int, beams: int, blocks: bool) -> dict[str, Any]:
         inputs = [torch.tensor(ids) for ids in batches]
