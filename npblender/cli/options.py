@@ -194,6 +194,7 @@ def check_text(option: str, text: str) -> str:
     return text
 
 
+DEFAULT_THREADS = "OPENBLAS_DEFAULT_NUM_THREADS"  # what OpenBLAS takes where none of these is set
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SMALL = 20_000_000  # parameters up to which one thread is enough
 
@@ -217,6 +218,13 @@ def count_parameters(config: BlenderbotSmallConfig) -> int:
 
 
 def suit_threads(parameters: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Give a small model one thread, unless the user has set a number or the BLAS has no such switch."""
-    if parameters <= SMALL and not any(name in environment for name in THREAD_VARIABLES):
+    """Give a small model one thread, and a large one all, unless the user has set a number or the BLAS has no switch.
+
+    There are all already, but for `chat --say`, which begins with one (see `npblender.__main__`).
+    """
+    if any(name in environment for name in THREAD_VARIABLES):
+        return
+    if parameters <= SMALL:
         threads.set_blas_threads(1)
+    elif threads.blas_threads() == 1 and DEFAULT_THREADS not in environment:
+        threads.wake_blas_threads()

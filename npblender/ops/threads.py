@@ -18,7 +18,7 @@ import numpy as np
 
 from npblender.common.array_types import FloatArray
 from npblender.common.checks import check_whole
-from npblender.ops.packed.blas import function, openblas
+from npblender.ops.packed.blas import function, openblas, wake_threads
 
 BLOCK = 8192  # values: a block of doubles is 64 KB, and a kernel's few temporaries stay in the second-level cache
 
@@ -179,6 +179,11 @@ def set_blas_threads(count: int) -> None:
     library = openblas()
     if library is not None:
         function(library, "set_num_threads")(count)
+
+
+def wake_blas_threads() -> None:
+    """Let NumPy's own OpenBLAS use as many threads as are wanted here, where it has fewer."""
+    wake_threads(num_threads())
 
 
 if hasattr(os, "register_at_fork"):  # a forked process has the list, but none of the threads

@@ -13,6 +13,7 @@ import pytest
 
 from npblender.chat import Conversation
 from npblender.common.printable import one_line
+from npblender.ops.threads import blas_threads
 from reference_tests.support.cli_runs import command, environment, one_error, run_cli, run_process
 from reference_tests.support.tiny_folder import make_model, make_tokenizer
 
@@ -284,3 +285,75 @@ def test_nothing_optional_is_imported_for_a_reply(tiny_folder: Path) -> None:
     packages = {name.split(".")[0] for name in loaded} - sys.stdlib_module_names - {"__main__"}
     own = {"npblender", "numpy", "safetensors", "cython_runtime"}  # the last is numpy.random's
     assert {name for name in packages if not name.startswith("_")} <= own
+
+
+THREADS_AT_THE_END = """
+import os, sys
+import npblender.__main__ as program
+import npblender.cli.main as command
+assert "numpy" not in sys.modules
+make_parser = command.make_parser
+
+def made(argv):
+    import npblender.cli.options as options
+    options.SMALL = int(os.environ["SMALL"])
+    return make_parser(argv)
+
+command.make_parser = made
+code = program.main()
+from npblender.ops import threads
+print(code, threads.blas_threads(), threads.num_threads(), os.environ.get("OPENBLAS_DEFAULT_NUM_THREADS"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "small", "awake", "wanted"),
+    [
+        ({}, 10**9, 1, None),
+        ({}, 0, None, None),
+        ({"NPBLENDER_NUM_THREADS": "3"}, 10**9, 1, 3),
+        ({"NPBLENDER_NUM_THREADS": "3"}, 0, 3, 3),
+        ({"OPENBLAS_NUM_THREADS": "2"}, 10**9, 2, 2),
+        ({"OPENBLAS_NUM_THREADS": "2"}, 0, 2, 2),
+        ({"OMP_NUM_THREADS": "1"}, 0, 1, 1),
+        ({"OPENBLAS_DEFAULT_NUM_THREADS": "1"}, 0, 1, None),
+    ],
+    ids=str,
+)
+def test_a_single_reply_wakes_the_threads_that_its_model_needs(tiny_folder: Path, asked, small, awake, wanted) -> None:
+    """Threads of OpenBLAS at the end of `chat --say`: none woken for a small model, all for a large, or the user's."""
+    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2 or blas_threads() is None:
+        pytest.skip("needs two processors, and the OpenBLAS of NumPy's wheels")
+    wanted = wanted or len(os.sched_getaffinity(0))
+    inherited = {name: value for name, value in environment().items() if not name.endswith("_NUM_THREADS")}
+    arguments = ["chat", "--model", str(tiny_folder), *SHORT, "--say", "hi"]
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS_AT_THE_END, *arguments],
+        capture_output=True,
+        env={**inherited, **asked, "SMALL": str(small)},
+        timeout=60,
+        check=True,
+    )
+    reply, found = done.stdout.decode().splitlines()
+    assert [reply] == expected("hi")
+    assert found == f"0 {awake or wanted} {wanted} {asked.get('OPENBLAS_DEFAULT_NUM_THREADS')}"
+
+
+@pytest.mark.parametrize(("given", "begins"), [("--say", 1), ("text", None)])
+def test_openblas_begins_with_one_thread_for_a_single_reply_alone(given, begins) -> None:
+    """A count at the import of NumPy, before any model is there."""
+    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2 or blas_threads() is None:
+        pytest.skip("needs two processors, and the OpenBLAS of NumPy's wheels")
+    code = (
+        "import sys; import npblender.__main__ as program; import npblender.cli.main as command\n"
+        "def run():\n"
+        "    from npblender.ops import threads\n"
+        "    print(threads.blas_threads())\n"
+        "    return 0\n"
+        "command.main = run; program.main()"
+    )
+    inherited = {name: value for name, value in environment().items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "chat", given, "hi"], capture_output=True, env=inherited, timeout=60, check=True
+    )
+    assert int(done.stdout) == (begins or len(os.sched_getaffinity(0)))

@@ -177,6 +177,30 @@ def test_the_blas_gets_its_threads_back(all_blas_threads):
     assert ask() == before
 
 
+def test_the_blas_can_be_given_threads_that_it_began_without(all_blas_threads):
+    if blas.openblas() is None:
+        pytest.skip("NumPy's BLAS is not the OpenBLAS of its wheels: there is nothing to set")
+    before = threads.blas_threads()
+    try:
+        threads.set_blas_threads(1)
+        blas.wake_threads(3)
+        assert threads.blas_threads() == 3
+        blas.wake_threads(2)  # there are more already
+        assert threads.blas_threads() == 3
+        with ONE_THREAD:
+            blas.wake_threads(4)
+            assert threads.blas_threads() == 1
+        assert threads.blas_threads() == 4
+        threads.set_blas_threads(1)
+        with BlasThreadLimit(2):
+            assert threads.blas_threads() == 1  # what there was at the limit's begin, not what was once awake
+        with threads.use_threads(3):
+            threads.wake_blas_threads()
+        assert threads.blas_threads() == 3
+    finally:
+        threads.set_blas_threads(before)
+
+
 def test_layouts_agree_on_a_model(in_panels):
     weights = random_weights(CONFIG, seed=3)
     model = BlenderbotSmallForConditionalGeneration(CONFIG, weights)

@@ -175,3 +175,19 @@ class BlasThreadLimit:
 
 ONE_THREAD = BlasThreadLimit(1)
 """For products that are shared out over threads here: OpenBLAS's idle threads busy-wait on the cores that ours use."""
+
+
+def wake_threads(count: int) -> None:
+    """Let OpenBLAS use `count` threads from now on, in the whole process, where it has fewer; it starts those missing.
+
+    Inside a `BlasThreadLimit` they are there when it ends. Nothing where NumPy has another BLAS.
+
+    >>> wake_threads(1)
+    """
+    with BlasThreadLimit._lock:
+        if openblas() is None:
+            return
+        if not BlasThreadLimit._asked:
+            BlasThreadLimit._before = int(function(openblas(), "get_num_threads")())
+        BlasThreadLimit._before = max(BlasThreadLimit._before, count)
+        BlasThreadLimit._set()
