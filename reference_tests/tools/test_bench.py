@@ -165,22 +165,63 @@ def test_the_products_alone_are_all_products_and_nothing_else(small_folder, monk
             assert way is engine.ways[0] or seen == wanted  # npblender's own are several where they are not packed
 
 
+def test_attention_in_a_search_of_two_steps_by_two_beams():
+    """By hand, for a single layer of one head, K = 64: 3 tokens of the source, then 1 token and 2 beams of 2."""
+    config = BlenderbotSmallConfig(**CONFIGS["small"]).replace(
+        encoder_layers=1, decoder_layers=1, encoder_attention_heads=1, decoder_attention_heads=1
+    )
+    source, first, second = (each.shapes() for each in works.attentions_of("generate", config, 1, 3, 2, 2)[:3])
+    assert source == [((1, 1, 3, 64), (1, 1, 64, 3)), ((1, 1, 3, 3), (1, 1, 3, 64))]
+    assert first == [((1, 1, 1, 64), (1, 1, 64, 1)), ((1, 1, 1, 1), (1, 1, 1, 64))]
+    assert second == [((2, 1, 1, 64), (2, 1, 64, 2)), ((2, 1, 1, 2), (2, 1, 2, 64))]
+    cross = [(each.shapes(), each.times) for each in works.attentions_of("generate", config, 1, 3, 2, 2)[3:]]
+    assert cross == [
+        ([((1, 1, 1, 64), (1, 1, 64, 3)), ((1, 1, 1, 3), (1, 1, 3, 64))], 1),
+        ([((1, 1, 2, 64), (1, 1, 64, 3)), ((1, 1, 2, 3), (1, 1, 3, 64))], 1),
+    ]
+
+
+def test_attention_of_the_works_is_as_large_as_worked_out_by_hand():
+    def multiplications(kind: str, *sizes: int) -> int:
+        found = works.attentions_of(kind, CONFIG, *sizes)
+        return sum(each.times * each.layers * math.prod(a) * b[-1] for each in found for a, b in each.shapes())
+
+    # 8 layers, two products; K times H is 512
+    assert multiplications("encode", 8, 128) == 8 * 2 * 8 * 128 * 128 * 512
+    own = 1 + 10 * (2 + 3 + 4)  # keys that the queries of four steps see
+    assert multiplications("generate", 1, 32, 4, 10) == 8 * 2 * 512 * (32 * 32 + own + 32 * (1 + 3 * 10))
+
+
+@pytest.mark.parametrize("kind", ["encode", "generate"])
+def test_every_way_to_attend_multiplies_the_same(small_folder, monkeypatch, kind):
+    engine = with_products.Engine(small_folder, 1, "")
+    seen, matmul = [], np.matmul
+    monkeypatch.setattr(np, "matmul", lambda a, b, **o: seen.append((a.shape, b.shape)) or matmul(a, b, **o))
+    for each in works.attentions_of(kind, engine.config, 2, 7, *((5, 10) if kind == "generate" else ())):
+        for way in engine.ways_to_attend:
+            seen.clear()
+            way(each)
+            assert seen == each.shapes() * each.layers
+
+
 def test_every_pass_counts_in_its_best_way_as_often_as_it_is_done(small_folder, monkeypatch):
     engine = with_products.Engine(small_folder, 1, "")
-    lasting = {"encoder": 5.0, "source": 3.0, "layers": 2.0, "vocabulary": 1.0}
+    lasting = {"encoder": 5.0, "source": 3.0, "layers": 2.0, "vocabulary": 1.0, "keys": 0.5}
     monkeypatch.setattr(with_products, "PAUSE", 0)
     engine.ways = tuple(lambda each, n=n: (n, each.part) for n in (2, 1, 3))
+    engine.ways_to_attend = tuple(lambda each, n=n: (n * each.keys, "keys") for n in (1, 2))
     monkeypatch.setattr(
         with_products,
         "timed",
         lambda call, inputs: (
             ([0.25 for _ in inputs], [])
-            if call not in engine.ways
+            if call not in engine.ways + engine.ways_to_attend
             else ([lasting[part] * n for n, part in map(call, inputs)], [])
         ),
     )
     found = engine.generate([[[1, 2], [3, 4]]], 5, 1, blocks=False)
-    assert found == {"seconds": [5.0 + 3.0 + 5 * (2.0 + 1.0)], "interpreter": [0.25]}
+    attended = 0.5 * (2 + (1 + 2 + 3 + 4 + 5) + 5 * 2)  # of the source; of the reply so far; of the source again
+    assert found == {"seconds": [5.0 + 3.0 + 5 * (2.0 + 1.0) + attended], "interpreter": [0.25]}
 
 
 def no_texts() -> texts.Texts:

@@ -174,7 +174,7 @@ def matrices(part: str, config: BlenderbotSmallConfig) -> list[tuple[int, int]]:
 
 
 def passes_of(kind: str, batch: int, source: int, new: int = 0, beams: int = 1) -> list[Pass]:
-    """The passes of a work in their order: all that it multiplies by the model's own matrices.
+    """The passes of a work in their order: all that it multiplies by the model's own matrices (attention: see below).
 
     >>> [(each.part, each.rows, each.times) for each in passes_of("generate", 1, 32, new=20, beams=10)]
     [('encoder', 32, 1), ('source', 32, 1), ('layers', 1, 1), ('vocabulary', 1, 1), ('layers', 10, 19), \
@@ -186,6 +186,52 @@ def passes_of(kind: str, batch: int, source: int, new: int = 0, beams: int = 1) 
     step = [Pass(part, batch, 1) for part in ("layers", "vocabulary")]
     later = [Pass(part, batch * beams, 1, new - 1) for part in ("layers", "vocabulary")]
     return [*reading, Pass("source", batch, source), *step, *later]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """The two products of attention, q k^T and weights v, in every layer of a part; the work does it `times` times.
+
+    Beams of one source are rows of one product with its keys; those of the reply have keys of their own.
+    """
+
+    layers: int
+    batch: int  # stacks of keys and values, H of [keys, K] each
+    heads: int
+    queries: int  # of each stack
+    keys: int
+    size: int  # K
+    times: int = 1
+
+    def shapes(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """The shapes that are multiplied in a layer.
+
+        >>> Attention(layers=8, batch=1, heads=16, queries=10, keys=32, size=4).shapes()
+        [((1, 16, 10, 4), (1, 16, 4, 32)), ((1, 16, 10, 32), (1, 16, 32, 4))]
+        """
+        stack = self.batch, self.heads
+        queries, weights = (*stack, self.queries, self.size), (*stack, self.queries, self.keys)
+        return [(queries, (*stack, self.size, self.keys)), (weights, (*stack, self.keys, self.size))]
+
+
+def attentions_of(
+    kind: str, config: BlenderbotSmallConfig, batch: int, source: int, new: int = 0, beams: int = 1
+) -> list[Attention]:
+    """Attention in a work: of the encoder, and of each step over the tokens so far and over the source.
+
+    >>> config = BlenderbotSmallConfig(**CONFIGS["small"])
+    >>> [(each.batch, each.queries, each.keys, each.times) for each in attentions_of("generate", config, 1, 7, 3, 10)]
+    [(1, 7, 7, 1), (1, 1, 1, 1), (10, 1, 2, 1), (10, 1, 3, 1), (1, 1, 7, 1), (1, 10, 7, 2)]
+    """
+    heads = config.encoder_attention_heads
+    reading = [Attention(config.encoder_layers, batch, heads, source, source, config.d_model // heads)]
+    if kind == "encode":
+        return reading
+    layers, heads = config.decoder_layers, config.decoder_attention_heads
+    size = config.d_model // heads
+    own = [Attention(layers, batch * (beams if n else 1), heads, 1, n + 1, size) for n in range(new)]
+    first = Attention(layers, batch, heads, 1, source, size)
+    return [*reading, *own, first, Attention(layers, batch, heads, beams, source, size, new - 1)]
 
 
 def _cost(passes: list[Pass], config: BlenderbotSmallConfig) -> Cost:

@@ -1,9 +1,10 @@
-"""What no NumPy program can do without: the products by the model's own matrices, and the interpreter.
+"""What no NumPy program can do without: the products by the model's own matrices, those of attention, the interpreter.
 
 "The products alone" multiplies as a work does, matrix by matrix and with nothing in between, in several ways: by the
-matrices as npblender keeps them and with its threads; by plain ones, x @ W.T; and by transposed ones, x @ W_T. The best
-way of each pass counts. The interpreter's share is what the same work takes with a tiny model of as many layers, whose
-arithmetic is next to nothing.
+matrices as npblender keeps them and with its threads; by plain ones, x @ W.T; and by transposed ones, x @ W_T. Queries
+times keys, and weights times values, are multiplied as npblender does and as one stack, by one thread of the BLAS or
+by several. The best way of each pass counts. The interpreter's share is what the same work takes with a tiny model of
+as many layers, whose arithmetic is next to nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import functools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,7 +21,7 @@ import numpy as np
 
 from npblender import BlenderbotSmallForConditionalGeneration
 from npblender.ops import num_threads
-from npblender.ops.linear import Matrix, fuses, linear, linears, mlp
+from npblender.ops.linear import Matrix, fuses, linear, linears, mlp, products
 from npblender.ops.packed.blas import BlasThreadLimit
 from npblender.transformer.context import Context
 from npblender.transformer.execution import each_group, groups_of_rows, packed_for, run, whose_threads
@@ -29,10 +30,10 @@ from tools.bench import machine
 from tools.bench.peers.timing import timed
 from tools.bench.peers.with_npblender import generated
 from tools.bench.rounds import PAUSE
-from tools.bench.works import Pass, passes_of
+from tools.bench.works import Attention, Pass, attentions_of, passes_of
 
 Array: TypeAlias = np.ndarray[Any, Any]
-Way: TypeAlias = Callable[[Pass], None]  # multiplies everything that a pass multiplies
+Way: TypeAlias = Callable[[Any], None]  # multiplies everything that a Pass, or an Attention, multiplies
 REPEATS = 3  # of every pass in every way; the median counts
 TINY = {
     "vocab_size": 1024,
@@ -98,12 +99,18 @@ class Engine:
         model = BlenderbotSmallForConditionalGeneration.from_pretrained(folder, dialect="transformers-5")
         config = model.config.replace(**TINY)
         self.tiny = BlenderbotSmallForConditionalGeneration.from_config(config, seed=0, dialect="transformers-5")
-        products = products_of(model.weights)
-        plain = {part: [each for product in all for each in product.plain()] for part, all in products.items()}
+        self.config, context = model.config, Context(model.config, model.dialect)
+        found = products_of(model.weights)
+        plain = {part: [each for product in all for each in product.plain()] for part, all in found.items()}
         self.ways: tuple[Way, ...] = (
-            as_npblender(products, model.weights, Context(model.config, model.dialect)),
+            as_npblender(found, model.weights, context),
             by_blas({part: [matrix.T for matrix in all] for part, all in plain.items()}),
             by_blas({part: [np.ascontiguousarray(matrix.T) for matrix in all] for part, all in plain.items()}),
+        )
+        self.ways_to_attend: tuple[Way, ...] = (
+            attend_as_npblender(model.weights, context),
+            functools.partial(attend_as_stacks, 1),
+            functools.partial(attend_as_stacks, threads),
         )
 
     def versions(self) -> dict[str, str]:
@@ -113,30 +120,34 @@ class Engine:
         def run_tiny(ids: Array) -> Any:
             return generated(self.tiny, ids, new, beams, blocks)
 
-        _, batch, source = np.shape(batches)
-        return self._timed(passes_of("generate", batch, source, new, beams), run_tiny, batches)
+        return self._timed("generate", run_tiny, batches, new, beams)
 
     def encode(self, batches: list[Any]) -> dict[str, Any]:
         def run_tiny(ids: Array) -> Any:
             return self.tiny.get_encoder()(ids)
 
-        _, batch, source = np.shape(batches)
-        return self._timed(passes_of("encode", batch, source), run_tiny, batches)
+        return self._timed("encode", run_tiny, batches)
 
-    def _timed(self, passes: list[Pass], run_tiny: Callable[[Array], Any], batches: list[Any]) -> dict[str, Any]:
-        """Time all passes, each in its best way: every way does all of them in their order, several times."""
-        best = [float("inf")] * len(passes)
-        for way in self.ways:
-            time.sleep(PAUSE)
-            found = [timed(way, passes)[0] for _ in range(REPEATS)]
-            best = [min(b, statistics.median(each)) for b, each in zip(best, zip(*found, strict=True), strict=True)]
+    def _timed(self, kind: str, run_tiny: Callable[[Array], Any], batches: list[Any], *search: int) -> dict[str, Any]:
+        _, batch, source = np.shape(batches)
+        total = total_of(self.ways, passes_of(kind, batch, source, *search))
+        total += total_of(self.ways_to_attend, attentions_of(kind, self.config, batch, source, *search))
         time.sleep(PAUSE)
         interpreter, _ = timed(run_tiny, np.array(batches) % self.tiny.config.vocab_size)
-        total = sum(each.times * seconds for each, seconds in zip(passes, best, strict=True))
         return {"seconds": [total], "interpreter": interpreter}
 
 
-def as_npblender(products: dict[str, list[Product]], weights: Weights, context: Context) -> Way:
+def total_of(ways: Sequence[Way], passes: Sequence[Pass | Attention]) -> float:
+    """The seconds of all passes, each in its best way: every way does all of them in their order, several times."""
+    best = [float("inf")] * len(passes)
+    for way in ways:
+        time.sleep(PAUSE)
+        found = [timed(way, passes)[0] for _ in range(REPEATS)]
+        best = [min(b, statistics.median(each)) for b, each in zip(best, zip(*found, strict=True), strict=True)]
+    return sum(each.times * seconds for each, seconds in zip(passes, best, strict=True))
+
+
+def as_npblender(found: dict[str, list[Product]], weights: Weights, context: Context) -> Way:
     """By the matrices as they are kept, with the threads and the groups of rows of npblender's own passes."""
 
     def way(each: Pass) -> None:
@@ -149,7 +160,7 @@ def as_npblender(products: dict[str, list[Product]], weights: Weights, context: 
 
         def multiply(group: slice) -> None:
             inputs = inputs_for((group.stop - group.start) * each.tokens)
-            for product in products[each.part]:
+            for product in found[each.part]:
                 product.multiply(inputs(product.inner))
 
         run(limit, each_group, multiply, groups)
@@ -167,6 +178,42 @@ def by_blas(stacks: dict[str, list[Array]]) -> Way:
                 np.matmul(inputs(len(matrix)), matrix)
 
     return way
+
+
+def attend_as_npblender(weights: Weights, context: Context) -> Way:
+    """By stacks of matrices with the threads and the groups of rows of npblender's own passes."""
+
+    def way(each: Attention) -> None:
+        groups = groups_of_rows(each.batch, each.queries, weights, context)
+        limit = whose_threads(weights, len(groups))
+
+        def multiply(group: slice) -> None:
+            for _ in range(each.layers):
+                for a, b in stacks_for(each):
+                    products(a[group], b[group])
+
+        run(limit, each_group, multiply, groups)
+
+    return way
+
+
+def attend_as_stacks(threads: int, each: Attention) -> None:
+    """By one stack of matrices a product, on so many threads of the BLAS."""
+    with BlasThreadLimit(threads):
+        for _ in range(each.layers):
+            for a, b in stacks_for(each):
+                np.matmul(a, b)
+
+
+@functools.cache
+def stacks_for(attention: Attention) -> list[tuple[Array, Array]]:
+    """What the products of a layer multiply; the keys lie as they are projected, [B, H, L, K], and are transposed."""
+    (queries, (*stack, size, keys)), (weights, values) = attention.shapes()
+    several = np.full((*stack, keys, size), 0.5, np.float32).swapaxes(-1, -2)
+    return [
+        (np.full(queries, 0.5, np.float32), several),
+        (np.full(weights, 0.5, np.float32), np.full(values, 0.5, np.float32)),
+    ]
 
 
 def inputs_for(rows: int) -> Callable[[int], Array]:
