@@ -5,21 +5,22 @@ import gzip
 import itertools
 import json
 import math
+import os
 import subprocess
 from pathlib import Path
 from types import ModuleType
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npblender import BlenderbotSmallForConditionalGeneration
 from npblender.config import BlenderbotSmallConfig
-from npblender.transformer.parameters import expected_shapes
+from npblender.transformer.parameters import expected_shapes, parameter_count
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.tolerances import TOLERANCES
-from tools.bench import folder, peers, plot, report, rounds, running, summary, texts, works
+from tools.bench import folder, peers, plot, report, rounds, running, starting, summary, texts, works
 from tools.bench.peers import timing, with_products
 from tools.bench.works import CONFIGS, WORKS, Cost
 from tools.differential.tokenizer_texts import CORPORA
@@ -224,6 +225,55 @@ def test_every_pass_counts_in_its_best_way_as_often_as_it_is_done(small_folder, 
     assert found == {"seconds": [5.0 + 3.0 + 5 * (2.0 + 1.0) + attended], "interpreter": [0.25]}
 
 
+def reordered(folder_: Path, place: Path) -> Path:
+    """The same weights in a file that holds them in another order."""
+    with open(folder_ / "model.safetensors", "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        numbers = file.read()
+    arrays = {n: numbers[slice(*found["data_offsets"])] for n, found in header.items() if n != "__metadata__"}
+    body, written = b"", {}
+    for name in sorted(arrays, key=lambda name: name[::-1]):
+        written[name] = {**header[name], "data_offsets": [len(body), len(body) + len(arrays[name])]}
+        body += arrays[name]
+    place.mkdir()
+    text = json.dumps(written).encode()
+    (place / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + body)
+    return place
+
+
+def rows_of(matrices_: list[np.ndarray]) -> list[bytes]:
+    """All rows, in an order of their own: what is multiplied by one input is one matrix, in any order."""
+    return sorted(row.tobytes() for matrix in matrices_ for row in matrix)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_least_start_reads_the_weights_and_multiplies_as_a_reply_does(small_folder, tmp_path, monkeypatch, threads):
+    config = BlenderbotSmallConfig(**CONFIGS["small"])
+    model = BlenderbotSmallForConditionalGeneration.from_pretrained(small_folder)
+    own = {part: [m for p in all for m in p.plain()] for part, all in with_products.products_of(model.weights).items()}
+    seen, matmul = [], np.matmul
+    monkeypatch.setattr(np, "matmul", lambda a, b: seen.append((len(a), *b.shape)) or matmul(a, b))
+    for given_folder in (small_folder, reordered(small_folder, tmp_path / "other")):
+        seen.clear()
+        given = {"folder": str(given_folder), "new": 5, "tokens": 7, "threads": threads, "json": json, "os": os}
+        exec(starting.SCRIPTS[peers.PRODUCTS], given)
+        assert given["ids"] == [[]]
+        for part, theirs in (("encoder", "encoder"), ("source", "source"), ("layers", "decoder"), ("vocabulary",) * 2):
+            assert rows_of(given["stacks"][theirs]) == rows_of(own[part])
+        wanted = []
+        for each in works.passes_of("generate", 1, 7, 5):
+            shapes = works.matrices(each.part, config)
+            wanted += [(each.rows, inner, rows) for rows, inner in shapes] * each.times
+        assert sorted(seen) == sorted(wanted)
+
+
+def test_the_least_start_is_a_process_that_imports_nothing_of_npblender(small_folder, monkeypatch):
+    monkeypatch.setitem(starting.SCRIPTS, peers.PRODUCTS, starting.ALONE + "assert 'npblender' not in sys.modules\n")
+    found = starting.start(peers.PRODUCTS, peers.PEERS[peers.PRODUCTS], ROOT, small_folder, 2, 1, 7)
+    assert found["ids"] == []
+    assert found["peak"] > 4 * parameter_count(BlenderbotSmallConfig(**CONFIGS["small"]))
+
+
 def no_texts() -> texts.Texts:
     raise AssertionError("this work reads no texts")
 
@@ -238,67 +288,6 @@ def test_every_round_has_inputs_of_its_own(name):
     assert ids.shape == (work.calls, work.batch, work.source)
     assert 5 <= ids.min() <= ids.max() < 999
     assert len({tuple(row) for call in one["batches"] for row in call}) == work.calls * work.batch
-
-
-def timings() -> rounds.Timings:
-    return rounds.Timings(
-        seconds={"npblender": [0.32, 0.64, 0.48], "transformers": [0.96, 1.28, 0.96]},
-        answers={"npblender": [[1, 2], [3], [4]], "transformers": [[1, 2], [3], [5]]},
-        bandwidth=[1e9, 2e9, 1e9],
-        peak=[1e12] * 3,
-    )
-
-
-def test_a_result_is_made_of_its_rounds():
-    cost = Cost(((160_000_000, 0),))  # 0.16, 0.08 and 0.16 s
-    result = report.result_of(WORKS["greedy"], timings(), cost, {})
-    assert result["ratio"]["transformers"] == {"median": 2.0, "low": 2.0, "high": 3.0, "rounds": 3}
-    nearness = result["bound"]["nearness"]
-    assert list(nearness) == ["median", "low", "high", "rounds"]
-    assert_close(list(nearness.values()), [1 / 3, 0.125, 0.5, 3], HAND)
-    assert json.loads(json.dumps(result)) == result
-    table = report.works_table({"greedy": result})
-    cells = [cell.strip() for cell in table.splitlines()[2].split("|")]
-    assert cells[1:4] == ["greedy, ms a token", "15.0", "30.0: x 2.00 (2.00-3.00)"]
-    assert cells[4:7] == ["5.0", "0.33 (0.12-0.50)", "2.4"]
-    assert "2.1" in report.works_table({"greedy": result}, avx512=False).splitlines()[2].split("|")[-2]
-
-
-def test_the_products_say_what_is_possible_at_most():
-    found = timings()
-    found.seconds[peers.PRODUCTS], found.interpreter = [0.16, 0.32, 0.24], [0.16, 0.0, 0.24]
-    result = report.result_of(WORKS["greedy"], found, None, {})
-    assert result["at_most"]["transformers"]["products"]["median"] == 4.0  # of 6, 4 and 4
-    assert result["at_most"]["transformers"]["both"]["median"] == 3.0  # of 3, 4 and 2
-    rows = report.limits_table({"greedy": result}).strip().splitlines()
-    cells = [cell.strip() for cell in rows[2].split("|")][1:-1]
-    assert cells == ["greedy, ms a token", "15.0", "7.5", "5.0", "x 4.00 (4.00-6.00)", "x 3.00 (2.00-4.00)", "2.4"]
-    assert "7.5" not in report.works_table({"greedy": result})
-    assert report.limits_table({"greedy": report.result_of(WORKS["greedy"], timings(), None, {})}) == ""
-
-
-def test_earlier_results_are_kept_only_from_the_same_machine():
-    old = {"machine": {"cores": 2}, "config": "90M", "versions": {}, "absent": {}, "works": {"beam": 1}, "growth": {}}
-    assert list(running.joined({**old, "works": {"greedy": 1}}, old)["works"]) == ["greedy", "beam"]
-    with pytest.raises(ValueError, match="another machine"):
-        running.joined({**old, "machine": {"cores": 4}}, old)
-
-
-def test_a_plot_has_every_step_at_its_height():
-    growth = {
-        "steps": {"engines": {"npblender": {"milliseconds": [8.0, 10.0, 4.0], "last_over_first": 1.0}}, "bound_ms": 5.0}
-    }
-    lines = ElementTree.fromstring(plot.drawn(growth)).iter("{http://www.w3.org/2000/svg}polyline")
-    points = [[tuple(map(float, p.split(","))) for p in line.get("points", "").split()] for line in lines]
-    ours, bound = (line for line in points if len(line) == 3)  # the others are the legend's
-    top, bottom = plot.TOP, plot.HEIGHT - plot.BOTTOM
-    heights = [(bottom - y) / (bottom - top) * 10 for _, y in ours]
-    assert_close(heights, [8.0, 10.0, 4.0], HAND)
-    bounds = [(bottom - y) / (bottom - top) * 10 for _, y in bound]
-    assert_close(bounds, [5.0] * 3, HAND)
-    assert [x for x, _ in ours] == [x for x, _ in bound] == sorted({x for x, _ in ours})
-    with pytest.raises(ValueError, match="needs the works"):
-        plot.drawn({})
 
 
 def test_no_turn_is_given_twice(tmp_path):
@@ -349,17 +338,20 @@ def test_the_tool_runs_on_a_tiny_model_and_names_what_is_absent(tmp_path, monkey
     monkeypatch.delenv(running.SHARED, raising=False)
     file = tmp_path / "found.json"
     wanted = ["--config", "small", "--rounds", "2", "--threads", "1", "--json", str(file)]
-    wanted += ["--peers", "npblender,transformers"]
+    wanted += ["--peers", "npblender,transformers,products"]
     assert running.main([*wanted, "--works", "beam,start,tokenize"]) == 0
     found = json.loads(file.read_text())
     assert list(found["works"]) == ["beam", "start", "tokenize"]
     assert "python -m tools originals transformers-5" in found["absent"]["transformers"]
     for result in found["works"].values():
         assert len(result["seconds"]["npblender"]) == 2
-        assert result["ratio"] == {}
+        assert list(result["ratio"]) == (["products"] if "products" in result["seconds"] else [])
     assert found["works"]["beam"]["bound"]["nearness"]["median"] < 1
     assert min(found["works"]["tokenize"]["words"]) >= WORKS["tokenize"].words
+    assert list(found["works"]["start"]["memory"]) == ["npblender"]
     assert found["works"]["start"]["memory"]["npblender"]["median"] > 4 * found["parameters"]
+    assert found["works"]["start"]["agree"] == {}
+    assert {name for name, result in found["works"].items() if "over_products" in result} == {"beam", "start"}
     printed = capsys.readouterr().out
     assert "Absent: transformers, torch: the environment of transformers-5 is not ready" in printed
 

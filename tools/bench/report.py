@@ -24,13 +24,15 @@ def result_of(work: Work, timings: Timings, cost: Cost | None, agreed: Mapping[s
         name: ratios(seconds, ours).as_json() for name, seconds in timings.seconds.items() if name != work.first
     }
     if PRODUCTS in timings.seconds:
-        products = timings.seconds[PRODUCTS]
-        both = [p + i for p, i in zip(products, timings.interpreter, strict=True)]
+        least = {"products": timings.seconds[PRODUCTS]}
+        if timings.interpreter:  # a whole process has its interpreter within
+            least["both"] = [p + i for p, i in zip(least["products"], timings.interpreter, strict=True)]
         result["at_most"] = {
-            name: {"products": ratios(seconds, products).as_json(), "both": ratios(seconds, both).as_json()}
+            name: {what: ratios(seconds, own).as_json() for what, own in least.items()}
             for name, seconds in timings.seconds.items()
             if name not in (PRODUCTS, work.first)
         }
+        result["over_products"] = ratios(ours, least["products"]).as_json()
     if cost is not None:
         bounds = [cost.seconds(b, p) for b, p in zip(timings.bandwidth, timings.peak, strict=True)]
         reads = [cost.bytes / b for b in timings.bandwidth]
@@ -102,29 +104,56 @@ def wanted_of(work: Work, avx512: bool) -> str:
     return (not avx512 and work.wanted_avx2) or work.wanted or "-"
 
 
-def limits_table(works: Mapping[str, Any], avx512: bool = True) -> str:
+def least_table(works: Mapping[str, Any], avx512: bool = True) -> str:
     """What the products alone take, what the interpreter takes, and the ratio to transformers that they leave."""
     rows = []
     for name, result in works.items():
         if PRODUCTS not in result["median"]:
             continue
-        work, most = WORKS[name], result["at_most"].get("transformers")
+        work, most = WORKS[name], result["at_most"].get("transformers", {})
         row = [work.about, shown(work, result["median"][work.first]["median"])]
-        row += [shown(work, result["median"][PRODUCTS]["median"]), shown(work, spread(result["interpreter"]).median)]
-        row += [f"x {in_words(most[key])}" if most else "-" for key in ("products", "both")]
+        row.append(shown(work, result["median"][PRODUCTS]["median"]))
+        row.append(shown(work, interpreter_of(result)) if interpreter_of(result) else "-")
+        row += [f"x {in_words(most[key])}" if key in most else "-" for key in ("products", "both")]
         rows.append([*row, wanted_of(work, avx512)])
-    if not rows:
-        return ""
+    heads = ["npblender", "products alone", "interpreter alone", "at most, by the products", "by both"]
+    return "\n" + markdown(["work", *heads, "wanted"], rows) if rows else ""
+
+
+def interpreter_of(result: Mapping[str, Any]) -> float:
+    """The seconds of a work with a tiny model; 0 for a whole process, whose products have the interpreter within."""
+    return spread(result["interpreter"]).median if "interpreter" in result else 0.0
+
+
+def limits_table(works: Mapping[str, Any], avx512: bool = True) -> str:
+    """What each work may take at most by this project's target, beside what it takes at least: is the target reachable?
+
+    It is out of reach where it is larger than the largest ratio, by the products and the interpreter, in most rounds.
+    """
+    rows = []
+    for name, result in works.items():
+        most = result.get("at_most", {}).get("transformers")
+        wanted = wanted_of(WORKS[name], avx512)
+        if most is None or wanted == "-":
+            continue
+        work = WORKS[name].in_time()
+        theirs, ours, least = (result["median"][key]["median"] for key in ("transformers", work.first, PRODUCTS))
+        interpreter = interpreter_of(result)
+        row = [work.about, shown(work, theirs), f"{shown(work, theirs / float(wanted))} (x {wanted})"]
+        row.append(shown(work, least) + (f" + {shown(work, interpreter)}" if interpreter else ""))
+        row.append("yes" if most.get("both", most["products"])["median"] < float(wanted) else "no")
+        times = f"{shown(work, ours)}: x {in_words(result['over_products'])}"
+        if not avx512 and work.of_products_avx2:
+            times += f", wanted: {work.of_products_avx2}"
+        rows.append([*row, times])
     heads = [
-        "work",
-        "npblender",
-        "products alone",
-        "interpreter alone",
-        "at most, by the products",
-        "by both",
-        "wanted",
+        "transformers",
+        "so it may take",
+        "products + interpreter",
+        "out of reach",
+        "npblender, times the products",
     ]
-    return "\n" + markdown(heads, rows)
+    return markdown(["work", *heads], rows) if rows else ""
 
 
 def memory_table(works: Mapping[str, Any], weights: int) -> str:
@@ -209,6 +238,6 @@ def text_of(result: Mapping[str, Any]) -> str:
     """Everything, as markdown."""
     weights, avx512 = FLOAT * result["parameters"], has_avx512(result["machine"])
     parts = [works_table(result["works"], avx512)] if result["works"] else []
-    parts += [limits_table(result["works"], avx512)]
+    parts += [least_table(result["works"], avx512)]
     parts += [memory_table(result["works"], weights), growth_text(result["growth"]), "\n", made_by(result)]
     return "".join(parts)

@@ -10,15 +10,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from npblender import BlenderbotSmallTokenizer
 from npblender.transformer.parameters import parameter_count
 from tools import ROOT
 from tools.bench import growth, machine
 from tools.bench.folder import config_of, model_folder
-from tools.bench.peers import PEERS
+from tools.bench.peers import PEERS, PRODUCTS
 from tools.bench.plot import drawn
-from tools.bench.report import result_of, text_of
+from tools.bench.report import limits_table, result_of, text_of
 from tools.bench.rounds import Timings, Worker, agreement, inputs_of, run
-from tools.bench.starting import SCRIPTS, start
+from tools.bench.starting import SCRIPTS, TEXT, start
 from tools.bench.summary import spread
 from tools.bench.texts import Texts
 from tools.bench.works import CONFIGS, GROWTH, WORKS, Work, cost_of
@@ -133,12 +134,14 @@ class Bench:
         """Fresh processes in turn; the first of each, which fills the page cache, is not counted."""
         names = [name for name in self.able("start", work.first) if name in SCRIPTS]
         timings = Timings()
-        peaks: dict[str, list[int]] = {name: [] for name in names}
+        peaks: dict[str, list[int]] = {name: [] for name in names if name != PRODUCTS}
+        tokens = len(BlenderbotSmallTokenizer.from_pretrained(self.folder, dialect="transformers-5").encode(TEXT))
         for number in range(-1, self.options.rounds):
             for name in names:
-                found = start(name, PEERS[name], ROOT, self.folder, work.new, self.options.threads)
+                found = start(name, PEERS[name], ROOT, self.folder, work.new, self.options.threads, tokens)
                 if number >= 0:
                     timings.seconds.setdefault(name, []).append(found["seconds"])
+                if number >= 0 and name in peaks:  # it replies
                     timings.answers.setdefault(name, []).append(found["ids"])
                     peaks[name].append(found["peak"])
             print(f"\r{work.name}: round {number + 1} of {self.options.rounds}", end="", file=sys.stderr, flush=True)
@@ -186,6 +189,19 @@ def joined(result: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
     return {**earlier, **result, **parts}
 
 
+def write_page(page: Path, result: dict[str, Any]) -> None:
+    """Put the tables where this kind of processor has its places; those of the other kind stay as they are.
+
+    What says whether the targets can be reached is left alone by a run without the products alone.
+    """
+    avx512 = machine.has_avx512(result["machine"])
+    kind = "" if avx512 else "-avx2"
+    write_between_markers(page, f"bench{kind}", text_of(result))
+    limits = limits_table(result["works"], avx512)
+    if limits:
+        write_between_markers(page, f"limits{kind}", limits)
+
+
 def main(arguments: list[str] | None = None) -> int:
     made = parser()
     options = made.parse_args(arguments)
@@ -209,10 +225,9 @@ def main(arguments: list[str] | None = None) -> int:
         result = joined(result, json.loads(options.json.read_text()))
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
-    text = text_of(result)
-    print(text)
+    print(text_of(result))
     if options.plot is not None:
         options.plot.write_text(drawn(result["growth"]), encoding="utf-8")
     if options.write_docs:
-        write_between_markers(PAGE, "bench" if machine.has_avx512(result["machine"]) else "bench-avx2", text)
+        write_page(PAGE, result)
     return 0

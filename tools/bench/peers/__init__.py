@@ -71,7 +71,12 @@ PEERS = {
         "ONNX Runtime float32", "with_onnxruntime", "", "onnxruntime", ("generate", "encode", "load", "steps")
     ),
     PRODUCTS: Peer(
-        "the products alone, and a tiny model", "with_products", "", None, ("generate", "encode"), same_model=False
+        "the products alone, and a tiny model",
+        "with_products",
+        "",
+        None,
+        ("generate", "encode", "start"),
+        same_model=False,
     ),
     "tokenizers": Peer("tokenizers (Rust), a text a call", "with_tokenizers", "plain", "transformers-5", ("tokenize",)),
     "tokenizers-fast": Peer(
