@@ -188,6 +188,9 @@ def test_the_blas_can_be_given_threads_that_it_began_without(all_blas_threads):
         blas.wake_threads(2)  # there are more already
         assert threads.blas_threads() == 3
         with ONE_THREAD:
+            blas.wake_threads(2)
+        assert threads.blas_threads() == 3
+        with ONE_THREAD:
             blas.wake_threads(4)
             assert threads.blas_threads() == 1
         assert threads.blas_threads() == 4
