@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from tools.bench.peers import Peer
 from tools.bench.texts import Texts, words_in
 from tools.bench.works import WORKS, Work
 
+T = TypeVar("T")
 PAUSE = 0.1  # seconds; threads of the engine before may spin that long for more work
 FIRST_WORD = 5  # the ids below are special
 
@@ -156,7 +157,7 @@ def run(
     return timings
 
 
-def in_turn(workers: Sequence[Worker], number: int) -> list[Worker]:
+def in_turn(workers: Sequence[T], number: int) -> list[T]:
     """The engines in the order of round `number`: each begins as often as any other, since what came before matters.
 
     >>> in_turn("ABC", 0), in_turn("ABC", 4)

@@ -18,7 +18,7 @@ from tools.bench.folder import config_of, model_folder
 from tools.bench.peers import PEERS, PRODUCTS
 from tools.bench.plot import drawn
 from tools.bench.report import limits_table, result_of, text_of
-from tools.bench.rounds import Timings, Worker, agreement, inputs_of, run
+from tools.bench.rounds import Timings, Worker, agreement, in_turn, inputs_of, run
 from tools.bench.starting import SCRIPTS, TEXT, start
 from tools.bench.summary import spread
 from tools.bench.texts import Texts
@@ -137,7 +137,7 @@ class Bench:
         peaks: dict[str, list[int]] = {name: [] for name in names if name != PRODUCTS}
         tokens = len(BlenderbotSmallTokenizer.from_pretrained(self.folder, dialect="transformers-5").encode(TEXT))
         for number in range(-1, self.options.rounds):
-            for name in names:
+            for name in in_turn(names, number):
                 found = start(name, PEERS[name], ROOT, self.folder, work.new, self.options.threads, tokens)
                 if number >= 0:
                     timings.seconds.setdefault(name, []).append(found["seconds"])
