@@ -54,15 +54,21 @@ class MergeTable:
             for product, right in zip(self.products, rights, strict=True):
                 if right in _PARTS_OF_WORD_END:  # it only looks closed: the text itself spells the mark
                     self.made_by.pop(product, None)
-        pairs = zip(lefts, rights, strict=True)
+        # Made before the dictionary: while it grew, the garbage collector would walk through it for every 700 pairs.
+        pairs = list(zip(lefts, rights, strict=True))
         self.ranks: dict[tuple[str, str], int] = dict(zip(pairs, range(count), strict=True))
         """The rank of a pair of symbols."""
-        self.unmade = sorted({*lefts, *rights}.difference(self.made_by))
+        symbols = [*lefts, *rights]
+        numbers = np.fromiter(map(self.made_by.get, symbols, repeat(-1)), np.int64, 2 * count)
+        places = np.flatnonzero(numbers < 0)
+        unmade = list(map(symbols.__getitem__, places.tolist()))
+        self.unmade = sorted(set(unmade))
         """The symbols that no merge makes: single characters, in sound files. Their numbers are -1, -2 and so on."""
-        numbers = self.made_by | {symbol: ~at for at, symbol in enumerate(self.unmade)}
-        self.left: Numbers = np.fromiter(map(numbers.__getitem__, lefts), np.int64, count)
+        number_of = {symbol: ~at for at, symbol in enumerate(self.unmade)}
+        numbers[places] = list(map(number_of.__getitem__, unmade))
+        self.left: Numbers = numbers[:count]
         """The number of each merge's left symbol."""
-        self.right: Numbers = np.fromiter(map(numbers.__getitem__, rights), np.int64, count)
+        self.right: Numbers = numbers[count:]
 
     @classmethod
     def of(cls, merges: Iterable[tuple[str, str]]) -> MergeTable:

@@ -58,7 +58,7 @@ def check_vocabulary(vocab: Mapping[str, int]) -> dict[str, int]:
         ordered = dict(sorted(vocab.items(), key=itemgetter(1)))
     # One search in the joined text, and a look at each entry only if it finds something.
     joined = "\n".join(["", *vocab, ""])
-    if any("\n" + space in joined for space in _BYTE_LEVEL_SPACES) or WORD_END + "\n" in joined:
+    if any(space in joined and "\n" + space in joined for space in _BYTE_LEVEL_SPACES) or WORD_END + "\n" in joined:
         _refuse_other_formats(vocab)
     return ordered
 
@@ -136,7 +136,7 @@ def _plainly_in_order(table: MergeTable) -> bool:
     return (
         bool((table.left < ranks).all() and (table.right < ranks).all())
         and all(len(symbol.removesuffix(WORD_END)) == 1 for symbol in table.unmade)
-        and not any(left.endswith(WORD_END) for left, _ in table.ranks)
+        and WORD_END + "\n" not in "\n".join([*map(itemgetter(0), table.ranks), ""])
     )
 
 
@@ -183,7 +183,7 @@ such as 'lo@@' (4 % of the published files' are none)
             f"the vocabulary lacks the special token {' and '.join(map(shown, missing))}; pass the names it uses as "
             f"bos_token, eos_token, unk_token and pad_token"
         )
-    count, end, size = len(table.products), WORD_END, len(WORD_END)
+    count = len(table.products)
     if len(vocab) == _PUBLISHED_ENTRIES and vocab.get("silhouette") == 24408:
         if count < _PUBLISHED_MERGES:
             raise ValueError(
@@ -192,8 +192,10 @@ such as 'lo@@' (4 % of the published files' are none)
             )
     elif len(vocab) > _FEW_ENTRIES + _MOST_ENTRIES_A_MERGE * count:
         _refuse_cut_merges(vocab, table)
-    first = [p[:-size] if p.endswith(end) else p + CONTINUED for p in table.products[: 6 * count // 10]]
-    if 2 * sum(map(vocab.__contains__, first)) >= count:  # mostly the first six tenths will do
+    # Mostly the first six tenths will do, spelt together as `spell_symbol` does one by one.
+    first = "\n".join([*table.products[: 6 * count // 10], ""]).replace("\n", CONTINUED + "\n")
+    spelt = first.replace(WORD_END + CONTINUED + "\n", "\n").split("\n")
+    if len(spelt) == 6 * count // 10 + 1 and 2 * sum(map(vocab.__contains__, spelt[:-1])) >= count:
         return
     stray = [token for token in map(spell_symbol, table.products) if token not in vocab]
     if 2 * len(stray) > count:
@@ -266,13 +268,23 @@ def read_merges(path: Path) -> MergeTable:
         refuse_file(path, f"begins with {shown(header[:40])}, not with {_MERGES_HEADER!r}: no codes of subword-nmt 0.2")
     words = body.split()
     even = len(words) // 2 * 2
-    table = MergeTable(words[0:even:2], words[1:even:2])
-    # Symbols hold no white space: the table written out again is the same text, or else some line is malformed.
-    if "\n".join(map(" ".join, table.ranks)) != body:
+    lefts, rights = words[0:even:2], words[1:even:2]
+    if _lines(lefts, rights) != body:  # symbols hold no white space, so some line is malformed
         for number, line in enumerate(body.split("\n"), start=2):
             if len(line.split()) != 2 or line.split() != line.split(" "):
                 raise ValueError(f"{path}, line {number}: {shown(line)} is not two symbols with one space between them")
-    return table
+    return MergeTable(lefts, rights)
+
+
+def _lines(lefts: Sequence[str], rights: Sequence[str]) -> str:
+    """The pairs as merges.txt has them, a line each; the line break of the last one is left out.
+
+    >>> _lines(["l", "lo"], ["o", "w</w>"])
+    'l o\\nlo w</w>'
+    """
+    parts = [" ", " ", " ", "\n"] * len(lefts)
+    parts[0::4], parts[2::4] = lefts, rights
+    return "".join(parts[:-1])
 
 
 def merges_bytes(merges: Iterable[tuple[str, str]]) -> bytes:
