@@ -73,7 +73,8 @@ class PreTrainedModel(Habits):
         if wrong:
             each = "; ".join(f"{name} is {found.get(name)}, not {expected.get(name)}" for name in wrong)
             raise ValueError(f"the weights do not fit the config of a {type(self).__name__}: {each}")
-        dtypes = {checkpoint.resolve_dtype(parameter.dtype) for parameter in parameters(weights).values()}
+        found_dtypes = dict.fromkeys(parameter.dtype for parameter in parameters(weights).values())
+        dtypes = set(map(checkpoint.resolve_dtype, found_dtypes))
         if len(dtypes) > 1:
             raise ValueError(f"the weights must have one dtype, not {', '.join(sorted(map(str, dtypes)))}")
         self.config = config

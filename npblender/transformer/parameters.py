@@ -8,7 +8,7 @@ stored [out, in] as in those files. Embedding, encoder input, decoder input and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from types import MappingProxyType
@@ -253,25 +253,31 @@ def from_arrays(config: BlenderbotSmallConfig, arrays: Mapping[str, Matrix], par
         return arrays[name]
 
     weights = build(config, take, parts)
-    dtypes = {str(parameter.dtype) for parameter in parameters(weights).values()}
+    dtypes = {parameter.dtype for parameter in parameters(weights).values()}
     if len(dtypes) > 1:
-        raise ValueError(f"the parameters of one model have one dtype; found {sorted(dtypes)}")
+        raise ValueError(f"the parameters of one model have one dtype; found {sorted(map(str, dtypes))}")
     return weights
 
 
-_RECORDS = (Linear, LayerNorm, Embedding, Attention, EncoderLayer, DecoderLayer, Encoder, Decoder, Weights)
+_RECORDS: dict[type, tuple[str, ...]] = {
+    Linear: Linear._fields,
+    **{
+        record: tuple(field.name for field in fields(record))
+        for record in (LayerNorm, Embedding, Attention, EncoderLayer, DecoderLayer, Encoder, Decoder, Weights)
+    },
+}
 
 
-def _walk(node: Any, name: str) -> Iterator[tuple[str, Matrix]]:
-    if isinstance(node, _RECORDS):
-        names = node._fields if isinstance(node, Linear) else tuple(field.name for field in fields(node))
-        for field in names:
-            yield from _walk(getattr(node, field), f"{name}.{field}" if name else field)
-    elif isinstance(node, tuple):
+def _walk(node: Any, name: str, found: dict[str, Matrix]) -> None:
+    """Put every parameter at and below a node into `found`; `name` is the node's, with a dot behind it."""
+    if type(node) is tuple:
         for n, child in enumerate(node):
-            yield from _walk(child, f"{name}.{n}")
+            _walk(child, f"{name}{n}.", found)
+    elif type(node) in _RECORDS:
+        for field in _RECORDS[type(node)]:
+            _walk(getattr(node, field), f"{name}{field}.", found)
     elif node is not None:
-        yield name, node
+        found[name[:-1]] = node
 
 
 def parameters(weights: Weights) -> dict[str, Matrix]:
@@ -280,7 +286,9 @@ def parameters(weights: Weights) -> dict[str, Matrix]:
     >>> list(parameters(random_weights(config, seed=0)))[:2]
     ['shared.weight', 'encoder.embed_positions.weight']
     """
-    return dict(_walk(weights, ""))
+    found: dict[str, Matrix] = {}
+    _walk(weights, "", found)
+    return found
 
 
 def to_arrays(weights: Weights) -> dict[str, Array]:
