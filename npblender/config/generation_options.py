@@ -79,7 +79,7 @@ def option(kind: Kind, searches: frozenset[str], meaning: str, **particulars: An
     return dataclasses.field(default=None, metadata={"option": Option(kind, searches, meaning, **particulars)})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)  # `GenerationConfig` has what is left out
 class GenerationOptions:
     """The table. Every setting is None where it is unset."""
 
