@@ -38,8 +38,8 @@ def talks():
 
 
 def test_the_corpus_is_whole_and_the_bot_has_the_last_word(talks):
-    assert len(talks) == 57895
-    assert sum(len(talk.turns) for talk in talks) == 216004
+    assert len(talks) == 87349
+    assert sum(len(talk.turns) for talk in talks) == 338532
     assert all(len(talk.turns) % 2 == 0 for talk in talks)
 
 
@@ -178,6 +178,23 @@ def test_echoes_and_lookups_are_answered_by_what_stands_there():
 @given(st.integers(0, 1 << 30))
 def test_invented_names_are_words(seed):
     assert re.fullmatch("[a-z]{3,}", made_up.invented_name(random.Random(seed)))
+    assert re.fullmatch("[a-z]{3,}|(ka|zu){2,4}", made_up.invented_name(random.Random(seed), ["ka", "zu"]))
+
+
+def test_names_are_made_of_pieces_too():
+    names = {made_up.invented_name(random.Random(seed), ["ka", "zu"]) for seed in range(200)}
+    assert sum(re.fullmatch("(ka|zu){2,4}", name) is not None for name in names) > 10
+
+
+def test_what_the_bot_took_wrong_is_heard_but_not_learned():
+    rng, wrong = random.Random(8), 0
+    for _ in range(600):
+        talk = made_up.memory(rng, [("it rains.", "stay dry!")])
+        for turn in range(1, len(talk.turns), 2):
+            if talk.turns[turn] == "stay dry!":
+                assert turn not in talk.learned
+                wrong += talk.turns[turn - 1] != "it rains."
+    assert wrong > 60
 
 
 def test_phases_cover_the_training_and_shares_are_whole():
@@ -186,6 +203,8 @@ def test_phases_cover_the_training_and_shares_are_whole():
     for phase in made.phases:
         assert phase.steps % recipe.SHELF == 0
         assert round(sum(phase.shares.values()), 9) == 1
+        assert set(phase.later) <= {path.name.split(".")[0] for path in everyday.FOLDER.glob("*.gz")}
+    assert made.phases[-1].later == ()  # at last everything is read
     rates = [made.learning_rate(step) for step in range(made.steps)]
     assert min(rates) >= 0
     assert rates[-1] == made.learning_rate(made.steps) == 0
@@ -264,13 +283,38 @@ def test_everyday_samples_learn_the_bots_turns_after_everything_before(mixed):
         mixed._recipe = recipe.RECIPE
 
 
+def test_own_replies_stand_before_but_are_not_learned(mixed):
+    """Every earlier turn of the bot is exchanged for its own, and the reply that is learned is the corpus's."""
+    mixed._recipe = replace(recipe.RECIPE, exchange_names=0, exchange_things=0, after_another=0, other_replies=0,
+                            own_replies=1)  # fmt: skip
+    place = next(p for p, (n, turn) in enumerate(mixed._everyday) if turn == 5 and not mixed._talks[n].persona)
+    talk = mixed._talks[mixed._everyday[place][0]]
+    mixed._own = {talk.turns: ["well, a.", "well, b."]}
+    try:
+        context, reply = mixed._talk(place, random.Random(0))
+    finally:
+        mixed._recipe, mixed._own = recipe.RECIPE, {}
+    read = everyday.heard(talk.turns)
+    said = [read[0], "well, a.", read[2], "well, b.", read[4]]
+    assert mixed._cut.text(context) == " __newln__ ".join(mixed._cut.text(mixed._cut(text)) for text in said)
+    assert reply == [*mixed._cut(read[5]), pieces.END]
+
+
 def test_random_pieces_are_said_again_in_order(mixed):
-    for number in range(50):
+    later = 0
+    for number in range(60):
         context, reply = mixed.pieces(number, random.Random(number))
-        said = reply[:-1]
-        assert 2 <= len(said) <= 7
         assert reply[-1] == pieces.END
-        assert said in [context[at : at + len(said)] for at in range(len(context))]
+        told = context[: context.index(pieces.NEWLINE)] if pieces.NEWLINE in context else context
+        again = [
+            told[first:last]
+            for first in range(len(told))
+            for last in range(first + 2, len(told) + 1)
+            if told[first:last] in [reply[at : at + last - first] for at in range(len(reply))]
+        ]
+        assert 2 <= max(map(len, again)) <= 8  # all of two to seven pieces, and at times the full stop
+        later += pieces.NEWLINE in context
+    assert 15 < later < 45
 
 
 def test_the_last_line_is_answered_after_other_talk_too(mixed):

@@ -1,7 +1,8 @@
 """Make the model that ships in `npblender/demo/`, from the corpora to its card: `python -m tools demo COMMAND`.
 
-    prepare     clean the corpora, write them as arrays of ids of the second demo's vocabulary into WORK
-    train       train from the second demo's weights; stopped (SIGTERM) and called again, it goes on where it was
+    prepare     clean the corpora, write them as arrays of ids of its vocabulary into WORK
+    train       train from the weights of the demo before; stopped (SIGTERM) and called again, it goes on where it was
+    own         let the exported model answer conversations that it learns from: WORK/own.jsonl, which `train` reads
     export      write the model folder, in float16
     perplexity  measure it, the first demo and simple baselines on what is held out
     try         let it answer `tried/NAME.json` and print what a program can count
@@ -17,7 +18,7 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("prepare", "train", "export", "perplexity", "try", "sheet", "card")
+COMMANDS = ("prepare", "train", "own", "export", "perplexity", "try", "sheet", "card")
 
 
 def arguments() -> argparse.Namespace:
@@ -29,7 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "demo", help="where everything in between lies")
     parser.add_argument("--folder", type=Path, help="the model folder (default: WORK/model)")
     parser.add_argument("--first", type=Path, help="the first demo's folder, whose perplexity is measured, too")
-    parser.add_argument("--second", type=Path, help="the second demo's folder, with whose weights the training begins")
+    parser.add_argument("--before", type=Path, help="folder of the demo before, with whose weights the training begins")
     parser.add_argument("--until", type=int, default=1 << 30, help="stop the training after this step")
     parser.add_argument("--lines", default="development", help="what is tried: development or final")
     parser.add_argument("--most", type=int, default=500, help="held-out replies of each older corpus")
@@ -39,8 +40,8 @@ def arguments() -> argparse.Namespace:
         if "NPBLENDER_SHARED" not in os.environ:
             parser.error("name the older corpora: --corpora FOLDER, or NPBLENDER_SHARED, whose dialogue/ has them")
         args.corpora = Path(os.environ["NPBLENDER_SHARED"]) / "dialogue"
-    if args.second is None and args.command in ("prepare", "train"):
-        parser.error("name the second demo's folder: --second FOLDER (README.md says where to get it)")
+    if args.before is None and args.command in ("prepare", "train"):
+        parser.error("name the folder of the demo before: --before FOLDER (README.md says where to get it)")
     return args
 
 
@@ -50,14 +51,21 @@ def run(args: argparse.Namespace) -> None:
         from tools.demo import corpus, prepare
 
         args.work.mkdir(parents=True, exist_ok=True)
-        report = prepare.prepare(corpus.read(args.corpora, prepare.SEED), args.second, args.work, prepare.SEED)
+        report = prepare.prepare(corpus.read(args.corpora, prepare.SEED), args.before, args.work, prepare.SEED)
         print(json.dumps(report, indent=1))
     elif args.command == "train":
         from tools.demo import begin, everyday, training
         from tools.demo.net import Shape
         from tools.demo.recipe import RECIPE
 
-        training.train(args.work, everyday.read(), RECIPE, begin.begin(args.second, Shape()), args.until)
+        training.train(args.work, everyday.read(), RECIPE, begin.begin(args.before, Shape()), args.until)
+    elif args.command == "own":
+        from npblender import BlenderbotSmallForConditionalGeneration
+        from tools.demo import everyday, own
+        from tools.demo.pieces import Cutter
+
+        model = BlenderbotSmallForConditionalGeneration.from_pretrained(args.folder)
+        print(f"{own.answer(everyday.read(), model, Cutter(args.folder), args.work):,} replies")
     elif args.command == "export":
         from tools.demo import export
 

@@ -140,8 +140,8 @@ Every fifth of the 120 lines:
 
 Per word of the reply (words and single marks, and the end), so that models with other vocabularies compare. The models
 see up to four turns before, the n-gram models none; these are fitted on all replies that the demo learned from. *The
-first demo* was trained on the three older corpora alone; the second one, which is in the history, began with its
-weights, and this model with those of the second.
+first demo* was trained on the three older corpora alone; each later one, which are in the history, began with the
+weights of the one before, this one with those of the third.
 
 {perplexities(measured)}
 
@@ -153,7 +153,7 @@ positions {LONGEST_CONTEXT} (what was trained). Weights in float16,
 {(folder / "model.safetensors").stat().st_size:,} bytes. It was trained in the dialect `parlai`: decoder embeddings
 scaled, states at pads zeroed, turns joined by newlines, persona lines first.
 
-It learned from some 55,000 conversations of everyday small talk, written by language models for this project; from
+It learned from some 82,000 conversations of everyday small talk, written by language models for this project; from
 made-up ones in which names, places and things are exchanged, so that only copying answers; and from the three older
 corpora: BYU chitchat-dataset (MIT), Edinburgh self-dialogue corpus (BSD 3-Clause) and Synthetic-Persona-Chat
 (CC BY 4.0). Embeddings of new words began with GloVe 6B vectors (public domain). Notices and licences are in

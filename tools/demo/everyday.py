@@ -19,6 +19,19 @@ FOLDER = Path(__file__).with_name("everyday")
 HELD_OUT_SHARE, DEVELOPMENT_SHARE = 0.03, 0.02
 SEED = 19
 PERSONA = "your persona: "
+THREADS = (
+    "going_on",
+    "plain_home",
+    "plain_people",
+    "plain_threads_home",
+    "plain_threads_home_more",
+    "plain_threads_out",
+    "plain_threads_out_more",
+    "plain_threads_work",
+    "plain_threads_work_more",
+    "plain_work",
+    "threads",
+)  # files of conversations in which the user leads
 
 
 @dataclass(frozen=True)
@@ -41,8 +54,8 @@ def plain(text: str) -> str:
 
 
 def tested() -> frozenset[str]:
-    """The lines that the final count begins with, `plain`."""
-    return frozenset(map(plain, tries.openings(tries.read("final"))))
+    """The lines that the final count and the choice of settings begin with, `plain`."""
+    return frozenset(plain(line) for name in ("final", "development") for line in tries.openings(tries.read(name)))
 
 
 def read(folder: Path = FOLDER, seed: int = SEED) -> list[Everyday]:

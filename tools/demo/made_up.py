@@ -60,8 +60,10 @@ _KIN: list[str] = _STORED["kin"]
 _BACK = ("", "", "", "", " and you?", " do you?", " what about you?", " how about you?")
 
 
-def invented_name(rng: random.Random) -> str:
-    """A name that hardly anybody has, so that it can only be copied: of syllables, or of two or three names' parts."""
+def invented_name(rng: random.Random, pieces: Sequence[str] = ()) -> str:
+    """A name that hardly anybody has, so that it can only be copied: of syllables, of names' parts, or of `pieces`."""
+    if pieces and rng.random() < 0.4:
+        return "".join(rng.choice(pieces) for _ in range(rng.choice((2, 2, 3, 3, 4))))
     if rng.random() < 0.5:
         first, middle, last = (rng.choice(KINDS["names"]) for _ in range(3))
         head, tail = first[: rng.randint(1, 4)], last[rng.randint(1, 4) :]
@@ -86,8 +88,8 @@ def article(word: str) -> str:
 class Filling:
     """Words for the gaps of one conversation's sentences, each gap the same throughout one fact."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
+    def __init__(self, rng: random.Random, pieces: Sequence[str] = ()) -> None:
+        self._rng, self._pieces = rng, pieces
         self._words: dict[str, str] = {}
 
     def word(self, gap: str) -> str:
@@ -95,8 +97,8 @@ class Filling:
             kind = "names" if gap == "other" else _GAPS.get(gap)
             if gap == "kin":
                 self._words[gap] = self._rng.choice(_KIN)
-            elif kind == "names" and self._rng.random() < 0.5:
-                self._words[gap] = invented_name(self._rng)
+            elif kind == "names" and self._rng.random() < (0.75 if self._pieces else 0.5):
+                self._words[gap] = invented_name(self._rng, self._pieces)
             else:
                 self._words[gap] = self._rng.choice(KINDS[kind])
         return self._words[gap]
@@ -121,14 +123,14 @@ class Talk:
     learned: tuple[int, ...]
 
 
-def memory(rng: random.Random, exchanges: Sequence[tuple[str, str]]) -> Talk:
+def memory(rng: random.Random, exchanges: Sequence[tuple[str, str]], pieces: Sequence[str] = ()) -> Talk:
     """A user tells one to three things; some real exchanges later one of them is asked for."""
-    first = "name" if rng.random() < 0.55 else rng.choice(tuple(USERS))
+    first = "name" if rng.random() < 0.65 else rng.choice(tuple(USERS))
     others = [kind for kind in rng.sample(tuple(USERS), 2) if kind != first]
     kinds = [first, *others[: rng.choice((0, 0, 1, 1, 2))]]
-    fillings = {kind: Filling(rng) for kind in kinds}
+    fillings = {kind: Filling(rng, pieces) for kind in kinds}
     rng.shuffle(kinds)
-    if rng.random() < 0.12 and first in _UNTOLD:  # asked for what was never told
+    if rng.random() < 0.05 and first in _UNTOLD:  # asked for what was never told
         kinds.remove(first)
         answers: Sequence[str] = _UNTOLD[first]
     else:
@@ -137,8 +139,12 @@ def memory(rng: random.Random, exchanges: Sequence[tuple[str, str]]) -> Talk:
     learned = []
     for kind in kinds:
         turns.append(fillings[kind](USERS[kind].told) + rng.choice(("", "", ".", "!")))
-        learned.append(len(turns))
-        turns.append(fillings[kind](USERS[kind].taken))
+        if rng.random() < 0.3:  # what the bot said then was not always right: the user's own turn decides
+            wrong = Filling(rng, pieces)(USERS[kind].taken) if rng.random() < 0.5 else rng.choice(exchanges)[1]
+            turns.append(wrong)
+        else:
+            learned.append(len(turns))
+            turns.append(fillings[kind](USERS[kind].taken))
         if rng.random() < 0.35:
             turns += rng.choice(exchanges)
     for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):

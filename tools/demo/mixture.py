@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tools.demo import made_up
-from tools.demo.everyday import PERSONA, Everyday, heard, is_bots, kept_share, persona_lines
+from tools.demo.everyday import PERSONA, THREADS, Everyday, heard, is_bots, kept_share, persona_lines
 from tools.demo.exchange import exchange
+from tools.demo.own import Own
 from tools.demo.pieces import END, START, Cutter
 from tools.demo.recipe import BATCH, SHELF, Recipe
 from tools.demo.samples import Samples, in_passes, join, pad
@@ -21,8 +22,7 @@ LONGEST_REPLY = 40  # tokens, the end included
 RARER = 200  # ids below are marks and letters
 OLD = ("chitchat", "self_dialogue", "persona")
 _FEELINGS = ("feelings", "short_feelings")
-_THREADS = ("going_on", "plain_home", "plain_people", "plain_work", "threads")
-_TO_THE_BOT = ("greetings_and_identity", "short_questions_to_the_bot")
+_TO_THE_BOT = ("greetings_and_identity", "plain_questions", "plain_questions_more", "short_questions_to_the_bot")
 PERSON = f"{PERSONA}i am a person."  # before replies of people, which are not Pip's
 
 Pair = tuple[list[int], list[int]]  # context and reply
@@ -51,8 +51,10 @@ def alike(pairs: Sequence[Pair], rng: random.Random, groups: int = 8) -> list[li
 class Mixture:
     """Everything that can be drawn, and how a sample of each kind is made."""
 
-    def __init__(self, talks: Sequence[Everyday], old: Samples, cut: Cutter, recipe: Recipe) -> None:
-        self._recipe, self._cut, self._old = recipe, cut, old
+    def __init__(
+        self, talks: Sequence[Everyday], old: Samples, cut: Cutter, recipe: Recipe, own: Own | None = None
+    ) -> None:
+        self._recipe, self._cut, self._old, self._own = recipe, cut, old, own or {}
         self._talks = [talk for talk in talks if talk.part == "train"]
         places = [(n, i) for n, talk in enumerate(self._talks) for i in range(len(talk.turns)) if is_bots(i)]
         order = random.Random(recipe.seed).sample(range(len(places)), len(places))
@@ -63,6 +65,8 @@ class Mixture:
         self._lines = sorted({line for talk in self._talks for line in talk.persona})
         self._plain = [n for n, talk in enumerate(self._talks) if not talk.persona]
         self._words = [word for word in cut.ids if word.isalpha() and len(word) > 2]
+        parts = [piece.removesuffix("@@") for piece in cut.ids if piece.endswith("@@")]
+        self._parts = [part for part in parts if part.isalpha() and len(part) < 5]
         self._brackets = {cut.ids[mark] for mark in "()[]{}<>"}
         self._sizes: dict[str, int] = {}
         self._rows = {corpus: np.flatnonzero(old.rows[:, 3] == i).tolist() for i, corpus in enumerate(OLD)}
@@ -76,9 +80,9 @@ class Mixture:
             "personas": self.personas,
             "danger": lambda place, rng: self._made(made_up.danger(rng, self._exchanges), rng),
             "plain": self._from("plain", sorted({t.file for t in talks if t.file.startswith("plain_")})),
-            "threads": self._from("threads", _THREADS),
+            "threads": self._from("threads", THREADS),
             "feelings": self._from("feelings", _FEELINGS),
-            "plain feelings": self._from("plain feelings", ("plain_feelings",)),
+            "plain feelings": self._from("plain feelings", ("plain_feelings", "plain_moods", "plain_moods_more")),
             "questions to the bot": self._from("questions to the bot", _TO_THE_BOT),
             **{corpus: self._of(corpus) for corpus in OLD},
         }
@@ -114,7 +118,10 @@ class Mixture:
         talk = self._talks[number]
         recipe = self._recipe
         things = recipe.exchange_persona if talk.persona else recipe.exchange_things
-        persona, turns = exchange(talk.persona, talk.turns[: turn + 1], rng, recipe.exchange_names, things)
+        said = list(talk.turns[: turn + 1])
+        if (own := self._own.get(talk.turns)) and rng.random() < recipe.own_replies:
+            said[1:-1:2] = own[: turn // 2]
+        persona, turns = exchange(talk.persona, tuple(said), rng, recipe.exchange_names, things)
         lines = persona_lines(persona)
         if rng.random() < recipe.shuffle_persona:
             rng.shuffle(lines)
@@ -133,14 +140,20 @@ class Mixture:
 
     def memory(self, place: int, rng: random.Random) -> Pair | None:
         """A made-up talk in which something told is asked for."""
-        return self._made(made_up.memory(rng, self._exchanges), rng)
+        return self._made(made_up.memory(rng, self._exchanges, self._parts), rng)
 
     def pieces(self, place: int, rng: random.Random) -> Pair:
-        """Random pieces to be said again in order: what a piece follows is all there is to go by."""
-        size = len(self._cut.ids)
+        """Random pieces to be said again in order, at once or later: what a piece follows is all there is to go by."""
+        size, dot = len(self._cut.ids), [self._cut.ids["."]]
         said = [rng.randrange(min(RARER, size // 2), size) for _ in range(rng.randint(2, 7))]
-        asked = self._cut(rng.choice(("say", "say:", "my name is", "repeat", "call me", "i am")))
-        return asked + said + ([self._cut.ids["."]] if rng.random() < 0.5 else []), [*said, END]
+        told = self._cut(rng.choice(("say", "say:", "my name is", "repeat", "call me", "i am"))) + said
+        told += dot if rng.random() < 0.5 else []
+        if rng.random() < 0.5:
+            return told, [*said, END]
+        between = [self._cut(text) for _ in range(rng.choice((1, 1, 2))) for text in rng.choice(self._exchanges)]
+        asked = self._cut(rng.choice(made_up.USERS["name"].asked))
+        answer = self._cut(rng.choice(("your name is", "you are", "it's", "you told me your name is"))) + said
+        return join([told, *between[1:], asked], []), [*answer, *dot, END]
 
     def persona_talk(self, place: int, rng: random.Random) -> Pair | None:
         """A made-up talk with persona lines."""

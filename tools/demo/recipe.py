@@ -24,6 +24,7 @@ class Phase:
     steps: int
     rate: tuple[float, float]
     shares: dict[str, float] = field(hash=False)  # of the samples of each kind (see `mixture`)
+    later: tuple[str, ...] = ()  # files of the everyday corpus that are not read yet
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Recipe:
     shuffle_persona: float = 0.7  # how often persona lines come in another order; some lean on the line before
     more_lines: float = 0.3  # how often another talk's persona line is put in
     after_another: float = 0.4  # how often a talk without persona lines comes after another one, real or made up
-    other_replies: float = 0.12  # of the bot's own earlier turns, exchanged for another one
+    other_replies: float = 0.18  # of the bot's own earlier turns, exchanged for another one
+    own_replies: float = 0.5  # of talks after the network's own earlier replies, where there are some (see `own`)
     named_person: float = 0.75  # how often the older corpora's replies come after a persona line
 
     @property
@@ -67,81 +69,41 @@ class Recipe:
         return 0.0
 
 
-_PLAIN = {
-    "plain": 0.345,
-    "everyday": 0.19,
-    "feelings": 0.02,
-    "questions to the bot": 0.02,
-    "danger": 0.004,
-    "personas": 0.07,
-    "memory": 0.10,
-    "persona talk": 0.05,
-    "echo": 0.03,
-    "lookup": 0.03,
-    "pieces": 0.02,
-    "chitchat": 0.04,
-    "self_dialogue": 0.055,
-    "persona": 0.026,
-}
-_SLOWER = {
-    "plain": 0.33,
-    "everyday": 0.17,
-    "feelings": 0.02,
-    "questions to the bot": 0.02,
-    "danger": 0.004,
-    "personas": 0.07,
-    "memory": 0.11,
-    "persona talk": 0.05,
-    "echo": 0.03,
-    "lookup": 0.03,
-    "pieces": 0.02,
-    "chitchat": 0.045,
-    "self_dialogue": 0.075,
-    "persona": 0.026,
-}
-_THREADS = {
-    "plain": 0.285,
-    "threads": 0.15,
-    "everyday": 0.14,
-    "feelings": 0.015,
-    "plain feelings": 0.03,
-    "danger": 0.008,
-    "questions to the bot": 0.02,
-    "personas": 0.07,
-    "memory": 0.09,
-    "persona talk": 0.04,
-    "echo": 0.01,
-    "lookup": 0.012,
-    "pieces": 0.01,
-    "chitchat": 0.04,
-    "self_dialogue": 0.06,
-    "persona": 0.02,
-}
-_AMONG_OTHERS = {
-    "plain": 0.33,
-    "threads": 0.22,
+_NEW = (  # files of the corpus that were written while the training went on
+    "plain_threads_home",
+    "plain_threads_out",
+    "plain_threads_work",
+    "plain_statements",
+    "plain_questions",
+    "plain_moods",
+    "plain_characters",
+)
+_NEWER = tuple(f"{name}_more" for name in _NEW)
+_AGAIN = {
+    "plain": 0.245,
+    "threads": 0.20,
     "everyday": 0.12,
-    "plain feelings": 0.03,
-    "danger": 0.004,
+    "plain feelings": 0.02,
+    "danger": 0.005,
     "questions to the bot": 0.02,
     "personas": 0.06,
-    "memory": 0.07,
+    "memory": 0.135,
     "persona talk": 0.03,
-    "echo": 0.006,
-    "pieces": 0.01,
-    "chitchat": 0.03,
-    "self_dialogue": 0.05,
+    "echo": 0.01,
+    "lookup": 0.01,
+    "pieces": 0.02,
+    "chitchat": 0.035,
+    "self_dialogue": 0.07,
     "persona": 0.02,
 }
+_COPYING = {"pieces": 0.6, "memory": 0.4}
+_ON = {**_AGAIN, "plain": 0.225, "pieces": 0.05, "memory": 0.125}
 RECIPE = Recipe(
     phases=(
-        Phase("copying in order", 13 * SHELF, (0.0, 1e-3), {"pieces": 1.0}),
-        Phase("warm-up again", 1 * SHELF, (0.0, 8e-4), _PLAIN),
-        Phase("all", 12 * SHELF, (8e-4, 6.9333e-4), _PLAIN),
-        Phase("slower", 9 * SHELF, (6.9333e-4, 5.8190e-4), _SLOWER),
-        Phase("threads", 17 * SHELF, (5.8190e-4, 3.7143e-04), _THREADS),
-        Phase("to the end", 22 * SHELF, (3.7143e-04, 0.0), _THREADS),
-        Phase("warm-up among others", 1 * SHELF, (0.0, 3.5e-4), _AMONG_OTHERS),
-        Phase("among others", 16 * SHELF, (3.5e-4, 0.0), _AMONG_OTHERS),
+        Phase("warm-up", 1 * SHELF, (0.0, 6e-4), _AGAIN, later=(*_NEW, *_NEWER)),
+        Phase("again", 46 * SHELF, (6e-4, 5.2e-4), _AGAIN, later=(*_NEW, *_NEWER)),
+        Phase("copying again", 4 * SHELF, (5.2e-4, 5.2e-4), _COPYING, later=(*_NEW, *_NEWER)),
+        Phase("with new talks", 13 * SHELF, (5.2e-4, 4.8e-4), _ON, later=_NEWER),
+        Phase("to the end", 75 * SHELF, (4.8e-4, 0.0), _ON),
     ),
 )

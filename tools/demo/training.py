@@ -6,13 +6,15 @@ import signal
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from tools.demo.everyday import Everyday, heard, is_bots, persona_lines
-from tools.demo.mixture import OLD, Mixture, Pair
+from tools.demo.mixture import OLD, Batch, Mixture, Pair
 from tools.demo.net import Net, Shape
+from tools.demo.own import read
 from tools.demo.pieces import END, START, Cutter
 from tools.demo.recipe import SHELF, Recipe
 from tools.demo.samples import Samples, join, pad, some_rows
@@ -73,7 +75,16 @@ def train(work: Path, talks: Sequence[Everyday], recipe: Recipe, first: Net, unt
     """Train in `work` (see `prepare`) from its checkpoint, or else from `first`, to the step `until` or the end."""
     torch.manual_seed(recipe.seed)
     cut = Cutter(work)
-    mixture = Mixture(talks, Samples(work / "train.npz"), cut, recipe)
+    old, own = Samples(work / "train.npz"), read(work)
+    print(f"{len(own):,} conversations with replies of its own", flush=True)
+
+    @lru_cache(maxsize=1)
+    def mixture(later: tuple[str, ...]) -> Mixture:
+        return Mixture([talk for talk in talks if talk.file not in later], old, cut, recipe, own)
+
+    def draw(shelf: int) -> list[Batch]:
+        return mixture(recipe.phase(shelf * SHELF).later).shelf(shelf)
+
     watched = development(talks, Samples(work / "held_out.npz"), cut)
     net, step, seconds, path = first.train(), 0, 0.0, work / CHECKPOINT
     optimizer = optimiser(net, recipe)
@@ -104,10 +115,10 @@ def train(work: Path, talks: Sequence[Everyday], recipe: Recipe, first: Net, unt
     begun, total, tokens = time.monotonic(), 0.0, 0
     end = min(until, recipe.steps)
     coming = ThreadPoolExecutor(1)  # draws the next shelf while this one is learned
-    drawn = coming.submit(mixture.shelf, step // SHELF)
+    drawn = coming.submit(draw, step // SHELF)
     while step < end and not stop:
         shelf = drawn.result()
-        drawn = coming.submit(mixture.shelf, step // SHELF + 1)
+        drawn = coming.submit(draw, step // SHELF + 1)
         for batch in shelf[step % SHELF :]:
             rate = recipe.learning_rate(step)
             for group in optimizer.param_groups:
