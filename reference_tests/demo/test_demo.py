@@ -106,7 +106,7 @@ def test_no_reply_that_was_judged_has_a_placeholder_or_an_unknown_token(final):
 def test_the_card_compares_with_the_baselines(card):
     """Better than a bigram everywhere and than a trigram where it was meant to be good; than the first demo there, too.
 
-    On self-dialogue it is 51 % worse than the first demo, which had read little else; 30 % were wanted.
+    On self-dialogue it is 35 % worse than the first demo, which had read little else; 30 % were wanted.
     """
     names = "this model|the first demo|unigram|bigram|trigram, modified Kneser-Ney"
     rows = {
@@ -122,7 +122,7 @@ def test_the_card_compares_with_the_baselines(card):
         assert ours[place] < rows["trigram, modified Kneser-Ney"][place]
     assert ours[everyday] < first[everyday] / 4
     assert ours[personas] < first[personas] / 4
-    for place, limit in ((chitchat, 1.3), (persona_chat, 1.3), (self_dialogue, 1.55)):
+    for place, limit in ((chitchat, 1.3), (persona_chat, 1.3), (self_dialogue, 1.4)):
         assert ours[place] < limit * first[place]
 
 

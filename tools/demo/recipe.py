@@ -7,7 +7,7 @@ SHELF = 64  # batches that are drawn together; phases change between shelves
 
 # how the demo answers where no settings are given; chosen on `tried/development.json`
 GENERATION: dict[str, int | float] = {
-    "num_beams": 3,
+    "num_beams": 5,
     "min_length": 4,
     "max_length": 40,
     "length_penalty": 1.2,
