@@ -1,6 +1,6 @@
-"""The demo's card (`npblender/demo/README.md`), written from what was measured, counted and judged; no number is typed.
+"""The demo's card (`npblender/demo/README.md`), written from what was measured, counted and judged.
 
-It needs `counts.json` and `perplexity.json` in the work folder, and in `tried/` the final replies and the filled-in
+It needs `perplexity.json` in the work folder, and in `tried/` the final replies and the filled-in
 sheet (`sheet.json`). Criteria of the judgements are in `sheet`.
 """
 
@@ -123,7 +123,8 @@ advice is no advice: do not put it before the public.
 ## What was counted
 
 120 lines said alone, 12 conversations of six lines, and lines of other kinds, `tools/demo/tried/final.json`. None of
-them was learned from, none was used for choosing anything, and who judged had not trained. *Grammatical*: it would pass
+them was learned from, and none was used for choosing anything. They were written and judged by language models that had
+seen neither the corpus nor the training. *Grammatical*: it would pass
 unmarked in a chat; clipped answers pass, a missing or wrong word does not. *To the point*: it answers what was asked or
 takes up what was said, and contradicts neither that nor itself.
 
@@ -140,8 +141,9 @@ Every fifth of the 120 lines:
 
 Per word of the reply (words and single marks, and the end), so that models with other vocabularies compare. The models
 see up to four turns before, the n-gram models none; these are fitted on all replies that the demo learned from. *The
-first demo* was trained on the three older corpora alone; each later one, which are in the history, began with the
-weights of the one before, this one with those of the third.
+first demo* was trained on the three older corpora alone, and is still better there; so is the trigram on two of them:
+this model gave its weights to everyday talk. Each later demo began with the weights of the one before, this one with
+those of the third; all are in the history.
 
 {perplexities(measured)}
 
