@@ -8,7 +8,6 @@ of hosts answers in plain text and knows names only; here every address passes, 
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import ipaddress
 import re
@@ -20,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from npblender.chat.serve.asgi import error_response
+from npblender.chat.serve.body import Body
 from npblender.chat.serve.errors import ApiError
-from npblender.chat.serve.limits import BODY_SECONDS, MOST_BODY_BYTES, MOST_HEADER_BYTES
+from npblender.chat.serve.limits import MOST_BODY_BYTES, MOST_HEADER_BYTES
 from npblender.common.printable import shown
 
 if TYPE_CHECKING:
@@ -232,6 +232,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began, status = time.monotonic(), 499  # that of a client that went away, as nginx counts it
+        body = Body(dict(scope["headers"]), receive)
 
         async def send_guarded(message: Any) -> None:
             nonlocal status
@@ -239,38 +240,19 @@ class Guard:
                 status = message["status"]
                 there = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *(pair for pair in HEADERS if pair[0] not in there)]
+            elif not message.get("more_body", False) and not body.is_whole:
+                await send({**message, "more_body": True})
+                await body.drain()
+                message = {"type": message["type"], "body": b""}
             await send(message)
 
         try:
             check_header_bytes(scope)
             is_taken = any(route.matches(scope)[0] is Match.FULL for route in self._routes)
             check(self._rules, scope["method"], scope["path"], dict(scope["headers"]), is_taken)
-            await self._app(scope, limited(receive), send_guarded)
+            await self._app(scope, body.receive, send_guarded)
         except ApiError as error:
             await error_response(error)(scope, receive, send_guarded)
         finally:
             path = scope["path"] if scope["path"] in self._paths else "other"
             self._metrics.request(path, status, time.monotonic() - began)
-
-
-def limited(receive: Receive) -> Receive:
-    """`receive`, which gives up on a body that is too large or too slow."""
-    deadline = time.monotonic() + BODY_SECONDS
-    size, is_whole = 0, False
-
-    async def receive_limited() -> Any:
-        nonlocal size, is_whole
-        if is_whole:
-            return await receive()  # waits for the client to go away
-        try:
-            message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
-        except asyncio.TimeoutError:
-            seconds = f"{BODY_SECONDS:.0f}"
-            raise ApiError(408, f"the body did not arrive in {seconds} s", headers={"Connection": "close"}) from None
-        size += len(message.get("body", b""))
-        is_whole = not message.get("more_body", False)
-        if size > MOST_BODY_BYTES:
-            raise ApiError(413, f"the body is larger than {MOST_BODY_BYTES} bytes", headers={"Connection": "close"})
-        return message
-
-    return receive_limited

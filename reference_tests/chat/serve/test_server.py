@@ -11,7 +11,7 @@ import time
 import pytest
 
 from npblender import Conversation
-from npblender.chat.serve.limits import MOST_BODY_BYTES, MOST_HEADER_BYTES
+from npblender.chat.serve.limits import DRAIN_SECONDS, MOST_BODY_BYTES, MOST_HEADER_BYTES
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.servers import Server
 from reference_tests.support.tolerances import TOLERANCES
@@ -275,13 +275,47 @@ def test_a_body_that_says_nothing_of_its_size_is_limited(server: Server) -> None
     chunks = (b"x" * 65536 for _ in range(40))
     try:
         connection.request("POST", "/v1/completions", chunks, {"Content-Type": "application/json"}, encode_chunked=True)
-        status = connection.getresponse().status
-    except ConnectionError:
-        status = 413
+        assert connection.getresponse().status == 413
     finally:
         connection.close()
-    assert status == 413
     assert server.get("/healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "size", "status"),
+    [
+        ("/v1/chat/completions", "Content-Type: application/json", MOST_BODY_BYTES + 1, 413),
+        ("/nothing", "Content-Type: application/json\r\nConnection: close", MOST_BODY_BYTES, 404),
+        ("/v1/chat/completions", "Content-Type: text/plain\r\nConnection: close", MOST_BODY_BYTES, 415),
+    ],
+)
+def test_who_sends_all_before_reading_is_told_why_it_is_refused(
+    server: Server, path: str, headers: str, size: int, status: int
+) -> None:
+    """The rest of the body comes long after the refusal; a closed connection would be reset by it."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n{headers}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(head.encode() + b"x" * 1000)
+        for part in (1000, size - 2000):
+            time.sleep(0.2)
+            connection.sendall(b"x" * part)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == status
+        assert "error" in json.loads(answer.read())
+
+
+def test_who_waits_for_leave_to_send_is_refused_at_once(server: Server) -> None:
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {MOST_BODY_BYTES + 1}\r\n\r\n"
+    )
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(head.encode())
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert response.startswith(b"HTTP/1.1 413 ")
+    assert time.monotonic() - began < DRAIN_SECONDS
 
 
 def test_every_response_has_the_safe_headers(server: Server) -> None:

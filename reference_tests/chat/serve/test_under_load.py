@@ -150,8 +150,8 @@ def test_slow_connections_are_closed(needs_serve: None, tmp_path: Path) -> None:
     starter = tmp_path / "impatient.py"
     starter.write_text(
         "import sys\n"
-        "from npblender.chat.serve import guards, running\n"
-        "running.HEADER_SECONDS, guards.BODY_SECONDS = 1.0, 1.0\n"
+        "from npblender.chat.serve import body, running\n"
+        "running.HEADER_SECONDS, body.BODY_SECONDS = 1.0, 1.0\n"
         "from npblender.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
