@@ -11,25 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reference_tests.demo.cutters import Words
 from tools.demo import everyday, made_up, mixture, pieces, recipe
 from tools.demo import samples as samples_
 from tools.demo.exchange import exchange
 from tools.demo.kinds import EXCHANGED, KINDS, NAMES
-
-
-class Words:
-    """Cuts text into whole words, each new one with the next number."""
-
-    def __init__(self) -> None:
-        marks = "()[]{}<>"
-        self.ids = dict(zip((*pieces.SPECIAL, *marks), range(100), strict=False))
-
-    def __call__(self, text: str) -> list[int]:
-        return [self.ids.setdefault(word, len(self.ids)) for word in pieces.pretokenize(text)]
-
-    def text(self, ids) -> str:
-        entries = list(self.ids)
-        return " ".join(entries[i] for i in ids)
 
 
 @pytest.fixture(scope="module")

@@ -82,3 +82,62 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
     assert 0.245 < float((out == 0).float().mean()) < 0.255  # its standard deviation is 0.001
     assert 0.99 < float(out.mean()) < 1.01
     assert torch.equal(drop.eval()(torch.ones(4)), torch.ones(4))
+
+
+def test_surprise_is_each_rows_mean_over_its_reply_and_end():
+    torch.manual_seed(0)
+    network = net.Net(SMALL).eval()
+    source = torch.tensor([[5, 6, 7], [8, 9, 0]])
+    target = torch.tensor([[1, 8, 9, 2, 0, 0], [1, 7, 2, 0, 0, 0]])
+    with torch.no_grad():
+        found = network.surprise(target, *network.encode(source))
+        alone = [network.loss(source[i : i + 1], target[i : i + 1]) for i in range(2)]
+    for one, (nats, count) in zip(found, alone, strict=True):
+        assert_close(float(one), float(nats / count), TOLERANCES["float32 computed another way"])
+
+
+def test_the_preference_is_the_formula_row_by_row():
+    torch.manual_seed(0)
+    network = net.Net(SMALL).eval()
+    source = torch.tensor([[5, 6, 7], [8, 9, 0], [3, 3, 3]])
+    wanted = torch.tensor([[1, 8, 9, 2], [1, 7, 2, 0], [1, 9, 9, 2]])
+    bad = torch.tensor([[1, 20, 21, 22, 2], [0, 0, 0, 0, 0], [1, 30, 2, 0, 0]])
+    with torch.no_grad():
+        found = [float(x) for x in network.preference(source, wanted, bad, 2.0, 0.5)]
+        memory, mask = network.encode(source)
+        good = network.surprise(wanted, memory, mask).double().numpy()
+        worse = network.surprise(bad[[0, 2]], memory[[0, 2]], mask[[0, 2]]).double().numpy()
+    gain = worse - good[[0, 2]]
+    right = [good.mean(), np.log1p(np.exp(0.5 - 2 * gain)).mean(), (gain > 0).mean()]
+    for one, other in zip(found, right, strict=True):
+        assert_close(one, other, TOLERANCES["float32 computed another way"])
+
+
+def test_learning_a_preference_makes_the_bad_reply_less_likely_than_the_wanted_one():
+    torch.manual_seed(0)
+    network = net.Net(SMALL).eval()
+    source, wanted, bad = torch.tensor([[5, 6, 7]]), torch.tensor([[1, 8, 9, 2]]), torch.tensor([[1, 8, 30, 2]])
+    steps = torch.optim.SGD(network.parameters(), lr=0.1)
+
+    def gain():
+        with torch.no_grad():
+            memory, mask = network.encode(source)
+            return float(network.surprise(bad, memory, mask) - network.surprise(wanted, memory, mask))
+
+    before = gain()
+    for _ in range(3):
+        steps.zero_grad()
+        network.preference(source, wanted, bad, 2.0, 1.0)[1].backward()
+        steps.step()
+    assert gain() > before
+
+
+def test_replies_that_are_all_good_are_only_wanted():
+    torch.manual_seed(0)
+    network = net.Net(SMALL).eval()
+    source, wanted, bad = torch.tensor([[5, 6, 7]]), torch.tensor([[1, 8, 9, 2]]), torch.zeros(1, 4, dtype=torch.int64)
+    with torch.no_grad():
+        found = network.preference(source, wanted, bad, 2.0, 1.0)
+        alone = float(network.surprise(wanted, *network.encode(source)))
+    assert [float(each) for each in found[1:]] == [0, 0]
+    assert_close(float(found[0]), alone, TOLERANCES["float32 computed another way"])

@@ -5,23 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer
+from npblender import BlenderbotSmallForConditionalGeneration
 from npblender.demo import FOLDER
+from reference_tests.demo.cutters import ShippedCut
 from tools.demo import own, pieces, samples
 from tools.demo.everyday import Everyday
-
-
-class Cut:
-    """The shipped tokenizer with the face of the trainer's."""
-
-    def __init__(self) -> None:
-        self._tokenizer = BlenderbotSmallTokenizer.from_pretrained(FOLDER)
-
-    def __call__(self, text: str) -> list[int]:
-        return self._tokenizer(text, add_special_tokens=False)["input_ids"]
-
-    def text(self, ids) -> str:
-        return self._tokenizer.decode(ids, skip_special_tokens=True)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +36,7 @@ def test_only_long_talks_that_are_learned_and_led_by_the_user_are_answered():
 
 
 def test_every_reply_is_the_greedy_one_after_its_own_earlier_replies(model, tmp_path):
-    cut = Cut()
+    cut = ShippedCut()
     assert own.answer([LONG, LONGER], model, cut, tmp_path) == 5
     found = own.read(tmp_path)
     assert {turns: len(replies) for turns, replies in found.items()} == {LONG.turns: 2, LONGER.turns: 3}
@@ -67,9 +55,9 @@ def test_every_reply_is_the_greedy_one_after_its_own_earlier_replies(model, tmp_
 
 
 def test_what_was_answered_is_not_answered_again(model, tmp_path):
-    own.answer([LONG], model, Cut(), tmp_path)
+    own.answer([LONG], model, ShippedCut(), tmp_path)
     before = (tmp_path / own.NAME).read_text()
-    own.answer([LONG, LONGER], model, Cut(), tmp_path)
+    own.answer([LONG, LONGER], model, ShippedCut(), tmp_path)
     assert (tmp_path / own.NAME).read_text().startswith(before)
     assert len(own.read(tmp_path)) == 2
 

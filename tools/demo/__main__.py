@@ -3,6 +3,8 @@
     prepare     clean the corpora, write them as arrays of ids of its vocabulary into WORK
     train       train from the weights of the demo before; stopped (SIGTERM) and called again, it goes on where it was
     own         let the exported model answer conversations that it learns from: WORK/own.jsonl, which `train` reads
+    ask         let the exported model answer what users say (WORK/users), for readers to judge: WORK/rows.txt
+    judged      what readers wrote into WORK/verdicts.txt as rows that `train` reads: WORK/judged.jsonl
     export      write the model folder, in float16
     perplexity  measure it, the first demo and simple baselines on what is held out
     try         let it answer `tried/NAME.json` and print what a program can count
@@ -18,7 +20,7 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("prepare", "train", "own", "export", "perplexity", "try", "sheet", "card")
+COMMANDS = ("prepare", "train", "own", "ask", "judged", "export", "perplexity", "try", "sheet", "card")
 
 
 def arguments() -> argparse.Namespace:
@@ -54,11 +56,11 @@ def run(args: argparse.Namespace) -> None:
         report = prepare.prepare(corpus.read(args.corpora, prepare.SEED), args.before, args.work, prepare.SEED)
         print(json.dumps(report, indent=1))
     elif args.command == "train":
-        from tools.demo import begin, everyday, training
+        from tools.demo import begin, everyday, judged, training
         from tools.demo.net import Shape
         from tools.demo.recipe import RECIPE
 
-        training.train(args.work, everyday.read(), RECIPE, begin.begin(args.before, Shape()), args.until)
+        training.train(args.work, everyday.read(), judged.read(), RECIPE, begin.begin(args.before, Shape()), args.until)
     elif args.command == "own":
         from npblender import BlenderbotSmallForConditionalGeneration
         from tools.demo import everyday, own
@@ -66,6 +68,17 @@ def run(args: argparse.Namespace) -> None:
 
         model = BlenderbotSmallForConditionalGeneration.from_pretrained(args.folder)
         print(f"{own.answer(everyday.read(), model, Cutter(args.folder), args.work):,} replies")
+    elif args.command == "ask":
+        from npblender import BlenderbotSmallForConditionalGeneration
+        from tools.demo import ask
+        from tools.demo.pieces import Cutter
+
+        model = BlenderbotSmallForConditionalGeneration.from_pretrained(args.folder)
+        print(f"{ask.write_rows(args.work, model, Cutter(args.folder)):,} replies")
+    elif args.command == "judged":
+        from tools.demo import ask
+
+        print(f"{ask.write_judged(args.work):,} judged replies")
     elif args.command == "export":
         from tools.demo import export
 

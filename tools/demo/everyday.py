@@ -9,6 +9,7 @@ import json
 import random
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +102,12 @@ def is_bots(turn: int) -> bool:
 def heard(turns: tuple[str, ...]) -> list[str]:
     """A conversation's turns as they are read: the user's repaired, the bot's as it would say them."""
     return [sayable(turn) if is_bots(i) else readable(turn) for i, turn in enumerate(turns)]
+
+
+def exchanges(talks: Sequence[Everyday]) -> list[tuple[str, str]]:
+    """The talks of one line and one reply without persona lines, as they are read and said."""
+    short = [talk for talk in talks if len(talk.turns) == 2 and not talk.persona]
+    return [(line, reply) for line, reply in (heard(talk.turns) for talk in short)]
 
 
 def kept_share(replies: list[str], copies: int = 20, begins: int = 6, power: float = 0.4) -> list[float]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tools.demo import made_up
-from tools.demo.everyday import PERSONA, THREADS, Everyday, heard, is_bots, kept_share, persona_lines
+from tools.demo.everyday import PERSONA, THREADS, Everyday, exchanges, heard, is_bots, kept_share, persona_lines
 from tools.demo.exchange import exchange
 from tools.demo.own import Own
-from tools.demo.pieces import END, START, Cutter
+from tools.demo.pieces import END, START, Cutter, name_parts
 from tools.demo.recipe import BATCH, SHELF, Recipe
 from tools.demo.samples import Samples, in_passes, join, pad
 
@@ -60,13 +60,11 @@ class Mixture:
         order = random.Random(recipe.seed).sample(range(len(places)), len(places))
         self._everyday = [places[i] for i in order]
         self._shares = kept_share([heard(self._talks[n].turns[: i + 1])[i] for n, i in self._everyday])
-        short = [talk for talk in self._talks if len(talk.turns) == 2 and not talk.persona]
-        self._exchanges = [tuple(heard(talk.turns)) for talk in short]
+        self._exchanges = exchanges(self._talks)
         self._lines = sorted({line for talk in self._talks for line in talk.persona})
         self._plain = [n for n, talk in enumerate(self._talks) if not talk.persona]
         self._words = [word for word in cut.ids if word.isalpha() and len(word) > 2]
-        parts = [piece.removesuffix("@@") for piece in cut.ids if piece.endswith("@@")]
-        self._parts = [part for part in parts if part.isalpha() and len(part) < 5]
+        self._parts = name_parts(cut)
         self._brackets = {cut.ids[mark] for mark in "()[]{}<>"}
         self._sizes: dict[str, int] = {}
         self._rows = {corpus: np.flatnonzero(old.rows[:, 3] == i).tolist() for i, corpus in enumerate(OLD)}

@@ -132,10 +132,35 @@ class Net(nn.Module):
 
     def loss(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Summed cross-entropy of the target after its start, and the number of tokens it is summed over."""
-        memory, mask = self.encode(source)
+        nats, chosen = self.nats(target, *self.encode(source))
+        return nats.sum(), chosen.sum()
+
+    def nats(self, target: Tensor, memory: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The cross-entropy [N] of all tokens of the targets [B, T] after their starts, and which [B, T-1] they are."""
         wanted = target[:, 1:]
         chosen = wanted != NULL
         states = self.decode(target[:, :-1], memory, mask)[chosen]  # pads leave before the widest product
         more = -len(states) % ROUND
         states, ids = F.pad(states, (0, 0, 0, more)), F.pad(wanted[chosen], (0, more), value=-100)
-        return F.cross_entropy(self.logits(states).float(), ids, reduction="sum"), chosen.sum()
+        return F.cross_entropy(self.logits(states).float(), ids, reduction="none")[: len(ids) - more], chosen
+
+    def surprise(self, target: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """The mean cross-entropy [B] of each target's tokens after its start."""
+        nats, chosen = self.nats(target, memory, mask)
+        whole = torch.zeros(chosen.shape, dtype=nats.dtype).masked_scatter(chosen, nats)
+        return whole.sum(1) / chosen.sum(1)
+
+    def preference(
+        self, source: Tensor, wanted: Tensor, bad: Tensor, sharpness: float, margin: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """How far the wanted replies [B, T] are from being likely, and from being likelier than the bad ones.
+
+        The mean surprise s of the wanted replies; the mean of softplus(margin - sharpness (s_bad - s)) where there is a
+        bad one, which is simple preference optimisation (Meng, Xia and Chen, 2024); and the share of those in which the
+        wanted reply is the likelier one.
+        """
+        memory, mask = self.encode(source)
+        good, there = self.surprise(wanted, memory, mask), (bad != NULL).any(1)
+        gain = self.surprise(bad[there], memory[there], mask[there]) - good[there]
+        many = max(1, len(gain))
+        return good.mean(), F.softplus(margin - sharpness * gain).sum() / many, (gain > 0).sum() / many

@@ -69,3 +69,9 @@ class Cutter:
         text = " ".join(kept).replace("@@ ", "").replace("__newln__", "\n")
         text = re.sub(r" ([.,!?])", r"\1", text)
         return re.sub(r" ?' ?", "'", text)
+
+
+def name_parts(cut: Cutter) -> list[str]:
+    """Short pieces that names may be joined of."""
+    parts = [piece.removesuffix("@@") for piece in cut.ids if piece.endswith("@@")]
+    return [part for part in parts if part.isalpha() and len(part) < 5]

@@ -24,7 +24,8 @@ class Phase:
     steps: int
     rate: tuple[float, float]
     shares: dict[str, float] = field(hash=False)  # of the samples of each kind (see `mixture`)
-    later: tuple[str, ...] = ()  # files of the everyday corpus that are not read yet
+    later: tuple[str, ...] = ()  # files of the everyday corpus, and of judged replies, that are not read yet
+    judged: int = 0  # judged replies in a step (see `judged`), besides
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Recipe:
     after_another: float = 0.4  # how often a talk without persona lines comes after another one, real or made up
     other_replies: float = 0.18  # of the bot's own earlier turns, exchanged for another one
     own_replies: float = 0.5  # of talks after the network's own earlier replies, where there are some (see `own`)
+    sharpness: float = 2.0  # of the choice between a wanted and a bad reply, per nat a token
+    margin: float = 1.0  # by which the wanted one is to win
+    wanted_weight: float = 1.0  # of judged replies, beside the loss of everything else
+    ranked_weight: float = 0.3
     named_person: float = 0.75  # how often the older corpora's replies come after a persona line
 
     @property
@@ -69,41 +74,27 @@ class Recipe:
         return 0.0
 
 
-_NEW = (  # files of the corpus that were written while the training went on
-    "plain_threads_home",
-    "plain_threads_out",
-    "plain_threads_work",
-    "plain_statements",
-    "plain_questions",
-    "plain_moods",
-    "plain_characters",
-)
-_NEWER = tuple(f"{name}_more" for name in _NEW)
 _AGAIN = {
-    "plain": 0.245,
+    "plain": 0.24,
     "threads": 0.20,
     "everyday": 0.12,
-    "plain feelings": 0.02,
-    "danger": 0.005,
-    "questions to the bot": 0.02,
-    "personas": 0.06,
-    "memory": 0.135,
+    "plain feelings": 0.035,
+    "danger": 0.007,
+    "questions to the bot": 0.03,
+    "personas": 0.07,
+    "memory": 0.11,
     "persona talk": 0.03,
-    "echo": 0.01,
-    "lookup": 0.01,
-    "pieces": 0.02,
-    "chitchat": 0.035,
+    "echo": 0.005,
+    "lookup": 0.008,
+    "pieces": 0.03,
+    "chitchat": 0.03,
     "self_dialogue": 0.07,
-    "persona": 0.02,
+    "persona": 0.015,
 }
-_COPYING = {"pieces": 0.6, "memory": 0.4}
-_ON = {**_AGAIN, "plain": 0.225, "pieces": 0.05, "memory": 0.125}
 RECIPE = Recipe(
     phases=(
-        Phase("warm-up", 1 * SHELF, (0.0, 6e-4), _AGAIN, later=(*_NEW, *_NEWER)),
-        Phase("again", 46 * SHELF, (6e-4, 5.2e-4), _AGAIN, later=(*_NEW, *_NEWER)),
-        Phase("copying again", 4 * SHELF, (5.2e-4, 5.2e-4), _COPYING, later=(*_NEW, *_NEWER)),
-        Phase("with new talks", 13 * SHELF, (5.2e-4, 4.8e-4), _ON, later=_NEWER),
-        Phase("to the end", 75 * SHELF, (4.8e-4, 0.0), _ON),
+        Phase("warm-up", 1 * SHELF, (0.0, 4.5e-4), _AGAIN),
+        Phase("again", 24 * SHELF, (4.5e-4, 3.4e-4), _AGAIN),
+        Phase("judged", 78 * SHELF, (3.4e-4, 0.0), _AGAIN, judged=32),
     ),
 )

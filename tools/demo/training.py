@@ -7,11 +7,14 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from tools.demo.everyday import Everyday, heard, is_bots, persona_lines
+from tools.demo.judged import Choices, Judged, Judgements
 from tools.demo.mixture import OLD, Batch, Mixture, Pair
 from tools.demo.net import Net, Shape
 from tools.demo.own import read
@@ -50,6 +53,17 @@ def loss(net: Net, pairs: Sequence[Pair]) -> tuple[float, int]:
     return total, count
 
 
+def preferred(net: Net, batches: Sequence[Choices], recipe: Recipe) -> str:
+    """What the network makes of judged replies: how likely the wanted ones are, and how often likelier than the bad."""
+    net.eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        ids = [map(torch.from_numpy, (each.source, each.wanted, each.bad)) for each in batches]
+        found = [[float(x) for x in net.preference(*each, recipe.sharpness, recipe.margin)] for each in ids]
+    net.train()
+    wanted, ranked, share = np.mean(found, axis=0)
+    return f"wanted {wanted:.3f}, ranked {ranked:.3f}, right {share:.3f}"
+
+
 def optimiser(net: Net, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW with weight decay on matrices alone."""
     matrices = [p for p in net.parameters() if p.ndim > 1]
@@ -71,19 +85,28 @@ def development(talks: Sequence[Everyday], held_out: Samples, cut: Cutter) -> di
     return out
 
 
-def train(work: Path, talks: Sequence[Everyday], recipe: Recipe, first: Net, until: int) -> None:
+def train(
+    work: Path, talks: Sequence[Everyday], judged: Sequence[Judged], recipe: Recipe, first: Net, until: int
+) -> None:
     """Train in `work` (see `prepare`) from its checkpoint, or else from `first`, to the step `until` or the end."""
     torch.manual_seed(recipe.seed)
     cut = Cutter(work)
     old, own = Samples(work / "train.npz"), read(work)
-    print(f"{len(own):,} conversations with replies of its own", flush=True)
+    print(f"{len(own):,} conversations with replies of its own, {len(judged):,} judged replies", flush=True)
 
     @lru_cache(maxsize=1)
     def mixture(later: tuple[str, ...]) -> Mixture:
         return Mixture([talk for talk in talks if talk.file not in later], old, cut, recipe, own)
 
-    def draw(shelf: int) -> list[Batch]:
-        return mixture(recipe.phase(shelf * SHELF).later).shelf(shelf)
+    @lru_cache(maxsize=1)
+    def judgements(later: tuple[str, ...]) -> Judgements:
+        return Judgements([row for row in judged if not row.is_development and row.file not in later], cut, recipe)
+
+    looked_at = Judgements([row for row in judged if row.is_development], cut, recipe).batches(64)
+
+    def draw(shelf: int) -> list[tuple[Batch, Choices | None]]:
+        later = recipe.phase(shelf * SHELF).later
+        return list(zip_longest(mixture(later).shelf(shelf), judgements(later).shelf(shelf)))
 
     watched = development(talks, Samples(work / "held_out.npz"), cut)
     net, step, seconds, path = first.train(), 0, 0.0, work / CHECKPOINT
@@ -109,23 +132,31 @@ def train(work: Path, talks: Sequence[Everyday], recipe: Recipe, first: Net, unt
             f"{name} {math.exp(nats / n):.2f}" for name, (nats, n) in ((k, loss(net, p)) for k, p in watched.items())
         ]
         print(f"step {step}: development perplexity " + ", ".join(found), flush=True)
+        if looked_at:
+            print(f"step {step}: judged replies held out: " + preferred(net, looked_at, recipe), flush=True)
 
     if step == 0:
         look()
-    begun, total, tokens = time.monotonic(), 0.0, 0
+    begun, total, tokens, liking = time.monotonic(), 0.0, 0, np.zeros(2)
     end = min(until, recipe.steps)
     coming = ThreadPoolExecutor(1)  # draws the next shelf while this one is learned
     drawn = coming.submit(draw, step // SHELF)
     while step < end and not stop:
         shelf = drawn.result()
         drawn = coming.submit(draw, step // SHELF + 1)
-        for batch in shelf[step % SHELF :]:
+        for batch, choices in shelf[step % SHELF :]:
             rate = recipe.learning_rate(step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             with torch.autocast("cpu", torch.bfloat16):
                 nats, count = net.loss(torch.from_numpy(batch.source), torch.from_numpy(batch.target))
-            (nats / count).backward()
+                whole = nats / count
+                if choices is not None:
+                    ids = map(torch.from_numpy, (choices.source, choices.wanted, choices.bad))
+                    wanted, ranked, _ = net.preference(*ids, recipe.sharpness, recipe.margin)
+                    whole = whole + recipe.wanted_weight * wanted + recipe.ranked_weight * ranked
+                    liking += np.array([wanted.item(), ranked.item()])
+            whole.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip, error_if_nonfinite=True)
             optimizer.step()
             optimizer.zero_grad()
@@ -136,10 +167,11 @@ def train(work: Path, talks: Sequence[Everyday], recipe: Recipe, first: Net, unt
         seconds += now - begun
         print(
             f"step {step}: loss {total / max(tokens, 1):.3f}, rate {rate:.1e}, {tokens / (now - begun):,.0f} tokens/s, "
-            f"{SHELF / (now - begun):.2f} steps/s, {seconds / 60:.1f} min, {recipe.phase(step - 1).name}",
+            f"{SHELF / (now - begun):.2f} steps/s, {seconds / 60:.1f} min, {recipe.phase(step - 1).name}"
+            + (f", wanted {liking[0] / SHELF:.3f}, ranked {liking[1] / SHELF:.3f}" if liking.any() else ""),
             flush=True,
         )
-        begun, total, tokens = now, 0.0, 0
+        begun, total, tokens, liking = now, 0.0, 0, np.zeros(2)
         if step % SAVE_EVERY == 0 or stop or step >= end:
             save()
         if step % LOOK_EVERY == 0 or step >= end:

@@ -1,0 +1,96 @@
+"""Replies of the network itself that readers have judged: good ones, and bad ones beside what was wanted instead.
+
+`judged/*.jsonl.gz` has one JSON object a line, {"persona": [lines], "turns": [user, bot, ..., user], "said": reply,
+"better": reply or null}: the network, as far as it was trained, said `said` after `turns`; where that was bad, `better`
+is what a reader would have said, and where it was good, null. (Files `remembered*` were judged by program: names are
+asked for, and one is right or wrong.) What is learned: the wanted reply, and that it be likelier than the bad one.
+"""
+
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tools.demo import everyday
+from tools.demo.clean import readable, sayable
+from tools.demo.pieces import END, START, Cutter
+from tools.demo.recipe import SHELF, Recipe
+from tools.demo.samples import in_passes, join, pad
+
+FOLDER = Path(__file__).with_name("judged")
+LONGEST_REPLY = 40  # tokens, the end included
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was said before, the last turn the user's; the reply that is wanted; and the bad one, if there was one."""
+
+    file: str
+    persona: tuple[str, ...]
+    turns: tuple[str, ...]
+    wanted: str
+    bad: str | None
+    is_development: bool = False  # not learned: the training is watched by it
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Ids [B, S] of contexts, [B, T] of wanted replies, and [B, T] of bad ones; rows without one are all padding."""
+
+    source: np.ndarray
+    wanted: np.ndarray
+    bad: np.ndarray
+
+
+def read(folder: Path = FOLDER) -> list[Judged]:
+    """Every judged reply, but for those in a talk with a line that the network is tried by."""
+    never = everyday.tested()
+    out = []
+    for path in sorted(folder.glob("*.jsonl.gz")):
+        for row in map(json.loads, gzip.decompress(path.read_bytes()).decode("ascii").splitlines()):
+            persona, turns, said = tuple(row["persona"]), tuple(row["turns"]), row["said"]
+            if not any(everyday.plain(turn) in never for turn in turns[::2]):
+                wanted = row["better"] or said
+                bad = said if said != wanted else None
+                out.append(Judged(path.name.split(".")[0], persona, turns, wanted, bad, len(out) % 25 == 24))
+    return out
+
+
+class Judgements:
+    """Judged replies as ids, drawn by seeds alone: every step of a shelf has as many as its phase says."""
+
+    def __init__(self, rows: Sequence[Judged], cut: Cutter, recipe: Recipe) -> None:
+        self._recipe, self._rows = recipe, []
+        for row in rows:
+            lines = cut("\n".join(everyday.persona_lines(row.persona))) if row.persona else []
+            source = join([cut(readable(turn)) for turn in row.turns], lines)
+            wanted, bad = cut(sayable(row.wanted)), cut(row.bad) if row.bad is not None else []
+            if 0 < len(wanted) < LONGEST_REPLY and len(bad) < LONGEST_REPLY and wanted != bad:
+                target = [START, *wanted, END]
+                self._rows.append((source, target, [START, *bad, END] if bad else []))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def shelf(self, number: int) -> list[Choices]:
+        """What the steps of one shelf learn; nothing in phases without judged replies."""
+        count = self._recipe.phase(number * SHELF).judged
+        if not count:
+            return []
+        first = sum(self._recipe.phase(shelf * SHELF).judged for shelf in range(number)) * SHELF
+        places = in_passes(len(self._rows), (self._recipe.seed, 5), first, count * SHELF)
+        rows = sorted((self._rows[place] for place in places), key=lambda row: len(row[0]))
+        order = np.random.default_rng((self._recipe.seed, number)).permutation(SHELF).tolist()
+        return [choices(rows[i * count : (i + 1) * count]) for i in order]
+
+    def batches(self, size: int) -> list[Choices]:
+        """All of them, once."""
+        return [choices(self._rows[first : first + size]) for first in range(0, len(self._rows), size)]
+
+
+def choices(rows: Sequence[tuple[list[int], list[int], list[int]]]) -> Choices:
+    """Rows of ids as arrays."""
+    return Choices(*(pad([row[k] for row in rows], 4) for k in range(3)))
