@@ -146,14 +146,14 @@ class Talks:
             turns = tuple(_read_turns(database, name))
         return Transcript(profile, tuple(json.loads(persona)), turns, json.loads(settings)), revision
 
-    def list(self, most: int = 100) -> list[Entry]:
-        """Return the conversations, the one that was changed last first."""
+    def list(self, most: int | None = None) -> list[Entry]:
+        """Return the conversations, `most` of them or all, the one that was changed last first."""
         query = (
             "SELECT id, title, changed, (SELECT count(*) FROM turns WHERE conversation = id), revision "
             "FROM conversations ORDER BY changed DESC, id LIMIT ?"
         )
         with self._transaction(READ) as database:
-            return [Entry(*row) for row in database.execute(query, (most,))]
+            return [Entry(*row) for row in database.execute(query, (-1 if most is None else most,))]
 
     def delete(self, name: str) -> None:
         """Forget a conversation.

@@ -40,6 +40,13 @@ TRANSCRIPT = st.builds(
 )
 
 
+def test_all_are_listed_unless_fewer_are_asked_for(tmp_path) -> None:
+    talks = Talks(tmp_path / "talks.sqlite")
+    names = [talks.begin(HELLO) for _ in range(120)]
+    assert {entry.id for entry in talks.list()} == set(names)
+    assert len(talks.list(7)) == 7
+
+
 @pytest.mark.slow
 @given(st.lists(TRANSCRIPT, min_size=1, max_size=4))
 def test_what_was_saved_is_loaded(tmp_path_factory, versions) -> None:
