@@ -7,6 +7,7 @@ sheet (`sheet.json`). Criteria of the judgements are in `sheet`.
 import json
 from pathlib import Path
 
+from tools.demo import judged as judged_replies
 from tools.demo import sheet, tries
 from tools.demo.recipe import GENERATION
 from tools.demo.samples import LONGEST_CONTEXT
@@ -140,10 +141,10 @@ Every fifth of the 120 lines:
 ## Held-out perplexity
 
 Per word of the reply (words and single marks, and the end), so that models with other vocabularies compare. The models
-see up to four turns before, the n-gram models none; these are fitted on all replies that the demo learned from. *The
-first demo* was trained on the three older corpora alone, and is still better there; so is the trigram on two of them:
-this model gave its weights to everyday talk. Each later demo began with the weights of the one before, this one with
-those of the third; all are in the history.
+see up to four turns before, the n-gram models none; these are fitted on all replies of the corpora that it learned
+from. *The first demo* was trained on the three older corpora alone, and is still better there; so is the trigram on two
+of them: this model gave its weights to everyday talk. Each later demo began with the weights of the one before, this
+one with those of the fourth; all are in the history.
 
 {perplexities(measured)}
 
@@ -156,7 +157,8 @@ positions {LONGEST_CONTEXT} (what was trained). Weights in float16,
 scaled, states at pads zeroed, turns joined by newlines, persona lines first.
 
 It learned from some 82,000 conversations of everyday small talk, written by language models for this project; from
-made-up ones in which names, places and things are exchanged, so that only copying answers; and from the three older
+{len(judged_replies.read()):,} of its own earlier replies, which language models judged and corrected; from made-up
+talks in which names, places and things are exchanged, so that only copying answers; and from the three older
 corpora: BYU chitchat-dataset (MIT), Edinburgh self-dialogue corpus (BSD 3-Clause) and Synthetic-Persona-Chat
 (CC BY 4.0). Embeddings of new words began with GloVe 6B vectors (public domain). Notices and licences are in
 `LICENSES.txt`; the recipe, and how to repeat it, in `tools/demo/README.md`.

@@ -8,6 +8,7 @@ asked for, and one is right or wrong.) What is learned: the wanted reply, and th
 
 import gzip
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,14 +64,17 @@ class Judgements:
     """Judged replies as ids, drawn by seeds alone: every step of a shelf has as many as its phase says."""
 
     def __init__(self, rows: Sequence[Judged], cut: Cutter, recipe: Recipe) -> None:
-        self._recipe, self._rows = recipe, []
-        for row in rows:
+        self._recipe = recipe
+        self._rows: list[tuple[list[int], list[int], list[int]]] = []
+        self._shares: list[float] = []  # of the passes in which a row is learned: common sentences less often
+        shares = everyday.kept_share([sayable(row.wanted) for row in rows])
+        for row, share in zip(rows, shares, strict=True):
             lines = cut("\n".join(everyday.persona_lines(row.persona))) if row.persona else []
             source = join([cut(readable(turn)) for turn in row.turns], lines)
             wanted, bad = cut(sayable(row.wanted)), cut(row.bad) if row.bad is not None else []
             if 0 < len(wanted) < LONGEST_REPLY and len(bad) < LONGEST_REPLY and wanted != bad:
-                target = [START, *wanted, END]
-                self._rows.append((source, target, [START, *bad, END] if bad else []))
+                self._rows.append((source, [START, *wanted, END], [START, *bad, END] if bad else []))
+                self._shares.append(share)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -80,9 +84,14 @@ class Judgements:
         count = self._recipe.phase(number * SHELF).judged
         if not count:
             return []
-        first = sum(self._recipe.phase(shelf * SHELF).judged for shelf in range(number)) * SHELF
-        places = in_passes(len(self._rows), (self._recipe.seed, 5), first, count * SHELF)
-        rows = sorted((self._rows[place] for place in places), key=lambda row: len(row[0]))
+        seen = sum(self._recipe.phase(shelf * SHELF).judged for shelf in range(number)) * SHELF
+        at, rng = round(seen * len(self) / sum(self._shares)), random.Random(f"{self._recipe.seed} judged {number}")
+        rows: list[tuple[list[int], list[int], list[int]]] = []
+        while len(rows) < count * SHELF:
+            places = in_passes(len(self), (self._recipe.seed, 5), at, count * SHELF - len(rows))
+            at += len(places)
+            rows += [self._rows[place] for place in places if rng.random() < self._shares[place]]
+        rows.sort(key=lambda row: len(row[0]))
         order = np.random.default_rng((self._recipe.seed, number)).permutation(SHELF).tolist()
         return [choices(rows[i * count : (i + 1) * count]) for i in order]
 

@@ -26,6 +26,7 @@ class Phase:
     shares: dict[str, float] = field(hash=False)  # of the samples of each kind (see `mixture`)
     later: tuple[str, ...] = ()  # files of the everyday corpus, and of judged replies, that are not read yet
     judged: int = 0  # judged replies in a step (see `judged`), besides
+    ranked: float = 0.0  # weight of their being likelier than what the network said
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,6 @@ class Recipe:
     own_replies: float = 0.5  # of talks after the network's own earlier replies, where there are some (see `own`)
     sharpness: float = 2.0  # of the choice between a wanted and a bad reply, per nat a token
     margin: float = 1.0  # by which the wanted one is to win
-    wanted_weight: float = 1.0  # of judged replies, beside the loss of everything else
-    ranked_weight: float = 0.3
     named_person: float = 0.75  # how often the older corpora's replies come after a persona line
 
     @property
@@ -91,10 +90,13 @@ _AGAIN = {
     "self_dialogue": 0.07,
     "persona": 0.015,
 }
+_LATER = ("judged_second", "judged_third", "judged_fourth")
 RECIPE = Recipe(
     phases=(
         Phase("warm-up", 1 * SHELF, (0.0, 4.5e-4), _AGAIN),
         Phase("again", 24 * SHELF, (4.5e-4, 3.4e-4), _AGAIN),
-        Phase("judged", 78 * SHELF, (3.4e-4, 0.0), _AGAIN, judged=32),
+        Phase("ranked", 11 * SHELF, (3.4e-4, 3e-4), _AGAIN, later=_LATER, judged=32, ranked=0.3),
+        Phase("judged", 20 * SHELF, (3e-4, 2.06e-4), _AGAIN, later=_LATER[-1:], judged=48),
+        Phase("to the end", 44 * SHELF, (2.06e-4, 0.0), _AGAIN, judged=48),
     ),
 )

@@ -152,9 +152,12 @@ def train(
                 nats, count = net.loss(torch.from_numpy(batch.source), torch.from_numpy(batch.target))
                 whole = nats / count
                 if choices is not None:
-                    ids = map(torch.from_numpy, (choices.source, choices.wanted, choices.bad))
+                    ids = [torch.from_numpy(x) for x in (choices.source, choices.wanted, choices.bad)]
+                    weight = recipe.phase(step).ranked
+                    if not weight:
+                        ids[2] = torch.zeros_like(ids[2])  # then no bad reply is decoded
                     wanted, ranked, _ = net.preference(*ids, recipe.sharpness, recipe.margin)
-                    whole = whole + recipe.wanted_weight * wanted + recipe.ranked_weight * ranked
+                    whole = whole + wanted + weight * ranked
                     liking += np.array([wanted.item(), ranked.item()])
             whole.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip, error_if_nonfinite=True)
