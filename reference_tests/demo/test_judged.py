@@ -9,6 +9,7 @@ import pytest
 from npblender import BlenderbotSmallForConditionalGeneration
 from npblender.demo import FOLDER
 from reference_tests.demo.cutters import ShippedCut, Words
+from tools.demo import __main__ as main
 from tools.demo import ask, judged, recipe, replies, tries
 from tools.demo.judged import Judged, Judgements
 from tools.demo.recipe import SHELF
@@ -95,3 +96,19 @@ def test_what_readers_wrote_comes_to_its_reply() -> None:
 def test_without_users_lines_the_folder_is_named(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="users"):
         ask.write_rows(tmp_path, None, None)
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [("train", "prepare"), ("judged", "ask"), ("export", "prepare"), ("try", "export"), ("perplexity", "prepare")],
+)
+def test_a_command_before_its_time_says_what_comes_first(command, names, tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"tools demo {names}"):
+        main.check_there(command, tmp_path, tmp_path / "model")
+
+
+def test_a_command_whose_files_are_there_is_not_refused(tmp_path) -> None:
+    for name in ("train.npz", "vocab.json", "training.pt"):
+        (tmp_path / name).touch()
+    main.check_there("export", tmp_path, tmp_path / "model")
+    main.check_there("prepare", tmp_path / "nowhere", tmp_path / "model")

@@ -23,6 +23,32 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("prepare", "train", "own", "ask", "judged", "export", "perplexity", "try", "sheet", "card")
 
 
+# what a command reads of WORK, or of the model folder, and the command that writes it
+_WORK = (("train.npz", "prepare"), ("vocab.json", "prepare"))
+_FOLDER = (("config.json", "export"), ("model.safetensors", "export"))
+WORK_FIRST = {
+    "train": _WORK,
+    "own": _WORK,
+    "judged": (("asked.json", "ask"), ("verdicts.txt", "ask, whose replies readers judge")),
+    "export": (*_WORK, ("training.pt", "train")),
+    "perplexity": _WORK,
+    "card": (("perplexity.json", "perplexity"),),
+}
+FOLDER_FIRST = dict.fromkeys(("own", "ask", "perplexity", "try", "sheet", "card"), _FOLDER)
+
+
+def check_there(command: str, work: Path, folder: Path) -> None:
+    """Refuse a command before another one has been called.
+
+    Raises:
+        FileNotFoundError: what it reads is not there; the message says which command writes it.
+    """
+    for place, needed in ((work, WORK_FIRST), (folder, FOLDER_FIRST)):
+        for name, writer in needed.get(command, ()):
+            if not (place / name).exists():
+                raise FileNotFoundError(f"{place / name} is not there; it is written by: python -m tools demo {writer}")
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tools demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -108,7 +134,12 @@ def run(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """The command of the arguments."""
-    run(arguments())
+    args = arguments()
+    try:
+        check_there(args.command, args.work, args.folder)
+    except FileNotFoundError as error:
+        raise SystemExit(f"error: {error}") from error
+    run(args)
 
 
 if __name__ == "__main__":

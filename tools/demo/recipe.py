@@ -90,13 +90,23 @@ _AGAIN = {
     "self_dialogue": 0.07,
     "persona": 0.015,
 }
-_LATER = ("judged_second", "judged_third", "judged_fourth")
+_END = {
+    **_AGAIN,
+    "plain": 0.20,
+    "threads": 0.18,
+    "danger": 0.012,
+    "self_dialogue": 0.115,
+    "persona": 0.02,
+    "pieces": 0.035,
+}
+_SECOND = ("judged_second", "judged_third")
+_LATER = ("judged_fourth", "judged_fifth", "judged_sixth", "remembered")
 RECIPE = Recipe(
     phases=(
         Phase("warm-up", 1 * SHELF, (0.0, 4.5e-4), _AGAIN),
         Phase("again", 24 * SHELF, (4.5e-4, 3.4e-4), _AGAIN),
-        Phase("ranked", 11 * SHELF, (3.4e-4, 3e-4), _AGAIN, later=_LATER, judged=32, ranked=0.3),
-        Phase("judged", 20 * SHELF, (3e-4, 2.06e-4), _AGAIN, later=_LATER[-1:], judged=48),
-        Phase("to the end", 44 * SHELF, (2.06e-4, 0.0), _AGAIN, judged=48),
+        Phase("ranked", 11 * SHELF, (3.4e-4, 3e-4), _AGAIN, later=(*_SECOND, *_LATER), judged=32, ranked=0.3),
+        Phase("judged", 18 * SHELF, (3e-4, 2.15e-4), _AGAIN, later=_LATER, judged=48),
+        Phase("to the end", 41 * SHELF, (2.15e-4, 0.0), _END, judged=48),
     ),
 )
