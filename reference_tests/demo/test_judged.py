@@ -85,7 +85,7 @@ def test_talks_are_answered_as_the_package_answers() -> None:
 
 def test_what_readers_wrote_comes_to_its_reply() -> None:
     talks = [ask.Asked((), ("a", "b"), ("one.", "two.")), ask.Asked(("i ski.",), ("c",), ("three.",))]
-    found = ask.judged(talks, "some remark\n1 +\n3  that is  three! \n")
+    found = ask.judged(talks, "1 +\n3  that is  three! \n")
     assert found == [
         {"persona": [], "turns": ["a"], "said": "one.", "better": None},
         {"persona": ["i ski."], "turns": ["c"], "said": "three.", "better": "that is  three!"},
@@ -112,3 +112,43 @@ def test_a_command_whose_files_are_there_is_not_refused(tmp_path) -> None:
         (tmp_path / name).touch()
     main.check_there("export", tmp_path, tmp_path / "model")
     main.check_there("prepare", tmp_path / "nowhere", tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "wrong", ["1 -", "1 + fine", "1 B: hello", "1. +", "3 +", "0 +", "1 +\n1 good.", "some remark", "1"]
+)
+def test_what_is_no_verdict_is_refused(wrong) -> None:
+    with pytest.raises(ValueError, match="verdict"):
+        ask.judged([ask.Asked((), ("a", "b"), ("one.", "two."))], wrong)
+
+
+def test_a_further_file_changes_nobodys_part(tmp_path) -> None:
+    def write(name: str, count: int) -> None:
+        rows = [{"persona": [], "turns": [f"so {name} n{i}"], "said": "a.", "better": "b."} for i in range(count)]
+        (tmp_path / f"{name}.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+
+    write("second", 300)
+    before = judged.read(tmp_path)
+    write("first", 77)
+    assert [row for row in judged.read(tmp_path) if row.file == "second"] == before
+    assert 2 < sum(row.is_development for row in before) < 30
+
+
+def test_no_judged_replies_at_all_are_no_training(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match="judged replies"):
+        judged.read(tmp_path)
+
+
+def test_a_separator_may_hold_spaces_and_a_star_alone_is_no_persona() -> None:
+    talks = ask.blocks("one\n \n*waves* hi\n\n* i ski.\nwell?\n")
+    assert [(talk.persona, talk.users) for talk in talks] == [
+        ((), ("one",)), ((), ("*waves* hi",)), (("i ski.",), ("well?",)),
+    ]  # fmt: skip
+
+
+def test_names_are_judged_by_program(monkeypatch) -> None:
+    monkeypatch.setattr(ask, "generated", lambda contexts, model, cut: ["your name is nobody."] * len(contexts))
+    rows = ask.remembered(20, [("hi", "hello!")], None, Words())
+    assert all(row["better"] is not None and len(row["turns"]) % 2 == 1 for row in rows)
+    for row in rows:
+        assert tries.words(row["better"]) & tries.words(row["turns"][0])

@@ -4,7 +4,8 @@
     train       train from the weights of the demo before; stopped (SIGTERM) and called again, it goes on where it was
     own         let the exported model answer conversations that it learns from: WORK/own.jsonl, which `train` reads
     ask         let the exported model answer what users say (WORK/users), for readers to judge: WORK/rows.txt
-    judged      what readers wrote into WORK/verdicts.txt as rows that `train` reads: WORK/judged.jsonl
+    judged      what readers wrote into WORK/verdicts.txt as rows: WORK/judged.jsonl, to be gzipped into `judged/` here
+    remembered  rows judged by program: the exported model is asked for names that it was told: WORK/remembered.jsonl
     export      write the model folder, in float16
     perplexity  measure it, the first demo and simple baselines on what is held out
     try         let it answer `tried/NAME.json` and print what a program can count
@@ -20,7 +21,7 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("prepare", "train", "own", "ask", "judged", "export", "perplexity", "try", "sheet", "card")
+COMMANDS = ("prepare", "train", "own", "ask", "judged", "remembered", "export", "perplexity", "try", "sheet", "card")
 
 
 # what a command reads of WORK, or of the model folder, and the command that writes it
@@ -34,7 +35,7 @@ WORK_FIRST = {
     "perplexity": _WORK,
     "card": (("perplexity.json", "perplexity"),),
 }
-FOLDER_FIRST = dict.fromkeys(("own", "ask", "perplexity", "try", "sheet", "card"), _FOLDER)
+FOLDER_FIRST = dict.fromkeys(("own", "ask", "remembered", "perplexity", "try", "sheet", "card"), _FOLDER)
 
 
 def check_there(command: str, work: Path, folder: Path) -> None:
@@ -62,6 +63,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--until", type=int, default=1 << 30, help="stop the training after this step")
     parser.add_argument("--lines", default="development", help="what is tried: development or final")
     parser.add_argument("--most", type=int, default=500, help="held-out replies of each older corpus")
+    parser.add_argument("--talks", type=int, default=1600, help="how many are made up for `remembered`")
     args = parser.parse_args()
     args.folder = args.folder or args.work / "model"
     if args.corpora is None and args.command == "prepare":
@@ -104,7 +106,17 @@ def run(args: argparse.Namespace) -> None:
     elif args.command == "judged":
         from tools.demo import ask
 
-        print(f"{ask.write_judged(args.work):,} judged replies")
+        print("{:,} of {:,} replies are judged".format(*ask.write_judged(args.work)))
+    elif args.command == "remembered":
+        from npblender import BlenderbotSmallForConditionalGeneration
+        from tools.demo import ask, everyday
+        from tools.demo.pieces import Cutter
+
+        model = BlenderbotSmallForConditionalGeneration.from_pretrained(args.folder)
+        learned = [talk for talk in everyday.read() if talk.part == "train"]
+        rows = ask.remembered(args.talks, everyday.exchanges(learned), model, Cutter(args.folder))
+        ask.write(args.work / "remembered.jsonl", rows)
+        print(f"{sum(row['better'] is None for row in rows):,} of {len(rows):,} names were given back")
     elif args.command == "export":
         from tools.demo import export
 

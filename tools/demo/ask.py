@@ -18,7 +18,7 @@ import numpy as np
 
 from npblender import BlenderbotSmallForConditionalGeneration
 from tools.demo import made_up, tries
-from tools.demo.clean import readable
+from tools.demo.clean import readable, sayable
 from tools.demo.everyday import persona_lines
 from tools.demo.pieces import Cutter, name_parts
 from tools.demo.samples import join, pad
@@ -48,11 +48,11 @@ def blocks(text: str) -> list[Asked]:
     [((), ('hi there',)), (('i ski.',), ('any sports?', 'really?'))]
     """
     out = []
-    for block in text.split("\n\n"):
+    for block in re.split(r"\n\s*\n", text):
         lines = [line.strip() for line in block.splitlines() if line.strip()]
-        users = tuple(line for line in lines if not line.startswith("*"))
+        users = tuple(line for line in lines if not line.startswith("* "))
         if users:
-            out.append(Asked(tuple(line[1:].strip() for line in lines if line.startswith("*")), users))
+            out.append(Asked(tuple(line[2:].strip() for line in lines if line.startswith("* ")), users))
     return out
 
 
@@ -102,21 +102,44 @@ def rows(talks: Sequence[Asked]) -> str:
     return "\n".join(out)
 
 
+def verdicts_of(text: str, most: int) -> dict[int, str]:
+    """Every reply's verdict by its number, "+" or the wanted reply.
+
+    Raises:
+        ValueError: a line is no verdict, its number is not there or was there before, or the reply says nothing.
+
+    >>> verdicts_of("2 that sounds cold!\\n\\n 1  +", 2)
+    {2: 'that sounds cold!', 1: '+'}
+    """
+    out: dict[int, str] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        found = _VERDICT.fullmatch(line)
+        number, verdict = (int(found[1]), found[2]) if found else (0, "")
+        if verdict != "+" and (verdict.startswith(("+", "B:")) or not sayable(verdict)):
+            raise ValueError(f"{line!r} is no verdict: write a number, and + or the reply that was wanted")
+        if not 1 <= number <= most or number in out:
+            raise ValueError(f"{line!r}: there is no reply {number}, or it has a verdict already")
+        out[number] = verdict
+    return out
+
+
 def judged(talks: Sequence[Asked], verdicts: str) -> list[dict[str, object]]:
-    """Rows of `judged/`: what readers said of each reply. Lines that are no verdict and rows without one are left out.
+    """Rows of `judged/`: what readers said of each reply; replies without a verdict are left out.
+
+    Raises:
+        ValueError: see `verdicts_of`.
 
     >>> judged([Asked((), ("hi", "i ski"), ("hello!", "i see a dog."))], "1 +\\n2 that sounds cold!")[1]
     {'persona': [], 'turns': ['hi', 'hello!', 'i ski'], 'said': 'i see a dog.', 'better': 'that sounds cold!'}
     """
-    said = {int(found[1]): found[2].strip() for line in verdicts.splitlines() if (found := _VERDICT.fullmatch(line))}
+    said = verdicts_of(verdicts, sum(len(talk.replies) for talk in talks))
     out: list[dict[str, object]] = []
     number = 0
     for talk in talks:
         for turn, reply in enumerate(talk.replies):
             number += 1
-            verdict = said.get(number)
-            if verdict is not None:
-                better = None if verdict == "+" else verdict
+            if number in said:
+                better = None if said[number] == "+" else said[number]
                 row = {"persona": list(talk.persona), "turns": list(talk.before(turn)), "said": reply, "better": better}
                 out.append(row)
     return out
@@ -152,10 +175,15 @@ def write_rows(work: Path, model: BlenderbotSmallForConditionalGeneration, cut: 
     return sum(len(talk.replies) for talk in talks)
 
 
-def write_judged(work: Path) -> int:
-    """WORK/judged.jsonl from WORK/asked.json and WORK/verdicts.txt. Returns the number of judged replies."""
+def write_judged(work: Path) -> tuple[int, int]:
+    """WORK/judged.jsonl from WORK/asked.json and WORK/verdicts.txt; how many replies are judged, of how many."""
     stored = json.loads((work / "asked.json").read_text(encoding="ascii"))
     talks = [Asked(*(tuple(row[name]) for name in ("persona", "users", "replies"))) for row in stored]
     found = judged(talks, (work / "verdicts.txt").read_text(encoding="ascii"))
-    (work / "judged.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found), encoding="ascii")
-    return len(found)
+    write(work / "judged.jsonl", found)
+    return len(found), sum(len(talk.replies) for talk in talks)
+
+
+def write(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    """Rows as lines of JSON."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="ascii")

@@ -23,6 +23,7 @@ from tools.demo.samples import in_passes, join, pad
 
 FOLDER = Path(__file__).with_name("judged")
 LONGEST_REPLY = 40  # tokens, the end included
+DEVELOPMENT_SHARE = 0.04
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,27 @@ class Choices:
 
 
 def read(folder: Path = FOLDER) -> list[Judged]:
-    """Every judged reply, but for those in a talk with a line that the network is tried by."""
+    """Every judged reply, but for talks in which a user says a line that a conversation is tried with (see `everyday`).
+
+    A seeded 4 % of each file is the development set.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    paths = sorted(folder.glob("*.jsonl.gz"))
+    if not paths:
+        raise FileNotFoundError(f"{folder} holds no *.jsonl.gz: judged replies are what the training ends with")
     never = everyday.tested()
     out = []
-    for path in sorted(folder.glob("*.jsonl.gz")):
+    for path in paths:
+        name = path.name.split(".")[0]
+        rng = random.Random(f"{name} judged")
         for row in map(json.loads, gzip.decompress(path.read_bytes()).decode("ascii").splitlines()):
-            persona, turns, said = tuple(row["persona"]), tuple(row["turns"]), row["said"]
+            drawn, turns, said = rng.random(), tuple(row["turns"]), row["said"]
             if not any(everyday.plain(turn) in never for turn in turns[::2]):
                 wanted = row["better"] or said
                 bad = said if said != wanted else None
-                out.append(Judged(path.name.split(".")[0], persona, turns, wanted, bad, len(out) % 25 == 24))
+                out.append(Judged(name, tuple(row["persona"]), turns, wanted, bad, drawn < DEVELOPMENT_SHARE))
     return out
 
 
@@ -67,6 +79,7 @@ class Judgements:
         self._recipe = recipe
         self._rows: list[tuple[list[int], list[int], list[int]]] = []
         self._shares: list[float] = []  # of the passes in which a row is learned: common sentences less often
+        rows = [row for row in rows if sayable(row.wanted)]
         shares = everyday.kept_share([sayable(row.wanted) for row in rows])
         for row, share in zip(rows, shares, strict=True):
             lines = cut("\n".join(everyday.persona_lines(row.persona))) if row.persona else []

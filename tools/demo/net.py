@@ -147,7 +147,7 @@ class Net(nn.Module):
     def surprise(self, target: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """The mean cross-entropy [B] of each target's tokens after its start."""
         nats, chosen = self.nats(target, memory, mask)
-        whole = torch.zeros(chosen.shape, dtype=nats.dtype).masked_scatter(chosen, nats)
+        whole = torch.zeros(chosen.shape, dtype=nats.dtype, device=nats.device).masked_scatter(chosen, nats)
         return whole.sum(1) / chosen.sum(1)
 
     def preference(

@@ -55,12 +55,16 @@ def loss(net: Net, pairs: Sequence[Pair]) -> tuple[float, int]:
 
 def preferred(net: Net, batches: Sequence[Choices], recipe: Recipe) -> str:
     """What the network makes of judged replies: how likely the wanted ones are, and how often likelier than the bad."""
+    sums, counts = np.zeros(3), np.zeros(3)
     net.eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        ids = [map(torch.from_numpy, (each.source, each.wanted, each.bad)) for each in batches]
-        found = [[float(x) for x in net.preference(*each, recipe.sharpness, recipe.margin)] for each in ids]
+        for each in batches:
+            ids = map(torch.from_numpy, (each.source, each.wanted, each.bad))
+            found = np.array([float(x) for x in net.preference(*ids, recipe.sharpness, recipe.margin)])
+            many = np.array([len(each.source), *[int(each.bad.any(1).sum())] * 2])
+            sums, counts = sums + found * many, counts + many
     net.train()
-    wanted, ranked, share = np.mean(found, axis=0)
+    wanted, ranked, share = sums / np.maximum(counts, 1)
     return f"wanted {wanted:.3f}, ranked {ranked:.3f}, right {share:.3f}"
 
 
@@ -137,7 +141,7 @@ def train(
 
     if step == 0:
         look()
-    begun, total, tokens, liking = time.monotonic(), 0.0, 0, np.zeros(2)
+    begun, first_step, total, tokens, liking = time.monotonic(), step, 0.0, 0, np.zeros(2)
     end = min(until, recipe.steps)
     coming = ThreadPoolExecutor(1)  # draws the next shelf while this one is learned
     drawn = coming.submit(draw, step // SHELF)
@@ -166,15 +170,15 @@ def train(
             step, total, tokens = step + 1, total + nats.item(), tokens + int(count)
             if stop or step >= end:
                 break
-        now = time.monotonic()
+        now, done = time.monotonic(), step - first_step
         seconds += now - begun
         print(
             f"step {step}: loss {total / max(tokens, 1):.3f}, rate {rate:.1e}, {tokens / (now - begun):,.0f} tokens/s, "
-            f"{SHELF / (now - begun):.2f} steps/s, {seconds / 60:.1f} min, {recipe.phase(step - 1).name}"
-            + (f", wanted {liking[0] / SHELF:.3f}, ranked {liking[1] / SHELF:.3f}" if liking.any() else ""),
+            f"{done / (now - begun):.2f} steps/s, {seconds / 60:.1f} min, {recipe.phase(step - 1).name}"
+            + (f", wanted {liking[0] / done:.3f}, ranked {liking[1] / done:.3f}" if liking.any() else ""),
             flush=True,
         )
-        begun, total, tokens, liking = now, 0.0, 0, np.zeros(2)
+        begun, first_step, total, tokens, liking = now, step, 0.0, 0, np.zeros(2)
         if step % SAVE_EVERY == 0 or stop or step >= end:
             save()
         if step % LOOK_EVERY == 0 or step >= end:

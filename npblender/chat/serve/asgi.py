@@ -20,9 +20,14 @@ async def json_of(request: Request) -> Any:
     """The body of a request as JSON values.
 
     Raises:
-        ApiError: it is no JSON, or one with NaN, or nested too deeply.
+        ApiError: it is no JSON, or one with NaN, or nested too deeply; or the client went away before it was whole.
     """
-    body = await request.body()
+    from starlette.requests import ClientDisconnect
+
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise ApiError(499, "the client went away before its request was whole") from None
     try:
         return json.loads(body.decode("utf-8"), parse_constant=no_number)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:

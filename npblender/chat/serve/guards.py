@@ -40,6 +40,7 @@ HEADERS = (
     (b"x-frame-options", b"DENY"),
 )
 """On every response: no guessing of types, no address of the page in links that lead away, no frame around it."""
+CLOSE = (b"connection", b"close")
 
 
 @dataclass(frozen=True)
@@ -239,11 +240,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 there = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(pair for pair in HEADERS if pair[0] not in there)]
-            elif not message.get("more_body", False) and not body.is_whole:
-                await send({**message, "more_body": True})
-                await body.drain()
-                message = {"type": message["type"], "body": b""}
+                more = HEADERS if body.is_whole else (*HEADERS, CLOSE)  # what is still to come is no next request
+                message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in there)]
             await send(message)
 
         try:

@@ -36,10 +36,10 @@ REQUEST_SECONDS = 300.0
 stopped client holds."""
 BODY_SECONDS = 30.0
 """How long a body may take to arrive: 1 MiB at 35 KiB/s. Slower ones are attacks, or connections that are lost."""
-MOST_DRAINED_BYTES = 1 << 24
-"""Bytes of a refused body that are still read, and thrown away: 16 MiB. Clients that send all before they read then see
-why it was refused; larger ones may see a broken connection."""
-DRAIN_SECONDS = 2.0
+MOST_LINGERING_BYTES = 1 << 24
+"""Bytes that are thrown away after a refusal, before the connection is closed: 16 MiB. Clients that send all before
+they read then see why they are refused; larger ones may see a broken connection."""
+LINGER_SECONDS = 2.0
 """How long that may take."""
 HEADER_SECONDS = 20.0
 """How long the headers of a request may take to arrive, the first one of a connection or another."""

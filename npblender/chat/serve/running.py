@@ -18,6 +18,7 @@ from npblender.chat.serve.limits import (
     MOST_HEADER_BYTES,
     STOP_SECONDS,
 )
+from npblender.chat.serve.lingering import with_lingering_close
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -50,7 +51,7 @@ def run(app: ASGIApp, listening: socket.socket, *, on_start: Callable[[], None],
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     def protocol(*args: Any, **kwargs: Any) -> Any:
-        return with_own_refusal(with_header_limit(H11Protocol(*args, **kwargs)))
+        return with_lingering_close(with_own_refusal(with_header_limit(H11Protocol(*args, **kwargs))))
 
     config: Any = uvicorn.Config(
         app,

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from npblender import Conversation
-from npblender.chat.serve.limits import DRAIN_SECONDS, MOST_BODY_BYTES, MOST_HEADER_BYTES
+from npblender.chat.serve.limits import LINGER_SECONDS, MOST_BODY_BYTES, MOST_HEADER_BYTES
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.servers import Server
 from reference_tests.support.tolerances import TOLERANCES
@@ -285,8 +285,9 @@ def test_a_body_that_says_nothing_of_its_size_is_limited(server: Server) -> None
     ("path", "headers", "size", "status"),
     [
         ("/v1/chat/completions", "Content-Type: application/json", MOST_BODY_BYTES + 1, 413),
-        ("/nothing", "Content-Type: application/json\r\nConnection: close", MOST_BODY_BYTES, 404),
+        ("/nothing", "Content-Type: application/json", MOST_BODY_BYTES, 404),
         ("/v1/chat/completions", "Content-Type: text/plain\r\nConnection: close", MOST_BODY_BYTES, 415),
+        ("/v1/chat/completions", "Content-Type: text/plain\r\nExpect: 100-continue", MOST_BODY_BYTES, 415),
     ],
 )
 def test_who_sends_all_before_reading_is_told_why_it_is_refused(
@@ -315,7 +316,38 @@ def test_who_waits_for_leave_to_send_is_refused_at_once(server: Server) -> None:
         connection.sendall(head.encode())
         response = b"".join(iter(lambda: connection.recv(65536), b""))
     assert response.startswith(b"HTTP/1.1 413 ")
-    assert time.monotonic() - began < DRAIN_SECONDS
+    assert time.monotonic() - began < LINGER_SECONDS
+
+
+def test_what_comes_after_a_refusal_is_dropped_unread(server: Server) -> None:
+    """Endless chunks of a byte, which take long to parse: others are answered as if they were not there."""
+    head = b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(head + b"1\r\nx\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 404 ")
+        end, sent, is_closed = time.monotonic() + 30, 0, False
+        while time.monotonic() < end and not is_closed:
+            try:
+                sent += connection.send(b"1\r\nx\r\n" * 5000)
+            except ConnectionError:
+                is_closed = True
+    assert is_closed
+    assert sent < 64 << 20
+    assert server.get("/healthz").status == 200
+
+
+def test_a_client_that_leaves_in_the_middle_is_no_fault_of_the_server(server: Server) -> None:
+    before = server.metric("npblender_requests_total")
+    head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        time.sleep(0.2)
+    deadline = time.monotonic() + 30
+    while server.metric("npblender_requests_total") < before + 2:
+        assert time.monotonic() < deadline
+    lines = server.get("/metrics").body.decode().splitlines()
+    assert any('status="499"' in line for line in lines)
+    assert not any('status="500"' in line for line in lines)
 
 
 def test_every_response_has_the_safe_headers(server: Server) -> None:
