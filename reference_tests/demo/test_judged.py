@@ -108,7 +108,7 @@ def test_a_command_before_its_time_says_what_comes_first(command, names, tmp_pat
 
 
 def test_a_command_whose_files_are_there_is_not_refused(tmp_path) -> None:
-    for name in ("train.npz", "vocab.json", "training.pt"):
+    for name in ("vocab.json", "training.pt"):
         (tmp_path / name).touch()
     main.check_there("export", tmp_path, tmp_path / "model")
     main.check_there("prepare", tmp_path / "nowhere", tmp_path / "model")

@@ -31,7 +31,7 @@ WORK_FIRST = {
     "train": _WORK,
     "own": _WORK,
     "judged": (("asked.json", "ask"), ("verdicts.txt", "ask, whose replies readers judge")),
-    "export": (*_WORK, ("training.pt", "train")),
+    "export": (_WORK[1], ("training.pt", "train")),
     "perplexity": _WORK,
     "card": (("perplexity.json", "perplexity"),),
 }
