@@ -100,13 +100,14 @@ _END = {
     "pieces": 0.035,
 }
 _SECOND = ("judged_second", "judged_third")
-_LATER = ("judged_fourth", "judged_fifth", "judged_sixth", "remembered")
+_LATER = ("judged_fourth", "judged_fifth", "judged_sixth", "judged_seventh", "remembered")
 RECIPE = Recipe(
     phases=(
         Phase("warm-up", 1 * SHELF, (0.0, 4.5e-4), _AGAIN),
         Phase("again", 24 * SHELF, (4.5e-4, 3.4e-4), _AGAIN),
         Phase("ranked", 11 * SHELF, (3.4e-4, 3e-4), _AGAIN, later=(*_SECOND, *_LATER), judged=32, ranked=0.3),
         Phase("judged", 18 * SHELF, (3e-4, 2.15e-4), _AGAIN, later=_LATER, judged=48),
-        Phase("to the end", 41 * SHELF, (2.15e-4, 0.0), _END, judged=48),
+        Phase("on", 22 * SHELF, (2.15e-4, 1e-4), _END, later=("judged_seventh",), judged=48),
+        Phase("to the end", 20 * SHELF, (1e-4, 0.0), _END, judged=48),
     ),
 )
