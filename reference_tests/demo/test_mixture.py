@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_tests.demo.cutters import Words
-from tools.demo import everyday, made_up, mixture, pieces, recipe
+from tools.demo import everyday, judged, made_up, mixture, pieces, recipe
 from tools.demo import samples as samples_
 from tools.demo.exchange import exchange
 from tools.demo.kinds import EXCHANGED, KINDS, NAMES
@@ -189,7 +189,8 @@ def test_phases_cover_the_training_and_shares_are_whole():
     for phase in made.phases:
         assert phase.steps % recipe.SHELF == 0
         assert round(sum(phase.shares.values()), 9) == 1
-        assert set(phase.later) <= {path.name.split(".")[0] for path in everyday.FOLDER.glob("*.gz")}
+        files = [*everyday.FOLDER.glob("*.gz"), *judged.FOLDER.glob("*.gz")]
+        assert set(phase.later) <= {path.name.split(".")[0] for path in files}
     assert made.phases[-1].later == ()  # at last everything is read
     rates = [made.learning_rate(step) for step in range(made.steps)]
     assert min(rates) >= 0
