@@ -1,4 +1,4 @@
-"""The unit of error is honest: recorded float32 ports of the originals stay below 3 units at every point.
+"""The unit of error is honest: recorded float32 ports of the originals stay below 4 units at every point.
 
 The ports are recorded (golden/PROVENANCE.md): transformers 4 and 5 and ONNX Runtime, in float32. The reference and its
 noise are computed here. `tools/measure/noise.py` does the same on more models, with the ports run anew.
@@ -44,7 +44,7 @@ def scored(port: str) -> dict[str, Score]:
 
 
 @pytest.mark.parametrize("port", PORTS)
-def test_a_correct_port_stays_below_three_units(port: str) -> None:
+def test_a_correct_port_stays_below_four_units(port: str) -> None:
     found = scored(port)
     assert len(found) >= 78
     assert max(each.units for each in found.values()) < CORRECT
@@ -72,10 +72,10 @@ def test_the_lost_scale_is_far_beyond_noise() -> None:
 
 def test_a_port_that_is_off_fails_the_measurement() -> None:
     truth = reference("transformers-5")
-    wrong = {name: np.asarray(array) + 4 * truth.noise[name].rms for name, array in truth.arrays.items()}
+    wrong = {name: np.asarray(array) + 5 * truth.noise[name].rms for name, array in truth.arrays.items()}
     tally = Tally()
     tally.add("tiny", scores(truth, Trace(wrong)))
-    assert any("logits of tiny: 4.00 units" in line for line in tally.failures)
+    assert any("logits of tiny: 5.00 units" in line for line in tally.failures)
     assert tally.row("off")[:3] == ["off", "1", f"{len(wrong)}"]
     other = Trace(dict(truth.arrays), inputs={"input_ids": [[1]]})
     with pytest.raises(ValueError, match="other inputs: input_ids"):

@@ -16,7 +16,7 @@ def client(server: Server):
 
 def test_a_reply(client) -> None:
     reply = client.chat.completions.create(model="demo", messages=MESSAGES)
-    assert reply.choices[0].message.content == "i like songs about rain. what are you into?"
+    assert reply.choices[0].message.content == "i like songs about rain. do you?"
     assert reply.choices[0].finish_reason == "stop"
     assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
     talk = [*MESSAGES, reply.choices[0].message, {"role": "user", "content": "Do you play an instrument?"}]
@@ -64,7 +64,7 @@ def test_a_stream(client) -> None:
 
 def test_completions_and_models(client) -> None:
     reply = client.completions.create(model="demo", prompt="Do you like music?", logprobs=1)
-    assert reply.choices[0].text == "i like songs about rain. what are you into?"
+    assert reply.choices[0].text == "i like songs about rain. do you?"
     assert len(reply.choices[0].logprobs.tokens) == reply.usage.completion_tokens
     streamed = client.completions.create(model="demo", prompt="Do you like music?", stream=True)
     assert "".join(chunk.choices[0].text for chunk in streamed) == reply.choices[0].text
@@ -99,4 +99,4 @@ def test_async(server: Server) -> None:
             made = [client.chat.completions.create(model="demo", messages=MESSAGES) for _ in range(8)]
             return [reply.choices[0].message.content for reply in await asyncio.gather(*made)]
 
-    assert asyncio.run(several()) == ["i like songs about rain. what are you into?"] * 8
+    assert asyncio.run(several()) == ["i like songs about rain. do you?"] * 8
