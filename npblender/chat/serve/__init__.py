@@ -10,8 +10,8 @@ In reading order:
     reply_text, whole_replies      a reply as text piece by piece: stop texts, log-probabilities
     shared_steps, engine           searches of many callers together
     exchange, answers              results back to their request, and the objects that are sent
-    asgi, metrics, guards          JSON in and out; what is counted; who may send what
+    asgi, metrics, body, guards    JSON in and out; what is counted; a body within its limits; who may send what
     routes, chat_page              the routes of OpenAI's interface; those of the chat page, whose files lie in page/
     inside                         the page of `npblender explain` for a reply, for the page's "look inside"
-    app, running                   the application, and the server that runs it
+    app, lingering, running        the application, how a connection is closed, and the server that runs it
 """

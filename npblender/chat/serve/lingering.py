@@ -66,7 +66,7 @@ def with_lingering_close(protocol: Any) -> Any:
     """Return the protocol of one connection, which closes it so that a client that still sends reads the response."""
     made, received, lost = protocol.connection_made, protocol.data_received, protocol.connection_lost
     transport: Any = None
-    is_refused = False  # what came was no HTTP: nobody knows whether more of it comes
+    is_refused = False  # what came was no HTTP, and there may be more of it
 
     def is_sending() -> bool:
         return is_refused or (protocol.cycle is not None and protocol.cycle.more_body)
