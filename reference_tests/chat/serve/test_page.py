@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from npblender import GenerationConfig
 from npblender.chat.history import Turn
 from npblender.chat.serve.chat_page import page
 from npblender.chat.serve.request_body import NOT_SERVED
 from npblender.chat.talks import Talks
 from npblender.chat.transcript import Transcript, read_transcript
 from npblender.config.generation_options import OPTIONS
+from npblender.demo import FOLDER
 from reference_tests.support.browser import PHONE, chromium, complaints, why_no_browser
 from reference_tests.support.servers import Server, running_server
 
@@ -227,7 +229,8 @@ def test_every_setting_is_there_with_its_meaning(browser, server: Server) -> Non
     browser.execute_script("document.getElementById('settings-box').open = true")
     shown = browser.execute_script("return [...document.querySelectorAll('.setting label')].map((e) => e.textContent)")
     assert sorted(shown) == sorted(names)
-    assert about["defaults"]["parlai"]["num_beams"] == 3
+    demo = GenerationConfig.from_pretrained(FOLDER)
+    assert about["defaults"]["parlai"]["num_beams"] == demo.num_beams
 
 
 def test_hostile_texts_stay_texts(browser, server: Server, db: Path) -> None:
