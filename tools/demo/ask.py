@@ -14,16 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from npblender import BlenderbotSmallForConditionalGeneration
 from tools.demo import made_up, tries
-from tools.demo.clean import readable, sayable
-from tools.demo.everyday import persona_lines
+from tools.demo.clean import sayable
+from tools.demo.judged import context
 from tools.demo.pieces import Cutter, name_parts
-from tools.demo.samples import join, pad
+from tools.demo.replies import generated
+from tools.demo.samples import join
 
-AT_ONCE = 64  # replies
 _VERDICT = re.compile(r"(\d+)\s+(\S.*)")
 
 
@@ -56,19 +54,6 @@ def blocks(text: str) -> list[Asked]:
     return out
 
 
-def generated(contexts: Sequence[list[int]], model: BlenderbotSmallForConditionalGeneration, cut: Cutter) -> list[str]:
-    """The replies to contexts of ids, by the model's own settings, in batches of like length."""
-    out = [""] * len(contexts)
-    order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))
-    for first in range(0, len(order), AT_ONCE):
-        part = order[first : first + AT_ONCE]
-        source = pad([contexts[i] for i in part])
-        ids = model.generate(source, attention_mask=(source != 0).astype(np.int64))
-        for i, row in zip(part, np.asarray(ids).tolist(), strict=True):
-            out[i] = cut.text(row).strip()
-    return out
-
-
 def answer(talks: Sequence[Asked], model: BlenderbotSmallForConditionalGeneration, cut: Cutter) -> list[Asked]:
     """Every user's line answered after the talk so far, by the folder's own settings, in batches."""
     said: list[list[str]] = [[] for _ in talks]
@@ -77,8 +62,7 @@ def answer(talks: Sequence[Asked], model: BlenderbotSmallForConditionalGeneratio
         contexts = {}
         for i in places:
             talk = Asked(talks[i].persona, talks[i].users, tuple(said[i]))
-            lines = cut("\n".join(persona_lines(talk.persona))) if talk.persona else []
-            contexts[i] = join([cut(readable(text)) for text in talk.before(turn)], lines)
+            contexts[i] = context(talk.persona, talk.before(turn), cut)
         for i, text in zip(contexts, generated(list(contexts.values()), model, cut), strict=True):
             said[i].append(text)
     return [Asked(talk.persona, talk.users, tuple(replies)) for talk, replies in zip(talks, said, strict=True)]

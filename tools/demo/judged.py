@@ -17,12 +17,12 @@ import numpy as np
 
 from tools.demo import everyday
 from tools.demo.clean import readable, sayable
+from tools.demo.mixture import LONGEST_REPLY
 from tools.demo.pieces import END, START, Cutter
 from tools.demo.recipe import SHELF, Recipe
 from tools.demo.samples import in_passes, join, pad
 
 FOLDER = Path(__file__).with_name("judged")
-LONGEST_REPLY = 40  # tokens, the end included
 DEVELOPMENT_SHARE = 0.04
 
 
@@ -82,8 +82,7 @@ class Judgements:
         rows = [row for row in rows if sayable(row.wanted)]
         shares = everyday.kept_share([sayable(row.wanted) for row in rows])
         for row, share in zip(rows, shares, strict=True):
-            lines = cut("\n".join(everyday.persona_lines(row.persona))) if row.persona else []
-            source = join([cut(readable(turn)) for turn in row.turns], lines)
+            source = context(row.persona, row.turns, cut)
             wanted, bad = cut(sayable(row.wanted)), cut(row.bad) if row.bad is not None else []
             if 0 < len(wanted) < LONGEST_REPLY and len(bad) < LONGEST_REPLY and wanted != bad:
                 self._rows.append((source, [START, *wanted, END], [START, *bad, END] if bad else []))
@@ -111,6 +110,12 @@ class Judgements:
     def batches(self, size: int) -> list[Choices]:
         """All of them, once."""
         return [choices(self._rows[first : first + size]) for first in range(0, len(self._rows), size)]
+
+
+def context(persona: Sequence[str], turns: Sequence[str], cut: Cutter) -> list[int]:
+    """The ids of persona lines and turns, as the network reads them before a reply."""
+    lines = cut("\n".join(everyday.persona_lines(tuple(persona)))) if persona else []
+    return join([cut(readable(turn)) for turn in turns], lines)
 
 
 def choices(rows: Sequence[tuple[list[int], list[int], list[int]]]) -> Choices:

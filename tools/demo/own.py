@@ -8,16 +8,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from npblender import BlenderbotSmallForConditionalGeneration
 from tools.demo.everyday import THREADS, Everyday, heard
 from tools.demo.pieces import START, Cutter
-from tools.demo.samples import join, pad
+from tools.demo.replies import generated
+from tools.demo.samples import join
 
 NAME = "own.jsonl"
 LEAST = 6  # turns of a conversation: in shorter ones hardly anything goes on
-AT_ONCE = 192  # replies
+AT_ONCE = 192  # conversations
 LONGEST = 24  # tokens of a reply
 
 Own = dict[tuple[str, ...], list[str]]  # a conversation's turns, and a reply to each of the user's but the last
@@ -46,14 +45,12 @@ def answer(talks: Sequence[Everyday], model: BlenderbotSmallForConditionalGenera
             for i in asked:
                 before = [text for pair in zip(users[i][:turn], said[i], strict=True) for text in pair]
                 contexts.append(join([cut(text) for text in (*before, users[i][turn])], []))
-            source = pad(contexts)
-            ids = model.generate(
-                source, attention_mask=(source != 0).astype(np.int64), num_beams=1, do_sample=False, min_length=3,
-                max_length=LONGEST, decoder_start_token_id=START, no_repeat_ngram_size=3,
-                encoder_no_repeat_ngram_size=0,
+            answers = generated(
+                contexts, model, cut, num_beams=1, do_sample=False, min_length=3, max_length=LONGEST,
+                decoder_start_token_id=START, no_repeat_ngram_size=3, encoder_no_repeat_ngram_size=0,
             )  # fmt: skip
-            for i, row in zip(asked, ids.tolist(), strict=True):
-                said[i].append(cut.text(row).strip())
+            for i, text in zip(asked, answers, strict=True):
+                said[i].append(text)
         with (work / NAME).open("a", encoding="ascii") as out:
             for talk, replies in zip(part, said, strict=True):
                 out.write(json.dumps([talk.turns, replies]) + "\n")

@@ -4,6 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tools.demo.pieces import Cutter
+from tools.demo.samples import pad
+
+AT_ONCE = 64  # replies that are searched for together
+
 
 class Speaker:
     """A model folder that answers; every reply is kept, since searches are not cheap."""
@@ -28,3 +35,16 @@ class Speaker:
                 self._talk.add_turn(turn, "model" if (len(key[1]) - place) % 2 == 0 else "user")
             self._known[key] = self._talk.reply(key[1][-1]).text
         return self._known[key]
+
+
+def generated(contexts: Sequence[list[int]], model: Any, cut: Cutter, **settings: Any) -> list[str]:
+    """The model's replies to contexts of ids, by its own settings but for those named, in batches of like length."""
+    out = [""] * len(contexts)
+    order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))
+    for first in range(0, len(order), AT_ONCE):
+        part = order[first : first + AT_ONCE]
+        source = pad([contexts[i] for i in part])
+        ids = model.generate(source, attention_mask=(source != 0).astype(np.int64), **settings)
+        for i, row in zip(part, np.asarray(ids).tolist(), strict=True):
+            out[i] = cut.text(row).strip()
+    return out
