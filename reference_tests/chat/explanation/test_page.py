@@ -147,8 +147,13 @@ def test_equal_arrays_are_stored_once(found: npblender.Explanation) -> None:
     assert len(set(encoders)) == 1
     stored = [json.dumps(array, sort_keys=True) for array in data["arrays"]]
     assert len(set(stored)) == len(stored)
+
+
+def test_other_replies_have_other_arrays(model: Any, tokenizer: Any) -> None:
+    """The demo's dialects answer this line in other words."""
+    data = as_data(npblender.explain(model, tokenizer, "my phone is dead"))
     by_reply = {run["reply"]: run["attention"]["decoder"]["heads"] for run in data["runs"]}
-    assert len({encoders[0], *by_reply.values()}) == 1 + len(by_reply)  # other words, other arrays
+    assert len(set(by_reply.values())) == len(by_reply) > 1
 
 
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)

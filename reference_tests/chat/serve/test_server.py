@@ -319,6 +319,18 @@ def test_who_waits_for_leave_to_send_is_refused_at_once(server: Server) -> None:
     assert time.monotonic() - began < LINGER_SECONDS
 
 
+def test_a_refused_body_that_was_not_sent_is_no_next_request(server: Server) -> None:
+    """A second request on the same connection would be read as that body; so the connection is closed."""
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nExpect: 100-continue\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(f"{head}Content-Length: 200\r\n\r\n".encode())
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert response.startswith(b"HTTP/1.1 415 ")
+    assert b"\r\nconnection: close\r\n" in response.lower()
+
+
 def test_what_comes_after_a_refusal_is_dropped_unread(server: Server) -> None:
     """Endless chunks of a byte, which take long to parse: others are answered as if they were not there."""
     head = b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
