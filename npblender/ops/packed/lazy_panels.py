@@ -1,6 +1,6 @@
 """A matrix that stays in rows, as files have it, until several rows are multiplied by it; then it is packed in panels.
 
-A single row is multiplied fastest by a plain matrix, which all threads of the BLAS read together; several rows by
+A single row is multiplied fastest by a plain matrix, which is read from its first number to its last; several rows by
 panels. A decoder that searches greedily for one source never needs panels, so a matrix is packed at first use, once,
 and never held in both forms.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from npblender.common.array_types import Array
 from npblender.ops.packed.blas import Cut, preferred_cut
 from npblender.ops.packed.matrix_like import Matrix, MatrixLike
+from npblender.ops.packed.matrix_vector import multiply_row
 from npblender.ops.packed.panels import FILLED, Panels
 from npblender.ops.threads import num_threads, run_in_threads
 
@@ -205,7 +206,8 @@ def multiply(matrix: MatrixLike, x: Array, bias: Array | None) -> Array:
     form = as_multiplied(matrix, len(x))
     if isinstance(form, Panels):
         return form.multiply(x, bias)
-    y: Array = np.matmul(x, np.asarray(form).T)
+    rows = np.asarray(form)
+    y: Array = multiply_row(rows, x) if len(x) else np.matmul(x, rows.T)
     if bias is not None:
         y += bias
     return y
