@@ -120,7 +120,10 @@ def test_results_do_not_depend_on_the_number_of_threads_or_blocks(given_rows, st
         for block in (1, 2**16, 2**30):
             monkeypatch.setattr("npblender.ops.packed.half_panels.BLOCK", block)
             with ops.use_threads(count):
-                assert same_bits(halves.multiply(x, bias), first)
+                again = halves.multiply(x, bias)
+            if blas.core_name() in blas.WITH_SMALL_KERNELS or given_rows < NARROW.many:
+                assert same_bits(again, first)  # elsewhere large products have other kernels at their edges
+            assert_close(again, first, TOLERANCES["float32 computed another way"])
 
 
 @IN_BOTH
