@@ -21,7 +21,7 @@ from npblender.transformer.parameters import expected_shapes, parameter_count
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.tolerances import TOLERANCES
 from tools.bench import folder, peers, plot, report, rounds, running, starting, summary, texts, works
-from tools.bench.peers import timing, with_products
+from tools.bench.peers import functions, timing, with_products
 from tools.bench.works import CONFIGS, WORKS, Cost
 from tools.differential.tokenizer_texts import CORPORA
 from tools.originals import environments
@@ -222,7 +222,41 @@ def test_every_pass_counts_in_its_best_way_as_often_as_it_is_done(small_folder, 
     )
     found = engine.generate([[[1, 2], [3, 4]]], 5, 1, blocks=False)
     attended = 0.5 * (2 + (1 + 2 + 3 + 4 + 5) + 5 * 2)  # of the source; of the reply so far; of the source again
-    assert found == {"seconds": [5.0 + 3.0 + 5 * (2.0 + 1.0) + attended], "interpreter": [0.25]}
+    between = 0.25 * ((2 + 5 * 2) + (1 + 5 + 5))  # a quarter of a second each: of passes, and of attention
+    assert found == {
+        "seconds": [5.0 + 3.0 + 5 * (2.0 + 1.0) + attended], "interpreter": [0.25], "functions": [between],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "search"), [("encode", ()), ("generate", (5, 3))])
+def test_the_functions_are_those_of_a_pass(small_folder, monkeypatch, kind, search):
+    """As often as the network computes them, and of as many values; of one row a source at its first step."""
+    engine, seen = with_products.Engine(small_folder, 1, ""), []
+    config = engine.config
+    for name in ("softmax", "layer_norm", "log_softmax"):
+        monkeypatch.setattr(functions.ops, name, lambda x, *rest, name=name: seen.append((name, x.shape)))
+    activations = {"gelu": lambda x: seen.append(("gelu", x.shape))}
+    monkeypatch.setattr(functions.ops, "ACTIVATIONS", activations)
+    between = functions.between_products(engine.weights, engine.context, beams=3)
+    by_part = {}
+    for each in works.passes_of(kind, 2, 7, *search):
+        seen.clear()
+        between(each)
+        by_part[each.part, each.rows] = list(seen)
+    d, ffn = config.d_model, config.encoder_ffn_dim
+    assert by_part.pop(("encoder", 14)) == [("gelu", (14, ffn)), *[("layer_norm", (14, d))] * 2] * config.encoder_layers
+    if kind == "generate":
+        assert by_part.pop(("source", 14)) == []
+        for rows in (2, 6):
+            step = [("gelu", (rows, config.decoder_ffn_dim)), *[("layer_norm", (rows, d))] * 3]
+            assert by_part.pop(("layers", rows)) == step * config.decoder_layers
+            assert by_part.pop(("vocabulary", rows)) == [("log_softmax", (rows, config.vocab_size))]
+    assert not by_part
+    attend = functions.softmaxes(engine.weights, engine.context)
+    for each in works.attentions_of(kind, config, 2, 7, *search):
+        seen.clear()
+        attend(each)
+        assert seen == [("softmax", (each.batch, each.heads, each.queries, each.keys))] * each.layers
 
 
 def reordered(folder_: Path, place: Path) -> Path:

@@ -49,13 +49,19 @@ def test_the_products_say_what_is_possible_at_most():
     result = report.result_of(WORKS["greedy"], found, None, {})
     assert result["at_most"]["transformers"]["products"]["median"] == 4.0  # of 6, 4 and 4
     assert result["at_most"]["transformers"]["both"]["median"] == 3.0  # of 3, 4 and 2
+    assert "all" not in result["at_most"]["transformers"]
+    found.functions = [0.08, 0.32, 0.48]
+    result = report.result_of(WORKS["greedy"], found, None, {})
+    assert result["at_most"]["transformers"]["all"]["median"] == 2.0  # of 2.4, 2 and 1
     assert cells_of(report.least_table({"greedy": result}))[0] == [
         "greedy, ms a token",
         "15.0",
         "7.5",
         "5.0",
+        "10.0",
         "x 4.00 (4.00-6.00)",
         "x 3.00 (2.00-4.00)",
+        "x 2.00 (1.00-2.40)",
         "2.4",
     ]
     assert "7.5" not in report.works_table({"greedy": result})
@@ -69,7 +75,7 @@ def test_a_process_has_its_interpreter_within_its_products():
     result = {"start": report.result_of(WORKS["start"], found, None, {})}
     assert list(result["start"]["at_most"]["transformers"]) == ["products"]
     assert cells_of(report.least_table(result))[0] == [
-        *("process start to a 20-token reply, s", "0.48", "0.24", "-", "x 4.00 (4.00-6.00)", "-", "7")
+        *("process start to a 20-token reply, s", "0.48", "0.24", "-", "-", "x 4.00 (4.00-6.00)", "-", "-", "7")
     ]
     assert cells_of(report.limits_table(result))[0] == [
         *("process start to a 20-token reply, s", "0.96", "0.14 (x 7)", "0.24", "yes", "0.48: x 2.00 (2.00-2.00)")
@@ -94,6 +100,11 @@ def test_a_target_is_out_of_reach_where_products_and_interpreter_take_longer(nam
     result = {name: report.result_of(WORKS[name], found, None, {})}
     assert cells_of(report.limits_table(result, avx512)) == [cells[name]]
     assert "wanted: 1.4" not in report.limits_table(result, avx512=True)
+    found.functions = [0.32] * 3  # 1, 1.33 and 1 at most
+    result = {name: report.result_of(WORKS[name], found, None, {})}
+    verdict = "without faster functions" if name == "encode-8x128" else "yes"
+    third = cells[name][3].split()[0]
+    assert cells_of(report.limits_table(result, avx512))[0][3:5] == [f"{cells[name][3]} + {third}", verdict]
 
 
 @pytest.mark.parametrize(("kernels", "written", "kept"), [("Haswell", "-avx2", ""), ("SkylakeX", "", "-avx2")])

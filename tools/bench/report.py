@@ -27,6 +27,8 @@ def result_of(work: Work, timings: Timings, cost: Cost | None, agreed: Mapping[s
         least = {"products": timings.seconds[PRODUCTS]}
         if timings.interpreter:  # a whole process has its interpreter within
             least["both"] = [p + i for p, i in zip(least["products"], timings.interpreter, strict=True)]
+        if timings.functions:
+            least["all"] = [b + f for b, f in zip(least["both"], timings.functions, strict=True)]
         result["at_most"] = {
             name: {what: ratios(seconds, own).as_json() for what, own in least.items()}
             for name, seconds in timings.seconds.items()
@@ -113,22 +115,27 @@ def least_table(works: Mapping[str, Any], avx512: bool = True) -> str:
         work, most = WORKS[name], result["at_most"].get("transformers", {})
         row = [work.about, shown(work, result["median"][work.first]["median"])]
         row.append(shown(work, result["median"][PRODUCTS]["median"]))
-        row.append(shown(work, interpreter_of(result)) if interpreter_of(result) else "-")
-        row += [f"x {in_words(most[key])}" if key in most else "-" for key in ("products", "both")]
+        row += [shown(work, share_of(result, name)) if name in result else "-" for name in ("interpreter", "functions")]
+        row += [f"x {in_words(most[key])}" if key in most else "-" for key in ("products", "both", "all")]
         rows.append([*row, wanted_of(work, avx512)])
-    heads = ["npblender", "products alone", "interpreter alone", "at most, by the products", "by both"]
+    heads = ["npblender", "products alone", "interpreter alone", "functions alone"]
+    heads += ["at most, by the products", "and the interpreter", "and the functions"]
     return "\n" + markdown(["work", *heads, "wanted"], rows) if rows else ""
 
 
-def interpreter_of(result: Mapping[str, Any]) -> float:
-    """The seconds of a work with a tiny model; 0 for a whole process, whose products have the interpreter within."""
-    return spread(result["interpreter"]).median if "interpreter" in result else 0.0
+def share_of(result: Mapping[str, Any], name: str) -> float:
+    """The seconds of what a work takes besides its products: "interpreter" (a tiny model) or "functions".
+
+    0 for a whole process, whose products have the interpreter within.
+    """
+    return spread(result[name]).median if name in result else 0.0
 
 
 def limits_table(works: Mapping[str, Any], avx512: bool = True) -> str:
     """What each work may take at most by this project's target, beside what it takes at least: is the target reachable?
 
-    It is out of reach where it is larger than the largest ratio, by the products and the interpreter, in most rounds.
+    It is out of reach where it is larger than the largest ratio, by the products and the interpreter, in most rounds;
+    and without faster functions, where it is larger than what these leave, too.
     """
     rows = []
     for name, result in works.items():
@@ -138,10 +145,11 @@ def limits_table(works: Mapping[str, Any], avx512: bool = True) -> str:
             continue
         work = WORKS[name].in_time()
         theirs, ours, least = (result["median"][key]["median"] for key in ("transformers", work.first, PRODUCTS))
-        interpreter = interpreter_of(result)
+        shares = [share_of(result, name) for name in ("interpreter", "functions") if name in result]
         row = [work.about, shown(work, theirs), f"{shown(work, theirs / float(wanted))} (x {wanted})"]
-        row.append(shown(work, least) + (f" + {shown(work, interpreter)}" if interpreter else ""))
-        row.append("yes" if most.get("both", most["products"])["median"] < float(wanted) else "no")
+        row.append(" + ".join(shown(work, seconds) for seconds in (least, *shares)))
+        out = [most[key]["median"] < float(wanted) for key in ("products", "both", "all") if key in most]
+        row.append("no" if not any(out) else "yes" if any(out[:2]) else "without faster functions")
         times = f"{shown(work, ours)}: x {in_words(result['over_products'])}"
         if not avx512 and work.of_products_avx2:
             times += f", wanted: {work.of_products_avx2}"
@@ -149,7 +157,7 @@ def limits_table(works: Mapping[str, Any], avx512: bool = True) -> str:
     heads = [
         "transformers",
         "so it may take",
-        "products + interpreter",
+        "products + interpreter + functions",
         "out of reach",
         "npblender, times the products",
     ]

@@ -105,10 +105,11 @@ class Timings:
     peak: list[float] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
     interpreter: list[float] = field(default_factory=list)  # seconds of the same work with a tiny model
+    functions: list[float] = field(default_factory=list)  # seconds of GELU, softmax, norms and scores by themselves
 
     def as_json(self) -> dict[str, Any]:
         speeds = {"bandwidth": self.bandwidth, "peak": self.peak}
-        more = {"words": self.words, "interpreter": self.interpreter}
+        more = {"words": self.words, "interpreter": self.interpreter, "functions": self.functions}
         return {"seconds": self.seconds, **speeds, **{name: values for name, values in more.items() if values}}
 
 
@@ -144,8 +145,9 @@ def run(
             if number >= 0:
                 timings.seconds.setdefault(worker.name, []).append(float(np.median(answer["seconds"])))
                 timings.answers.setdefault(worker.name, []).append(answer.get("ids", answer.get("sample")))
-                if "interpreter" in answer:
-                    timings.interpreter.append(float(np.median(answer["interpreter"])))
+                for name in ("interpreter", "functions"):
+                    if name in answer:
+                        getattr(timings, name).append(float(np.median(answer[name])))
         time.sleep(PAUSE)
         if number >= 0:
             if "texts" in arguments:

@@ -4,7 +4,7 @@
 matrices as npblender keeps them and with its threads; by plain ones, x @ W.T; and by transposed ones, x @ W_T. Queries
 times keys, and weights times values, are multiplied as npblender does and as one stack, by one thread of the BLAS or
 by several. The best way of each pass counts. The interpreter's share is what the same work takes with a tiny model of
-as many layers, whose arithmetic is next to nothing.
+as many layers, whose arithmetic is next to nothing. What stands between the products is in `functions`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from npblender.transformer.context import Context
 from npblender.transformer.execution import each_group, groups_of_rows, packed_for, run, whose_threads
 from npblender.transformer.parameters import Weights
 from tools.bench import machine
+from tools.bench.peers.functions import between_products, softmaxes
 from tools.bench.peers.timing import timed
 from tools.bench.peers.with_npblender import generated
 from tools.bench.rounds import PAUSE
@@ -99,7 +100,8 @@ class Engine:
         model = BlenderbotSmallForConditionalGeneration.from_pretrained(folder, dialect="transformers-5")
         config = model.config.replace(**TINY)
         self.tiny = BlenderbotSmallForConditionalGeneration.from_config(config, seed=0, dialect="transformers-5")
-        self.config, context = model.config, Context(model.config, model.dialect)
+        self.config, self.weights, self.context = model.config, model.weights, Context(model.config, model.dialect)
+        context = self.context
         found = products_of(model.weights)
         plain = {part: [each for product in all for each in product.plain()] for part, all in found.items()}
         self.ways: tuple[Way, ...] = (
@@ -131,10 +133,15 @@ class Engine:
     def _timed(self, kind: str, run_tiny: Callable[[Array], Any], batches: list[Any], *search: int) -> dict[str, Any]:
         _, batch, source = np.shape(batches)
         total = total_of(self.ways, passes_of(kind, batch, source, *search))
-        total += total_of(self.ways_to_attend, attentions_of(kind, self.config, batch, source, *search))
+        attended = attentions_of(kind, self.config, batch, source, *search)
+        total += total_of(self.ways_to_attend, attended)
+        _, beams = search or (0, 1)
+        between = (between_products(self.weights, self.context, beams),)
+        functions = total_of(between, passes_of(kind, batch, source, *search))
+        functions += total_of((softmaxes(self.weights, self.context),), attended)
         time.sleep(PAUSE)
         interpreter, _ = timed(run_tiny, np.array(batches) % self.tiny.config.vocab_size)
-        return {"seconds": [total], "interpreter": interpreter}
+        return {"seconds": [total], "interpreter": interpreter, "functions": [functions]}
 
 
 def total_of(ways: Sequence[Way], passes: Sequence[Pass | Attention]) -> float:
