@@ -49,9 +49,7 @@ def test_one_row_is_multiplied_by_rows_and_several_by_panels(size, seed):
     one = multiply_row(rows, x[:1]) + bias
     assert np.array_equal(ops.linear(x[:1], matrix, bias), one)
     assert matrix.in_rows
-    assert np.array_equal(
-        ops.linear(x, matrix, bias), one if given_rows == 1 else ops.linear(x, Panels.of(rows), bias)
-    )
+    assert np.array_equal(ops.linear(x, matrix, bias), one if given_rows == 1 else ops.linear(x, Panels.of(rows), bias))
     assert matrix.in_rows == (given_rows == 1)
 
 

@@ -24,10 +24,12 @@ THREADS = (
     "going_on",
     "plain_home",
     "plain_people",
+    "plain_threads_fourth",
     "plain_threads_home",
     "plain_threads_home_more",
     "plain_threads_out",
     "plain_threads_out_more",
+    "plain_threads_third",
     "plain_threads_work",
     "plain_threads_work_more",
     "plain_work",
@@ -110,7 +112,7 @@ def exchanges(talks: Sequence[Everyday]) -> list[tuple[str, str]]:
     return [(line, reply) for line, reply in (heard(talk.turns) for talk in short)]
 
 
-def kept_share(replies: list[str], copies: int = 20, begins: int = 6, power: float = 0.4) -> list[float]:
+def kept_share(replies: list[str], copies: int = 20, begins: int = 6, power: float = 0.34) -> list[float]:
     """How often each of `replies` is learned in a pass, so that no one sentence becomes the answer to everything.
 
     Of one and the same reply `copies` are kept; one whose first sentence stands at the head of n replies is learned

@@ -22,7 +22,15 @@ LONGEST_REPLY = 40  # tokens, the end included
 RARER = 200  # ids below are marks and letters
 OLD = ("chitchat", "self_dialogue", "persona")
 _FEELINGS = ("feelings", "short_feelings")
-_TO_THE_BOT = ("greetings_and_identity", "plain_questions", "plain_questions_more", "short_questions_to_the_bot")
+_PLAIN_FEELINGS = ("plain_feelings", "plain_moods", "plain_moods_more", "plain_moods_third", "plain_moods_fourth")
+_LAST = ("_third", "_fourth")  # of the plain files: those that the demo before has not read
+_TO_THE_BOT = (
+    "greetings_and_identity",
+    "plain_questions",
+    "plain_questions_more",
+    "plain_questions_third",
+    "short_questions_to_the_bot",
+)
 PERSON = f"{PERSONA}i am a person."  # before replies of people, which are not Pip's
 
 Pair = tuple[list[int], list[int]]  # context and reply
@@ -78,9 +86,10 @@ class Mixture:
             "personas": self.personas,
             "danger": lambda place, rng: self._made(made_up.danger(rng, self._exchanges), rng),
             "plain": self._from("plain", sorted({t.file for t in talks if t.file.startswith("plain_")})),
+            "plain third": self._from("plain third", sorted({t.file for t in talks if t.file.endswith(_LAST)})),
             "threads": self._from("threads", THREADS),
             "feelings": self._from("feelings", _FEELINGS),
-            "plain feelings": self._from("plain feelings", ("plain_feelings", "plain_moods", "plain_moods_more")),
+            "plain feelings": self._from("plain feelings", _PLAIN_FEELINGS),
             "questions to the bot": self._from("questions to the bot", _TO_THE_BOT),
             **{corpus: self._of(corpus) for corpus in OLD},
         }

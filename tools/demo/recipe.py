@@ -74,40 +74,39 @@ class Recipe:
 
 
 _AGAIN = {
-    "plain": 0.24,
-    "threads": 0.20,
-    "everyday": 0.12,
-    "plain feelings": 0.035,
-    "danger": 0.007,
+    "plain": 0.15,
+    "plain third": 0.14,
+    "threads": 0.18,
+    "everyday": 0.08,
+    "plain feelings": 0.055,
+    "danger": 0.008,
     "questions to the bot": 0.03,
-    "personas": 0.07,
-    "memory": 0.11,
+    "personas": 0.06,
+    "memory": 0.09,
     "persona talk": 0.03,
     "echo": 0.005,
     "lookup": 0.008,
     "pieces": 0.03,
-    "chitchat": 0.03,
-    "self_dialogue": 0.07,
+    "chitchat": 0.025,
+    "self_dialogue": 0.094,
     "persona": 0.015,
 }
 _END = {
     **_AGAIN,
-    "plain": 0.20,
-    "threads": 0.18,
+    "plain": 0.12,
+    "threads": 0.161,
     "danger": 0.012,
-    "self_dialogue": 0.115,
+    "self_dialogue": 0.13,
     "persona": 0.02,
-    "pieces": 0.035,
+    "pieces": 0.034,
 }
-_SECOND = ("judged_second", "judged_third")
-_LATER = ("judged_fourth", "judged_fifth", "judged_sixth", "judged_seventh", "remembered")
+_ROUNDS = ("judged_eighth",)
+_TALKS = ("plain_threads_fourth", "plain_moods_fourth")
 RECIPE = Recipe(
     phases=(
-        Phase("warm-up", 1 * SHELF, (0.0, 4.5e-4), _AGAIN),
-        Phase("again", 24 * SHELF, (4.5e-4, 3.4e-4), _AGAIN),
-        Phase("ranked", 11 * SHELF, (3.4e-4, 3e-4), _AGAIN, later=(*_SECOND, *_LATER), judged=32, ranked=0.3),
-        Phase("judged", 18 * SHELF, (3e-4, 2.15e-4), _AGAIN, later=_LATER, judged=48),
-        Phase("on", 22 * SHELF, (2.15e-4, 1e-4), _END, later=("judged_seventh",), judged=48),
-        Phase("to the end", 20 * SHELF, (1e-4, 0.0), _END, judged=48),
+        Phase("warm-up", 1 * SHELF, (0.0, 4e-4), _AGAIN, later=(*_TALKS, *_ROUNDS), judged=48),
+        Phase("new talks", 31 * SHELF, (4e-4, 2.6e-4), _AGAIN, later=(*_TALKS, *_ROUNDS), judged=48),
+        Phase("more", 40 * SHELF, (2.6e-4, 9e-5), _AGAIN, later=_ROUNDS, judged=48),
+        Phase("to the end", 24 * SHELF, (9e-5, 0.0), _END, judged=48),
     ),
 )

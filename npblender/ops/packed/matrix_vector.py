@@ -3,8 +3,8 @@
 To multiply a single row is to read the matrix once. OpenBLAS's own kernel for it takes several rows of the matrix side
 by side; where they are short, 512 numbers, one thread then gets a third of what memory gives on some processors, and it
 uses a second one only from half a million numbers on. `np.vecdot` reads from the first number to the last, and one
-thread gets all that there is, or most of it (measurements: docs/performance.md). A dot product is the same whoever makes
-it, so the number of threads does not change a bit.
+thread gets all that there is, or most of it (measurements: docs/performance.md). A dot product does not depend on who
+makes it, so the number of threads does not change a bit.
 """
 
 from __future__ import annotations
