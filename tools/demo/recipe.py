@@ -43,7 +43,7 @@ class Recipe:
     exchange_things: float = 0.2  # and where there are none
     shuffle_persona: float = 0.7  # how often persona lines come in another order; some lean on the line before
     more_lines: float = 0.3  # how often another talk's persona line is put in
-    after_another: float = 0.4  # how often a talk without persona lines comes after another one, real or made up
+    after_another: float = 0.25  # how often a talk without persona lines comes after another one, real or made up
     other_replies: float = 0.18  # of the bot's own earlier turns, exchanged for another one
     own_replies: float = 0.5  # of talks after the network's own earlier replies, where there are some (see `own`)
     sharpness: float = 2.0  # of the choice between a wanted and a bad reply, per nat a token
@@ -74,39 +74,29 @@ class Recipe:
 
 
 _AGAIN = {
-    "plain": 0.15,
-    "plain third": 0.14,
-    "threads": 0.18,
-    "everyday": 0.08,
+    "plain third": 0.32,
+    "plain": 0.08,
+    "threads": 0.12,
+    "everyday": 0.05,
     "plain feelings": 0.055,
-    "danger": 0.008,
-    "questions to the bot": 0.03,
+    "danger": 0.01,
+    "questions to the bot": 0.025,
     "personas": 0.06,
-    "memory": 0.09,
-    "persona talk": 0.03,
-    "echo": 0.005,
+    "memory": 0.08,
+    "persona talk": 0.02,
     "lookup": 0.008,
-    "pieces": 0.03,
-    "chitchat": 0.025,
-    "self_dialogue": 0.094,
+    "pieces": 0.022,
+    "chitchat": 0.02,
+    "self_dialogue": 0.115,
     "persona": 0.015,
 }
-_END = {
-    **_AGAIN,
-    "plain": 0.12,
-    "threads": 0.161,
-    "danger": 0.012,
-    "self_dialogue": 0.13,
-    "persona": 0.02,
-    "pieces": 0.034,
-}
+_END = {**_AGAIN, "plain third": 0.29, "danger": 0.014, "self_dialogue": 0.141}
 _ROUNDS = ("judged_eighth",)
-_TALKS = ("plain_threads_fourth", "plain_moods_fourth")
 RECIPE = Recipe(
     phases=(
-        Phase("warm-up", 1 * SHELF, (0.0, 4e-4), _AGAIN, later=(*_TALKS, *_ROUNDS), judged=48),
-        Phase("new talks", 31 * SHELF, (4e-4, 2.6e-4), _AGAIN, later=(*_TALKS, *_ROUNDS), judged=48),
-        Phase("more", 40 * SHELF, (2.6e-4, 9e-5), _AGAIN, later=_ROUNDS, judged=48),
-        Phase("to the end", 24 * SHELF, (9e-5, 0.0), _END, judged=48),
+        Phase("warm-up", 1 * SHELF, (0.0, 4e-4), _AGAIN, later=_ROUNDS, judged=48),
+        Phase("new talks", 19 * SHELF, (4e-4, 2.6e-4), _AGAIN, later=_ROUNDS, judged=48),
+        Phase("more", 16 * SHELF, (2.6e-4, 1.3e-4), _AGAIN, judged=48),
+        Phase("to the end", 16 * SHELF, (1.3e-4, 0.0), _END, judged=48),
     ),
 )

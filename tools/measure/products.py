@@ -1,14 +1,15 @@
-"""Times products with panels, narrow and wide, beside plain ones, on this processor and on others its BLAS can play.
+"""Times products with panels, and of one row by dot products, beside plain ones, here and as other processors.
 
     python -m tools measure products                 # prints the table
     python -m tools measure products --write-docs    # and puts it into docs/performance.md
     python -m tools measure products --python PATH   # and times another interpreter, whose NumPy has another BLAS
 
-OpenBLAS chooses its kernels by OPENBLAS_CORETYPE, so that an older processor can be tried on a newer one. Each is a
+OpenBLAS chooses its kernels by OPENBLAS_CORETYPE, so that an older processor can be played by a newer one. Each is a
 process of its own, and so is each way, since OpenBLAS's threads turn in circles for a while after a product and would
 disturb ours; the matrices together do not fit any cache. Products with narrow panels are shared out over our threads,
-those with wide ones over the BLAS's, as in a pass that is not cut into groups of rows. Every entry is how many times as
-long the plain product takes. NPBLENDER_LAYOUT and NPBLENDER_PANELS choose for a model what `ops.packed` would not.
+those with wide ones over the BLAS's, as in a pass that is not cut into groups of rows; dot products are made by one of
+ours. Every entry is how many times as long the plain product takes. NPBLENDER_LAYOUT and NPBLENDER_PANELS choose for a
+model what `ops.packed` would not.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -30,7 +32,7 @@ ROWS = (1, 4, 10, 32, 128, 1024)
 SHAPES = ((512, 512), (2048, 512), (512, 2048))
 BYTES = 60_000_000  # of different matrices in turn
 ROUNDS = 7
-WAYS = ("plain", "narrow", "wide")
+WAYS = {"plain": "", "narrow": "narrow", "wide": "wide", "dots": "none, dot products"}  # and how the table names them
 
 
 def measure(way: str) -> dict[str, Any]:
@@ -38,24 +40,30 @@ def measure(way: str) -> dict[str, Any]:
     import numpy as np
 
     from npblender.ops.packed.blas import CUTS, ONE_THREAD, layout, preferred_cut
+    from npblender.ops.packed.matrix_vector import multiply_row
     from npblender.ops.packed.panels import Panels
     from npblender.transformer.execution import threads_of_blas as threads
 
     rng = np.random.default_rng(0)
-    limits: dict[str, AbstractContextManager[None]] = {"plain": nullcontext(), "narrow": ONE_THREAD}
+    limits: dict[str, AbstractContextManager[None]] = {"plain": nullcontext(), "narrow": ONE_THREAD, "dots": ONE_THREAD}
+    multiplications: dict[str, Callable[[Any, Any], Any]] = {
+        "plain": lambda x, matrix: x @ matrix.T,
+        "dots": lambda x, matrix: multiply_row(matrix, x),
+    }
+    multiply = multiplications.get(way, lambda x, matrix: matrix.multiply(x))
     seconds = {}
     for rows_out, inner in SHAPES:
         count = max(2, BYTES // (4 * rows_out * inner))
         plain = [rng.standard_normal((rows_out, inner), dtype=np.float32) for _ in range(count)]
-        matrices: list[Any] = plain if way == "plain" else [Panels.of(matrix, CUTS[way]) for matrix in plain]
-        for rows in ROWS:
+        matrices: list[Any] = [Panels.of(matrix, CUTS[way]) for matrix in plain] if way in CUTS else plain
+        for rows in ROWS[:1] if way == "dots" else ROWS:
             x = rng.standard_normal((rows, inner), dtype=np.float32)
             times = []
             for _ in range(ROUNDS):
                 with threads() if way == "wide" else limits[way]:
                     begun = time.perf_counter()
                     for matrix in matrices:
-                        x @ matrix.T if way == "plain" else matrix.multiply(x)
+                        multiply(x, matrix)
                     times.append(time.perf_counter() - begun)
             seconds[f"{rows_out}x{inner} {rows}"] = statistics.median(times) / count
     chosen = "rows" if layout() == "rows" else next(name for name, cut in CUTS.items() if cut is preferred_cut())
@@ -83,7 +91,11 @@ def run(core: str, python: str = sys.executable) -> dict[str, Any]:
             raise SystemExit(done.stderr)
         found[way] = json.loads(done.stdout)
     plain = found["plain"]["seconds"]
-    ratios = {way: {key: plain[key] / found[way]["seconds"][key] for key in plain} for way in WAYS[1:]}
+    ratios = {
+        name: {key: plain[key] / seconds for key, seconds in found[way]["seconds"].items()}
+        for way, name in WAYS.items()
+        if way != "plain"
+    }
     return {**found["plain"], "ratios": ratios}
 
 
@@ -94,7 +106,8 @@ def table(found: list[dict[str, Any]]) -> str:
     for result in found:
         for way, ratios in result["ratios"].items():
             for rows_out, inner in SHAPES:
-                values = [f"{ratios[f'{rows_out}x{inner} {rows}']:.2f}" for rows in ROWS]
+                keys = [f"{rows_out}x{inner} {rows}" for rows in ROWS]
+                values = [f"{ratios[key]:.2f}" if key in ratios else "-" for key in keys]
                 lines.append([result["kernels"], result["chosen"], way, f"{rows_out} x {inner}", *values])
     return markdown(head, lines)
 
@@ -103,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument("--python", action="append", default=[], metavar="PATH", help="an interpreter besides this one")
-    parser.add_argument("--one", choices=WAYS, help="this process' own times in one way, as JSON")
+    parser.add_argument("--one", choices=list(WAYS), help="this process' own times in one way, as JSON")
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one)))
