@@ -91,12 +91,13 @@ _AGAIN = {
     "persona": 0.015,
 }
 _END = {**_AGAIN, "plain third": 0.29, "danger": 0.014, "self_dialogue": 0.141}
-_ROUNDS = ("judged_eighth",)
+_EIGHTH, _NINTH = ("judged_eighth", "judged_ninth"), ("judged_ninth",)
 RECIPE = Recipe(
     phases=(
-        Phase("warm-up", 1 * SHELF, (0.0, 4e-4), _AGAIN, later=_ROUNDS, judged=48),
-        Phase("new talks", 19 * SHELF, (4e-4, 2.6e-4), _AGAIN, later=_ROUNDS, judged=48),
-        Phase("more", 16 * SHELF, (2.6e-4, 1.3e-4), _AGAIN, judged=48),
-        Phase("to the end", 16 * SHELF, (1.3e-4, 0.0), _END, judged=48),
+        Phase("warm-up", 1 * SHELF, (0.0, 4e-4), _AGAIN, later=_EIGHTH, judged=48),
+        Phase("new talks", 13 * SHELF, (4e-4, 3.1e-4), _AGAIN, later=_EIGHTH, judged=48),
+        Phase("on", 8 * SHELF, (3.1e-4, 2.5e-4), _AGAIN, later=_NINTH, judged=48),
+        Phase("more", 14 * SHELF, (2.5e-4, 1.3e-4), _AGAIN, judged=56),
+        Phase("to the end", 16 * SHELF, (1.3e-4, 0.0), _END, judged=56),
     ),
 )
