@@ -285,8 +285,9 @@ def test_the_least_start_reads_the_weights_and_multiplies_as_a_reply_does(small_
     config = BlenderbotSmallConfig(**CONFIGS["small"])
     model = BlenderbotSmallForConditionalGeneration.from_pretrained(small_folder)
     own = {part: [m for p in all for m in p.plain()] for part, all in with_products.products_of(model.weights).items()}
-    seen, matmul = [], np.matmul
+    seen, matmul, vecdot = [], np.matmul, np.vecdot
     monkeypatch.setattr(np, "matmul", lambda a, b: seen.append((len(a), *b.shape)) or matmul(a, b))
+    monkeypatch.setattr(np, "vecdot", lambda a, b: seen.append((len(b), *a.shape[::-1])) or vecdot(a, b))
     for given_folder in (small_folder, reordered(small_folder, tmp_path / "other")):
         seen.clear()
         given = {"folder": str(given_folder), "new": 5, "tokens": 7, "threads": threads, "json": json, "os": os}
@@ -306,6 +307,7 @@ def test_the_least_start_is_a_process_that_imports_nothing_of_npblender(small_fo
     found = starting.start(peers.PRODUCTS, peers.PEERS[peers.PRODUCTS], ROOT, small_folder, 2, 1, 7)
     assert found["ids"] == []
     assert found["peak"] > 4 * parameter_count(BlenderbotSmallConfig(**CONFIGS["small"]))
+    assert found["besides"] > 0  # its clock has stopped before: importing the package, and its tokenizer
 
 
 def no_texts() -> texts.Texts:

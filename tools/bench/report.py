@@ -28,7 +28,8 @@ def result_of(work: Work, timings: Timings, cost: Cost | None, agreed: Mapping[s
         if timings.interpreter:  # a whole process has its interpreter within
             least["both"] = [p + i for p, i in zip(least["products"], timings.interpreter, strict=True)]
         if timings.functions:
-            least["all"] = [b + f for b, f in zip(least["both"], timings.functions, strict=True)]
+            before = least.get("both", least["products"])
+            least["all"] = [b + f for b, f in zip(before, timings.functions, strict=True)]
         result["at_most"] = {
             name: {what: ratios(seconds, own).as_json() for what, own in least.items()}
             for name, seconds in timings.seconds.items()
@@ -135,7 +136,7 @@ def limits_table(works: Mapping[str, Any], avx512: bool = True) -> str:
     """What each work may take at most by this project's target, beside what it takes at least: is the target reachable?
 
     It is out of reach where it is larger than the largest ratio, by the products and the interpreter, in most rounds;
-    and without faster functions, where it is larger than what these leave, too.
+    and without faster functions (for a whole process: import and tokenizer), where it is larger than these leave, too.
     """
     rows = []
     for name, result in works.items():

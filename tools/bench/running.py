@@ -141,6 +141,7 @@ class Bench:
                 found = start(name, PEERS[name], ROOT, self.folder, work.new, self.options.threads, tokens)
                 if number >= 0:
                     timings.seconds.setdefault(name, []).append(found["seconds"])
+                    timings.functions += [found["besides"]] if "besides" in found else []
                 if number >= 0 and name in peaks:  # it replies
                     timings.answers.setdefault(name, []).append(found["ids"])
                     peaks[name].append(found["peak"])

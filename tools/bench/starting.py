@@ -39,12 +39,13 @@ reply = tokenizer.decode(ids[0])
 """
 
 # Imports NumPy, reads the weights and multiplies by them: the source's tokens by the encoder's matrices and by those of
-# the decoder's keys and values of it, then a row by the decoder's and the vocabulary as often as there are new tokens.
-# Attention's products, a few milliseconds, are left out. Two threads that read 4 MiB at a time are the fastest reader:
-# one takes a quarter longer, larger pieces up to twice as long. Large pages take 0.1 to 0.3 s to find once another
-# large process has run, and save 15 ms of the products. What has one input is read into one matrix.
+# the decoder's keys and values of it, then a row by the decoder's and the vocabulary as often as there are new tokens:
+# once by the BLAS's threads, once by dot products, and from then on by the faster of the two. Attention's products, a
+# few milliseconds, are left out. Two threads that read 4 MiB at a time are the fastest reader: one takes a quarter
+# longer, larger pieces up to twice as long. Large pages take 0.1 to 0.3 s to find once another large process has run,
+# and save 15 ms of the products. What has one input is read into one matrix.
 ALONE = r"""
-import mmap, re, struct, threading
+import mmap, re, struct, threading, time
 import numpy as np
 
 PIECE = 4 << 20
@@ -102,14 +103,18 @@ stacks = {
     for part, all in stacks.items()
 }
 
-def multiply(rows, *parts):
+def multiply(rows, *parts, by_dots=False):
+    begun = time.perf_counter()
     for part in parts:
         for matrix in stacks[part]:
-            np.matmul(np.full((rows, matrix.shape[1]), 0.5, np.float32), matrix.T)
+            x = np.full((rows, matrix.shape[1]), 0.5, np.float32)
+            np.vecdot(matrix, x) if by_dots else np.matmul(x, matrix.T)
+    return time.perf_counter() - begun
 
 multiply(tokens, "encoder", "source")
-for _ in range(new):
-    multiply(1, "decoder", "vocabulary")
+tried = [multiply(1, "decoder", "vocabulary", by_dots=by_dots) for by_dots in (False, True)]
+for _ in range(new - 2):
+    multiply(1, "decoder", "vocabulary", by_dots=tried[1] < tried[0])
 reply, ids = "", [[]]
 """
 
@@ -132,15 +137,25 @@ except OSError:
 print(peak, flush=True)
 """
 
+# What a reply needs besides, in the same process once its clock has stopped: the package, and its tokenizer.
+BESIDES = """
+begun = time.perf_counter()
+from npblender import BlenderbotSmallForConditionalGeneration, BlenderbotSmallTokenizer as Tokenizer
+Tokenizer.from_pretrained(folder, dialect="transformers-5")([text])
+print(time.perf_counter() - begun, flush=True)
+"""
+
 SCRIPTS = {"npblender": NPBLENDER, "transformers": TRANSFORMERS, PRODUCTS: ALONE}
 
 
 def start(name: str, peer: Peer, root: Path, folder: Path, new: int, threads: int, tokens: int) -> dict[str, Any]:
     """One process: `seconds` to its reply, `ids`, and `peak` in bytes (of the process's own resident memory).
 
-    `tokens` are those of the text; an engine finds out by itself.
+    The products alone also say `besides`: the seconds of importing the package and loading its tokenizer. `tokens` are
+    those of the text; an engine finds out by itself.
     """
-    command = [str(peer.python()), "-W", "ignore", "-c", BEGIN + SCRIPTS[name] + END]
+    script = BEGIN + SCRIPTS[name] + END + (BESIDES if name == PRODUCTS else "")
+    command = [str(peer.python()), "-W", "ignore", "-c", script]
     command += [str(root), str(folder), TEXT, str(new), str(threads), str(tokens)]
     begin = time.perf_counter()
     with subprocess.Popen(
@@ -153,4 +168,6 @@ def start(name: str, peer: Peer, root: Path, folder: Path, new: int, threads: in
         rest, errors = process.stdout.read(), process.stderr.read()
     if process.returncode != 0:
         raise WorkerError(f"{name}: {errors}")
-    return {"seconds": seconds, "ids": json.loads(line)["ids"], "peak": int(rest)}
+    peak, *besides = rest.split()
+    found = {"seconds": seconds, "ids": json.loads(line)["ids"], "peak": int(peak)}
+    return {**found, "besides": float(besides[0])} if besides else found
