@@ -144,7 +144,7 @@ Per word of the reply (words and single marks, and the end), so that models with
 see up to four turns before, the n-gram models none; these are fitted on all replies of the corpora that it learned
 from. *The first demo* was trained on the three older corpora alone, and is still better there; so is the trigram on two
 of them: this model gave its weights to everyday talk. Each later demo began with the weights of the one before, this
-one with those of the fourth; all are in the history.
+one with those of the fifth; all are in the history.
 
 {perplexities(measured)}
 
@@ -156,7 +156,7 @@ positions {LONGEST_CONTEXT} (what was trained). Weights in float16,
 {(folder / "model.safetensors").stat().st_size:,} bytes. It was trained in the dialect `parlai`: decoder embeddings
 scaled, states at pads zeroed, turns joined by newlines, persona lines first.
 
-It learned from some 82,000 conversations of everyday small talk, written by language models for this project; from
+It learned from some 97,000 conversations of everyday small talk, written by language models for this project; from
 {len(judged_replies.read()):,} of its own earlier replies, which language models judged and corrected; from made-up
 talks in which names, places and things are exchanged, so that only copying answers; and from the three older
 corpora: BYU chitchat-dataset (MIT), Edinburgh self-dialogue corpus (BSD 3-Clause) and Synthetic-Persona-Chat

@@ -24,7 +24,7 @@ class Phase:
     steps: int
     rate: tuple[float, float]
     shares: dict[str, float] = field(hash=False)  # of the samples of each kind (see `mixture`)
-    later: tuple[str, ...] = ()  # files of the everyday corpus, and of judged replies, that are not read yet
+    without: tuple[str, ...] = ()  # files of the everyday corpus, and of judged replies, that are not read
     judged: int = 0  # judged replies in a step (see `judged`), besides
     ranked: float = 0.0  # weight of their being likelier than what the network said
 
@@ -91,13 +91,15 @@ _AGAIN = {
     "persona": 0.015,
 }
 _END = {**_AGAIN, "plain third": 0.29, "danger": 0.014, "self_dialogue": 0.141}
-_EIGHTH, _NINTH = ("judged_eighth", "judged_ninth"), ("judged_ninth",)
+_NINTH = ("judged_ninth",)
+_EIGHTH = ("judged_eighth", *_NINTH)
+_LEARNED = ("judged_first", "judged_second", "judged_third")  # well enough by the demo before
 RECIPE = Recipe(
     phases=(
-        Phase("warm-up", 1 * SHELF, (0.0, 4e-4), _AGAIN, later=_EIGHTH, judged=48),
-        Phase("new talks", 13 * SHELF, (4e-4, 3.1e-4), _AGAIN, later=_EIGHTH, judged=48),
-        Phase("on", 8 * SHELF, (3.1e-4, 2.5e-4), _AGAIN, later=_NINTH, judged=48),
-        Phase("more", 14 * SHELF, (2.5e-4, 1.3e-4), _AGAIN, judged=56),
-        Phase("to the end", 16 * SHELF, (1.3e-4, 0.0), _END, judged=56),
+        Phase("warm-up", 1 * SHELF, (0.0, 4e-4), _AGAIN, without=_EIGHTH, judged=48),
+        Phase("new talks", 13 * SHELF, (4e-4, 3.1e-4), _AGAIN, without=_EIGHTH, judged=48),
+        Phase("on", 6 * SHELF, (3.1e-4, 2.7e-4), _AGAIN, without=_NINTH, judged=48),
+        Phase("more", 12 * SHELF, (2.7e-4, 1.2e-4), _AGAIN, without=_LEARNED, judged=56),
+        Phase("to the end", 12 * SHELF, (1.2e-4, 0.0), _END, without=_LEARNED, judged=56),
     ),
 )

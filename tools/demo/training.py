@@ -99,18 +99,18 @@ def train(
     print(f"{len(own):,} conversations with replies of its own, {len(judged):,} judged replies", flush=True)
 
     @lru_cache(maxsize=1)
-    def mixture(later: tuple[str, ...]) -> Mixture:
-        return Mixture([talk for talk in talks if talk.file not in later], old, cut, recipe, own)
+    def mixture(without: tuple[str, ...]) -> Mixture:
+        return Mixture([talk for talk in talks if talk.file not in without], old, cut, recipe, own)
 
     @lru_cache(maxsize=1)
-    def judgements(later: tuple[str, ...]) -> Judgements:
-        return Judgements([row for row in judged if not row.is_development and row.file not in later], cut, recipe)
+    def judgements(without: tuple[str, ...]) -> Judgements:
+        return Judgements([row for row in judged if not row.is_development and row.file not in without], cut, recipe)
 
     looked_at = Judgements([row for row in judged if row.is_development], cut, recipe).batches(64)
 
     def draw(shelf: int) -> list[tuple[Batch, Choices | None]]:
-        later = recipe.phase(shelf * SHELF).later
-        return list(zip_longest(mixture(later).shelf(shelf), judgements(later).shelf(shelf)))
+        without = recipe.phase(shelf * SHELF).without
+        return list(zip_longest(mixture(without).shelf(shelf), judgements(without).shelf(shelf)))
 
     watched = development(talks, Samples(work / "held_out.npz"), cut)
     net, step, seconds, path = first.train(), 0, 0.0, work / CHECKPOINT
