@@ -91,7 +91,8 @@ _AGAIN = {
     "persona": 0.015,
 }
 _END = {**_AGAIN, "plain third": 0.29, "danger": 0.014, "self_dialogue": 0.141}
-_NINTH = ("judged_ninth",)
+_TENTH = ("judged_tenth",)
+_NINTH = ("judged_ninth", *_TENTH)
 _EIGHTH = ("judged_eighth", *_NINTH)
 _LEARNED = ("judged_first", "judged_second", "judged_third")  # well enough by the demo before
 RECIPE = Recipe(
@@ -99,7 +100,8 @@ RECIPE = Recipe(
         Phase("warm-up", 1 * SHELF, (0.0, 4e-4), _AGAIN, without=_EIGHTH, judged=48),
         Phase("new talks", 13 * SHELF, (4e-4, 3.1e-4), _AGAIN, without=_EIGHTH, judged=48),
         Phase("on", 6 * SHELF, (3.1e-4, 2.7e-4), _AGAIN, without=_NINTH, judged=48),
-        Phase("more", 12 * SHELF, (2.7e-4, 1.2e-4), _AGAIN, without=_LEARNED, judged=56),
-        Phase("to the end", 12 * SHELF, (1.2e-4, 0.0), _END, without=_LEARNED, judged=56),
+        Phase("more", 7 * SHELF, (2.7e-4, 1.8e-4), _AGAIN, without=(*_LEARNED, *_TENTH), judged=56),
+        Phase("down", 5 * SHELF, (1.8e-4, 1.2e-4), _AGAIN, without=_LEARNED, judged=64),
+        Phase("to the end", 12 * SHELF, (1.2e-4, 0.0), _END, without=_LEARNED, judged=64),
     ),
 )
