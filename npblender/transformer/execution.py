@@ -19,8 +19,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 
 from npblender.ops.packed.blas import ONE_THREAD, BlasThreadLimit
-from npblender.ops.packed.lazy_panels import LazyPanels
-from npblender.ops.packed.matrix_vector import Sharing
+from npblender.ops.packed.lazy_panels import LazyPanels, Sharing
 from npblender.ops.packed.panels import Panels
 from npblender.ops.threads import num_threads, run_in_threads, use_threads
 from npblender.transformer.context import Context, Source, Target
@@ -61,7 +60,7 @@ def whose_threads(weights: Weights, groups: int = 1) -> AbstractContextManager[N
 def packed_for(weights: Weights, rows: int, groups: int = 1) -> AbstractContextManager[None]:
     """Pack the matrices that the decoder multiplies so many rows by, if they are not; return `whose_threads`.
 
-    A single row is multiplied by matrices as they lie (see `ops.packed.matrix_vector`), one thread of the BLAS each.
+    A single row is multiplied by matrices as they lie (see `ops.packed.lazy_panels`), one thread of the BLAS each.
     """
     shared = weights.shared.weight
     if isinstance(shared, LazyPanels) and shared.in_rows:

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender import BlenderbotSmallForConditionalGeneration, ops
-from npblender.ops.packed import blas, matrix_vector
-from npblender.ops.packed.lazy_panels import LazyPanels, joined
-from npblender.ops.packed.matrix_vector import multiply_row
+from npblender.ops.packed import blas, lazy_panels
+from npblender.ops.packed.lazy_panels import LazyPanels, joined, multiply_row
 from npblender.ops.packed.panels import Panels
 from npblender.transformer.context import Context, Target
 from npblender.transformer.forward import run_decoder, start_decoder
@@ -176,7 +175,7 @@ def test_a_step_is_bit_for_bit_that_of_its_layout(by_use, lay_out_as, monkeypatc
     ids = np.full((rows, 1), 9)
     got, wanted = (one.forward(encoder_outputs=states, decoder_input_ids=ids).logits for one in (model, other))
     assert_close(got, wanted, TOLERANCES["float32 computed another way"])
-    monkeypatch.setattr(matrix_vector, "openblas", lambda: None)  # then one row is multiplied as any plain matrix is
+    monkeypatch.setattr(lazy_panels, "openblas", lambda: None)  # then one row is multiplied as any plain matrix is
     got = model.forward(encoder_outputs=states, decoder_input_ids=ids).logits
     if blas.core_name() in blas.WITH_SMALL_KERNELS or rows == 1:
         assert np.array_equal(got, wanted)

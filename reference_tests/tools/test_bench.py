@@ -142,13 +142,6 @@ def test_the_products_of_a_work_are_those_of_its_cost(name):
     assert len(cost.passes) == sum(each.times for each in passes)
 
 
-@pytest.fixture(scope="module")
-def small_folder(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(folder.PLACE_VARIABLE, str(tmp_path_factory.mktemp("bench")))
-        return folder.model_folder("small", None)
-
-
 @pytest.mark.parametrize("beams", [1, 10])
 def test_the_products_alone_are_all_products_and_nothing_else(small_folder, monkeypatch, beams):
     engine = with_products.Engine(small_folder, 1, "")

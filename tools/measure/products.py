@@ -40,7 +40,7 @@ def measure(way: str) -> dict[str, Any]:
     import numpy as np
 
     from npblender.ops.packed.blas import CUTS, ONE_THREAD, layout, preferred_cut
-    from npblender.ops.packed.matrix_vector import multiply_row
+    from npblender.ops.packed.lazy_panels import multiply_row
     from npblender.ops.packed.panels import Panels
     from npblender.transformer.execution import threads_of_blas as threads
 

@@ -4,8 +4,7 @@ In reading order:
 
     matrix_like    what NumPy takes for a matrix without being an array
     panels         a matrix cut into panels, of which the BLAS packs as little as it can
-    lazy_panels    a matrix that becomes panels when several rows are multiplied by it
-    matrix_vector  a single row times a matrix that lies in rows
+    lazy_panels    a matrix that becomes panels when several rows are multiplied by it, and single rows as it lies
     half_bits      numbers of 16 bits, made float32 in few passes
     half_panels    panels whose numbers are kept in 16 bits
     fused_mlp      a feed-forward block as one piece of work for each thread

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npblender import ops
-from npblender.ops.packed import matrix_vector
-from npblender.ops.packed.lazy_panels import LazyPanels
-from npblender.ops.packed.matrix_vector import SHARED, SOON, Sharing, multiply_row
+from npblender.ops.packed import lazy_panels
+from npblender.ops.packed.lazy_panels import READ_TOGETHER, SOON, LazyPanels, Sharing, multiply_row
 from reference_tests.support.asserts import assert_close
 from reference_tests.support.panel_cases import SIZES
 from reference_tests.support.tolerances import TOLERANCES
@@ -18,9 +17,9 @@ from reference_tests.support.tolerances import TOLERANCES
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
-    monkeypatch.delenv(matrix_vector.VARIABLE, raising=False)
+    monkeypatch.delenv(lazy_panels.VARIABLE, raising=False)
     monkeypatch.setattr(Sharing, "is_known", False)
-    monkeypatch.setattr(Sharing, "begins", SHARED)
+    monkeypatch.setattr(Sharing, "begins", READ_TOGETHER)
 
 
 def numbers(*shape, seed=0):
@@ -60,25 +59,27 @@ def test_neither_does_the_place_of_a_row():
 
 def test_another_library_multiplies_as_it_does(monkeypatch):
     matrix, x = numbers(64, 100), numbers(1, 100, seed=1)
-    monkeypatch.setattr(matrix_vector, "openblas", lambda: None)
+    monkeypatch.setattr(lazy_panels, "openblas", lambda: None)
     monkeypatch.setattr(np, "vecdot", None)
     assert np.array_equal(multiply_row(matrix, x), x @ matrix.T)
-    Sharing.learn(numbers(4 * SHARED // 64, 64))
+    Sharing.learn(numbers(4 * READ_TOGETHER // 64, 64))
     assert not Sharing.is_known
 
 
-@pytest.mark.parametrize(("size", "threads"), [(SHARED // 64, 2), (SHARED // 64 - 1, 1)])
+@pytest.mark.parametrize(("size", "threads"), [(READ_TOGETHER // 64, 2), (READ_TOGETHER // 64 - 1, 1)])
 def test_large_matrices_are_shared(monkeypatch, size, threads):
     asked = []
     monkeypatch.setattr(
-        matrix_vector, "run_in_threads", lambda job, parts, count: (asked.append(count), job(0, 0, parts))
+        lazy_panels, "run_in_threads", lambda job, parts, count: (asked.append(count), job(0, 0, parts))
     )
     with ops.use_threads(2):
         ops.linear(numbers(1, 64), LazyPanels.of(np.empty((size, 64), np.float32)))
     assert asked == [threads]
 
 
-@pytest.mark.parametrize(("alone", "together", "begins"), [(4.0, 2.0, SOON), (4.0, 3.5, SOON), (4.0, 3.75, SHARED)])
+@pytest.mark.parametrize(
+    ("alone", "together", "begins"), [(4.0, 2.0, SOON), (4.0, 3.5, SOON), (4.0, 3.75, READ_TOGETHER)]
+)
 def test_it_is_measured_once_with_the_clock(monkeypatch, alone, together, begins):
     now, asked = [0.0], []
 
@@ -87,9 +88,9 @@ def test_it_is_measured_once_with_the_clock(monkeypatch, alone, together, begins
         job(0, 0, parts)
         now[0] += together if count == 2 else alone
 
-    monkeypatch.setattr(matrix_vector, "run_in_threads", run)
-    monkeypatch.setattr(matrix_vector.time, "perf_counter", lambda: now[0])
-    matrix = np.zeros((4 * SHARED // 64, 64), np.float32)
+    monkeypatch.setattr(lazy_panels, "run_in_threads", run)
+    monkeypatch.setattr(lazy_panels.time, "perf_counter", lambda: now[0])
+    matrix = np.zeros((4 * READ_TOGETHER // 64, 64), np.float32)
     with ops.use_threads(1):
         Sharing.learn(matrix)
     assert not Sharing.is_known  # a single thread shares nothing, now
@@ -103,14 +104,14 @@ def test_it_is_measured_once_with_the_clock(monkeypatch, alone, together, begins
 
 
 def test_the_environment_says_it_instead(monkeypatch):
-    monkeypatch.setenv(matrix_vector.VARIABLE, "1000")
+    monkeypatch.setenv(lazy_panels.VARIABLE, "1000")
     Sharing.learn(np.ones((2, 2)))
     assert (Sharing.begins, Sharing.is_known) == (1000, True)
 
 
 @pytest.mark.parametrize("word", ["", "0", "-1", "many", "1.5"])
 def test_and_other_words_are_refused(monkeypatch, word):
-    monkeypatch.setenv(matrix_vector.VARIABLE, word)
+    monkeypatch.setenv(lazy_panels.VARIABLE, word)
     with pytest.raises(ValueError, match=f"NPBLENDER_SHARED_FROM is '{word}', but must be a whole number from 1 on"):
         Sharing.learn(np.ones((2, 2)))
 
