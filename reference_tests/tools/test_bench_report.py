@@ -80,6 +80,9 @@ def test_a_process_has_its_interpreter_within_its_products():
     assert cells_of(report.limits_table(result))[0] == [
         *("process start to a 20-token reply, s", "0.96", "0.14 (x 7)", "0.24", "yes", "0.48: x 2.00 (2.00-2.00)")
     ]
+    found.seconds[peers.PRODUCTS], found.functions = [0.12, 0.16, 0.12], [0.12, 0.16, 0.12]  # x 8, and x 4 with both
+    result = {"start": report.result_of(WORKS["start"], found, None, {})}
+    assert cells_of(report.limits_table(result))[0][3:5] == ["0.12 + 0.12", "without faster functions"]
 
 
 @pytest.mark.parametrize(("name", "avx512"), [("greedy", True), ("batch", False), ("encode-8x128", False)])

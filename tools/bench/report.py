@@ -149,8 +149,8 @@ def limits_table(works: Mapping[str, Any], avx512: bool = True) -> str:
         shares = [share_of(result, name) for name in ("interpreter", "functions") if name in result]
         row = [work.about, shown(work, theirs), f"{shown(work, theirs / float(wanted))} (x {wanted})"]
         row.append(" + ".join(shown(work, seconds) for seconds in (least, *shares)))
-        out = [most[key]["median"] < float(wanted) for key in ("products", "both", "all") if key in most]
-        row.append("no" if not any(out) else "yes" if any(out[:2]) else "without faster functions")
+        out = {name for name, ratio in most.items() if ratio["median"] < float(wanted)}
+        row.append("yes" if out & {"products", "both"} else "without faster functions" if out else "no")
         times = f"{shown(work, ours)}: x {in_words(result['over_products'])}"
         if not avx512 and work.of_products_avx2:
             times += f", wanted: {work.of_products_avx2}"

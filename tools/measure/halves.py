@@ -87,7 +87,7 @@ def measured(folder: Path) -> dict[str, dict[str, float]]:
                 took = ask(way, name)
                 if number:
                     times[way][name].append(took)
-    memory = {"memory once loaded, MB": "loaded", "memory at most, MB": "peak"}
+    memory = {"memory once loaded, MiB": "loaded", "memory at most, MiB": "peak"}
     found = {
         way: {
             **{name: statistics.median(each) for name, each in times[way].items()},
