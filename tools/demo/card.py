@@ -108,6 +108,7 @@ def card(work: Path, folder: Path) -> str:
     said = json.loads((tries.FOLDER / "final_replies.json").read_text(encoding="utf-8"))
     counted, marks = tries.counts(lines, said), marks_of(rows)
     shape = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    learned = sum(not row.is_development for row in judged_replies.read())
     settings = ", ".join(f"`{key}` {value}" for key, value in GENERATION.items())
     return f"""# The demo model
 
@@ -157,7 +158,7 @@ positions {LONGEST_CONTEXT} (what was trained). Weights in float16,
 scaled, states at pads zeroed, turns joined by newlines, persona lines first.
 
 It learned from some 97,000 conversations of everyday small talk, written by language models for this project; from
-{len(judged_replies.read()):,} of its own earlier replies, which language models judged and corrected; from made-up
+{learned:,} of its own earlier replies, which language models judged and corrected; from made-up
 talks in which names, places and things are exchanged, so that only copying answers; and from the three older
 corpora: BYU chitchat-dataset (MIT), Edinburgh self-dialogue corpus (BSD 3-Clause) and Synthetic-Persona-Chat
 (CC BY 4.0). Embeddings of new words began with GloVe 6B vectors (public domain). Notices and licences are in
