@@ -151,7 +151,7 @@ def test_equal_arrays_are_stored_once(found: npblender.Explanation) -> None:
 
 def test_other_replies_have_other_arrays(model: Any, tokenizer: Any) -> None:
     """The demo's dialects answer this line in other words."""
-    data = as_data(npblender.explain(model, tokenizer, "my phone is dead"))
+    data = as_data(npblender.explain(model, tokenizer, "I can't sleep."))
     by_reply = {run["reply"]: run["attention"]["decoder"]["heads"] for run in data["runs"]}
     assert len(set(by_reply.values())) == len(by_reply) > 1
 
