@@ -181,6 +181,15 @@ def test_a_step_is_bit_for_bit_that_of_its_layout(by_use, lay_out_as, monkeypatc
         assert np.array_equal(got, wanted)
 
 
+def test_a_pass_of_a_single_row_learns_who_reads_the_vocabulary(by_use, monkeypatch):
+    learned = []
+    monkeypatch.setattr(lazy_panels.Sharing, "learn", learned.append)
+    model = BlenderbotSmallForConditionalGeneration.from_config(CONFIG, seed=0)
+    model.forward(encoder_outputs=numbers(1, 7, CONFIG.d_model), decoder_input_ids=[[9]])
+    assert learned
+    assert all(np.shares_memory(matrix, model.weights.shared.weight.form(1)) for matrix in learned)
+
+
 def with_source_in_panels(model, other):
     """A model with the projections of the source that another has."""
     arrays = parameters(model.weights) | {

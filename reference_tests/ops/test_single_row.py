@@ -45,8 +45,9 @@ def test_it_is_the_exact_sum_within_its_rounding(size, seed, dtype):
 @given(st.integers(1, 5), st.integers(0, 9))
 def test_threads_change_no_bit(threads, seed):
     matrix, x = numbers(67, 130, seed=seed), numbers(1, 130, seed=seed + 1)
-    alone = multiply_row(matrix, x)
     Sharing.begins = 1
+    with ops.use_threads(1):
+        alone = multiply_row(matrix, x)
     with ops.use_threads(threads):
         assert np.array_equal(multiply_row(matrix, x), alone)
 

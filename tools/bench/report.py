@@ -125,11 +125,8 @@ def least_table(works: Mapping[str, Any], avx512: bool = True) -> str:
 
 
 def share_of(result: Mapping[str, Any], name: str) -> float:
-    """The seconds of what a work takes besides its products: "interpreter" (a tiny model) or "functions".
-
-    0 for a whole process, whose products have the interpreter within.
-    """
-    return spread(result[name]).median if name in result else 0.0
+    """The seconds of what a work takes besides its products: "interpreter" (a tiny model) or "functions"."""
+    return spread(result[name]).median
 
 
 def limits_table(works: Mapping[str, Any], avx512: bool = True) -> str:

@@ -105,9 +105,7 @@ class Timings:
     peak: list[float] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
     interpreter: list[float] = field(default_factory=list)  # seconds of the same work with a tiny model
-    functions: list[float] = field(
-        default_factory=list
-    )  # of GELU, softmax, norms and scores by themselves, or of import and tokenizer
+    functions: list[float] = field(default_factory=list)  # of its functions alone, or what stands for them
 
     def as_json(self) -> dict[str, Any]:
         speeds = {"bandwidth": self.bandwidth, "peak": self.peak}

@@ -214,8 +214,7 @@ def multiply(matrix: MatrixLike, x: Array, bias: Array | None) -> Array:
     form = as_multiplied(matrix, len(x))
     if isinstance(form, Panels):
         return form.multiply(x, bias)
-    rows = np.asarray(form)
-    y: Array = multiply_row(rows, x) if len(x) else np.matmul(x, rows.T)
+    y = multiply_row(np.asarray(form), x)
     if bias is not None:
         y += bias
     return y
@@ -238,30 +237,38 @@ def joined(parts: Sequence[Matrix]) -> MatrixLike | None:
 
 VARIABLE = "NPBLENDER_SHARED_FROM"
 
-READ_TOGETHER = (
-    2**22
-)  # numbers from which threads share a matrix: what it takes to hand work over is lost in the reading
+READ_TOGETHER = 2**22  # numbers from which threads share a matrix: handing work over is little beside reading it
 SOON = 2**20  # the same where one thread gets much less than memory gives
 GAIN = 0.9  # of one thread's time: where two take no longer for `SOON` numbers, they share from there on
 
 
 def multiply_row(matrix: Array, x: Array) -> Array:
-    """x @ matrix.T for a single row: x [1, D], matrix [F, D] -> [1, F].
+    """x @ matrix.T for a single row, or none: x [1, D], matrix [F, D] -> [1, F].
 
     >>> multiply_row(np.array([[3.0, 4.0], [5.0, 6.0]]), np.array([[1.0, 2.0]]))
     array([[11., 17.]])
     """
-    if openblas() is None:  # another library's dot products may depend on where a row lies
+    if openblas() is None or not len(x):  # another library's dot products may depend on where a row lies
         y: Array = np.matmul(x, matrix.T)
         return y
     y = np.empty((1, len(matrix)), x.dtype)
-    row, out = x[0], y[0]
+    dot_products(matrix, x[0], y[0], num_threads() if matrix.size >= Sharing.begins else 1)
+    return y
+
+
+def dot_products(matrix: Array, row: Array, out: Array, threads: int) -> None:
+    """Each row of a matrix times one row, by so many threads: [F, D] times [D] -> `out` [F].
+
+    >>> out = np.empty(2)
+    >>> dot_products(np.array([[3.0, 4.0], [5.0, 6.0]]), np.array([1.0, 2.0]), out, 1)
+    >>> out
+    array([11., 17.])
+    """
 
     def job(_worker: int, first: int, last: int) -> None:
         np.vecdot(matrix[first:last], row, out=out[first:last])
 
-    run_in_threads(job, len(matrix), num_threads() if matrix.size >= Sharing.begins else 1)
-    return y
+    run_in_threads(job, len(matrix), threads)
 
 
 class Sharing:
@@ -301,16 +308,12 @@ class Sharing:
 def measured(matrix: Array) -> int:
     """`SOON` if two threads read so many numbers of a large matrix faster than one does, else `READ_TOGETHER`."""
     rows = SOON // matrix.shape[1]  # at a time
-    row, out = matrix[:1], np.empty(rows, matrix.dtype)
+    out = np.empty(rows, matrix.dtype)
     seconds: tuple[list[float], list[float]] = ([], [])
-
-    def job(_worker: int, first: int, last: int) -> None:
-        np.vecdot(piece[first:last], row, out=out[first:last])
-
     for turn in range(10):  # every time other numbers, which no cache holds
         piece = matrix[turn * rows : (turn + 1) * rows]
         begin = time.perf_counter()
-        run_in_threads(job, rows, 1 + turn % 2)
+        dot_products(piece, matrix[0], out, 1 + turn % 2)
         seconds[turn % 2].append(time.perf_counter() - begin)
     alone, together = (statistics.median(times[1:]) for times in seconds)  # the first one starts the thread
     return SOON if together <= GAIN * alone else READ_TOGETHER

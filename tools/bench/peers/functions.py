@@ -21,50 +21,39 @@ from tools.bench.works import Attention, Pass
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
+def groups_for(each: Pass, weights: Weights, context: Context) -> list[slice]:
+    """The groups of rows in which npblender makes a pass: those of whole layers may be cut."""
+    if each.part in ("encoder", "layers"):
+        return groups_of_rows(each.batch, each.tokens, weights, context)
+    return [slice(0, each.batch)]
+
+
 def between_products(weights: Weights, context: Context, beams: int) -> Callable[[Pass], None]:
     """A function that computes what stands between the products of a pass; greedy search takes the best score."""
     config = context.config
-
-    def scores(rows: int) -> None:
-        logits = noise(rows, config.vocab_size)
-        if beams > 1:
-            ops.log_softmax(logits)
-        else:
-            np.argmax(logits, axis=-1)
-
-    def layers(rows: int, ffn: int, count: int, norms: int) -> None:
-        activation = ops.ACTIVATIONS[config.activation_function]
-        for _ in range(count):
-            activation(noise(rows, ffn))
-            for _ in range(norms):
-                ops.layer_norm(noise(rows, config.d_model), np.ones(config.d_model, np.float32), zeros(config.d_model))
+    layers_of = {  # how many, their hidden values, and their norms: after each attention and the feed-forward block
+        "encoder": (config.encoder_layers, config.encoder_ffn_dim, 2),
+        "layers": (config.decoder_layers, config.decoder_ffn_dim, 3),
+    }
+    gain = shift = np.ones(config.d_model, np.float32)
 
     def compute(each: Pass) -> None:
-        groups = [slice(0, each.batch)]
-        if each.part in ("encoder", "layers"):
-            groups = groups_of_rows(each.batch, each.tokens, weights, context)
+        groups = groups_for(each, weights, context)
 
         def some(group: slice) -> None:
             rows = (group.stop - group.start) * each.tokens
-            if each.part == "encoder":
-                layers(rows, config.encoder_ffn_dim, config.encoder_layers, norms_of("encoder"))
-            elif each.part == "layers":
-                layers(rows, config.decoder_ffn_dim, config.decoder_layers, norms_of("layers"))
-            elif each.part == "vocabulary":
-                scores(rows)
+            count, hidden, norms = layers_of.get(each.part, (0, 0, 0))
+            for _ in range(count):
+                ops.ACTIVATIONS[config.activation_function](noise(rows, hidden))
+                for _ in range(norms):
+                    ops.layer_norm(noise(rows, config.d_model), gain, shift)
+            if each.part == "vocabulary":
+                logits = noise(rows, config.vocab_size)
+                ops.log_softmax(logits) if beams > 1 else np.argmax(logits, axis=-1)
 
         run(whose_threads(weights, len(groups)), each_group, some, groups)
 
     return compute
-
-
-def norms_of(part: str) -> int:
-    """How many norms a layer has: after attention, or both attentions, and after the feed-forward block.
-
-    >>> norms_of("encoder"), norms_of("layers")
-    (2, 3)
-    """
-    return {"encoder": 2, "layers": 3}[part]
 
 
 def softmaxes(weights: Weights, context: Context) -> Callable[[Attention], None]:
@@ -81,11 +70,6 @@ def softmaxes(weights: Weights, context: Context) -> Callable[[Attention], None]
         run(whose_threads(weights, len(groups)), each_group, some, groups)
 
     return compute
-
-
-def zeros(size: int) -> Array:
-    """[size], float32."""
-    return np.zeros(size, np.float32)
 
 
 @functools.lru_cache(maxsize=64)

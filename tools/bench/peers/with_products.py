@@ -27,7 +27,7 @@ from npblender.transformer.context import Context
 from npblender.transformer.execution import each_group, groups_of_rows, packed_for, run, whose_threads
 from npblender.transformer.parameters import Weights
 from tools.bench import machine
-from tools.bench.peers.functions import between_products, softmaxes
+from tools.bench.peers.functions import between_products, groups_for, softmaxes
 from tools.bench.peers.timing import timed
 from tools.bench.peers.with_npblender import generated
 from tools.bench.rounds import PAUSE
@@ -100,8 +100,8 @@ class Engine:
         model = BlenderbotSmallForConditionalGeneration.from_pretrained(folder, dialect="transformers-5")
         config = model.config.replace(**TINY)
         self.tiny = BlenderbotSmallForConditionalGeneration.from_config(config, seed=0, dialect="transformers-5")
-        self.config, self.weights, self.context = model.config, model.weights, Context(model.config, model.dialect)
-        context = self.context
+        context = Context(model.config, model.dialect)
+        self.config, self.weights, self.context = model.config, model.weights, context
         found = products_of(model.weights)
         plain = {part: [each for product in all for each in product.plain()] for part, all in found.items()}
         self.ways: tuple[Way, ...] = (
@@ -158,9 +158,7 @@ def as_npblender(found: dict[str, list[Product]], weights: Weights, context: Con
     """By the matrices as they are kept, with the threads and the groups of rows of npblender's own passes."""
 
     def way(each: Pass) -> None:
-        groups = [slice(0, each.batch)]
-        if each.part in ("encoder", "layers"):
-            groups = groups_of_rows(each.batch, each.tokens, weights, context)
+        groups = groups_for(each, weights, context)
         limit = whose_threads(weights, len(groups))
         if each.part in ("layers", "vocabulary"):
             limit = packed_for(weights, each.rows, len(groups))
