@@ -65,10 +65,11 @@ def by_rows(kernel: Callable[..., None], x: FloatArray, *shared: Any) -> FloatAr
     step = max(1, ROW_BLOCK // (x.shape[-1] * x.itemsize))
 
     def job(_worker: int, first: int, last: int) -> None:
-        for start in range(first * step, min(last * step, len(rows)), step):
-            kernel(rows[start : start + step], result[start : start + step], *shared)
+        for start in range(first, last, step):
+            end = min(start + step, last)
+            kernel(rows[start:end], result[start:end], *shared)
 
-    run_in_threads(job, -(-len(rows) // step), num_threads() if x.size >= SHARED else 1)
+    run_in_threads(job, len(rows), num_threads() if x.size >= SHARED else 1)  # equal shares: whole blocks are not
     return result.reshape(x.shape)
 
 

@@ -1,5 +1,7 @@
 """What every operation keeps to: dtypes it refuses, arguments it leaves alone, warnings it does not raise."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -131,6 +133,22 @@ def test_blocks_cover_every_element(rng):
     for shape in ((0, 3), (1, 3), (5000, 17), (3, 40_000), (2, 3, 5)):
         x = rng.standard_normal(shape)
         assert_same(threads.by_rows(negate, x), -x)
+
+
+def test_threads_share_rows_equally(rng):
+    """Rows, not the blocks that they are taken in: the log-probabilities of ten beams are five blocks."""
+    shares: dict[int, int] = {}
+
+    def negate(rows, out):
+        me = threading.get_ident()
+        shares[me] = shares.get(me, 0) + len(rows)
+        assert rows.nbytes <= threads.ROW_BLOCK
+        np.negative(rows, out=out)
+
+    x = rng.standard_normal((10, 54_944)).astype(np.float32)
+    with ops.use_threads(2):
+        assert_same(threads.by_rows(negate, x), -x)
+    assert list(shares.values()) == [5, 5]
 
 
 def test_no_thread_raises_a_warning_either():
