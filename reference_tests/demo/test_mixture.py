@@ -24,8 +24,8 @@ def talks():
 
 
 def test_the_corpus_is_whole_and_the_bot_has_the_last_word(talks):
-    assert len(talks) == 103369
-    assert sum(len(talk.turns) for talk in talks) == 391042
+    assert len(talks) == 119351
+    assert sum(len(talk.turns) for talk in talks) == 442856
     assert all(len(talk.turns) % 2 == 0 for talk in talks)
 
 

@@ -7,8 +7,8 @@ sheet (`sheet.json`). Criteria of the judgements are in `sheet`.
 import json
 from pathlib import Path
 
+from tools.demo import everyday, sheet, tries
 from tools.demo import judged as judged_replies
-from tools.demo import sheet, tries
 from tools.demo.recipe import GENERATION
 from tools.demo.samples import LONGEST_CONTEXT
 from tools.demo.tables import cell, table
@@ -109,6 +109,7 @@ def card(work: Path, folder: Path) -> str:
     counted, marks = tries.counts(lines, said), marks_of(rows)
     shape = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     learned = sum(not row.is_development for row in judged_replies.read())
+    talks = sum(talk.part == "train" for talk in everyday.read())
     settings = ", ".join(f"`{key}` {value}" for key, value in GENERATION.items())
     return f"""# The demo model
 
@@ -144,8 +145,8 @@ Every fifth of the 120 lines:
 Per word of the reply (words and single marks, and the end), so that models with other vocabularies compare. The models
 see up to four turns before, the n-gram models none; these are fitted on all replies of the corpora that it learned
 from. *The first demo* was trained on the three older corpora alone, and is still better there; so is the trigram on two
-of them: this model gave its weights to everyday talk. Each later demo began with the weights of the one before, this
-one with those of the fifth; all are in the history.
+of them: this model gave its weights to everyday talk. Each later demo began with the weights of the one before; all
+are in the history.
 
 {perplexities(measured)}
 
@@ -157,7 +158,7 @@ positions {LONGEST_CONTEXT} (what was trained). Weights in float16,
 {(folder / "model.safetensors").stat().st_size:,} bytes. It was trained in the dialect `parlai`: decoder embeddings
 scaled, states at pads zeroed, turns joined by newlines, persona lines first.
 
-It learned from some 97,000 conversations of everyday small talk, written by language models for this project; from
+It learned from {talks:,} conversations of everyday small talk, written by language models for this project; from
 {learned:,} of its own earlier replies, which language models judged and corrected; from made-up
 talks in which names, places and things are exchanged, so that only copying answers; and from the three older
 corpora: BYU chitchat-dataset (MIT), Edinburgh self-dialogue corpus (BSD 3-Clause) and Synthetic-Persona-Chat

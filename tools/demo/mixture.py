@@ -22,13 +22,26 @@ LONGEST_REPLY = 40  # tokens, the end included
 RARER = 200  # ids below are marks and letters
 OLD = ("chitchat", "self_dialogue", "persona")
 _FEELINGS = ("feelings", "short_feelings")
-_PLAIN_FEELINGS = ("plain_feelings", "plain_moods", "plain_moods_more", "plain_moods_third", "plain_moods_fourth")
-_LAST = ("_third", "_fourth")  # of the plain files: those that the demo before has not read
+_PLAIN_FEELINGS = (
+    "plain_feelings",
+    "plain_moods",
+    "plain_moods_more",
+    "plain_moods_third",
+    "plain_moods_fourth",
+    "plain_moods_fifth",
+    "plain_moods_sixth",
+    "plain_moods_seventh",
+    "plain_moods_eighth",
+    "plain_moods_ninth",
+)
+_LATE = ("_third", "_fourth")  # plain files that the demo before was the first to read
+_NEWEST = ("_fifth", "_sixth", "_seventh", "_eighth", "_ninth")  # and those that it has not read
 _TO_THE_BOT = (
     "greetings_and_identity",
     "plain_questions",
     "plain_questions_more",
     "plain_questions_third",
+    "plain_questions_sixth",
     "short_questions_to_the_bot",
 )
 PERSON = f"{PERSONA}i am a person."  # before replies of people, which are not Pip's
@@ -86,7 +99,8 @@ class Mixture:
             "personas": self.personas,
             "danger": lambda place, rng: self._made(made_up.danger(rng, self._exchanges), rng),
             "plain": self._from("plain", sorted({t.file for t in talks if t.file.startswith("plain_")})),
-            "plain third": self._from("plain third", sorted({t.file for t in talks if t.file.endswith(_LAST)})),
+            "plain third": self._from("plain third", sorted({t.file for t in talks if t.file.endswith(_LATE)})),
+            "newest": self._from("newest", sorted({t.file for t in talks if t.file.endswith(_NEWEST)})),
             "threads": self._from("threads", THREADS),
             "feelings": self._from("feelings", _FEELINGS),
             "plain feelings": self._from("plain feelings", _PLAIN_FEELINGS),
