@@ -103,8 +103,8 @@ _NEW = {
 }
 _NEWER = {**_NEW, "newest": 0.31, "plain third": 0.12, "plain": 0.05, "threads": 0.09}
 _WHOLE = {**_NEWER, "memory": 0.07, "self_dialogue": 0.17, "plain third": 0.10, "threads": 0.07, "newest": 0.30}
-_LEARNED = ("judged_first", "judged_second", "judged_third")  # well enough by the demo before
-_NINTH = (*_LEARNED, "judged_fifteenth", "plain_moods_ninth", "plain_statements_ninth", "plain_threads_ninth")
+LEARNED = ("judged_first", "judged_second", "judged_third")  # well enough by the demo before
+_NINTH = (*LEARNED, "judged_fifteenth", "plain_moods_ninth", "plain_statements_ninth", "plain_threads_ninth")
 _FOURTEENTH = (*_NINTH, "judged_fourteenth")
 _EIGHTH = (*_FOURTEENTH, "judged_thirteenth", "remembered_more", "plain_moods_eighth", "plain_threads_eighth")
 _SEVENTH = (*_EIGHTH, "judged_twelfth", "plain_moods_seventh", "plain_statements_seventh", "plain_threads_seventh")
@@ -119,8 +119,8 @@ RECIPE = Recipe(
         Phase("and more", 6 * SHELF, (2.8e-4, 2.6e-4), _NEWER, without=_EIGHTH, judged=72),
         Phase("again more", 4 * SHELF, (2.6e-4, 2.4e-4), _WHOLE, without=_FOURTEENTH, judged=72),
         Phase("nearly all", 6 * SHELF, (2.4e-4, 2.1e-4), _WHOLE, without=_NINTH, judged=72),
-        Phase("all", 6 * SHELF, (2.1e-4, 1.7e-4), _WHOLE, without=_LEARNED, judged=72),
-        Phase("down", 9 * SHELF, (1.7e-4, 0.8e-4), _WHOLE, without=_LEARNED, judged=72),
-        Phase("to the end", 8 * SHELF, (0.8e-4, 0.0), _WHOLE, without=_LEARNED, judged=72),
+        Phase("all", 6 * SHELF, (2.1e-4, 1.7e-4), _WHOLE, without=LEARNED, judged=72),
+        Phase("down", 9 * SHELF, (1.7e-4, 0.8e-4), _WHOLE, without=LEARNED, judged=72),
+        Phase("to the end", 8 * SHELF, (0.8e-4, 0.0), _WHOLE, without=LEARNED, judged=72),
     ),
 )
