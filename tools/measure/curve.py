@@ -5,17 +5,20 @@
     python -m tools measure curve --check         # exit 1 where the page says anything else
 
 A trainer prints `step N: loss X, ...` and, now and then, `step N: development perplexity NAME Y, NAME Y`. A training
-that was stopped goes on from an earlier step; what it had printed beyond that step is dropped. The first name is the
-set that the training is watched by. Needs Python only.
+that was stopped goes on from an earlier step; what it had printed beyond that step is dropped, and so is a loss of
+fewer than half as many steps as usual, as it is printed at a stop. The first name is the set that the training is
+watched by. Needs Python only.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,9 @@ def curve_of(lines: Iterable[str]) -> dict[str, Any]:
     >>> curve_of(["step 0: development perplexity all 20.0", "step 8: loss 2.5, rate 1", "step 16: loss 2.4, rate 1",
     ...           "9 parameters, step 8 of 16", "step 16: loss 2.3, rate 1"])
     {'steps': [8, 16], 'training': [2.5, 2.3], 'held_out': [[0, 2.9957]]}
+    >>> looks = "step 0: development perplexity all 20.0"
+    >>> curve_of([looks, *(f"step {step}: loss {step}.0, rate 1" for step in (8, 16, 17, 24))])["training"]
+    [8.0, 16.0, 24.0]
     """
     losses: dict[int, float] = {}
     looks: dict[int, float] = {}
@@ -52,7 +58,9 @@ def curve_of(lines: Iterable[str]) -> dict[str, Any]:
             looks[int(look[1])] = round(math.log(float(look[2])), 4)
     if not losses or not looks:
         raise ValueError("the log has no losses of a training, or none of the set that it is watched by")
-    steps = sorted(losses)
+    between = {step: step - before for before, step in itertools.pairwise([0, *sorted(losses)])}
+    usual = Counter(between.values()).most_common(1)[0][0]
+    steps = [step for step in between if 2 * between[step] >= usual]  # a mean of a few steps says nothing
     return {
         "steps": steps,
         "training": [losses[step] for step in steps],
