@@ -22,18 +22,7 @@ LONGEST_REPLY = 40  # tokens, the end included
 RARER = 200  # ids below are marks and letters
 OLD = ("chitchat", "self_dialogue", "persona")
 _FEELINGS = ("feelings", "short_feelings")
-_PLAIN_FEELINGS = (
-    "plain_feelings",
-    "plain_moods",
-    "plain_moods_more",
-    "plain_moods_third",
-    "plain_moods_fourth",
-    "plain_moods_fifth",
-    "plain_moods_sixth",
-    "plain_moods_seventh",
-    "plain_moods_eighth",
-    "plain_moods_ninth",
-)
+_PLAIN_FEELINGS = ("plain_feelings", "plain_moods")  # what the files' names begin with
 _LATE = ("_third", "_fourth")  # plain files that the demo before was the first to read
 _NEWEST = ("_fifth", "_sixth", "_seventh", "_eighth", "_ninth")  # and those that it has not read
 _TO_THE_BOT = (
@@ -103,7 +92,9 @@ class Mixture:
             "newest": self._from("newest", sorted({t.file for t in talks if t.file.endswith(_NEWEST)})),
             "threads": self._from("threads", THREADS),
             "feelings": self._from("feelings", _FEELINGS),
-            "plain feelings": self._from("plain feelings", _PLAIN_FEELINGS),
+            "plain feelings": self._from(
+                "plain feelings", sorted({t.file for t in talks if t.file.startswith(_PLAIN_FEELINGS)})
+            ),
             "questions to the bot": self._from("questions to the bot", _TO_THE_BOT),
             **{corpus: self._of(corpus) for corpus in OLD},
         }
